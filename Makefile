@@ -1,0 +1,56 @@
+# make repro        set up, check, run the whole graph          make test    set up, run the tests
+# make ui           open MLflow on loopback                     make tune MODEL=gan [TRIALS=50]
+SHELL := /bin/bash
+PYTHON ?= python3
+BIN := $(CURDIR)/.venv/bin
+STAMP := .venv/.locked-$(shell cksum requirements.lock pyproject.toml | cksum | cut -d' ' -f1)
+export PATH := $(BIN):$(PATH)
+export VIRTUAL_ENV := $(CURDIR)/.venv
+export DVC_NO_ANALYTICS := 1
+export MLFLOW_DISABLE_TELEMETRY := true
+export RAY_USAGE_STATS_ENABLED := 0
+export DO_NOT_TRACK := 1
+PORT ?= 5000
+PRESET ?=
+SET ?=
+TRIALS ?=
+
+.PHONY: setup repro test ui tune bench lint lock clean
+
+setup: $(STAMP)
+
+$(STAMP): requirements.lock pyproject.toml
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@test -x $(BIN)/uv || $(BIN)/python -m pip install --quiet uv
+	@echo "setup: installing the locked versions into .venv"
+	@uv pip install --quiet --python $(BIN)/python -r requirements.lock
+	@uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation -e .
+	@rm -f .venv/.locked-*
+	@touch $(STAMP)
+
+repro: setup
+	@python -m pipelines.check --preset "$(PRESET)" --set $(SET)
+	@dvc repro
+
+test: setup
+	@python -m pytest
+
+ui: setup
+	@python -m pipelines.ui --port $(PORT)
+
+tune: setup
+	@test -n "$(MODEL)" || { echo "make tune: MODEL is missing, legal: make tune MODEL=gan [TRIALS=50]" >&2; exit 2; }
+	@python -m pipelines.check --set $(if $(TRIALS),tune.trials=$(TRIALS)) $(SET)
+	@dvc repro "compare@$(MODEL)"
+
+bench: setup
+	@python -m benchmarks.overhead
+
+lint: setup
+	@ruff check . && ruff format --check . && mypy
+
+lock:
+	@uv pip compile requirements.in --universal --no-emit-index-url --no-annotate --no-header -q -o requirements.lock
+
+clean:
+	rm -rf runs reports data/prepared .genlib

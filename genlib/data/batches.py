@@ -1,0 +1,89 @@
+"""Endless, sharded, resumable batches, and randomness that does not depend on who draws it.
+
+Everything random in a step is defined on the *global* batch from (seed, step, name) and sliced by rank, so N workers
+with B/N images each see what one worker with B images sees, and a run started again at step k goes on as if it had
+never stopped.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+from genlib.data.images import Images, to_float
+
+
+def seeded(*keys: int | str) -> torch.Generator:
+    """A CPU generator whose stream is a pure function of `keys`."""
+    digest = hashlib.sha256(repr(keys).encode()).digest()
+    return torch.Generator().manual_seed(int.from_bytes(digest[:8], "little") >> 1)
+
+
+def share(total: int, rank: int, world: int) -> slice:
+    """Rows of a global batch of `total` that belong to `rank`: consecutive, sizes differ by at most one."""
+    return slice(total * rank // world, total * (rank + 1) // world)
+
+
+@dataclass(frozen=True)
+class Batch:
+    """One rank's rows of a global batch: `pixels` uint8 [n, C, H, W] and `labels` int64 [n], on the training device."""
+
+    pixels: Tensor
+    labels: Tensor | None
+    size: int  # rows of the global batch
+    rows: slice  # which of them these are
+    seed: int
+    step: int
+
+    @cached_property
+    def x(self) -> Tensor:
+        """The images as floats in [-1, 1], channels last."""
+        return to_float(self.pixels).contiguous(memory_format=torch.channels_last)
+
+    @property
+    def y(self) -> Tensor:
+        """The labels of a set that must have them."""
+        if self.labels is None:
+            raise ValueError("this objective needs labels, and the data have none")
+        return self.labels
+
+    def randn(self, name: str, *shape: int) -> Tensor:
+        """Standard normal [n, *shape]: this rank's rows of the draw `name` of this step."""
+        return self._draw(torch.randn, name, shape)
+
+    def rand(self, name: str, *shape: int) -> Tensor:
+        """Uniform [0, 1) [n, *shape]: this rank's rows of the draw `name` of this step."""
+        return self._draw(torch.rand, name, shape)
+
+    def _draw(self, sampler, name: str, shape: tuple[int, ...]) -> Tensor:  # type: ignore[no-untyped-def]
+        draw: Tensor = sampler(self.size, *shape, generator=seeded(self.seed, self.step, name))
+        return draw[self.rows].to(self.pixels.device, non_blocking=True)
+
+
+def batches(
+    images: Images, batch_size: int, *, seed: int, step: int = 0, rank: int = 0, world: int = 1
+) -> Iterator[Batch]:
+    """Rank `rank`'s rows of an endless stream of global batches of `batch_size`, starting at any `step`.
+
+    Every epoch visits each image once in an order drawn from (seed, epoch); a batch may straddle two epochs.
+    """
+    rows = share(batch_size, rank, world)
+    epoch, order = -1, torch.empty(0, dtype=torch.long)
+    while True:
+        picked: list[Tensor] = []
+        position, end = step * batch_size + rows.start, step * batch_size + rows.stop
+        while position < end:
+            needed, offset = divmod(position, len(images))
+            if needed != epoch:
+                epoch = needed
+                order = torch.randperm(len(images), generator=seeded(seed, "epoch", epoch)).to(images.pixels.device)
+            picked.append(order[offset : offset + end - position])
+            position += len(picked[-1])
+        chosen = images[torch.cat(picked)]
+        yield Batch(chosen.pixels, chosen.labels, batch_size, rows, seed, step)
+        step += 1

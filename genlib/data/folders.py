@@ -1,0 +1,182 @@
+"""A folder of image files: what is in it, in which order, and its pixels.
+
+    root/train/<class>/*.png  [root/test/<class>/*.png]      classes, with an official test set if there is `test`
+    root/<class>/*.png                                       classes, no official test set
+    root/[train/]*.png                                       no labels
+
+Order is natural and ignores case (`img2` before `IMG10`), the same on every machine. Files of 8 bits per channel are
+read: grey (also bilevel) as one channel, RGB and palette as three. Transparency is laid on white, and the rotation
+that a camera noted is applied. Hidden files and files of other kinds are passed over.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from genlib.errors import InputError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+    from PIL.Image import Image as Picture
+
+SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp")
+CHANNELS = {"1": 1, "L": 1, "LA": 1, "P": 3, "PA": 3, "RGB": 3, "RGBA": 3}
+GLANCE_FILES, GLANCE_BYTES = 2000, 32 * 2**20
+
+
+@dataclass(frozen=True)
+class Listing:
+    """Image files in order; `classes` are names and `labels` index into them, both empty for a flat folder."""
+
+    paths: tuple[Path, ...]
+    labels: tuple[int, ...]
+    classes: tuple[str, ...]
+
+    def counts(self) -> dict[str, int]:
+        """Images by class; one entry with an empty name for a flat folder."""
+        if not self.classes:
+            return {"": len(self.paths)}
+        counts = Counter(self.labels)
+        return {name: counts[label] for label, name in enumerate(self.classes)}
+
+
+def listings(root: Path) -> tuple[Listing, Listing | None]:
+    """The train listing and, where `root/train` and `root/test` both are, the test listing."""
+    if not root.is_dir():
+        raise InputError(f"data.root: found no folder {root}, legal: a folder of images")
+    if not (root / "train").is_dir():
+        return listing(root), None
+    train = listing(root / "train")
+    test = listing(root / "test") if (root / "test").is_dir() else None
+    if test is not None and test.classes != train.classes:
+        raise InputError(
+            f"data.root: found classes {list(test.classes)} in {root / 'test'}, legal: those of {root / 'train'}, "
+            f"{list(train.classes)}"
+        )
+    return train, test
+
+
+def listing(folder: Path) -> Listing:
+    """The images of one folder: of its sub-folders, which are the classes, or its own."""
+    flat, classes = _images(folder), _children(folder, files=False)
+    if flat and classes:
+        raise InputError(
+            f"data.root: found images ({flat[0].name}) beside folders ({classes[0].name}) in {folder}, "
+            "legal: one folder per class, or images only"
+        )
+    by_class = [_images(each) for each in classes]
+    for each, paths in zip(classes, by_class, strict=True):
+        if not paths:
+            raise InputError(f"data.root: found no images in {each}, legal: files ending in {' '.join(SUFFIXES)}")
+    if not flat and not classes:
+        raise InputError(f"data.root: found no images in {folder}, legal: files ending in {' '.join(SUFFIXES)}")
+    labels = tuple(label for label, paths in enumerate(by_class) for _ in paths)
+    return Listing(tuple(flat or chain(*by_class)), labels, tuple(each.name for each in classes))
+
+
+def read(paths: Sequence[Path], image_size: int | None) -> NDArray[np.uint8]:
+    """uint8 [N, C, H, W], resized with antialiasing to `image_size` squared where it is given."""
+    import numpy as np
+
+    return np.stack(list(_decoded(paths, image_size)))
+
+
+def glance(paths: Sequence[Path], image_size: int | None) -> None:
+    """Read and forget: every file of a small folder, an evenly spread part of a large one."""
+    total = sum(path.stat().st_size for path in paths)
+    stride = max(-(-len(paths) // GLANCE_FILES), -(-total // GLANCE_BYTES), 1)
+    for _ in _decoded(paths[::stride], image_size):
+        pass
+
+
+def natural(name: str) -> tuple[list[str | int], str]:
+    """Sorting key: numbers inside a name count as numbers, upper and lower case as one."""
+    pieces = re.split(r"(\d+)", name.casefold())
+    return [int(piece) if at % 2 else piece for at, piece in enumerate(pieces)], name
+
+
+def _children(folder: Path, *, files: bool) -> list[Path]:
+    children = [path for path in folder.iterdir() if not path.name.startswith((".", "__"))]
+    return sorted((path for path in children if path.is_file() is files), key=lambda path: natural(path.name))
+
+
+def _images(folder: Path) -> list[Path]:
+    return [path for path in _children(folder, files=True) if path.suffix.lower() in SUFFIXES]
+
+
+def _decoded(paths: Sequence[Path], image_size: int | None) -> Iterator[NDArray[np.uint8]]:
+    """One uint8 [C, H, W] after the other, once the headers of all are seen to agree."""
+    headers = [_header(path) for path in paths]
+    channels = _common_channels(paths, [mode for mode, _ in headers])
+    if image_size is None:
+        _require_one_size(paths, [size for _, size in headers])
+    for path in paths:
+        yield _pixels(path, channels, image_size)
+
+
+def _header(path: Path) -> tuple[str, tuple[int, int]]:
+    from PIL import Image
+
+    try:
+        with Image.open(path) as image:
+            return image.mode, image.size
+    except Exception as error:
+        raise _unreadable(path, error) from error
+
+
+def _common_channels(paths: Sequence[Path], modes: Sequence[str]) -> int:
+    for path, mode in zip(paths, modes, strict=True):
+        if mode not in CHANNELS:
+            raise InputError(f"{path}: found mode {mode}, legal: 8 bits per channel, grey, RGB or palette")
+    channels = [CHANNELS[mode] for mode in modes]
+    if len(set(channels)) > 1:
+        grey, colour = channels.index(1), channels.index(3)
+        raise InputError(
+            f"data.root: found {channels.count(1)} grey images ({paths[grey]}) and {channels.count(3)} RGB ones "
+            f"({paths[colour]}), legal: all grey or all RGB"
+        )
+    return channels[0]
+
+
+def _require_one_size(paths: Sequence[Path], sizes: Sequence[tuple[int, int]]) -> None:
+    for path, size in zip(paths, sizes, strict=True):
+        if size != sizes[0]:
+            raise InputError(
+                f"data.image_size: found null, but {paths[0]} is {sizes[0][0]}x{sizes[0][1]} and {path} is "
+                f"{size[0]}x{size[1]}, legal: a size to resize them to"
+            )
+
+
+def _pixels(path: Path, channels: int, image_size: int | None) -> NDArray[np.uint8]:
+    import numpy as np
+    from PIL import Image, ImageOps
+
+    try:
+        with Image.open(path) as image:
+            picture = _on_white(ImageOps.exif_transpose(image)).convert("L" if channels == 1 else "RGB")
+    except Exception as error:
+        raise _unreadable(path, error) from error
+    if image_size is not None:
+        picture = picture.resize((image_size, image_size), Image.Resampling.BICUBIC)
+    pixels = np.asarray(picture, dtype=np.uint8)
+    return pixels.reshape(picture.height, picture.width, channels).transpose(2, 0, 1)
+
+
+def _on_white(image: Picture) -> Picture:
+    from PIL import Image
+
+    if not image.has_transparency_data:
+        return image
+    return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image.convert("RGBA"))
+
+
+def _unreadable(path: Path, error: Exception) -> InputError:
+    reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+    return InputError(f"{path}: found an image that cannot be read ({reason}), legal: a whole PNG, JPEG, BMP or WebP")

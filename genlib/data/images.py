@@ -1,0 +1,76 @@
+"""A labelled set of small images, and the one place that knows how bytes and tensors correspond.
+
+Images live as uint8 in memory; models see floats: x = 2 * pixels / 255 - 1, so 0 is -1 and 255 is +1.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from genlib.errors import InputError
+
+
+@dataclass(frozen=True)
+class Images:
+    """N images: `pixels` uint8 [N, C, H, W]; `labels` int64 [N], or None for a set without labels."""
+
+    pixels: Tensor
+    labels: Tensor | None = None
+
+    def __len__(self) -> int:
+        return len(self.pixels)
+
+    def __getitem__(self, index: Tensor | slice) -> Images:
+        return Images(self.pixels[index], None if self.labels is None else self.labels[index])
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(C, H, W) of one image."""
+        channels, height, width = self.pixels.shape[1:]
+        return channels, height, width
+
+    def to(self, device: torch.device | str) -> Images:
+        return Images(self.pixels.to(device), None if self.labels is None else self.labels.to(device))
+
+
+def to_float(pixels: Tensor) -> Tensor:
+    """uint8 [0, 255] -> float32 [-1, 1]."""
+    return pixels.float().mul_(2 / 255).sub_(1)
+
+
+def to_pixels(x: Tensor) -> Tensor:
+    """Float [-1, 1] -> uint8 [0, 255], rounded to nearest and clipped; the inverse of `to_float` on its range."""
+    return x.float().add(1).mul_(255 / 2).round_().clamp_(0, 255).to(torch.uint8)
+
+
+def save_images(images: Images, path: Path) -> None:
+    """Write `pixels` and, where there are any, `labels` to a safetensors file, whole or not at all."""
+    tensors = {"pixels": images.pixels.contiguous()}
+    if images.labels is not None:
+        tensors["labels"] = images.labels.contiguous()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_suffix(".partial")
+    save_file(tensors, partial)
+    partial.replace(path)
+
+
+def load_images(path: Path) -> Images:
+    """Read what `save_images` wrote.
+
+    Raises:
+        InputError: the file is missing, truncated or holds no uint8 `pixels`.
+    """
+    try:
+        tensors = load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise InputError(f"{path}: not a readable image set ({error}); run the `prepare` stage") from error
+    pixels = tensors.get("pixels")
+    if pixels is None or pixels.dtype != torch.uint8 or pixels.ndim != 4:
+        raise InputError(f"{path}: found no uint8 `pixels` of shape [N, C, H, W]; run the `prepare` stage")
+    return Images(pixels, tensors.get("labels"))

@@ -1,0 +1,36 @@
+"""Images as PNG files."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+
+def tile(pixels: Tensor, columns: int | None = None) -> Tensor:
+    """[N, C, H, W] -> one picture [C, rows (H + 1) + 1, columns (W + 1) + 1], a grey line between images."""
+    n, channels, height, width = pixels.shape
+    columns = columns or math.ceil(math.sqrt(n))
+    rows = math.ceil(n / columns)
+    picture = torch.full((channels, rows * (height + 1) + 1, columns * (width + 1) + 1), 128, dtype=torch.uint8)
+    for index, image in enumerate(pixels):
+        top, left = (index // columns) * (height + 1) + 1, (index % columns) * (width + 1) + 1
+        picture[:, top : top + height, left : left + width] = image
+    return picture
+
+
+def write_png(picture: Tensor, path: Path, scale: int = 1) -> None:
+    """Write uint8 [C, H, W] (one channel grey, three RGB), each pixel `scale` wide, whole or not at all."""
+    from PIL import Image
+
+    array = picture.permute(1, 2, 0).repeat_interleave(scale, 0).repeat_interleave(scale, 1).numpy()
+    partial = path.with_suffix(".partial")
+    Image.fromarray(array.squeeze(-1) if array.shape[-1] == 1 else array).save(partial, format="png")
+    partial.replace(path)
+
+
+def write_grid(pixels: Tensor, path: Path, columns: int | None = None) -> None:
+    """Write N images as one grid, enlarged so that small ones can be seen."""
+    write_png(tile(pixels, columns), path, scale=max(1, 64 // pixels.shape[-1]))

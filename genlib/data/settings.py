@@ -1,0 +1,94 @@
+"""What a user may ask of the data, and whether it can be had: all that is known without reading a whole set.
+
+Nothing here or in `sources.py` imports torch before a set is read, so that a check costs milliseconds.
+"""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from genlib.errors import InputError
+
+if TYPE_CHECKING:
+    from genlib.data.sources import Source
+
+LARGEST_IMAGE = 1024
+
+
+@dataclass(frozen=True)
+class DataSettings:
+    """The `data` section of the parameters.
+
+    `valid` and `test` are shares of all the images, official test set included. Left out, `test` is as large as the
+    official test set, or else a fifth and at most 10,000; `valid` is a quarter of the rest and at most 5,000 (so 60, 20
+    and 20 % of a small set). `image_size` is the side of the square that every image is resized to; left out, images
+    keep their size.
+    """
+
+    name: str = "digits"
+    root: Path = Path("data/raw")
+    download: bool = False
+    split: Literal["official", "pooled"] = "pooled"
+    seed: int = 0
+    image_size: int | None = None
+    valid: float | None = None
+    test: float | None = None
+
+
+def find_source(settings: DataSettings) -> Source:
+    """The named data set, found on the disk and not yet read.
+
+    Raises:
+        InputError: everything about the section, and the files behind it, that can be seen without reading them all.
+    """
+    _require_legal_values(settings)
+    known = _sources()
+    if settings.name not in known:
+        close = difflib.get_close_matches(settings.name, known, n=1)
+        hint = f" (did you mean {close[0]}?)" if close else ""
+        raise InputError(f"data.name: found {settings.name!r}{hint}, legal: {', '.join(known)}")
+    source = known[settings.name](settings)
+    if settings.split == "official" and source.test is None:
+        raise InputError(f"data.split: found official, but {settings.name} has no test set of its own, legal: pooled")
+    return source
+
+
+def require_enough(counts: Mapping[str, int], settings: DataSettings) -> None:
+    """Refuse a class that cannot have an image in every part; `counts` are the images to be split, by class."""
+    least = 3 if settings.split == "pooled" else 2
+    for name, count in counts.items():
+        if count < least:
+            found = f"{count} image{'' if count == 1 else 's'}" + (f" of class {name!r}" if name else "")
+            raise InputError(f"data.root: found {found} in {settings.root}, legal: at least {least}, one for each part")
+
+
+def _sources() -> dict[str, Callable[[DataSettings], Source]]:
+    """The public functions of `sources.py` by name: the registry."""
+    from genlib.data import sources
+
+    functions = inspect.getmembers(sources, inspect.isfunction)
+    return {name: f for name, f in functions if f.__module__ == sources.__name__ and not name.startswith("_")}
+
+
+def _require_legal_values(settings: DataSettings) -> None:
+    size, shares = settings.image_size, {"valid": settings.valid, "test": settings.test}
+    if settings.split not in ("official", "pooled"):
+        raise InputError(f"data.split: found {settings.split!r}, legal: official, pooled")
+    if size is not None and not 1 <= size <= LARGEST_IMAGE:
+        raise InputError(f"data.image_size: found {size}, legal: 1 to {LARGEST_IMAGE}, or null to keep the size")
+    for key, share in shares.items():
+        if share is not None and not 0 < share < 1:
+            raise InputError(f"data.{key}: found {share}, legal: a share between 0 and 1, or null")
+    if settings.test is not None and settings.split == "official":
+        raise InputError(
+            f"data.test: found {settings.test} with data.split: official, legal: null (the set's own test)"
+        )
+    if sum(share or 0 for share in shares.values()) >= 1:
+        raise InputError(
+            f"data.valid + data.test: found {settings.valid} + {settings.test}, legal: less than 1 together"
+        )

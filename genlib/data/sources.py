@@ -1,0 +1,147 @@
+"""Where images come from: every public function here is a data set, and its name is what `data.name` says.
+
+A function looks whether its set is there and legal, which is quick, and returns a `Source`, which reads when asked to.
+To add a set, write one function of `DataSettings`; nothing else is edited.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from genlib.data import folders
+from genlib.data.settings import DataSettings, require_enough
+from genlib.errors import InputError
+
+if TYPE_CHECKING:
+    from genlib.data.images import Images
+
+DIGITS = tuple("0123456789")
+CLOTHES = ("t-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle boot")
+KANA = ("o", "ki", "su", "tsu", "na", "ha", "ma", "ya", "re", "wo")
+THINGS = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
+
+IDX = tuple(f"{part}-{kind}-ubyte" for part in ("train", "t10k") for kind in ("images-idx3", "labels-idx1"))
+BATCHES = (*(f"data_batch_{i}" for i in range(1, 6)), "test_batch", "batches.meta")
+
+
+@dataclass(frozen=True)
+class Source:
+    """A data set that was found and not yet read; `train()` and `test()` read it, at its own size.
+
+    `source` says in words where it comes from; `classes` is empty for a set without labels; `test` is None for a set
+    without an official test set.
+    """
+
+    source: str
+    classes: tuple[str, ...]
+    train: Callable[[], Images]
+    test: Callable[[], Images] | None = None
+
+
+def digits(settings: DataSettings) -> Source:
+    """1,797 handwritten digits, 8x8, 17 grey levels (Alpaydin and Kaynak, 1998); part of scikit-learn."""
+
+    def train() -> Images:
+        from sklearn.datasets import load_digits
+
+        bunch = load_digits()
+        return _images((bunch.images * (255 / 16)).round()[:, None], bunch.target)
+
+    return Source("scikit-learn, load_digits", DIGITS, train)
+
+
+def mnist(settings: DataSettings) -> Source:
+    """70,000 handwritten digits, 28x28 (LeCun et al., 1998)."""
+    return _torchvision(settings, "MNIST", settings.root, "MNIST/raw", IDX, DIGITS)
+
+
+def fashion_mnist(settings: DataSettings) -> Source:
+    """70,000 pieces of clothing, 28x28 (Xiao et al., 2017)."""
+    return _torchvision(settings, "FashionMNIST", settings.root, "FashionMNIST/raw", IDX, CLOTHES)
+
+
+def kmnist(settings: DataSettings) -> Source:
+    """70,000 cursive Japanese characters, 28x28 (Clanuwat et al., 2018)."""
+    return _torchvision(settings, "KMNIST", settings.root, "KMNIST/raw", IDX, KANA)
+
+
+def cifar10(settings: DataSettings) -> Source:
+    """60,000 photographs, RGB, 32x32 (Krizhevsky, 2009)."""
+    return _torchvision(settings, "CIFAR10", settings.root, "cifar-10-batches-py", BATCHES, THINGS)
+
+
+def usps(settings: DataSettings) -> Source:
+    """9,298 digits from envelopes, 16x16 (Hull, 1994); looked for in `root/USPS`, or in `root` if there is none."""
+    own = settings.root / "USPS"
+    return _torchvision(
+        settings, "USPS", own if own.is_dir() else settings.root, "", ("usps.bz2", "usps.t.bz2"), DIGITS
+    )
+
+
+def folder(settings: DataSettings) -> Source:
+    """Any folder of images, laid out as `folders.py` says."""
+    train, test = folders.listings(settings.root)
+    together = train.counts()
+    if test is not None and settings.split == "pooled":
+        together = {name: count + test.counts()[name] for name, count in together.items()}
+    require_enough(together, settings)
+    folders.glance([*train.paths, *(test.paths if test else ())], settings.image_size)
+
+    def reader(listing: folders.Listing) -> Callable[[], Images]:
+        return lambda: _images(folders.read(listing.paths, settings.image_size), listing.labels or None)
+
+    return Source(
+        f"folder {settings.root.resolve().name}", train.classes, reader(train), reader(test) if test else None
+    )
+
+
+def _torchvision(
+    settings: DataSettings, kind: str, root: Path, folder: str, files: tuple[str, ...], classes: tuple[str, ...]
+) -> Source:
+    """A set of `torchvision.datasets`, whose class `kind` keeps `files` in `root/folder`."""
+    if not settings.download:
+        _require_files(settings, root / folder, files)
+
+    def reader(*, train: bool) -> Callable[[], Images]:
+        return lambda: _read_torchvision(settings, kind, root, train)
+
+    return Source(f"torchvision, {kind}", classes, reader(train=True), reader(train=False))
+
+
+def _require_files(settings: DataSettings, folder: Path, files: tuple[str, ...]) -> None:
+    missing = [name for name in files if not (folder / name).is_file()]
+    if missing:
+        root = settings.root
+        there = ", ".join(sorted(path.name for path in root.iterdir())[:8]) if root.is_dir() else "no such folder"
+        raise InputError(
+            f"data.root: found no {folder / missing[0]} (in {root}: {there or 'nothing'}), "
+            f"legal: a root that holds {settings.name}, or data.download: true"
+        )
+
+
+def _read_torchvision(settings: DataSettings, kind: str, root: Path, train: bool) -> Images:
+    import numpy as np
+    from torchvision import datasets
+
+    try:
+        stored = getattr(datasets, kind)(root=root, train=train, download=settings.download)
+    except Exception as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        key = "data.download" if settings.download else "data.root"
+        raise InputError(f"{key}: found {kind} in {root} unreadable ({reason}), legal: whole files") from error
+    pixels = np.asarray(stored.data)
+    return _images(pixels[:, None] if pixels.ndim == 3 else pixels.transpose(0, 3, 1, 2), stored.targets)
+
+
+def _images(pixels: Any, labels: Any) -> Images:
+    """From array-likes: pixels 0..255 [N, C, H, W] and class indices [N], or None."""
+    import numpy as np
+    import torch
+
+    from genlib.data.images import Images
+
+    stored = torch.from_numpy(np.ascontiguousarray(pixels, dtype=np.uint8))
+    return Images(stored, None if labels is None else torch.tensor(np.asarray(labels, dtype=np.int64)))

@@ -1,0 +1,155 @@
+"""What the metrics judge: train, valid, test and generated images as one judge sees them.
+
+Looking is dear and happens once; every metric then reads the same tensors. `Evidence.null` is the same evidence with
+real held-out images in the place of the generated ones, so that what a perfect generator would score is computed by the
+very code that scores the model, at the same number of images.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Protocol, cast
+
+import torch
+from torch import Tensor, nn
+
+from genlib.data.batches import seeded
+from genlib.data.images import Images, to_float
+
+CHUNK = 500
+
+
+class Judge(Protocol):
+    """A classifier whose last hidden layer can be read: x [n, C, H, W] in [-1, 1] -> features [n, d], logits [n, K].
+
+    Where it has a `head`, forward(x) = head(features(x)), and it is passed through once.
+    """
+
+    def features(self, x: Tensor) -> Tensor: ...
+    def __call__(self, x: Tensor) -> Tensor: ...
+
+
+@dataclass(frozen=True)
+class View:
+    """N images as a judge sees them, on the CPU: pixels uint8 [N, C, H, W], labels int64 [N] where there are any,
+    features float32 [N, d], probabilities float32 [N, K]."""
+
+    pixels: Tensor
+    labels: Tensor | None
+    features: Tensor
+    probabilities: Tensor
+
+    def __len__(self) -> int:
+        return len(self.pixels)
+
+    def __getitem__(self, index: Tensor | slice) -> View:
+        labels = None if self.labels is None else self.labels[index]
+        return View(self.pixels[index], labels, self.features[index], self.probabilities[index])
+
+    @property
+    def classes(self) -> Tensor:
+        """int64 [N], the class the judge gives each image."""
+        return self.probabilities.argmax(1)
+
+    @property
+    def images(self) -> Images:
+        return Images(self.pixels, self.labels)
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """`fake`: n generated images, or None for a model that makes none; `train`, `valid`, `test`: all real images.
+
+    `valid` and `test` are shuffled, and each holds at least n. `model` is what is judged, for metrics that ask it.
+    """
+
+    train: View
+    valid: View
+    test: View
+    fake: View | None
+    seed: int
+    model: object | None = None
+
+    @property
+    def n(self) -> int:
+        return 0 if self.fake is None else len(self.fake)
+
+    @property
+    def made(self) -> View:
+        """The generated images; a metric that needs them is not called without."""
+        if self.fake is None:
+            raise ValueError("this evidence holds no generated images")
+        return self.fake
+
+    @property
+    def real(self) -> View:
+        """The n test images that the generated ones are held against."""
+        return self.test[: self.n]
+
+    def null(self) -> Evidence:
+        """The same evidence with n real images of `valid` in the place of the generated ones."""
+        return replace(self, fake=self.valid[: self.n], model=None)
+
+
+def look(judge: nn.Module, images: Images, device: torch.device | str = "cpu", chunk: int = CHUNK) -> View:
+    """What `judge` sees in `images`; the judge is left on `device`."""
+    was_training = judge.training
+    judge.to(device).eval()
+    with torch.no_grad(), torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False):
+        seen = [_read(judge, to_float(pixels.to(device))) for pixels in torch.split(images.pixels, chunk)]
+    judge.train(was_training)
+    features, probabilities = (torch.cat(part).cpu() for part in zip(*seen, strict=True))
+    labels = None if images.labels is None else images.labels.cpu()
+    return View(images.pixels.cpu(), labels, features, probabilities)
+
+
+def _read(judge: nn.Module, x: Tensor) -> tuple[Tensor, Tensor]:
+    features = cast(Judge, judge).features(x)
+    head = getattr(judge, "head", None)
+    logits = judge(x) if head is None else head(features)
+    return features.float(), logits.float().softmax(1)
+
+
+def gather(
+    judge: nn.Module,
+    train: Images | View,
+    valid: Images | View,
+    test: Images | View,
+    fake: Images | None,
+    n: int,
+    seed: int,
+    *,
+    model: object | None = None,
+    device: torch.device | str = "cpu",
+) -> Evidence:
+    """Evidence at the common size min(n, generated, valid, test).
+
+    Real sets that were looked at before may be given as views. `test` is shuffled so that each of its prefixes has the
+    class mix of the whole; `valid` and `fake` plainly, since a generator draws its classes at random too.
+    """
+    seen = [view if isinstance(view, View) else look(judge, view, device) for view in (train, valid, test)]
+    known, held, against = seen
+    held = held[torch.randperm(len(held), generator=seeded(seed, "valid"))]
+    against = against[stratified(against.labels, len(against), seed)]
+    made = None
+    if fake is not None:
+        chosen = torch.randperm(len(fake), generator=seeded(seed, "fake"))[: min(n, len(held), len(against))]
+        made = look(judge, fake[chosen.to(fake.pixels.device)], device)
+    return Evidence(known, held, against, made, seed, model)
+
+
+def stratified(labels: Tensor | None, n: int, seed: int) -> Tensor:
+    """A seeded order of n images in which every prefix has nearly the class mix of the whole.
+
+    The j-th image of a class of m, in random order, stands at (j + u) / m of the way, u uniform in [0, 1).
+    """
+    generator = seeded(seed, "test")
+    order = torch.randperm(n, generator=generator)
+    if labels is None:
+        return order
+    place = torch.empty(n, dtype=torch.float64)
+    for label in set(labels.tolist()):
+        members = order[labels[order] == label]
+        jitter = torch.rand(len(members), generator=generator, dtype=torch.float64)
+        place[members] = (torch.arange(len(members)) + jitter) / len(members)
+    return place.argsort()

@@ -1,0 +1,223 @@
+"""Pictures to look at beside the numbers: samples, what they may be copies of, which are alike, and the chart."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+import torch
+from torch import Tensor
+
+from genlib.evaluation.evidence import Evidence, View
+from genlib.evaluation.measure import Measure
+from genlib.evaluation.memorisation import closeness
+from genlib.evaluation.neighbours import nearest
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+INK, SOFT, MADE, REAL = "#222222", "#8a8a8a", "#c8442f", "#5b8db8"
+CELL = 0.62  # inches of one image
+DOTS = 150
+
+
+def write_figures(evidence: Evidence, measures: Mapping[str, Measure], folder: Path) -> list[Path]:
+    """Every figure this evidence allows, as PNG files in `folder`; the paths written."""
+    written = [metric_chart(measures, folder / "metrics.png")]
+    if evidence.fake is not None and evidence.n:
+        written.append(sample_grid(evidence.fake.pixels, folder / "samples.png"))
+        written.append(nearest_neighbours(evidence, folder / "nearest_neighbours.png"))
+        if "closest_pairs" in measures.get("support", Measure()).detail:
+            written.append(closest_pairs(evidence, measures["support"], folder / "closest_pairs.png"))
+    return written
+
+
+def sample_grid(pixels: Tensor, path: Path, *, columns: int = 16, rows: int = 8, title: str = "") -> Path:
+    """The first images of uint8 [N, C, H, W], edge to edge."""
+    pixels = pixels[: columns * rows]
+    width, height = columns * 0.45, math.ceil(len(pixels) / columns) * 0.45
+    sheet = _canvas(width + 0.3, height + 0.6, title or f"{len(pixels)} generated images, as they came")
+    _show(sheet, _tile(pixels, columns), 0.15, 0.15, width, height)
+    return _save(sheet, path)
+
+
+def nearest_neighbours(evidence: Evidence, path: Path, *, rows: int = 8, k: int = 6) -> Path:
+    """Generated images with their k nearest training images: on the left as they came, on the right the likeliest
+    copies. Distances in the judge's features, in units of the spacing of the nearest one (see `Closeness`)."""
+    close = closeness(evidence) if len(evidence.train) > 1 else None
+    likeliest = torch.arange(evidence.n) if close is None else close.ratio.argsort(stable=True)
+    k = min(k, len(evidence.train))
+    panels = (("as they came", torch.arange(evidence.n)[:rows]), ("nearest to a training image", likeliest[:rows]))
+    width, height = 2 * (k + 1.35) * CELL + 0.5, min(rows, evidence.n) * (CELL + 0.22) + 0.95
+    sheet = _canvas(width, height, "Generated images (red) and the training images nearest to them")
+    for side, (name, chosen) in enumerate(panels):
+        unit = torch.ones(len(chosen)) if close is None else close.spacing[chosen].clamp(min=1e-12)
+        distance, index = nearest(evidence.made.features[chosen], evidence.train.features, k)
+        left = 0.15 + side * (width / 2)
+        _text(sheet, left, height - 0.62, name, color=SOFT)
+        for row, i in enumerate(chosen.tolist()):
+            bottom = height - 0.75 - (row + 1) * (CELL + 0.22) + 0.22
+            _image(sheet, left, bottom, evidence.made.pixels[i], MADE)
+            for column, j in enumerate(index[row].tolist()):
+                label = f"{float(distance[row, column] / unit[row]):.2f}"
+                _image(sheet, left + (column + 1.25) * CELL, bottom, evidence.train.pixels[j], None, label)
+    _text(sheet, 0.15, 0.06, "distance / spacing of the nearest training image; below 1: not authentic", color=SOFT)
+    return _save(sheet, path)
+
+
+def closest_pairs(evidence: Evidence, measure: Measure, path: Path, *, pairs: int = 16) -> Path:
+    """The pairs of generated images that are most alike, each with its nearest training image, and below them the most
+    alike pairs of as many real images. Distances in units of the class's threshold; at most 1 counts as the same."""
+    null = measure.detail.get("null", {})
+    blocks = [("generated", evidence.made, measure.detail, MADE)]
+    if "closest_pairs" in null:
+        blocks.append(("real, as many", evidence.null().made, null, REAL))
+    columns = 8
+    lines = [math.ceil(min(pairs, len(detail["closest_pairs"])) / columns) for _, _, detail, _ in blocks]
+    width, height = columns * (2.2 * CELL) + 0.25, 0.75 + sum(0.35 + line * (2 * CELL + 0.42) for line in lines)
+    sheet = _canvas(width, height, "The most alike pairs, and below each the training image nearest to it")
+    top = height - 0.45
+    for (name, view, detail, colour), line in zip(blocks, lines, strict=True):
+        _text(sheet, 0.15, top - 0.2, f"{name}: {_collisions(detail)}", color=colour)
+        _pair_block(sheet, evidence.train, view, detail, colour, top - 0.35, columns, pairs)
+        top -= 0.35 + line * (2 * CELL + 0.42)
+    _text(sheet, 0.15, 0.06, "distance in units of the class's threshold; up to 1.00 counts as the same", color=SOFT)
+    return _save(sheet, path)
+
+
+def _collisions(detail: Mapping[str, Any]) -> str:
+    return f"{detail['collisions']:,} of {detail['pairs']:,} pairs are the same"
+
+
+def _pair_block(
+    sheet: Axes,
+    train: View,
+    view: View,
+    detail: Mapping[str, Any],
+    colour: str,
+    top: float,
+    columns: int,
+    pairs: int,
+) -> None:
+    shown, units = detail["closest_pairs"][:pairs], detail["closest_distances"][:pairs]
+    star = (
+        nearest(view.features[torch.tensor([a for a, _ in shown])], train.features)[1][:, 0].tolist() if shown else []
+    )
+    for place, ((a, b), unit, j) in enumerate(zip(shown, units, star, strict=True)):
+        left = 0.15 + (place % columns) * 2.2 * CELL
+        bottom = top - (place // columns) * (2 * CELL + 0.42) - CELL
+        _image(sheet, left, bottom, view.pixels[a], colour)
+        _image(sheet, left + 1.03 * CELL, bottom, view.pixels[b], colour)
+        _image(sheet, left + 0.51 * CELL, bottom - CELL - 0.06, train.pixels[j], None, f"{unit:.2f}")
+
+
+def metric_chart(measures: Mapping[str, Measure], path: Path) -> Path:
+    """One line per metric on its own scale: the value with its interval, and in its band what real images score."""
+    shown = {name: measure for name, measure in measures.items() if measure.value is not None}
+    absent = {name: measure for name, measure in measures.items() if measure.value is None}
+    height = 0.85 + 0.62 * len(shown) + 0.24 * len(absent)
+    sheet = _canvas(8.2, height, "Metrics with their 95 % intervals")
+    _legend(sheet, height)
+    for row, (name, measure) in enumerate(shown.items()):
+        bottom = height - 0.72 - 0.62 * (row + 1) + 0.28
+        area = sheet.figure.add_axes((1.75 / 8.2, bottom / height, 4.3 / 8.2, 0.3 / height))
+        _metric_line(area, measure)
+        _text(sheet, 0.15, bottom + 0.08, name.replace("_", " "))
+        _text(sheet, 6.25, bottom + 0.08, _reading(measure), color=MADE)
+        _text(sheet, 7.3, bottom + 0.08, "" if measure.null is None else _number(measure.null), color=REAL)
+    for row, (name, measure) in enumerate(absent.items()):
+        reason = f"{name.replace('_', ' ')}: {measure.detail.get('reason', 'no value')}"
+        _text(sheet, 0.15, 0.12 + 0.24 * (len(absent) - 1 - row), reason, color=SOFT)
+    return _save(sheet, path)
+
+
+def _reading(measure: Measure) -> str:
+    return ("over " if measure.detail.get("more_than") else "") + _number(measure.value or 0.0)
+
+
+def _number(value: float) -> str:
+    """Three digits, in the form a person writes."""
+    return f"{float(f'{value:.3g}'):,.0f}" if 100 <= abs(value) < 1e7 else f"{value:.3g}"
+
+
+def _legend(sheet: Axes, height: float) -> None:
+    _text(sheet, 6.25, height - 0.55, "this model", color=MADE)
+    _text(sheet, 7.3, height - 0.55, "real images", color=REAL)
+
+
+def _metric_line(area: Axes, measure: Measure) -> None:
+    band = measure.detail.get("null", {})
+    ends = [measure.value, measure.low, measure.high, measure.null, band.get("low"), band.get("high")]
+    points = [float(end) for end in ends if end is not None]
+    if min(points) > 0 and max(points) > 30 * min(points):
+        area.set_xscale("log")
+    if measure.null is not None:
+        low, high = _ends(measure.null, band.get("low"), band.get("high"))
+        area.axvspan(low, high, color=REAL, alpha=0.25, lw=0)
+        area.axvline(measure.null, color=REAL, lw=1.5)
+    value = float(measure.value or 0.0)
+    low, high = _ends(value, measure.low, measure.high)
+    area.plot([low, high], [0, 0], color=MADE, lw=2, solid_capstyle="butt")
+    area.plot([value], [0], marker=">" if measure.detail.get("more_than") else "o", color=MADE, ms=6)
+    area.margins(x=0.08)
+    area.set_yticks([])
+    area.spines[["left", "right", "top"]].set_visible(False)
+    area.spines["bottom"].set_color("#cccccc")
+    area.tick_params(labelsize=7, colors=SOFT, length=2)
+    area.minorticks_off()
+    if area.get_xscale() == "linear":
+        area.locator_params(axis="x", nbins=6)
+
+
+def _ends(value: float, low: float | None, high: float | None) -> tuple[float, float]:
+    return (value if low is None else low), (value if high is None else high)
+
+
+def _canvas(width: float, height: float, title: str) -> Axes:
+    """A blank sheet in inches, (0, 0) at its lower left."""
+    from matplotlib.figure import Figure
+
+    sheet = Figure(figsize=(width, height), dpi=DOTS, facecolor="white").add_axes((0, 0, 1, 1))
+    sheet.set(xlim=(0, width), ylim=(0, height), autoscale_on=False)
+    sheet.set_axis_off()
+    _text(sheet, 0.15, height - 0.28, title, fontsize=10.5, fontweight="bold")
+    return sheet
+
+
+def _text(sheet: Axes, left: float, bottom: float, text: str, color: str = INK, **style: Any) -> None:
+    sheet.text(left, bottom, text, color=color, va="baseline", **{"fontsize": 8.5, **style})
+
+
+def _image(sheet: Axes, left: float, bottom: float, pixels: Tensor, frame: str | None, label: str = "") -> None:
+    """One image [C, H, W] of CELL inches with its lower left corner at (left, bottom)."""
+    _show(sheet, _tile(pixels[None], 1), left, bottom, CELL, CELL)
+    if frame:
+        x, y = [left, left + CELL, left + CELL, left, left], [bottom, bottom, bottom + CELL, bottom + CELL, bottom]
+        sheet.plot(x, y, color=frame, lw=1.5, solid_joinstyle="miter")
+    if label:
+        _text(sheet, left + CELL / 2, bottom - 0.12, label, color=SOFT, fontsize=6.5, ha="center")
+
+
+def _show(sheet: Axes, image: Tensor, left: float, bottom: float, width: float, height: float) -> None:
+    extent = (left, left + width, bottom, bottom + height)
+    sheet.imshow(image.numpy(), extent=extent, cmap="gray", vmin=0, vmax=255, interpolation="nearest", aspect="auto")
+
+
+def _tile(pixels: Tensor, columns: int) -> Tensor:
+    """uint8 [N, C, H, W] -> [rows * H, columns * W], with a last axis of 3 where C is 3 or more; empty cells white."""
+    n, c, h, w = pixels.shape
+    rows, depth = math.ceil(n / columns), 3 if c >= 3 else 1
+    sheet = torch.full((rows * columns, depth, h, w), 255, dtype=torch.uint8)
+    sheet[:n] = pixels[:, :depth]
+    tiled: Tensor = sheet.view(rows, columns, depth, h, w).permute(0, 3, 1, 4, 2).reshape(rows * h, columns * w, depth)
+    return tiled.squeeze(2) if depth == 1 else tiled
+
+
+def _save(sheet: Axes, path: Path) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_suffix(".partial")
+    cast("Figure", sheet.figure).savefig(partial, format="png")
+    return partial.replace(path)

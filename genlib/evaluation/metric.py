@@ -1,0 +1,126 @@
+"""A metric is a decorated function from evidence to a measure, known by its own name.
+
+The source is the registry: whatever is decorated with `@metric(...)` in a file of this room exists. Names are read off
+the files without running them, so that settings can be checked without importing torch.
+"""
+
+from __future__ import annotations
+
+import ast
+import difflib
+import importlib
+import math
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from genlib.errors import InputError
+from genlib.evaluation.measure import Measure, Undefined
+
+if TYPE_CHECKING:
+    from genlib.evaluation.evidence import Evidence, View
+
+Need = Literal["fake", "classifies"]
+
+
+@dataclass(frozen=True)
+class Metric:
+    """`needs`: "fake", generated images, at least `minimum` of them; or "classifies", a model that does."""
+
+    compute: Callable[[Evidence], Measure]
+    needs: Need
+    minimum: int
+
+    def __call__(self, evidence: Evidence) -> Measure:
+        """The value on this evidence, or None and the reason; no null."""
+        try:
+            self._check(evidence)
+            return self.compute(evidence)
+        except Undefined as reason:
+            return Measure(n=evidence.n, detail={"reason": str(reason)})
+        except OverflowError:
+            return Measure(n=evidence.n, detail={"reason": "the judge's features are too large to compute with"})
+
+    def _check(self, evidence: Evidence) -> None:
+        if self.needs == "classifies":
+            if not callable(getattr(evidence.model, "features", None)):
+                raise Undefined("this model does not classify")
+            return
+        if evidence.fake is None:
+            raise Undefined("this model makes no images")
+        if evidence.n < self.minimum:
+            raise Undefined(f"needs at least {self.minimum} images of each kind, found {evidence.n}")
+        for kind, view in (("generated", evidence.fake), ("test", evidence.test), ("training", evidence.train)):
+            _check_finite(kind, view)
+
+
+def _check_finite(kind: str, view: View) -> None:
+    finite = view.features.isfinite().all(1) & view.probabilities.isfinite().all(1)
+    if not finite.all():
+        raise Undefined(f"the judge's features of {int((~finite).sum())} of {len(view)} {kind} images are not finite")
+
+
+def metric(*, needs: Need = "fake", minimum: int = 1) -> Callable[[Callable[[Evidence], Measure]], Metric]:
+    """Make a function a metric under its own name."""
+    return lambda compute: Metric(compute, needs, minimum)
+
+
+@cache
+def catalogue() -> dict[str, str]:
+    """Metric name -> the module that defines it."""
+    found: dict[str, str] = {}
+    for path in sorted(Path(__file__).parent.glob("*.py")):
+        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+            if isinstance(node, ast.FunctionDef) and any(_is_metric(decorator) for decorator in node.decorator_list):
+                found[node.name] = f"{__package__}.{path.stem}"
+    return found
+
+
+def _is_metric(decorator: ast.expr) -> bool:
+    called = decorator.func if isinstance(decorator, ast.Call) else decorator
+    return isinstance(called, ast.Name) and called.id == "metric"
+
+
+def names() -> tuple[str, ...]:
+    return tuple(sorted(catalogue()))
+
+
+def check_names(asked: Iterable[str], where: str = "evaluate.metrics") -> None:
+    """Raises InputError, led by the key `where`, at the first name that is no metric."""
+    for name in asked:
+        if name not in catalogue():
+            close = difflib.get_close_matches(str(name), names(), n=1)
+            hint = f" (did you mean '{close[0]}'?)" if close else ""
+            raise InputError(f"{where}: found '{name}'{hint}, legal: {', '.join(names())}")
+
+
+def find(name: str) -> Metric:
+    """The metric called `name`."""
+    check_names([name])
+    found: Metric = getattr(importlib.import_module(catalogue()[name]), name)
+    return found
+
+
+def evaluate(evidence: Evidence, asked: Iterable[str]) -> dict[str, Measure]:
+    """Each metric's value and, by the same code on `evidence.null()`, its null."""
+    asked = list(asked)
+    check_names(asked)
+    null = evidence.null()
+    return {name: _with_null(find(name), evidence, null) for name in asked}
+
+
+def _with_null(metric: Metric, evidence: Evidence, null: Evidence) -> Measure:
+    measure = metric(evidence)
+    if metric.needs != "fake":
+        reason = {"reason": "real images cannot take a model's place"}
+        return replace(measure, detail={**measure.detail, "null": reason})
+    real = metric(null)
+    beside = {"low": real.low, "high": real.high, "ratio": _ratio(measure.value, real.value), **real.detail}
+    return replace(measure, null=real.value, detail={**measure.detail, "null": beside})
+
+
+def _ratio(value: float | None, null: float | None) -> float | None:
+    ratio = math.nan if value is None or not null else value / null
+    return ratio if math.isfinite(ratio) else None

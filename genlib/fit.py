@@ -1,0 +1,206 @@
+"""Where data, model, objective and loop meet: a job in, progress out, state on disk.
+
+A job holds everything that determines the weights, so its digest names the folder its state lives in: the same job
+goes on from its last checkpoint, a changed one starts afresh.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from genlib.build import build
+from genlib.data.dataset import load_dataset
+from genlib.data.images import Images, to_pixels
+from genlib.errors import InputError, unknown
+from genlib.objectives.turns import Objective
+from genlib.training.group import Group
+from genlib.training.loop import Plan, Progress, train
+from genlib.training.schedule import Schedule
+from genlib.training.state import Adam, TrainState, finished, newest
+
+GRID = 64
+GRIDS = 20
+_CODE = ("genlib/fit.py", "genlib/models/layers.py", "genlib/objectives/turns.py", "genlib/data/batches.py")
+
+
+@dataclass(frozen=True)
+class Training:
+    """The `train` section as one model sees it; `lr_by_turn` overrides `lr` for the turn it names."""
+
+    images: int
+    batch_size: int = 128
+    workers: int = 0
+    seed: int = 0
+    lr: float = 1e-3
+    lr_by_turn: dict[str, float] = field(default_factory=dict)
+    beta1: float = 0.9
+    beta2: float = 0.999
+    schedule: Schedule = "constant"
+    warmup: float = 0.0
+    ema: float = 0.999
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    report_every: int = 20_000
+    checkpoint_every: int = 100_000
+
+
+@dataclass(frozen=True)
+class Job:
+    """One training run: what to build, how to train it, on which prepared data, with its state in which folder."""
+
+    name: str
+    model: dict[str, Any]
+    objective: dict[str, Any]
+    train: Training
+    data: Path
+    state: Path | None = None
+
+    def digest(self) -> str:
+        """16 hex digits of params, data and code: two jobs with one digest give the same weights."""
+        facts = {
+            "model": self.model,
+            "objective": self.objective,
+            "train": asdict(self.train),
+            "data": load_dataset(self.data).sha256,
+            "code": [hashlib.sha256(path.read_bytes()).hexdigest() for path in self.code()],
+        }
+        return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
+
+    def code(self) -> list[Path]:
+        """The files whose content decides what this job computes."""
+        root = Path(__file__).parent.parent
+        named = [f"genlib/models/{self.model['name']}.py", f"genlib/objectives/{self.objective['name']}.py", *_CODE]
+        return [root / name for name in named] + sorted((root / "genlib/training").glob("*.py"))
+
+
+def fit(job: Job, group: Group | None = None, images: Images | None = None) -> Iterator[Progress]:
+    """Train `job` as one member of `group`, going on from the newest intact checkpoint in `job.state`.
+
+    The reports made before a resumed checkpoint are yielded again first, so the stream is whole every time. `images`
+    replaces the job's own training split (a sweep hands the same tensors to every trial). Rank 0 writes the checkpoints
+    and draws the samples.
+
+    Raises:
+        InputError: the job names what does not exist, or its parts do not fit.
+        Diverged: the loss stopped being finite.
+    """
+    group = group or Group.current()
+    dataset = load_dataset(job.data)
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    state, plan = start(job, dataset.shape, len(dataset.classes), device)
+    if job.state:
+        _resume(state, job.state, group)
+    for row in state.history or [{"images_seen": 0}]:
+        metrics = {name: value for name, value in row.items() if name != "images_seen"}
+        yield Progress(int(row["images_seen"]), plan.images, metrics, resumed=True)
+
+    data = (dataset.train if images is None else images).to(device)
+    for progress in train(state, data, plan, group):
+        if progress.checkpoint and job.state and group.leads:
+            state.save(job.state)
+        shown = samples(state.ema) if group.leads and _shows(progress, plan) else None
+        yield replace(progress, model=state.ema, samples=shown)
+
+
+def start(job: Job, shape: tuple[int, int, int], classes: int, device: torch.device) -> tuple[TrainState, Plan]:
+    """The state of `job` before its first step on images of this shape and so many classes, and its plan."""
+    settings = job.train
+    torch.manual_seed(settings.seed)
+    model = build("models", job.model, shape, classes, where=f"models.{job.name}.model")
+    objective: Objective = build("objectives", job.objective, where=f"models.{job.name}.objective")
+    model = model.to(device, memory_format=torch.channels_last)
+    state = TrainState.start(model, objective, optimizers(job, [turn.name for turn in objective.turns(model)]))
+    return state, plan(settings, device)
+
+
+def optimizers(job: Job, turns: list[str]) -> dict[str, Adam]:
+    """Each turn's Adam; a rate given for a turn that the objective does not take is refused."""
+    settings = job.train
+    for name in settings.lr_by_turn:
+        if name not in turns:
+            raise unknown(f"models.{job.name}.train.lr_{name}", f"lr_{name}", [f"lr_{turn}" for turn in turns])
+    rates = {turn: settings.lr_by_turn.get(turn, settings.lr) for turn in turns}
+    return {turn: Adam(rate, settings.beta1, settings.beta2) for turn, rate in rates.items()}
+
+
+def plan(settings: Training, device: torch.device) -> Plan:
+    """The loop's plan; `precision: auto` is bfloat16 where the device computes in it, float32 elsewhere."""
+    chosen = settings.precision if settings.precision != "auto" else native_precision(device)
+    own = {f.name for f in fields(Plan)} - {"precision"}
+    return Plan(**{k: v for k, v in asdict(settings).items() if k in own}, precision=chosen)
+
+
+def native_precision(device: torch.device) -> Literal["float32", "bfloat16"]:
+    """bfloat16 on GPUs and on CPUs with AVX-512 bf16 instructions, where it is the faster one."""
+    fast = torch.cuda.is_bf16_supported() if device.type == "cuda" else torch.cpu._is_avx512_bf16_supported()
+    return "bfloat16" if fast else "float32"
+
+
+def samples(model: nn.Module) -> Tensor | None:
+    """The first images of seed 0 as pixels, from a model that samples."""
+    return to_pixels(model.sample(GRID, seed=0)).cpu() if hasattr(model, "sample") else None  # type: ignore[operator]
+
+
+def save_model(job: Job, folder: Path) -> None:
+    """Write the model folder of a finished job: averaged weights, raw weights beside them, and what rebuilds it.
+
+    Raises:
+        InputError: the job has no finished state.
+    """
+    found = newest(job.state) if job.state else None
+    if found is None or int(found.stem.partition("-")[0]) < job.train.images:
+        raise InputError(f"{job.state}: found no finished state of {job.name}, legal: a job that ran to its end")
+    averaged, raw, history = finished(found)
+    partial = folder.with_name(f".{folder.name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    save_file(averaged, partial / "model.safetensors")
+    save_file(raw, partial / "raw.safetensors")
+    (partial / "config.json").write_text(json.dumps(describe(job), indent=2) + "\n")
+    (partial / "history.tsv").write_text(table(history))
+    shutil.rmtree(folder, ignore_errors=True)
+    partial.rename(folder)
+
+
+def describe(job: Job) -> dict[str, Any]:
+    """The content of `config.json`: what rebuilds the model, and what it was trained by and on."""
+    dataset = load_dataset(job.data)
+    return {
+        "name": job.name,
+        "model": job.model,
+        "objective": job.objective,
+        "train": asdict(job.train),
+        "shape": dataset.shape,
+        "classes": len(dataset.classes),
+        "data_sha256": dataset.sha256,
+    }
+
+
+def table(rows: list[dict[str, float]]) -> str:
+    """Reports as tab-separated text: `images_seen` first, a column for all that was ever reported, blank where it was not."""
+    columns = list(dict.fromkeys(["images_seen", *(name for row in rows for name in row)]))
+    lines = [columns, *([f"{row[name]:.9g}" if name in row else "" for name in columns] for row in rows)]
+    return "".join("\t".join(line) + "\n" for line in lines)
+
+
+def _resume(state: TrainState, folder: Path, group: Group) -> None:
+    """Load rank 0's newest intact checkpoint, if there is one, on every rank."""
+    found = newest(folder) if group.leads else None
+    seen = group.agree(int(found.stem.partition("-")[0]) if found else -1)
+    if seen >= 0:
+        state.load(next(folder.glob(f"{seen:012d}-*.safetensors")))
+
+
+def _shows(progress: Progress, plan: Plan) -> bool:
+    """Whether this report is one of the at most `GRIDS` that carry samples."""
+    every = max(plan.report_every, plan.images // GRIDS)
+    return progress.done or progress.images_seen // every > (progress.images_seen - plan.report_every) // every

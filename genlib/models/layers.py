@@ -1,0 +1,74 @@
+"""Blocks of two or more models: image -> vector and vector -> image by halving and doubling, and sampling in chunks.
+
+Nothing here looks across the batch, so that two workers with half a batch each equal one with the whole.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import pairwise
+from math import gcd
+
+import torch
+from torch import Tensor, nn
+
+from genlib.data.batches import seeded
+
+CHUNK = 500  # images decoded at a time
+SMALLEST = 8  # pixels
+
+
+def check_shape(shape: tuple[int, int, int]) -> None:
+    if min(shape[1:]) < SMALLEST:
+        raise ValueError(f"shape must have sides of at least {SMALLEST} pixels, found {shape[1]}x{shape[2]}")
+
+
+def halvings(shape: tuple[int, int, int]) -> int:
+    """How often the shorter side halves and stays at 4 pixels or more: 1 for 8, 2 for 16 and 28, 3 for 32, 4 for 64."""
+    return (min(shape[1:]) // 4).bit_length() - 1
+
+
+def widths(width: int, levels: int) -> list[int]:
+    """Channels from the finest level to the coarsest: width, 2 width, 4 width, 4 width, ..."""
+    return [width * 2 ** min(level, 2) for level in range(levels)]
+
+
+def encoder(shape: tuple[int, int, int], width: int, outputs: int) -> nn.Sequential:
+    """Image [n, C, H, W] -> vector [n, outputs]: convolutions of stride 2, leaky rectifiers, one linear layer."""
+    channels = [shape[0], *widths(width, halvings(shape))]
+    layers: list[nn.Module] = []
+    for wide, wider in pairwise(channels):
+        layers += [nn.Conv2d(wide, wider, 4, stride=2, padding=1), nn.LeakyReLU(0.2)]
+    height, breadth = (side >> halvings(shape) for side in shape[1:])
+    return nn.Sequential(*layers, nn.Flatten(), nn.Linear(channels[-1] * height * breadth, outputs))
+
+
+class Decoder(nn.Sequential):
+    """Vector [n, latent] -> image-shaped map [n, C, H, W]: one linear layer, then transposed convolutions of stride 2.
+
+    Sides that 2^k does not divide are rounded up and cropped.
+    """
+
+    def __init__(self, shape: tuple[int, int, int], latent: int, width: int) -> None:
+        levels = halvings(shape)
+        channels = [*reversed(widths(width, levels)), shape[0]]
+        base = (channels[0], *(-(-side // 2**levels) for side in shape[1:]))
+        layers: list[nn.Module] = [nn.Linear(latent, base[0] * base[1] * base[2]), nn.Unflatten(1, base)]
+        for wide, narrow in pairwise(channels):
+            layers += [nn.GroupNorm(gcd(8, wide), wide), nn.ReLU(), nn.ConvTranspose2d(wide, narrow, 4, 2, 1)]
+        super().__init__(*layers)
+        self.shape = shape
+
+    def forward(self, z: Tensor) -> Tensor:
+        for layer in self:
+            z = layer(z)
+        return z[..., : self.shape[1], : self.shape[2]]
+
+
+@torch.no_grad()
+def sample_from(decode: Callable[[Tensor], Tensor], model: nn.Module, latent: int, n: int, seed: int) -> Tensor:
+    """`n` images decode(z), z ~ N(0, 1), drawn and decoded a chunk at a time: a longer sample begins with a shorter."""
+    generator = seeded(seed, "sample")
+    device = next(model.parameters()).device
+    chunks = [torch.randn(CHUNK, latent, generator=generator)[: n - start] for start in range(0, n or 1, CHUNK)]
+    return torch.cat([decode(z.to(device)).float() for z in chunks])

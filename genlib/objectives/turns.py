@@ -1,0 +1,36 @@
+"""What an objective hands to the loop: the turns of one training step, one optimiser each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from torch import Tensor, nn
+
+from genlib.data.batches import Batch
+
+
+@dataclass(frozen=True)
+class Terms:
+    """What one turn lowers: `loss` [n], one value per example, and what is worth watching, each [n] too."""
+
+    loss: Tensor
+    watch: Mapping[str, Tensor] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Turn:
+    """One optimiser's share of a step: it moves `module` to lower the mean of `terms(batch).loss`.
+
+    `every` counts steps: a turn with every=2 is taken on every second step.
+    """
+
+    name: str
+    module: nn.Module
+    terms: Callable[[Batch], Terms]
+    every: int = 1
+
+
+class Objective(Protocol):
+    def turns(self, model: nn.Module) -> tuple[Turn, ...]: ...

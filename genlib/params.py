@@ -1,0 +1,268 @@
+"""params.yaml -> typed, validated settings; a wrong key or value names its path and its legal values.
+
+pydantic stays in this file: the rest of the project sees plain values and dataclasses. Nothing here imports torch, so
+that a wrong key is found at once.
+"""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator, model_validator
+from ruamel.yaml import YAML, YAMLError
+
+from genlib.data.settings import DataSettings
+from genlib.errors import InputError, unknown
+
+Count = Annotated[int, Field(ge=1)]
+Share = Annotated[float, Field(ge=0, lt=1)]
+Seed = Annotated[int, Field(ge=0)]
+
+
+class Section(BaseModel):
+    """A section of params.yaml: exactly these keys, exactly these types."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+class DataSection(Section):
+    name: str
+    root: str = "data/raw"
+    download: bool = False
+    split: Literal["official", "pooled"] = "pooled"
+    seed: Seed = 0
+    image_size: Annotated[int, Field(ge=8, le=64)] | None = None
+    valid: Annotated[float, Field(gt=0, lt=0.5)] | None = None
+    test: Annotated[float, Field(gt=0, lt=0.5)] | None = None
+
+    def settings(self) -> DataSettings:
+        return DataSettings(**self.model_dump() | {"root": Path(self.root)})
+
+
+class TrainSection(Section):
+    """Defaults for every model; `lr_<turn>` sets the rate of one turn (`lr_g`, `lr_d`)."""
+
+    model_config = ConfigDict(extra="allow", strict=True, frozen=True)
+    __pydantic_extra__: dict[str, Annotated[float, Field(gt=0)]]
+
+    images: Count = 100_000
+    batch_size: Count = 128
+    workers: Annotated[int, Field(ge=0)] = 0
+    seed: Seed = 0
+    lr: Annotated[float, Field(gt=0)] = 1e-3
+    beta1: Share = 0.9
+    beta2: Share = 0.999
+    schedule: Literal["constant", "linear", "cosine"] = "constant"
+    warmup: Share = 0.0
+    ema: Share = 0.999
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    report_every: Count = 20_000
+    checkpoint_every: Count = 100_000
+
+    @model_validator(mode="after")
+    def _only_rates_beside(self) -> TrainSection:
+        for key in self.__pydantic_extra__:
+            if not key.startswith("lr_"):
+                raise unknown(f"{key}: unknown key", key, [*type(self).model_fields, "lr_<turn>"])
+        return self
+
+    def settings(self) -> dict[str, Any]:
+        """The fields, with the rates of single turns gathered under `lr_by_turn`."""
+        own = {name: getattr(self, name) for name in type(self).model_fields}
+        return own | {"lr_by_turn": {key.removeprefix("lr_"): v for key, v in self.__pydantic_extra__.items()}}
+
+
+class ModelSection(Section):
+    model: dict[str, Any]
+    objective: dict[str, Any]
+    train: dict[str, Any] = {}
+    search: dict[str, dict[str, list[Any]]] = {}
+
+    @field_validator("search")
+    @classmethod
+    def _distributions(cls, search: dict[str, dict[str, list[Any]]]) -> dict[str, dict[str, list[Any]]]:
+        for key, distribution in search.items():
+            problem = _distribution_problem(distribution)
+            if problem:
+                raise InputError(f"{key}: found {distribution}, legal: {problem}")
+        return search
+
+
+class RefitSection(Section):
+    seeds: Count = 1
+
+
+class TuneSection(Section):
+    models: list[str] = []
+    searcher: Literal["random"] = "random"
+    trials: Count = 8
+    images: Count = 60_000
+    metric: str = "kid"
+    limits: dict[str, Annotated[float, Field(ge=0)]] = {}
+    refit: RefitSection = RefitSection()
+
+
+class EvaluateSection(Section):
+    samples: Count = 5000
+    seed: Seed = 0
+    metrics: Annotated[list[str], Field(min_length=1)]
+
+
+class ClusterSection(Section):
+    storage: str = "runs/ray"
+
+
+class TrackingSection(Section):
+    experiment: str | None = None
+
+
+class Params(Section):
+    """All of params.yaml."""
+
+    data: DataSection
+    models: Annotated[dict[str, ModelSection], Field(min_length=1)]
+    train: TrainSection = TrainSection()
+    tune: TuneSection = TuneSection()
+    evaluate: EvaluateSection
+    cluster: ClusterSection = ClusterSection()
+    tracking: TrackingSection = TrackingSection()
+
+    @field_validator("tune")
+    @classmethod
+    def _tuned_models_exist(cls, tune: TuneSection, info: ValidationInfo) -> TuneSection:
+        models: dict[str, ModelSection] = info.data.get("models", {})
+        searchable = [name for name, section in models.items() if section.search]
+        for name in tune.models:
+            if name not in searchable:
+                raise unknown("models", name, searchable)
+        return tune
+
+    def training(self, name: str) -> dict[str, Any]:
+        """The train settings of one model: the `train` section with the model's own changes."""
+        own = self.models[name].train
+        merged = self.train.model_dump() | own
+        return _validated(TrainSection, merged, f"models.{name}.train").settings()
+
+    def changed(self, changes: Mapping[str, Any]) -> Params:
+        """These params with other values at dotted keys, validated again."""
+        return parse(merge(self.model_dump(), nested(changes)))
+
+    def digest(self) -> str:
+        """sha256 of the params in canonical form."""
+        return hashlib.sha256(json.dumps(self.model_dump(), sort_keys=True).encode()).hexdigest()
+
+
+def load_params(path: Path = Path("params.yaml")) -> Params:
+    """Read and validate a params file.
+
+    Raises:
+        InputError: it is missing, is not YAML, or a key or value in it is not legal.
+    """
+    return parse(read_yaml(path), path)
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """The mapping in a YAML 1.2 file (so that 1e-3 is a number)."""
+    try:
+        found = YAML(typ="safe").load(path)
+    except OSError as error:
+        raise InputError(f"{path}: not readable ({error.strerror}), legal: a YAML file") from error
+    except (YAMLError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: not valid YAML ({' '.join(str(error).split())[:160]})") from error
+    if not isinstance(found, dict):
+        raise InputError(f"{path}: found {type(found).__name__}, legal: a mapping of sections")
+    return found
+
+
+def parse(values: Mapping[str, Any], path: Path = Path("params.yaml")) -> Params:
+    """Validate the content of a params file; `path` is named in errors."""
+    params = _validated(Params, values, str(path))
+    for name in params.models:
+        params.training(name)
+    return params
+
+
+def merge(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """`base` with `changes` laid over it, section by section; a list or a value is replaced whole.
+
+    A `search` section is replaced whole as well: a space is one value.
+    """
+    merged = dict(copy.deepcopy(base))
+    for key, value in changes.items():
+        deeper = isinstance(value, Mapping) and isinstance(merged.get(key), Mapping) and key != "search"
+        merged[key] = merge(merged[key], value) if deeper else copy.deepcopy(value)
+    return merged
+
+
+def nested(dotted: Mapping[str, Any]) -> dict[str, Any]:
+    """{"a.b": 1} -> {"a": {"b": 1}}."""
+    result: dict[str, Any] = {}
+    for key, value in dotted.items():
+        *parents, last = key.split(".")
+        place = result
+        for parent in parents:
+            place = place.setdefault(parent, {})
+        place[last] = value
+    return result
+
+
+def _validated(section: type[Any], values: Mapping[str, Any], where: str) -> Any:
+    try:
+        return section.model_validate(values)
+    except ValidationError as error:
+        raise _first_problem(section, error, where) from None
+
+
+def _first_problem(section: type[BaseModel], error: ValidationError, where: str) -> InputError:
+    """The first problem that pydantic found, in our own one line, and how many more there are."""
+    problems = error.errors(include_url=False)
+    problem = problems[0]
+    keys = [str(key) for key in problem["loc"]]
+    place = ": ".join(part for part in (where, ".".join(keys)) if part)
+    more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+    cause = problem.get("ctx", {}).get("error")
+    if isinstance(cause, InputError):
+        return InputError(f"{place}.{cause}{more}")
+    if problem["type"] == "extra_forbidden":
+        return InputError(f"{unknown(f'{place}: unknown key', keys[-1], _legal_keys(section, keys[:-1]))}{more}")
+    if problem["type"] == "missing":
+        return InputError(f"{place}: missing, legal: a value for this key{more}")
+    legal = str(problem["msg"]).removeprefix("Input should be ").removeprefix("Value error, ")
+    return InputError(f"{place}: found {problem['input']!r:.80}, legal: {legal}{more}")
+
+
+def _legal_keys(section: type[BaseModel], keys: list[str]) -> list[str]:
+    """The keys of the section that lies at `keys` below `section`."""
+    for key in keys:
+        inner = section.model_fields.get(key)
+        if inner is None:
+            continue
+        found = [t for t in _types(inner.annotation) if isinstance(t, type) and issubclass(t, BaseModel)]
+        section = found[0] if found else section
+    return list(section.model_fields)
+
+
+def _types(hint: Any) -> list[Any]:
+    return [hint, *(inner for argument in get_args(hint) for inner in _types(argument))]
+
+
+def _distribution_problem(distribution: Mapping[str, list[Any]]) -> str | None:
+    """What is wrong with one entry of a search space, in words; None where nothing is."""
+    if len(distribution) != 1:
+        return "one of uniform, loguniform, int, choice with its list"
+    [(kind, values)] = distribution.items()
+    if kind == "choice":
+        return None if values else "choice: a list of one or more values"
+    if kind not in ("uniform", "loguniform", "int"):
+        return "uniform: [low, high], loguniform: [low, high], int: [low, high] or choice: [...]"
+    number = int if kind == "int" else (int, float)
+    if len(values) != 2 or not all(isinstance(v, number) and not isinstance(v, bool) for v in values):
+        return f"{kind}: [low, high], two numbers"
+    if not values[0] < values[1] or (kind == "loguniform" and values[0] <= 0):
+        return f"{kind}: [low, high] with low < high" + (" and low > 0" if kind == "loguniform" else "")
+    return None

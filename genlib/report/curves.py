@@ -1,0 +1,86 @@
+"""Training as curves over images seen: what was lowered, and for two players whether they are in balance."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from genlib.report.numbers import label, number
+from genlib.report.pictures import Picture
+from genlib.report.plots import Axes, Theme, legend, plot
+from genlib.report.results import History
+
+
+@dataclass(frozen=True)
+class Family:
+    """Columns of a history that belong in one panel; `health`: they watch the training and are not lowered by it."""
+
+    title: str
+    pattern: str
+    health: bool = True
+    share: bool = False
+    log: bool = False
+
+
+FAMILIES = (
+    Family("Loss", r"loss(_\w+)?", health=False),
+    Family("Discriminator is right", r"d_(real|fake)", share=True),
+    Family("Logit gap, real minus fake", r"logit_gap"),
+    Family("Gradient norm", r"grad_norm_\w+", log=True),
+    Family("Gradient penalty", r"r[12]", log=True),
+)
+
+Points = Sequence[tuple[float, float]]
+
+
+def curves(model: str, history: History, *, health: bool) -> list[Picture]:
+    """One picture per family of columns; a column of no family is one of its own, among what is lowered."""
+    panels: dict[Family, dict[str, Points]] = {}
+    for column in history:
+        family = _family(column)
+        points = _points(history, column)
+        if column != "images_seen" and family.health == health and points:
+            panels.setdefault(family, {})[column] = points
+    return [_panel(model, family, lines) for family, lines in sorted(panels.items(), key=lambda item: _place(item[0]))]
+
+
+def _family(column: str) -> Family:
+    own = Family(label(column).capitalize() if len(column) > 2 else column.upper(), re.escape(column), health=False)
+    return next((family for family in FAMILIES if re.fullmatch(family.pattern, column)), own)
+
+
+def _place(family: Family) -> int:
+    return FAMILIES.index(family) if family in FAMILIES else len(FAMILIES)
+
+
+def _points(history: History, column: str) -> Points:
+    pairs = zip(history["images_seen"], history[column], strict=True)
+    return [(x, y) for x, y in pairs if x is not None and y is not None and math.isfinite(y)]
+
+
+def _panel(model: str, family: Family, lines: Mapping[str, Points]) -> Picture:
+    ends = "; ".join(f"{label(name)} from {number(p[0][1])} to {number(p[-1][1])}" for name, p in lines.items())
+
+    def draw(axes: Axes, theme: Theme) -> None:
+        for (name, points), colour in zip(lines.items(), theme.lines * len(lines), strict=False):
+            x, y = zip(*points, strict=True)
+            axes.plot(x, y, color=colour, linewidth=1.6, label=label(name), marker="o" if len(x) == 1 else "")
+        if family.log and min(y for points in lines.values() for _, y in points) > 0:
+            axes.set_yscale("log")
+        if family.share:
+            axes.set_ylim(-0.03, 1.03)
+        _images_axis(axes)
+        if len(lines) > 1:
+            legend(axes, theme)
+
+    return plot(family.title, f"{family.title} of {model} over images seen: {ends}.", draw)
+
+
+def _images_axis(axes: Axes) -> None:
+    from matplotlib.ticker import EngFormatter, MaxNLocator
+
+    axes.xaxis.set_major_locator(MaxNLocator(6))
+    axes.xaxis.set_major_formatter(EngFormatter(sep=""))
+    axes.set_xlabel("images seen")

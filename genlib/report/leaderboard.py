@@ -1,0 +1,174 @@
+"""Models against metrics: as rows for other programs, and as tables for the reader.
+
+A value is never shown without its interval and what real images score at the same n. Models that share a metric share
+a table; a tuned model stands beside its default under the name `<model>+tuned`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from genlib.evaluation.measure import Measure
+from genlib.evaluation.metric import catalogue, find
+from genlib.report.numbers import DASH, interval, label, number
+from genlib.report.results import Measures, Results
+
+COLUMNS = ("model", "seed", "metric", "value", "low", "high", "null", "n")
+TUNED = "+tuned"
+
+
+def rows(results: Results) -> Iterator[dict[str, Any]]:
+    """The leaderboard in long form: a row per model, seed and metric."""
+    for model in results.models:
+        yield from _rows(model.name, model.seed, model.measures)
+        seeds = model.comparison.tuned_seeds if model.comparison else {}
+        for seed, measures in seeds.items():
+            yield from _rows(model.name + TUNED, seed, measures)
+
+
+def _rows(model: str, seed: int | str | None, measures: Measures) -> Iterator[dict[str, Any]]:
+    for metric, found in measures.items():
+        named = {"model": model, "seed": seed, "metric": metric}
+        yield named | {key: getattr(found, key) for key in COLUMNS[3:]}
+
+
+def better(metric: str) -> str:
+    """ "higher", "lower", or "" where the metric does not say."""
+    return getattr(find(metric), "better", "") if metric in catalogue() else ""
+
+
+def meaning(metric: str) -> str:
+    """The first paragraph of the metric's definition."""
+    text = (find(metric).compute.__doc__ or "") if metric in catalogue() else ""
+    return " ".join(text.split("\n\n")[0].split())
+
+
+@dataclass(frozen=True)
+class Cell:
+    """`reason`: why there is no value; `note`: the number of that reason below the table."""
+
+    text: str = ""
+    interval: str = ""
+    null: str = ""
+    best: bool = False
+    reason: str = ""
+    note: int = 0
+
+
+@dataclass(frozen=True)
+class Row:
+    """`null` is what real images score where that is one number for the whole row; else each cell says its own."""
+
+    metric: str
+    better: str
+    cells: Sequence[Cell]
+    null: Cell
+
+
+@dataclass
+class Table:
+    models: Sequence[str]
+    rows: list[Row] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    counts: set[int] = field(default_factory=set)
+
+    def note(self, reason: str) -> int:
+        """The number, from 1, of a reason below this table."""
+        if reason not in self.notes:
+            self.notes.append(reason)
+        return self.notes.index(reason) + 1
+
+
+def tables(results: Results) -> list[Table]:
+    """The tables of all models that were judged, that of most metrics first."""
+    entrants: dict[str, Measures] = {}
+    for model in results.models:
+        entrants[model.name] = model.measures
+        if model.comparison:
+            entrants[model.name + TUNED] = model.comparison.tuned
+    found = [table({name: entrants[name] for name in group}) for group in _groups(entrants)]
+    return sorted(found, key=lambda table: -len(table.rows))
+
+
+def _groups(entrants: Mapping[str, Measures]) -> list[list[str]]:
+    """Names by table: two that have a metric in common, or a third in common, go together."""
+    groups: list[tuple[list[str], set[str]]] = []
+    for name, measures in entrants.items():
+        near = [group for group in groups if group[1] & measures.keys()]
+        names = [*(one for group in near for one in group[0]), name]
+        metrics = set(measures).union(*(group[1] for group in near))
+        groups = [group for group in groups if group not in near] + [(names, metrics)]
+    return [names for names, metrics in groups if metrics]
+
+
+def table(entrants: Mapping[str, Measures]) -> Table:
+    """One table: a column per entrant, a row per metric that any of them has."""
+    made = Table(list(entrants))
+    for metric in dict.fromkeys(name for measures in entrants.values() for name in measures):
+        made.rows.append(_row(made, metric, [measures.get(metric) for measures in entrants.values()]))
+    return made
+
+
+def _row(table: Table, metric: str, measures: Sequence[Measure | None]) -> Row:
+    known = [found for found in measures if found is not None]
+    table.counts |= {found.n for found in known}
+    nulls = [null_cell(table, found) for found in known]
+    shared = len(set(nulls)) == 1
+    best = _best(metric, known)
+    cells = [_cell(table, found, best, shared) for found in measures]
+    return Row(metric, better(metric), cells, nulls[0] if shared else Cell())
+
+
+def _best(metric: str, known: Iterable[Measure]) -> float | None:
+    """The best value of several, where the metric says what is better."""
+    values = [found.value for found in known if found.value is not None]
+    if len(values) < 2:
+        return None
+    return {"higher": max, "lower": min}.get(better(metric), lambda _: None)(values)
+
+
+def _cell(table: Table, found: Measure | None, best: float | None, shared: bool) -> Cell:
+    if found is None:
+        return Cell()
+    null = "" if shared or found.null is None else number(found.null)
+    if found.value is None:
+        return _dash(table, found.detail, null)
+    text = ("over " if found.detail.get("more_than") else "") + number(found.value)
+    return Cell(text, interval(found.low, found.high), null, best=found.value == best)
+
+
+def null_cell(table: Table, found: Measure) -> Cell:
+    """What real images score, or why that is not known."""
+    detail = found.detail.get("null") or {}
+    if found.null is None:
+        return _dash(table, detail)
+    text = ("over " if detail.get("more_than") else "") + number(found.null)
+    return Cell(text, interval(detail.get("low"), detail.get("high")))
+
+
+def _dash(table: Table, detail: Mapping[str, Any], null: str = "") -> Cell:
+    reason = str(detail.get("reason", "no reason was given"))
+    return Cell(DASH, null=null, reason=reason, note=table.note(reason))
+
+
+def verdict(metric: str, default: Measure, tuned: Measure) -> str:
+    """What tuning did to one metric, said only as far as the intervals allow."""
+    ends = (default.low, default.high, tuned.low, tuned.high)
+    if None in ends or not better(metric):
+        return ""
+    low, high, tuned_low, tuned_high = (float(end or 0) for end in ends)
+    if tuned_low <= high and low <= tuned_high:
+        return "intervals overlap"
+    gained = (tuned_low > high) == (better(metric) == "higher")
+    return "tuned is better" if gained else "default is better"
+
+
+def described(name: str, measures: Measures) -> str:
+    """The metrics of one model in words, for those who cannot see the chart."""
+    parts = []
+    for metric, found in measures.items():
+        real = f", real images {number(found.null)}" if found.null is not None else ""
+        parts.append(f"{label(metric)} {number(found.value)}{real}")
+    return f"Metrics of {name}: {'; '.join(parts)}."

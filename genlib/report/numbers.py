@@ -1,0 +1,26 @@
+"""How numbers are written for the reader: three significant digits, thousands apart, a dash for what has no value."""
+
+from __future__ import annotations
+
+DASH = "\N{EM DASH}"
+MINUS = "\N{MINUS SIGN}"
+
+
+def number(value: float | None) -> str:
+    """0.99 -> "0.990", 12345.6 -> "12,346", None -> a dash."""
+    if value is None:
+        return DASH
+    text = f"{value:,.0f}" if abs(value) >= 1000 else f"{value:#.3g}".removesuffix(".")
+    return text.replace("-", MINUS, 1) if text.startswith("-") else text
+
+
+def interval(low: float | None, high: float | None) -> str:
+    """ "0.970 to 0.990"; an open end is said in words; "" where there is neither end."""
+    if low is None:
+        return "" if high is None else f"at most {number(high)}"
+    return f"{number(low)} to {number(high)}" if high is not None else f"at least {number(low)}"
+
+
+def label(name: str) -> str:
+    """A name of the code as words."""
+    return name.replace("_", " ")

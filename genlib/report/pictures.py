@@ -1,0 +1,92 @@
+"""Pictures inside the page: PNG bytes as data addresses, made to fit a page of bounded size.
+
+Pictures stay as they are while there is room. Beyond that the largest ones give way first: to 256 colours, then to
+fewer pixels.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+import struct
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from genlib.errors import InputError
+
+BUDGET = 3_400_000  # bytes of all pictures together; base64 makes them a third longer, and the page stays under 5 MB
+SIGNATURE = b"\x89PNG\r\n\x1a\n"
+
+
+@dataclass(frozen=True)
+class Picture:
+    """`dark` is what a dark page shows in its place; `kind` is the class that the page's style knows it by."""
+
+    title: str
+    alt: str
+    light: bytes
+    dark: bytes | None = None
+    kind: str = "plot"
+    caption: str = ""
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(width, height) in pixels, from the PNG header."""
+        width, height = struct.unpack(">II", self.light[16:24])
+        return width, height
+
+    @property
+    def files(self) -> list[bytes]:
+        return [self.light] if self.dark is None else [self.light, self.dark]
+
+
+def read_png(path: Path) -> bytes:
+    """Raises InputError where the file is no PNG."""
+    content = path.read_bytes()
+    if not content.startswith(SIGNATURE) or len(content) < 33:
+        raise InputError(f"{path}: found no PNG picture, legal: the file that its stage writes")
+    return content
+
+
+def ceiling(sizes: Iterable[int], budget: int = BUDGET) -> int:
+    """The most bytes that one picture may have, so that all together keep within `budget`."""
+    ascending, room = sorted(sizes), budget
+    for place, size in enumerate(ascending):
+        share = room // (len(ascending) - place)
+        if size > share:
+            return share
+        room -= size
+    return budget
+
+
+def data_uri(png: bytes, most: int) -> str:
+    return "data:image/png;base64," + base64.b64encode(fit(png, most)).decode("ascii")
+
+
+def fit(png: bytes, most: int) -> bytes:
+    """The picture in at most so many bytes (or in one pixel)."""
+    if len(png) <= most:
+        return png
+    from PIL import Image
+
+    with Image.open(io.BytesIO(png)) as opened:
+        picture = opened.convert("RGB")
+    made = _encoded(picture)
+    while len(made) > most and max(picture.size) > 1:
+        picture = picture.resize([max(1, int(0.85 * side)) for side in picture.size], Image.Resampling.LANCZOS)
+        made = _encoded(picture)
+    return made
+
+
+def _encoded(picture: object) -> bytes:
+    from PIL import Image
+
+    assert isinstance(picture, Image.Image)
+    file = io.BytesIO()
+    picture.quantize(256, dither=Image.Dither.FLOYDSTEINBERG).save(file, "PNG", optimize=True)
+    return file.getvalue()
+
+
+def all_sizes(pictures: Sequence[Picture]) -> list[int]:
+    return [len(file) for picture in pictures for file in picture.files]

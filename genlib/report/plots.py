@@ -1,0 +1,75 @@
+"""The look of drawn plots: one small picture per panel, once on light paper and once on dark."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from genlib.report.pictures import Picture
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+SIZE = (4.4, 2.5)  # inches
+DOTS = 150
+
+
+@dataclass(frozen=True)
+class Theme:
+    """Colours as in page.html; `lines` in the order in which they are used."""
+
+    paper: str
+    ink: str
+    soft: str
+    rule: str
+    lines: tuple[str, ...]
+
+
+LIGHT = Theme("#ffffff", "#24211d", "#6d675f", "#ddd8d0", ("#c8442f", "#3f78a8", "#5a8a4f", "#9a6fb0", "#b98a2d"))
+DARK = Theme("#1f1d1a", "#ece7df", "#a39c92", "#3d3934", ("#ef7a64", "#82b4dc", "#93c286", "#c5a0d8", "#deb864"))
+
+Drawing = Callable[["Axes", Theme], None]
+
+
+def plot(title: str, alt: str, draw: Drawing) -> Picture:
+    """The picture that `draw` makes, in both themes."""
+    return Picture(title, alt, _drawn(draw, LIGHT), _drawn(draw, DARK))
+
+
+def _drawn(draw: Drawing, theme: Theme) -> bytes:
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=SIZE, dpi=DOTS, facecolor=theme.paper, layout="constrained")
+    axes = figure.add_subplot(facecolor=theme.paper)
+    _style(axes, theme)
+    draw(axes, theme)
+    file = io.BytesIO()
+    figure.savefig(file, format="png")
+    return file.getvalue()
+
+
+def _style(axes: Axes, theme: Theme) -> None:
+    axes.spines[["top", "right", "left"]].set_visible(False)
+    axes.spines["bottom"].set_color(theme.rule)
+    axes.grid(axis="y", color=theme.rule, linewidth=0.6)
+    axes.set_axisbelow(True)
+    axes.tick_params(which="both", length=0, labelsize=8, colors=theme.soft)
+    axes.xaxis.label.set(color=theme.soft, fontsize=8)
+    axes.yaxis.label.set(color=theme.soft, fontsize=8)
+
+
+def legend(axes: Axes, theme: Theme) -> None:
+    """Above the panel, in one line."""
+    axes.legend(
+        loc="lower left",
+        bbox_to_anchor=(-0.02, 1.0),
+        ncols=5,
+        frameon=False,
+        fontsize=8,
+        labelcolor=theme.ink,
+        handlelength=1.2,
+        columnspacing=1.4,
+        borderpad=0.2,
+    )

@@ -1,0 +1,222 @@
+"""Journals -> MLflow. The only importer of mlflow, and only once there is something to send.
+
+A journal is sent event by event; how far, and under which run ids, is kept in its `sent.json`, so sending can stop
+anywhere and go on later. A server that does not answer costs one warning: the journal stays and is sent next time.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import shutil
+import socket
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from genlib.errors import InputError
+from genlib.tracking.journal import finished, read_events
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+EVERY = 10.0
+SCHEMES = ("http", "https", "sqlite", "postgresql", "mysql", "mssql")
+_QUIET = {
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
+}
+
+
+def tracking_uri(home: Path) -> str:
+    """`MLFLOW_TRACKING_URI`, or the SQLite file `mlflow.db` in `home`.
+
+    Raises:
+        InputError: the address is malformed.
+    """
+    uri = os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{home.resolve()}/mlflow.db"
+    try:
+        parts = urlsplit(uri)
+        legal = parts.scheme.partition("+")[0] in SCHEMES and (not parts.scheme.startswith("http") or parts.hostname)
+        _ = parts.port
+    except ValueError:
+        legal = False
+    if not legal:
+        raise InputError(
+            f"MLFLOW_TRACKING_URI: found {uri!r}, legal: http(s)://host:port, sqlite:////path or another database"
+        )
+    return uri
+
+
+class Unreachable(ConnectionError):
+    """The tracking server does not answer."""
+
+
+class Courier:
+    """Sends a journal in the background every `EVERY` seconds once there is something in it, and wholly at the end."""
+
+    def __init__(self, journal: Path, home: Path) -> None:
+        self.journal = journal
+        self.home = home
+        self.uri = tracking_uri(home)
+        self.closing = threading.Event()
+        self.thread: threading.Thread | None = None
+
+    def start(self) -> None:
+        """Begin to send in the background (importing MLflow takes seconds, so not before the first report)."""
+        if self.thread is None:
+            self.thread = threading.Thread(target=self._deliver, daemon=True, name="courier")
+            self.thread.start()
+
+    def close(self) -> str | None:
+        """Send what is left, of this journal and of earlier ones; returns a warning where the server does not answer."""
+        self.closing.set()
+        if self.thread:
+            self.thread.join()
+        try:
+            for journal in sorted(path.parent for path in self.journal.parent.glob("*/events.jsonl")):
+                if journal == self.journal or finished(journal):
+                    send(journal, self.uri, self.home)
+        except Unreachable as error:
+            return f"tracking: {error}; the results are kept in {self.journal.parent} and sent by the next stage that reaches it"
+        return None
+
+    def _deliver(self) -> None:
+        with suppress(Unreachable):
+            while True:
+                send(self.journal, self.uri, self.home)
+                if self.closing.wait(EVERY):
+                    return
+
+
+def send(journal: Path, uri: str, home: Path) -> None:
+    """Send what is new in `journal`, and remove it once all its runs have ended.
+
+    Raises:
+        Unreachable: the server does not answer; nothing is lost.
+    """
+    sent = _Sent(journal / "sent.json")
+    events = read_events(journal / "events.jsonl", sent.lines)
+    if events:
+        client = connect(uri, home)
+        try:
+            for event in events:
+                _apply(client, event, sent, journal, home)
+                sent.lines += 1
+        except Exception as error:
+            if type(error).__module__.startswith("mlflow"):
+                raise Unreachable(f"{uri} refused what was sent ({' '.join(str(error).split())[:160]})") from error
+            raise
+        finally:
+            sent.save()
+    if finished(journal):
+        shutil.rmtree(journal)
+
+
+def connect(uri: str, home: Path) -> MlflowClient:
+    """A client of the server or database at `uri`; a new SQLite file is made by one process at a time.
+
+    Raises:
+        Unreachable: nothing answers there.
+    """
+    _probe(uri)
+    for key, value in _QUIET.items():
+        os.environ.setdefault(key, value)
+    import mlflow
+
+    for name in ("mlflow", "alembic"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    with locked(home / ".genlib" / "mlflow.lock"):
+        client = mlflow.MlflowClient(tracking_uri=uri)
+        try:
+            client.search_experiments(max_results=1)
+        except mlflow.MlflowException as error:
+            raise Unreachable(f"{uri} does not answer ({' '.join(str(error).split())[:160]})") from error
+    return client
+
+
+def _probe(uri: str) -> None:
+    """Fail within two seconds where an HTTP server is down, rather than after MLflow's own retries."""
+    parts = urlsplit(uri)
+    if parts.scheme in ("http", "https"):
+        port = parts.port or (443 if parts.scheme == "https" else 80)
+        try:
+            socket.create_connection((str(parts.hostname), port), timeout=2).close()
+        except OSError as error:
+            raise Unreachable(f"{uri} does not answer ({error})") from error
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Hold the file lock `path`."""
+    import fcntl
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+class _Sent:
+    """How many lines of a journal were sent, and the MLflow id of each of its runs."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        facts = json.loads(path.read_text()) if path.exists() else {"lines": 0, "runs": {}}
+        self.lines: int = facts["lines"]
+        self.runs: dict[str, str] = facts["runs"]
+
+    def save(self) -> None:
+        partial = self.path.with_suffix(".partial")
+        partial.write_text(json.dumps({"lines": self.lines, "runs": self.runs}))
+        partial.replace(self.path)
+
+
+def _apply(client: MlflowClient, event: Mapping[str, Any], sent: _Sent, journal: Path, home: Path) -> None:
+    if event["op"] == "start":
+        _start(client, event, sent, home)
+        return
+    run = sent.runs[event["run"]]
+    if event["op"] == "log":
+        from mlflow.entities import Metric
+
+        points = [Metric(name, value, event["time"], event["step"]) for name, value in event["metrics"].items()]
+        client.log_batch(run, metrics=points)
+    elif event["op"] == "tag":
+        for key, value in event["tags"].items():
+            client.set_tag(run, key, value)
+    elif event["op"] == "keep":
+        _keep(client, run, journal / event["file"], event)
+    elif event["op"] == "figure":
+        from PIL import Image
+
+        with Image.open(journal / event["file"]) as picture:
+            client.log_image(run, picture, key=event["name"], step=event["step"], timestamp=event["time"])
+    elif event["op"] == "end":
+        client.set_terminated(run, event["status"], end_time=event["time"])
+
+
+def _start(client: MlflowClient, event: Mapping[str, Any], sent: _Sent, home: Path) -> None:
+    from mlflow.entities import Param
+
+    found = client.get_experiment_by_name(event["experiment"])
+    artifacts = None if client.tracking_uri.startswith("http") else (home / "mlartifacts").resolve().as_uri()
+    experiment = found.experiment_id if found else client.create_experiment(event["experiment"], artifacts)
+    parent = {"mlflow.parentRunId": sent.runs[event["parent"]]} if event["parent"] else {}
+    run = client.create_run(experiment, event["time"], {**event["tags"], **parent}, event["name"])
+    sent.runs[event["run"]] = run.info.run_id
+    sent.save()
+    client.log_batch(run.info.run_id, params=[Param(key, value[:6000]) for key, value in event["params"].items()])
+
+
+def _keep(client: MlflowClient, run: str, copy: Path, event: Mapping[str, Any]) -> None:
+    """Log a kept file under the name it had."""
+    named = copy.parent / "named" / event["name"]
+    named.parent.mkdir(exist_ok=True)
+    shutil.copyfile(copy, named)
+    client.log_artifact(run, str(named), event["folder"] or None)

@@ -1,0 +1,44 @@
+"""What made a number: the commit, whether code or params differ from it, and where the project's main worktree is."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+CODE = ("genlib", "pipelines", "params.yaml", "dvc.yaml", "requirements.lock")
+
+
+def commit(root: Path) -> str:
+    """The commit that `root` is a checkout of, or "unknown" outside git."""
+    return _git(root, "rev-parse", "HEAD") or "unknown"
+
+
+def dirty(root: Path) -> bool:
+    """Whether code or params differ from the commit; data and results do not count."""
+    return bool(_git(root, "status", "--porcelain", "--", *(path for path in CODE if (root / path).exists())))
+
+
+def home(root: Path) -> Path:
+    """The main worktree that `root` belongs to (an experiment's copy belongs to another), or `root` itself."""
+    shared = _git(root, "rev-parse", "--path-format=absolute", "--git-common-dir")
+    return Path(shared).parent if shared.endswith("/.git") else root
+
+
+def tags(root: Path, *, stage: str, model: str, params_digest: str, data_sha256: str) -> dict[str, str]:
+    """The tags that every run carries."""
+    return {
+        "genlib.commit": commit(root),
+        "genlib.dirty": str(dirty(root)).lower(),
+        "genlib.data_sha256": data_sha256,
+        "genlib.params_digest": params_digest,
+        "genlib.stage": stage,
+        "genlib.model": model,
+    }
+
+
+def _git(root: Path, *arguments: str) -> str:
+    try:
+        done = subprocess.run(["git", "-C", str(root), *arguments], capture_output=True, text=True, check=False)
+    except OSError:
+        return ""
+    return done.stdout.strip() if done.returncode == 0 else ""

@@ -1,0 +1,25 @@
+"""The exponential moving average of a model's weights: what is sampled, judged and saved."""
+
+from __future__ import annotations
+
+import copy
+
+import torch
+from torch import nn
+
+
+def shadow(model: nn.Module) -> nn.Module:
+    """A frozen copy of `model` to average into."""
+    return copy.deepcopy(model).requires_grad_(False).eval()
+
+
+@torch.no_grad()
+def update(ema: nn.Module, model: nn.Module, decay: float, step: int) -> None:
+    """ema <- d ema + (1 - d) w with d = min(decay, (1 + step) / (10 + step)); buffers are copied.
+
+    The rising start (Polyak averaging with warm-up) keeps the first, random weights out of the average.
+    """
+    d = min(decay, (1 + step) / (10 + step))
+    torch._foreach_lerp_(list(ema.parameters()), list(model.parameters()), 1 - d)
+    for old, new in zip(ema.buffers(), model.buffers(), strict=True):
+        old.copy_(new)

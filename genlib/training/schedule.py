@@ -1,0 +1,20 @@
+"""Learning rates as a function of one number: the share of the training images seen so far."""
+
+from __future__ import annotations
+
+import math
+from typing import Literal
+
+Schedule = Literal["constant", "linear", "cosine"]
+
+
+def factor(schedule: Schedule, progress: float, warmup: float = 0.0) -> float:
+    """What the learning rate is multiplied by at `progress` in [0, 1].
+
+    A linear rise over the first `warmup` share, then: constant 1; linear 1 - t; cosine (1 + cos(pi t)) / 2, with t the
+    share of the rest that is done.
+    """
+    if progress < warmup:
+        return progress / warmup
+    t = min(1.0, (progress - warmup) / (1 - warmup))
+    return {"constant": 1.0, "linear": 1 - t, "cosine": (1 + math.cos(math.pi * t)) / 2}[schedule]

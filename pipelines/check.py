@@ -1,0 +1,136 @@
+"""Before anything is touched: are the params, the data they name and the tracking address legal?
+
+`python -m pipelines.check [--preset NAME] [--set key=value ...]` lays a preset and single values over params.yaml,
+validates the result, and only then writes it. Exits with 2 and one line on anything wrong.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import io
+import sys
+from collections.abc import Mapping, MutableMapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from genlib.data.settings import find_source
+from genlib.errors import InputError, unknown
+from genlib.evaluation.metric import check_names
+from genlib.params import Params, merge, nested, parse, read_yaml
+from genlib.tracking import provenance
+from genlib.tracking.mlflow import tracking_uri
+from pipelines.files import write_text
+from pipelines.stage import ROOT, guarded
+
+if TYPE_CHECKING:
+    from genlib.data.sources import Source
+
+PARAMS, PRESETS, RATINGS = Path("params.yaml"), Path("presets"), Path("data/ratings")
+STAMP = Path(".genlib/checked")
+RATING_COLUMNS = "rater,item,answer,truth,seconds,time\n"
+
+
+def check(preset: str | None, assignments: list[str]) -> None:
+    """Validate params.yaml with a preset and single values laid over it, and write it where they change it."""
+    values = read_yaml(PARAMS)
+    changes = merge(_preset(preset), _assigned(assignments))
+    params = parse(merge(values, changes), PARAMS)
+    source = find_source(params.data.settings())
+    check_names(params.evaluate.metrics, "params.yaml: evaluate.metrics")
+    check_names([params.tune.metric], "params.yaml: tune.metric")
+    check_names(params.tune.limits, "params.yaml: tune.limits")
+    tracking_uri(provenance.home(ROOT))
+    _once(params, source)
+    if merge(values, changes) != values:
+        _write(changes)
+    for model in params.models:
+        if not (RATINGS / f"{model}.csv").exists():
+            write_text(RATING_COLUMNS, RATINGS / f"{model}.csv")
+
+
+def _preset(name: str | None) -> dict[str, Any]:
+    if not name:
+        return {}
+    known = sorted(path.stem for path in PRESETS.glob("*.yaml"))
+    if name not in known:
+        raise unknown("PRESET", name, known)
+    return read_yaml(PRESETS / f"{name}.yaml")
+
+
+def _assigned(assignments: list[str]) -> dict[str, Any]:
+    """["train.seed=1"] -> {"train": {"seed": 1}}; values are YAML."""
+    from ruamel.yaml import YAML
+
+    pairs = [assignment.partition("=") for assignment in assignments]
+    for key, sign, _ in pairs:
+        if not (key and sign):
+            raise InputError(f"SET: found {key!r}, legal: key=value with a dotted key of params.yaml")
+    return nested({key: YAML(typ="safe").load(value) for key, _, value in pairs})
+
+
+def _once(params: Params, source: Source) -> None:
+    """Build every model once without memory, unless these very params and this code have passed before."""
+    code = sorted(Path(__file__).parent.parent.glob("genlib/**/*.py"))
+    digest = hashlib.sha256(b"".join([params.digest().encode(), *(path.read_bytes() for path in code)])).hexdigest()
+    if STAMP.exists() and STAMP.read_text() == digest:
+        return
+    _build(params, source)
+    write_text(digest, STAMP)
+
+
+def _build(params: Params, source: Source) -> None:
+    """Every model, objective and optimiser that the params name, and both ends of every search space."""
+    import torch
+
+    from genlib.fit import Job, Training, start
+
+    size = params.data.image_size or 28
+    with torch.device("meta"):
+        for name, section in params.models.items():
+            ends = [{}, *_ends(section.search)]
+            for knobs in ends:
+                tried = params.changed({f"models.{name}.{key}": value for key, value in knobs.items()})
+                own = tried.models[name]
+                job = Job(name, own.model, own.objective, Training(**tried.training(name)), Path())
+                start(job, (1, size, size), len(source.classes), torch.device("meta"))
+
+
+def _ends(search: Mapping[str, Mapping[str, list[Any]]]) -> list[dict[str, Any]]:
+    """The lowest and the highest value of every knob, together."""
+    lists = {key: next(iter(entry.values())) for key, entry in search.items()}
+    return [{key: values[end] for key, values in lists.items()} for end in (0, -1)] if lists else []
+
+
+def _write(changes: Mapping[str, Any]) -> None:
+    """Change params.yaml in place, with its comments, and say so."""
+    from ruamel.yaml import YAML
+
+    yaml = YAML()
+    yaml.width = 120
+    document = yaml.load(PARAMS)
+    _overlay(document, changes)
+    text = io.StringIO()
+    yaml.dump(document, text)
+    write_text(text.getvalue(), PARAMS)
+    print(f"params.yaml changed: {', '.join(changes)} (git checkout params.yaml brings the committed values back)")
+
+
+def _overlay(document: MutableMapping[str, Any], changes: Mapping[str, Any]) -> None:
+    for key, value in changes.items():
+        if isinstance(value, Mapping) and isinstance(document.get(key), MutableMapping) and key != "search":
+            _overlay(document[key], value)
+        else:
+            document[key] = value
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m pipelines.check", description=check.__doc__)
+    parser.add_argument("--preset", metavar="NAME", help="a file of presets/, without .yaml")
+    parser.add_argument("--set", metavar="KEY=VALUE", nargs="*", default=[], help="single values by dotted key")
+    asked = parser.parse_args()
+    sys.exit(guarded(lambda: check(asked.preset, asked.set)))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,74 @@
+"""Stage `compare@<model>`: what tuning bought: the refitted default and winner before judge B, on test images."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from statistics import fmean
+from typing import TYPE_CHECKING, Any
+
+from pipelines.files import write_json
+from pipelines.stage import JUDGE_B, PREPARED, ROOT, Stage, run
+
+if TYPE_CHECKING:
+    pass
+
+SIDES = ("default", "tuned")
+
+
+def compare(stage: Stage) -> None:
+    """Judge the refits of one model and write runs/compare/<model>/metrics.json."""
+    from genlib.build import load
+    from genlib.data.dataset import load_dataset
+    from genlib.evaluation.judgement import Bench, logged, measure
+    from genlib.evaluation.measure import to_json
+
+    settings, refits = stage.params.evaluate, ROOT / "runs/tune" / stage.model
+    with stage.tracked() as tracked:
+        tracked.courier.start()
+        bench = Bench.of(JUDGE_B, load_dataset(PREPARED))
+        found: dict[str, dict[str, Any]] = {side: {} for side in SIDES}
+        for folder in sorted(path for side in SIDES for path in (refits / side).iterdir()):
+            evidence = bench.evidence(load(folder), settings.samples, settings.seed)
+            measures = measure(evidence, settings.metrics)
+            side, seed = folder.parent.name, folder.name
+            found[side][seed] = to_json(measures, {})["metrics"]
+            run = tracked.nested(f"{side}-{seed}", f"{stage.title} {side} seed {seed}", {"side": side, "seed": seed})
+            run.log(logged(measures), step=0)
+            run.end()
+        sides = {side: over_seeds(list(seeds.values())) for side, seeds in found.items()}
+        result = {
+            "metrics": sides,
+            "seeds": found,
+            "card": stage.card(bench.card, ROOT / "runs/train" / stage.model, evidence.n),
+        }
+        write_json(result, stage.out / "metrics.json")
+        tracked.run.keep(stage.out / "metrics.json")
+    for name in sides["default"]:
+        before, after = (sides[side][name]["value"] for side in SIDES)
+        print(f"{stage.title}: {name} default {before} tuned {after}")
+
+
+def over_seeds(runs: Sequence[Mapping[str, Mapping[str, Any]]]) -> dict[str, dict[str, Any]]:
+    """Each metric's mean over seeds with its range; a single seed keeps its own interval."""
+    if len(runs) == 1:
+        return {name: dict(found) for name, found in runs[0].items()}
+    return {name: _spread([run[name] for run in runs]) for name in runs[0]}
+
+
+def _spread(measures: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    values = [found["value"] for found in measures if found["value"] is not None]
+    known = (
+        {"value": fmean(values), "low": min(values), "high": max(values)}
+        if values
+        else dict.fromkeys(("value", "low", "high"))
+    )
+    return {
+        **known,
+        "null": measures[0]["null"],
+        "n": measures[0]["n"],
+        "detail": {"seeds": len(values), "interval": "range over seeds"},
+    }
+
+
+if __name__ == "__main__":
+    run("compare", compare, models=lambda params: params.tune.models)

@@ -1,0 +1,59 @@
+"""What a person sees of a long stage: a bar in a terminal, a plain line now and then elsewhere."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Mapping
+from types import TracebackType
+
+from genlib.training.loop import Progress
+
+EVERY = 10.0
+SHOWN = 4
+
+
+class Console:
+    """Shows images seen, rate, time left and a few numbers."""
+
+    def __init__(self, title: str) -> None:
+        from tqdm import tqdm
+
+        self.title = title
+        self.bar = tqdm(desc=title, unit=" images", unit_scale=True, disable=not sys.stderr.isatty())
+        self.first = 0
+        self.started = self.spoke = time.monotonic()
+
+    def __enter__(self) -> Console:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.bar.close()
+
+    def say(self, line: str) -> None:
+        self.bar.write(line, file=sys.stderr)
+
+    def show(self, progress: Progress) -> None:
+        if progress.resumed:
+            self.first, self.started = progress.images_seen, time.monotonic()
+        self.bar.total = progress.images
+        self.bar.n = progress.images_seen
+        self.bar.set_postfix_str(summary(progress.metrics))
+        now = time.monotonic()
+        if self.bar.disable and (progress.done or now - self.spoke >= EVERY):
+            self.spoke = now
+            print(self._line(progress, now), file=sys.stderr, flush=True)
+
+    def _line(self, progress: Progress, now: float) -> str:
+        seen = progress.images_seen - (self.first or 0)
+        rate = seen / max(now - self.started, 1e-9)
+        left = (progress.images - progress.images_seen) / rate if rate else 0.0
+        pace = f"{rate:,.0f} images/s, {left:.0f} s left" if seen else "resumed" if progress.done else "started"
+        return (
+            f"{self.title}: {progress.images_seen:,} of {progress.images:,} images, {pace}; {summary(progress.metrics)}"
+        )
+
+
+def summary(metrics: Mapping[str, float]) -> str:
+    """The first few metrics in short."""
+    return ", ".join(f"{name} {value:.3g}" for name, value in list(metrics.items())[:SHOWN])

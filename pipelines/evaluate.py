@@ -1,0 +1,34 @@
+"""Stage `evaluate@<model>`: judge a trained model by judge B on test images."""
+
+from __future__ import annotations
+
+from pipelines.files import write_json
+from pipelines.stage import JUDGE_B, PREPARED, ROOT, Stage, run
+
+
+def evaluate(stage: Stage) -> None:
+    """Judge one model and write runs/evaluate/<model>: metrics.json and figures."""
+    from genlib.build import load
+    from genlib.data.dataset import load_dataset
+    from genlib.evaluation.figures import write_figures
+    from genlib.evaluation.judgement import Bench, logged, measure
+    from genlib.evaluation.measure import to_json
+
+    settings = stage.params.evaluate
+    with stage.tracked() as tracked:
+        tracked.courier.start()
+        bench = Bench.of(JUDGE_B, load_dataset(PREPARED))
+        model = ROOT / "runs/train" / stage.model
+        evidence = bench.evidence(load(model), settings.samples, settings.seed)
+        measures = measure(evidence, settings.metrics)
+        figures = write_figures(evidence, measures, stage.out / "figures")
+        write_json(to_json(measures, stage.card(bench.card, model, evidence.n)), stage.out / "metrics.json")
+        tracked.run.log(logged(measures), step=0)
+        for path in [*figures, stage.out / "metrics.json"]:
+            tracked.run.keep(path, "evaluation")
+    for name, found in measures.items():
+        print(f"{stage.title}: {name} {found}")
+
+
+if __name__ == "__main__":
+    run("evaluate", evaluate, models=lambda params: list(params.models))

@@ -1,0 +1,176 @@
+"""What every stage shares: where files lie, how a run is tracked, how a wrong input ends."""
+
+from __future__ import annotations
+
+import argparse
+import errno
+import os
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from genlib.errors import InputError, unknown
+from genlib.params import Params, load_params
+from pipelines.files import read_json, sha256
+
+if TYPE_CHECKING:
+    from genlib.fit import Job
+    from genlib.tracking.journal import Journal, Run
+    from genlib.tracking.mlflow import Courier
+
+ROOT = Path.cwd()
+PREPARED = ROOT / "data" / "prepared"
+STATE = ROOT / ".genlib" / "state"
+JUDGE_A, JUDGE_B = ROOT / "runs/train/classifier", ROOT / "runs/train/scorer"
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One stage at work on one model ("" for stages of no model)."""
+
+    name: str
+    model: str
+    params: Params
+
+    @property
+    def out(self) -> Path:
+        """The folder of this stage's results."""
+        return ROOT / "runs" / self.name / self.model
+
+    @property
+    def title(self) -> str:
+        return f"{self.name} {self.model}".strip()
+
+    def job(self, params: Params | None = None, seed: int | None = None, **changes: Any) -> Job:
+        """The training job of the model under `params`; its state lies in the folder of its digest."""
+        from dataclasses import replace
+
+        from genlib.fit import Job, Training
+
+        params = params or self.params
+        section = params.models[self.model]
+        training = Training(**(params.training(self.model) | changes | ({} if seed is None else {"seed": seed})))
+        job = Job(self.model, section.model, section.objective, training, PREPARED)
+        return replace(job, state=STATE / self.name / self.model / job.digest())
+
+    @contextmanager
+    def tracked(self, digest: str = "") -> Iterator[Tracked]:
+        """A tracked run of this stage; one that is killed is gone on with by the next of the same `digest`."""
+        from genlib.tracking import provenance
+        from genlib.tracking.journal import Journal
+        from genlib.tracking.mlflow import Courier
+
+        home = provenance.home(ROOT)
+        key = "-".join(filter(None, (self.name, self.model, digest or self.params.digest()[:16])))
+        journal = Journal(home / ".genlib" / "journal" / key)
+        courier = Courier(journal.folder, home)
+        run = journal.run("stage", name=self.title, experiment=self.experiment, tags=self.tags(), params=self.logged())
+        status = "FAILED"
+        try:
+            yield Tracked(self, journal, run, courier)
+            status = "FINISHED"
+        finally:
+            run.end(status)  # type: ignore[arg-type]
+            warning = courier.close()
+            if warning:
+                print(f"{self.title}: {warning}", file=sys.stderr)
+
+    @property
+    def experiment(self) -> str:
+        return self.params.tracking.experiment or self.params.data.name
+
+    def tags(self) -> dict[str, str]:
+        """What ties a number to what made it."""
+        from genlib.tracking import provenance
+
+        return provenance.tags(
+            ROOT,
+            stage=self.name,
+            model=self.model,
+            params_digest=self.params.digest(),
+            data_sha256=data_sha256(),
+        )
+
+    def card(self, judge: Mapping[str, Any], model: Path, n: int) -> dict[str, Any]:
+        """What a number needs to be read: what made it, of what, judged by whom, on how many images."""
+        info = read_json(PREPARED / "dataset.json")
+        return {
+            **{key.removeprefix("genlib."): value for key, value in self.tags().items()},
+            "data": info["name"],
+            "counts": info["counts"],
+            "split": self.params.data.split,
+            "seed": self.params.evaluate.seed,
+            "n": n,
+            "weights": "ema",
+            "model_sha256": sha256(model / "model.safetensors"),
+            "judge": judge,
+        }
+
+    def logged(self) -> dict[str, Any]:
+        """The params that this stage's run shows."""
+        values = self.params.model_dump()
+        own = {self.model: values["models"][self.model]} if self.model else {}
+        return {key: value for key, value in values.items() if key != "models"} | own
+
+
+@dataclass(frozen=True)
+class Tracked:
+    """A stage's run: the run itself, the journal that further runs may be nested in, and who sends it."""
+
+    stage: Stage
+    journal: Journal
+    run: Run
+    courier: Courier
+
+    def nested(self, key: str, name: str, params: Mapping[str, Any]) -> Run:
+        """A run of its own under the stage's run."""
+        stage = self.stage
+        return self.journal.run(
+            key, name=name, experiment=stage.experiment, tags=stage.tags(), params=params, parent="stage"
+        )
+
+
+def data_sha256() -> str:
+    """The content hash of the prepared data; "" before there are any."""
+    path = PREPARED / "dataset.json"
+    return str(read_json(path)["sha256"]) if path.exists() else ""
+
+
+def run(name: str, body: Callable[[Stage], None], *, models: Callable[[Params], list[str]] | None = None) -> NoReturn:
+    """The entry point of a stage: `python -m pipelines.<name> [model]`; exits with 2 on a wrong input."""
+    os.environ.setdefault("OMP_NUM_THREADS", str(os.cpu_count() or 1))
+    sys.exit(guarded(lambda: _enter(name, body, models)))
+
+
+def _enter(name: str, body: Callable[[Stage], None], models: Callable[[Params], list[str]] | None) -> None:
+    parser = argparse.ArgumentParser(prog=f"python -m pipelines.{name}", description=body.__doc__)
+    if models:
+        parser.add_argument("model", help="a model of params.yaml")
+    asked = parser.parse_args()
+    params = load_params()
+    if models and asked.model not in models(params):
+        raise unknown(f"{name} {asked.model}", asked.model, models(params))
+    body(Stage(name, asked.model if models else "", params))
+
+
+def guarded(body: Callable[[], None]) -> int:
+    """Run `body`; its exit code: 2 with one line for the user's mistakes and a full disk, 130 for Ctrl-C."""
+    try:
+        body()
+    except InputError as error:
+        return _complain(str(error), 2)
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        return _complain(f"{error.filename or ROOT}: no space left on the disk, legal: a disk with room", 2)
+    except KeyboardInterrupt:
+        return _complain("interrupted; the same command goes on from the last checkpoint", 130)
+    return 0
+
+
+def _complain(message: str, code: int) -> int:
+    print(f"genlib: {message}", file=sys.stderr)
+    return code

@@ -1,0 +1,46 @@
+"""Stage `train@<model>`: train one model with Ray Train and write its folder."""
+
+from __future__ import annotations
+
+import shutil
+from typing import TYPE_CHECKING
+
+from pipelines.files import sha256
+from pipelines.stage import ROOT, Stage, run
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from genlib.fit import Job
+    from genlib.training.loop import Progress
+
+
+def train(stage: Stage) -> None:
+    """Train one model and write runs/train/<model>."""
+    train_job(stage, stage.job(), stage.out)
+    shutil.rmtree(stage.job().state.parent, ignore_errors=True)
+
+
+def train_job(stage: Stage, job: Job, out: Path) -> None:
+    """Train `job` to its end as a tracked run, going on where a killed one stopped, and write the folder `out`."""
+    from genlib.cluster.train import launch
+    from genlib.fit import save_model
+    from genlib.tracking.journal import Reporter
+    from pipelines.console import Console
+
+    with stage.tracked(job.digest()) as tracked, Console(stage.title) as console:
+        report = Reporter(tracked.run)
+
+        def hear(progress: Progress) -> None:
+            report(progress)
+            console.show(progress)
+            tracked.courier.start()
+
+        launch(job, ROOT / stage.params.cluster.storage, stage.title.replace(" ", "-"), hear, console.say)
+        save_model(job, out)
+        tracked.run.tag({"genlib.model_path": str(out), "genlib.model_sha256": sha256(out / "model.safetensors")})
+        tracked.run.keep(out / "config.json")
+
+
+if __name__ == "__main__":
+    run("train", train, models=lambda params: list(params.models))

@@ -1,0 +1,160 @@
+"""Stage `tune@<model>`: search the model's space on `valid` with judge A, then refit the default and the winner."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pipelines.files import read_json, write_csv, write_yaml
+from pipelines.stage import JUDGE_A, PREPARED, ROOT, Stage, Tracked, run
+from pipelines.train import train_job
+
+if TYPE_CHECKING:
+    from genlib.cluster.tune import Sweep, Trial
+    from genlib.fit import Job
+
+REHEARSED = 2000
+OUTCOME = ("status", "feasible", "images_seen", "seconds")
+
+
+def tune(stage: Stage) -> None:
+    """Search one model's space and write runs/tune/<model>: trials.csv, best.yaml and the refits."""
+    from genlib.params import nested
+
+    with stage.tracked() as tracked:
+        best = search(stage, tracked)
+        write_yaml({"models": {stage.model: nested(best.knobs)}}, stage.out / "best.yaml")
+        tracked.run.keep(stage.out / "best.yaml")
+        tracked.run.keep(stage.out / "trials.csv")
+    first = stage.params.train.seed
+    for seed in range(first, first + stage.params.tune.refit.seeds):
+        refit(stage, {}, seed, stage.out / "default" / str(seed))
+        refit(stage, best.knobs, seed, stage.out / "tuned" / str(seed))
+
+
+def search(stage: Stage, tracked: Tracked) -> Trial:
+    """Run the trials, write trials.csv, and return the best of the feasible ones (the default where there is none)."""
+    from genlib.cluster import tune as ray_tune
+    from genlib.data.dataset import load_dataset
+    from genlib.evaluation.judgement import Bench, Rehearsal
+    from genlib.evaluation.metric import find
+
+    section, dataset = stage.params.tune, load_dataset(PREPARED)
+    asked = tuple(dict.fromkeys((section.metric, *section.limits)))
+    n = min(REHEARSED, stage.params.evaluate.samples)
+    rehearsal = Rehearsal(Bench.of(JUDGE_A, dataset), asked, n, stage.params.evaluate.seed)
+    nulls = rehearsal.nulls()
+    floors = {name: share * nulls[name] for name, share in section.limits.items()}
+    sweep = ray_tune.Sweep(
+        fill=Fill(stage),
+        score=rehearsal,
+        space=stage.params.models[stage.model].search,
+        default=current(stage),
+        metric=section.metric,
+        mode="min" if find(section.metric).better == "lower" else "max",
+        trials=section.trials,
+        seed=stage.params.train.seed,
+    )
+    board = Board(stage, tracked, sweep, floors)
+    storage = ROOT / stage.params.cluster.storage
+    trials = ray_tune.search(sweep, dataset.train, storage, stage.title.replace(" ", "-"), board)
+    columns = ["trial", *sweep.space, *asked, *OUTCOME]
+    write_csv(columns, (board.row(trial) for trial in trials), stage.out / "trials.csv")
+    return board.best(trials)
+
+
+@dataclass(frozen=True)
+class Fill:
+    """Knobs -> a trial's job: the current params with these values, short, in one process, without checkpoints."""
+
+    stage: Stage
+
+    def __call__(self, knobs: Mapping[str, Any]) -> Job:
+        images = self.stage.params.tune.images
+        changed = with_knobs(self.stage, knobs)
+        job = self.stage.job(changed, images=images, workers=0, report_every=max(1, images // 9))
+        return replace(job, state=None)
+
+
+def with_knobs(stage: Stage, knobs: Mapping[str, Any]) -> Any:
+    """The params with a trial's values in their places."""
+    return stage.params.changed({f"models.{stage.model}.{key}": value for key, value in knobs.items()})
+
+
+def current(stage: Stage) -> dict[str, Any]:
+    """The value that each knob has now: in params.yaml, or by default in the code."""
+    from genlib.build import defaults
+    from genlib.tracking.journal import flat
+
+    section, training = stage.params.models[stage.model], stage.params.training(stage.model)
+    known = {
+        "model": defaults("models", section.model["name"]) | section.model,
+        "objective": defaults("objectives", section.objective["name"]) | section.objective,
+        "train": training | {f"lr_{turn}": rate for turn, rate in training["lr_by_turn"].items()},
+    }
+    values = flat(known)
+    return {key: values.get(key, training["lr"]) for key in section.search}
+
+
+class Board:
+    """Judges and shows the trials of a sweep, each a run nested under it."""
+
+    def __init__(self, stage: Stage, tracked: Tracked, sweep: Sweep, floors: Mapping[str, float]) -> None:
+        self.stage, self.tracked, self.sweep, self.floors = stage, tracked, sweep, floors
+        self.ended = 0
+
+    def __call__(self, trial: Trial, ended: bool) -> None:
+        """Hear of a trial: track it, and say so when it has ended."""
+        run = self.tracked.nested(f"trial-{trial.number}", f"{self.stage.title} {trial.number}", trial.knobs)
+        run.log(trial.metrics, trial.images_seen)
+        self.tracked.courier.start()
+        if ended:
+            self.ended += 1
+            run.tag({"genlib.status": trial.status, "genlib.feasible": str(self.feasible(trial)).lower()})
+            run.end("FAILED" if trial.status == "error" else "FINISHED")
+            scores = ", ".join(f"{name} {value:.4g}" for name, value in trial.metrics.items())
+            done = f"{self.ended} of {self.sweep.trials} trials"
+            print(f"{self.stage.title}: {done}: trial {trial.number} {trial.status}: {scores}", flush=True)
+
+    def feasible(self, trial: Trial) -> bool:
+        """Whether the trial has a score and stays within every limit."""
+        scored = self.sweep.metric in trial.metrics and trial.status not in ("error", "diverged")
+        return scored and all(trial.metrics.get(name, -1.0) >= floor for name, floor in self.floors.items())
+
+    def best(self, trials: list[Trial]) -> Trial:
+        """The feasible trial with the best score; trial 0, the default, where no trial is feasible."""
+        sign = 1 if self.sweep.mode == "min" else -1
+        fit = [trial for trial in trials if self.feasible(trial) and trial.status == "finished"]
+        if not fit:
+            print(f"{self.stage.title}: no trial keeps within {dict(self.floors)}: the default params stay")
+        return min(fit, key=lambda trial: sign * trial.metrics[self.sweep.metric], default=trials[0])
+
+    def row(self, trial: Trial) -> dict[str, Any]:
+        """One line of trials.csv."""
+        outcome = {"status": trial.status, "feasible": self.feasible(trial), "images_seen": trial.images_seen}
+        return {"trial": trial.number, **trial.knobs, **trial.metrics, **outcome, "seconds": round(trial.seconds, 1)}
+
+
+def refit(stage: Stage, knobs: Mapping[str, Any], seed: int, out: Path) -> None:
+    """Train with these knobs and the full budget; the model that `train` made of the same job is taken as it is."""
+    job = stage.job(with_knobs(stage, knobs), seed=seed)
+    made = ROOT / "runs/train" / stage.model
+    if made_by(job, made):
+        shutil.copytree(made, out)
+    else:
+        train_job(stage, job, out)
+
+
+def made_by(job: Job, folder: Path) -> bool:
+    """Whether the model in `folder` is what `job` would train."""
+    from genlib.fit import describe
+
+    return bool(read_json(folder / "config.json") == json.loads(json.dumps(describe(job))))
+
+
+if __name__ == "__main__":
+    run("tune", tune, models=lambda params: params.tune.models)

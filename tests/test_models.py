@@ -1,0 +1,410 @@
+"""Properties every model and objective must have, over the whole family, several image shapes and both players."""
+
+from __future__ import annotations
+
+import copy
+import math
+
+import pytest
+import torch
+from torch import nn
+from torch.distributions import Normal, kl_divergence
+from torch.nn import functional as F
+
+from genlib.data.batches import Batch, batches
+from genlib.data.images import Images
+from genlib.models import classifier, gan, scorer, vae
+from genlib.models.layers import CHUNK
+from genlib.objectives import adversarial, classification, elbo
+
+SHAPES = [(1, 8, 8), (1, 16, 16), (1, 28, 28), (3, 32, 32), (1, 64, 64), (1, 9, 13)]
+CLASSES = 10
+MODELS = {
+    "classifier": lambda shape, classes=CLASSES: classifier.Build(shape, classes, width=4, features=6),
+    "scorer": lambda shape, classes=CLASSES: scorer.Build(shape, classes, width=4, features=6),
+    "vae": lambda shape, classes=CLASSES: vae.Build(shape, classes, latent=3, width=4),
+    "gan": lambda shape, classes=CLASSES: gan.Build(shape, classes, latent=3, width=4, width_d=5),
+}
+JUDGES = ["classifier", "scorer"]
+SAMPLERS = ["vae", "gan"]
+LOSSES = list(adversarial.LOSSES)
+OBJECTIVES = {
+    "classification": ("classifier", lambda: classification.Build(label_smoothing=0.1, shift=1)),
+    "residual classification": ("scorer", lambda: classification.Build()),
+    "elbo": ("vae", lambda: elbo.Build(beta=2.0)),
+    **{name: ("gan", lambda name=name: adversarial.Build(loss=name, r1=0.3, r2=0.2)) for name in LOSSES},
+}
+
+
+@pytest.fixture(autouse=True)
+def one_seed():
+    torch.manual_seed(0)
+
+
+def made(name, shape=(1, 16, 16), classes=CLASSES):
+    return MODELS[name](shape, classes).to(memory_format=torch.channels_last)
+
+
+def images(shape=(1, 16, 16), n=24, labels=True):
+    generator = torch.Generator().manual_seed(1)
+    pixels = torch.randint(0, 256, (n, *shape), dtype=torch.uint8, generator=generator)
+    return Images(pixels, torch.randint(0, CLASSES, (n,), generator=generator) if labels else None)
+
+
+def batch_of(data, size=12, step=0, rank=0, world=1) -> Batch:
+    return next(batches(data, size, seed=3, step=step, rank=rank, world=world))
+
+
+def gradients_of(turn, model, batch):
+    """What the loop does in a turn, up to the optimiser: only the turn's module requires gradients."""
+    model.requires_grad_(False)
+    turn.module.requires_grad_(True)
+    for parameter in model.parameters():
+        parameter.grad = None
+    terms = turn.terms(batch)
+    (terms.loss.sum() / batch.size).backward()
+    return terms, {name: parameter.grad for name, parameter in model.named_parameters()}
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("name", MODELS)
+def test_builds_on_the_meta_device_as_on_the_cpu(name, shape):
+    with torch.device("meta"):
+        meta = MODELS[name](shape)
+    assert all(tensor.is_meta for tensor in meta.parameters())
+    shapes = {key: tuple(tensor.shape) for key, tensor in meta.state_dict().items()}
+    assert shapes == {key: tuple(tensor.shape) for key, tensor in MODELS[name](shape).state_dict().items()}
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_looks_at_one_example_at_a_time(name):
+    assert not any(isinstance(layer, nn.modules.batchnorm._BatchNorm) for layer in made(name).modules())
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("classes", [CLASSES, 0])
+@pytest.mark.parametrize("name", JUDGES)
+def test_judges_give_features_and_logits(name, classes, shape):
+    judge = made(name, shape, classes)
+    x = torch.rand(5, *shape) * 2 - 1
+    assert judge.features(x).shape == (5, 6)
+    assert judge(x).shape == (5, classes or 4)
+    assert judge.features(x).isfinite().all()
+    torch.testing.assert_close(judge(x)[2:3], judge(x[2:3]))
+
+
+def test_the_default_judges_have_at_most_32_features():
+    for room in (classifier, scorer):
+        assert room.Build((1, 16, 16), CLASSES).features(torch.zeros(1, 1, 16, 16)).shape[1] <= 32
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("name", SAMPLERS)
+def test_samples_are_images(name, shape):
+    sample = made(name, shape).sample(7)
+    assert sample.shape == (7, *shape)
+    assert sample.dtype == torch.float32
+    assert sample.min() >= -1
+    assert sample.max() <= 1
+    assert not sample.requires_grad
+    assert len(made(name, shape).sample(0)) == 0
+
+
+@pytest.mark.parametrize("name", SAMPLERS)
+def test_a_sample_is_a_function_of_its_seed(name):
+    model = made(name)
+    torch.testing.assert_close(model.sample(4, seed=1), model.sample(4, seed=1), rtol=0, atol=0)
+    assert not torch.equal(model.sample(4, seed=1), model.sample(4, seed=2))
+
+
+@pytest.mark.parametrize("name", SAMPLERS)
+def test_a_longer_sample_begins_with_the_shorter(name):
+    model = made(name, (1, 8, 8))
+    long = model.sample(2 * CHUNK + 3)
+    torch.testing.assert_close(model.sample(CHUNK), long[:CHUNK], rtol=0, atol=0)
+    torch.testing.assert_close(model.sample(CHUNK + 9), long[: CHUNK + 9])
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_reconstructions_are_images(shape):
+    x = torch.rand(3, *shape) * 2 - 1
+    again = made("vae", shape).reconstruct(x)
+    assert again.shape == x.shape
+    assert again.min() >= -1
+    assert again.max() <= 1
+
+
+@pytest.mark.parametrize(
+    ("room", "options"),
+    [
+        (classifier, {"width": 0}),
+        (classifier, {"features": 0}),
+        (scorer, {"width": -1}),
+        (scorer, {"features": 0}),
+        (vae, {"latent": 0}),
+        (vae, {"width": 0}),
+        (gan, {"latent": 0}),
+        (gan, {"width": 0}),
+        (gan, {"width_d": 0}),
+        (elbo, {"beta": -0.5}),
+        (elbo, {"warm_up": -1}),
+        (classification, {"shift": -1}),
+        (classification, {"label_smoothing": 1.0}),
+        (adversarial, {"loss": "wasserstein"}),
+        (adversarial, {"r1": -1.0}),
+        (adversarial, {"r2": float("nan")}),
+        (adversarial, {"penalty_every": 0}),
+        (adversarial, {"d_turns": 0}),
+        (adversarial, {"label_smoothing": -0.1}),
+    ],
+)
+def test_an_option_out_of_range_is_named_with_what_was_found(room, options):
+    ((name, value),) = options.items()
+    shape = ((1, 16, 16), CLASSES) if room.__name__.startswith("genlib.models") else ()
+    with pytest.raises(ValueError, match=f"^{name} must .* found {value}$"):
+        room.Build(*shape, **options)
+
+
+def test_label_smoothing_has_no_meaning_for_paired_logits():
+    with pytest.raises(ValueError, match=r"^label_smoothing must be 0 with the loss relativistic"):
+        adversarial.Build(loss="relativistic", label_smoothing=0.1)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_images_that_are_too_small_are_refused(name):
+    with pytest.raises(ValueError, match="shape must have sides of at least 8 pixels, found 7x16"):
+        made(name, (1, 7, 16))
+
+
+@pytest.mark.parametrize("shape", [(1, 8, 8), (1, 28, 28), (3, 32, 32)])
+@pytest.mark.parametrize("name", OBJECTIVES)
+def test_each_turn_moves_every_parameter_of_its_module_and_no_other(name, shape):
+    model_name, objective = OBJECTIVES[name]
+    model = made(model_name, shape)
+    batch = batch_of(images(shape))
+    for turn in objective().turns(model):
+        terms, gradients = gradients_of(turn, model, batch)
+        own = {id(parameter) for parameter in turn.module.parameters()}
+        assert terms.loss.shape == (12,)
+        assert all(values.shape == (12,) and not values.requires_grad for values in terms.watch.values())
+        for key, parameter in model.named_parameters():
+            if id(parameter) in own:
+                assert gradients[key] is not None, f"{turn.name} does not reach {key}"
+                assert gradients[key].isfinite().all()
+                assert gradients[key].count_nonzero() > 0 or key.endswith("bias"), f"{turn.name} leaves {key} alone"
+            else:
+                assert gradients[key] is None, f"{turn.name} reaches {key}"
+
+
+@pytest.mark.parametrize("world", [2, 3])
+@pytest.mark.parametrize("name", OBJECTIVES)
+def test_the_gradients_of_the_ranks_sum_to_those_of_one(name, world):
+    model_name, objective = OBJECTIVES[name]
+    model = made(model_name)
+    data = images()
+    for turn in objective().turns(model):
+        _, whole = gradients_of(turn, model, batch_of(data, size=13, step=2))
+        parts = [gradients_of(turn, model, batch_of(data, 13, 2, rank, world))[1] for rank in range(world)]
+        for key, gradient in whole.items():
+            if gradient is not None:
+                torch.testing.assert_close(sum(part[key] for part in parts), gradient, rtol=1e-3, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", OBJECTIVES)
+def test_bfloat16_stays_near_float32(name):
+    model_name, objective = OBJECTIVES[name]
+    model = made(model_name)
+    batch = batch_of(images())
+    for turn in objective().turns(model):
+        exact, _ = gradients_of(turn, model, batch)
+        with torch.autocast("cpu", torch.bfloat16):
+            rounded = turn.terms(batch)
+        assert rounded.loss.dtype == torch.float32
+        torch.testing.assert_close(rounded.loss, exact.loss, rtol=0.05, atol=0.05)
+
+
+@pytest.mark.parametrize("name", JUDGES)
+def test_without_labels_judges_tell_quarter_turns(name):
+    model = made(name, classes=0)
+    (turn,) = classification.Build().turns(model)
+    terms, _ = gradients_of(turn, model, batch_of(images(labels=False)))
+    assert terms.loss.mean().item() == pytest.approx(math.log(4), rel=0.3)
+
+
+def test_rotation_turns_each_image_by_its_own_angle():
+    x = torch.randn(6, 2, 8, 8)
+    quarters = torch.tensor([0, 1, 2, 3, 1, 0])
+    for image, k, turned in zip(x, quarters.tolist(), classification.rotated(x, quarters), strict=True):
+        torch.testing.assert_close(turned, torch.rot90(image, k, (1, 2)))
+
+
+def test_shifts_move_each_image_by_its_own_offset():
+    x = torch.randn(3, 2, 8, 9)
+    still, down, left = classification.shifted(x, torch.tensor([[2, 2], [0, 2], [2, 4]]), 2)
+    torch.testing.assert_close(still, x[0])
+    torch.testing.assert_close(down[:, 2:], x[1][:, :-2])
+    torch.testing.assert_close(left[:, :, :-2], x[2][:, :, 2:])
+    torch.testing.assert_close(left[:, :, -1], x[2][:, :, -1])
+
+
+def test_classification_is_cross_entropy():
+    model = made("classifier")
+    batch = batch_of(images())
+    (turn,) = classification.Build(label_smoothing=0.2).turns(model)
+    terms = turn.terms(batch)
+    log_probabilities = model(batch.x).log_softmax(1)
+    targets = 0.8 * F.one_hot(batch.y, CLASSES) + 0.2 / CLASSES
+    torch.testing.assert_close(terms.loss, -(targets * log_probabilities).sum(1))
+    torch.testing.assert_close(terms.watch["accuracy"], (log_probabilities.argmax(1) == batch.y).float())
+
+
+def test_kl_is_that_of_two_normals():
+    mean, log_variance = torch.randn(7, 4), torch.randn(7, 4)
+    expected = kl_divergence(Normal(mean, (log_variance / 2).exp()), Normal(0.0, 1.0)).sum(1)
+    torch.testing.assert_close(elbo.kl_from_standard(mean, log_variance), expected)
+
+
+def test_reconstruction_is_the_bernoulli_cross_entropy():
+    logits, x = torch.randn(5, 1, 8, 8), torch.rand(5, 1, 8, 8) * 2 - 1
+    intensity, p = (x + 1) / 2, logits.sigmoid()
+    expected = -(intensity * p.log() + (1 - intensity) * (1 - p).log()).flatten(1).sum(1)
+    torch.testing.assert_close(elbo.cross_entropy(logits, x), expected)
+
+
+def test_the_elbo_weighs_its_parts_and_warms_up():
+    model = made("vae")
+    data = images()
+    for step, weight in [(0, 0.0), (1, 1.5), (2, 3.0), (5, 3.0)]:
+        (turn,) = elbo.Build(beta=3.0, warm_up=24).turns(model)
+        terms = turn.terms(batch_of(data, step=step))
+        torch.testing.assert_close(terms.loss, terms.watch["reconstruction"] + weight * terms.watch["kl"])
+
+
+REAL, FAKE = torch.tensor([2.0, -0.5]), torch.tensor([0.3, -1.7])
+BY_HAND = {
+    "non_saturating": (
+        [math.log1p(math.exp(-r)) + math.log1p(math.exp(f)) for r, f in [(2.0, 0.3), (-0.5, -1.7)]],
+        [math.log1p(math.exp(-f)) for f in (0.3, -1.7)],
+    ),
+    "least_squares": ([(1.0 + 1.69) / 2, (2.25 + 0.49) / 2], [0.49 / 2, 7.29 / 2]),
+    "hinge": ([1.3, 1.5], [-0.3, 1.7]),
+    "relativistic": (
+        [math.log1p(math.exp(f - r)) for r, f in [(2.0, 0.3), (-0.5, -1.7)]],
+        [math.log1p(math.exp(r - f)) for r, f in [(2.0, 0.3), (-0.5, -1.7)]],
+    ),
+}
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_losses_equal_their_formulas(name):
+    loss = adversarial.LOSSES[name]
+    for player, expected in zip((loss.d, loss.g), BY_HAND[name], strict=True):
+        torch.testing.assert_close(player(REAL, FAKE), torch.tensor(expected))
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_the_players_pull_the_fake_logits_apart(name):
+    loss = adversarial.LOSSES[name]
+    for player, sign in ((loss.d, 1), (loss.g, -1)):
+        fake = torch.zeros(3, requires_grad=True)
+        player(torch.zeros(3), fake).sum().backward()
+        assert (sign * fake.grad > 0).all()
+
+
+def test_label_smoothing_calls_a_share_of_the_real_fake():
+    smooth = adversarial.Build(label_smoothing=0.1).d_loss(REAL, FAKE)
+    targets = torch.full_like(REAL, 0.9)
+    expected = F.binary_cross_entropy_with_logits(REAL, targets, reduction="none") + F.softplus(FAKE)
+    torch.testing.assert_close(smooth, expected)
+
+
+class Quadratic(nn.Module):
+    """D(x) = (x - centre)^T A (x - centre) / 2, whose gradient is A (x - centre) for a symmetric A."""
+
+    def __init__(self, size: int) -> None:
+        super().__init__()
+        square = torch.randn(size, size)
+        self.a = nn.Parameter(square + square.T)
+        self.centre = nn.Parameter(torch.randn(size))
+
+    def forward(self, x):
+        off = x.flatten(1) - self.centre
+        return ((off @ self.a) * off).sum(1, keepdim=True) / 2
+
+
+def test_the_penalty_is_the_closed_form_of_a_quadratic():
+    judge = Quadratic(16)
+    x = torch.randn(5, 1, 4, 4)
+    expected = ((x.flatten(1) - judge.centre) @ judge.a).square().sum(1) / 2
+    penalty = adversarial.gradient_penalty(judge, x)
+    torch.testing.assert_close(penalty, expected)
+    wanted = torch.autograd.grad(expected.sum(), judge.centre)[0]
+    torch.testing.assert_close(torch.autograd.grad(penalty.sum(), judge.centre)[0], wanted)
+
+
+def test_the_penalty_of_a_discriminator_equals_finite_differences():
+    judge = made("gan", (1, 8, 8)).discriminator.double()
+    judge_in_double = lambda x: judge(x.double())  # noqa: E731
+    x = torch.rand(1, 1, 8, 8, dtype=torch.float64) * 2 - 1
+    nudges = 1e-5 * torch.eye(64, dtype=torch.float64).view(64, 1, 8, 8)
+    with torch.no_grad():
+        slopes = (judge(x + nudges) - judge(x - nudges)) / 2e-5
+    penalty = adversarial.gradient_penalty(judge_in_double, x)
+    torch.testing.assert_close(penalty.item(), slopes.square().sum().item() / 2, rtol=1e-3, atol=1e-9)
+
+
+def test_the_penalty_ignores_autocast():
+    judge = made("gan").discriminator
+    x = torch.rand(4, 1, 16, 16) * 2 - 1
+    with torch.autocast("cpu", torch.bfloat16):
+        penalty = adversarial.gradient_penalty(judge, x)
+    torch.testing.assert_close(penalty, adversarial.gradient_penalty(judge, x))
+
+
+def test_a_lazy_penalty_counts_for_the_steps_it_skips():
+    model = made("gan")
+    data = images()
+    eager, lazy = (adversarial.Build(r1=0.7, penalty_every=every).turns(model)[0] for every in (1, 4))
+    for step in range(5):
+        batch = batch_of(data, step=step)
+        always, seldom = eager.terms(batch), lazy.terms(batch)
+        plain = always.watch["loss_d"]
+        torch.testing.assert_close(always.loss, plain + 0.7 * always.watch["r1"])
+        weight = 0.7 * 4 if step % 4 == 0 else 0.0
+        torch.testing.assert_close(seldom.loss, plain + weight * always.watch["r1"])
+        assert ("r1" in seldom.watch) == (step % 4 == 0)
+        assert "r2" not in always.watch
+
+
+def test_what_the_discriminator_says_is_watched():
+    model = made("gan")
+    batch = batch_of(images())
+    turn_d, _ = adversarial.Build().turns(model)
+    watch = turn_d.terms(batch).watch
+    fake = model.generator(batch.randn("z_d", model.latent))
+    real_logits, fake_logits = (model.discriminator(x).flatten() for x in (batch.x, fake))
+    torch.testing.assert_close(watch["d_real"], (real_logits > 0).float())
+    torch.testing.assert_close(watch["d_fake"], (fake_logits < 0).float())
+    torch.testing.assert_close(watch["logit_gap"], (real_logits - fake_logits).detach())
+
+
+def test_turns_are_named_and_timed():
+    turn_d, turn_g = adversarial.Build(d_turns=3).turns(made("gan"))
+    assert [(turn_d.name, turn_d.every), (turn_g.name, turn_g.every)] == [("d", 1), ("g", 3)]
+
+
+@pytest.mark.parametrize("name", OBJECTIVES)
+def test_a_step_downhill_lowers_the_loss(name):
+    model_name, objective = OBJECTIVES[name]
+    model = made(model_name)
+    batch = batch_of(images())
+    for turn in objective().turns(model):
+        trial = copy.deepcopy(model)
+        (twin,) = (other for other in objective().turns(trial) if other.name == turn.name)
+        terms, gradients = gradients_of(twin, trial, batch)
+        length = math.sqrt(sum(gradient.square().sum() for gradient in gradients.values() if gradient is not None))
+        with torch.no_grad():
+            for key, parameter in trial.named_parameters():
+                if gradients[key] is not None:
+                    parameter -= 1e-3 / length * gradients[key]
+        assert twin.terms(batch).loss.mean() < terms.loss.mean()
