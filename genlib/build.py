@@ -30,7 +30,8 @@ def available(room: str) -> list[str]:
 def build(room: Literal["models", "objectives"], config: Mapping[str, Any], *facts: Any, where: str = "") -> Any:
     """Build what `config` names, after checking its options against the signature of the builder.
 
-    `facts` are what the data say (a model's shape and number of classes); `where` is the path of `config` in params.yaml.
+    `facts` are what the data say (a model's shape and number of classes); `where` is the path of `config` in
+    params.yaml.
 
     Raises:
         InputError: unknown name or option, wrong type, or a value that the builder refuses.
@@ -100,14 +101,11 @@ def load(folder: str | Path) -> nn.Module:
     try:
         config = json.loads((folder / "config.json").read_text())
         weights = load_file(folder / "model.safetensors")
-        model = build(
-            "models", config["model"], tuple(config["shape"]), config["classes"], where=f"{folder}/config.json"
-        )
+        facts = tuple(config["shape"]), config["classes"]
+        model = build("models", config["model"], *facts, where=f"{folder}/config.json")
         model.load_state_dict(weights)
     except (OSError, SafetensorError, json.JSONDecodeError, KeyError, RuntimeError) as error:
         reason = " ".join(str(error).split())[:200]
-        raise InputError(
-            f"{folder}: not a model folder ({reason}), legal: a folder that a train stage wrote"
-        ) from error
+        raise InputError(f"{folder}: not a model folder ({reason}), legal: one that a train stage wrote") from error
     assert isinstance(model, nn.Module)
     return model.eval()

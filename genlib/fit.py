@@ -186,7 +186,7 @@ def describe(job: Job) -> dict[str, Any]:
 
 
 def table(rows: list[dict[str, float]]) -> str:
-    """Reports as tab-separated text: `images_seen` first, a column for all that was ever reported, blank where it was not."""
+    """Reports as tab-separated text: `images_seen` first, a column for all that was ever reported, blank where not."""
     columns = list(dict.fromkeys(["images_seen", *(name for row in rows for name in row)]))
     lines = [columns, *([f"{row[name]:.9g}" if name in row else "" for name in columns] for row in rows)]
     return "".join("\t".join(line) + "\n" for line in lines)

@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator, model_validator
-from ruamel.yaml import YAML, YAMLError
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
 
 from genlib.data.settings import DataSettings
 from genlib.errors import InputError, unknown
@@ -126,7 +127,7 @@ class Params(Section):
 
     data: DataSection
     models: Annotated[dict[str, ModelSection], Field(min_length=1)]
-    train: TrainSection = TrainSection()
+    train: TrainSection = Field(default_factory=lambda: TrainSection.model_validate({}))
     tune: TuneSection = TuneSection()
     evaluate: EvaluateSection
     cluster: ClusterSection = ClusterSection()
@@ -146,7 +147,8 @@ class Params(Section):
         """The train settings of one model: the `train` section with the model's own changes."""
         own = self.models[name].train
         merged = self.train.model_dump() | own
-        return _validated(TrainSection, merged, f"models.{name}.train").settings()
+        section: TrainSection = _validated(TrainSection, merged, f"models.{name}.train")
+        return section.settings()
 
     def changed(self, changes: Mapping[str, Any]) -> Params:
         """These params with other values at dotted keys, validated again."""
@@ -181,7 +183,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
 
 def parse(values: Mapping[str, Any], path: Path = Path("params.yaml")) -> Params:
     """Validate the content of a params file; `path` is named in errors."""
-    params = _validated(Params, values, str(path))
+    params: Params = _validated(Params, values, str(path))
     for name in params.models:
         params.training(name)
     return params

@@ -41,6 +41,11 @@ class Stage:
         return ROOT / "runs" / self.name / self.model
 
     @property
+    def state(self) -> Path:
+        """Where unfinished training of this stage is kept; pruned once the stage is done."""
+        return STATE / self.name / self.model
+
+    @property
     def title(self) -> str:
         return f"{self.name} {self.model}".strip()
 
@@ -54,7 +59,7 @@ class Stage:
         section = params.models[self.model]
         training = Training(**(params.training(self.model) | changes | ({} if seed is None else {"seed": seed})))
         job = Job(self.model, section.model, section.objective, training, PREPARED)
-        return replace(job, state=STATE / self.name / self.model / job.digest())
+        return replace(job, state=self.state / job.digest())
 
     @contextmanager
     def tracked(self, digest: str = "") -> Iterator[Tracked]:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 def train(stage: Stage) -> None:
     """Train one model and write runs/train/<model>."""
     train_job(stage, stage.job(), stage.out)
-    shutil.rmtree(stage.job().state.parent, ignore_errors=True)
+    shutil.rmtree(stage.state, ignore_errors=True)
 
 
 def train_job(stage: Stage, job: Job, out: Path) -> None:

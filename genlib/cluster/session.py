@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).parent.parent.parent
 _SETTINGS = {
@@ -19,30 +20,31 @@ _SETTINGS = {
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
     "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",
-    "TUNE_MAX_PENDING_TRIALS_PG": "2",
 }
 
 
 def settle() -> None:
-    """Set what Ray reads from the environment; must come before `import ray`. What the user has set stays."""
+    """Set what Ray reads from the environment, before it is imported, and quiet it; what the user has set stays."""
     for key, value in _SETTINGS.items():
         os.environ.setdefault(key, value)
-    os.environ["PYTHONPATH"] = os.pathsep.join(
-        dict.fromkeys([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
-    )
+    paths = [str(ROOT), *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
+    os.environ["PYTHONPATH"] = os.pathsep.join(dict.fromkeys(paths))
+    logging.getLogger("ray").setLevel(logging.ERROR)
 
 
 @contextmanager
 def session() -> Iterator[int]:
-    """A Ray session for the length of a `with` block; yields the number of CPUs it has."""
+    """A Ray session for the length of a `with` block, or the one that is open already; yields its number of CPUs."""
     settle()
     import ray
 
-    address = os.environ.get("RAY_ADDRESS")
-    local = {} if address else {"include_dashboard": False, "object_store_memory": 512 * 2**20}
-    if not ray.is_initialized():
-        ray.init(address=address or "local", log_to_driver=False, logging_level="error", **local)
+    joined = ray.is_initialized()
+    if not joined:
+        address = os.environ.get("RAY_ADDRESS")
+        local: dict[str, Any] = {} if address else {"include_dashboard": False, "object_store_memory": 512 * 2**20}
+        ray.init(address=address or "local", log_to_driver=False, logging_level=logging.ERROR, **local)
     try:
-        yield int(ray.cluster_resources().get("CPU", 1))
+        yield int(ray.cluster_resources().get("CPU", 1))  # type: ignore[no-untyped-call]
     finally:
-        ray.shutdown()
+        if not joined:
+            ray.shutdown()

@@ -44,9 +44,9 @@ class Ear:
 def launch(job: Job, storage: Path, name: str, hear: Hear, say: Callable[[str], None] = print) -> Outcome:
     """Train `job` under Ray Train and call `hear` with every report, in order.
 
-    `job.train.workers` = 0 is Ray Train's local mode: this process, no other. Otherwise that many workers, or as many as
-    there are CPUs, with gradients averaged over them. A worker that dies is replaced, and its group goes on from the last
-    checkpoint in `job.state`.
+    `job.train.workers` = 0 is Ray Train's local mode: this process, no other. Otherwise that many workers, or as many
+    as there are CPUs, with gradients averaged over them. A worker that dies is replaced, and its group goes on from the
+    last checkpoint in `job.state`.
     """
     ear = Ear(hear)
     if job.train.workers == 0:
@@ -78,7 +78,9 @@ def _run(job: Job, storage: Path, name: str, workers: int, channel: dict[str, An
             name=folder,
             storage_path=str(storage.resolve()),
             failure_config=FailureConfig(max_failures=RESTARTS),
-            logging_config=LoggingConfig(log_level="ERROR"),
+            logging_config=LoggingConfig(  # type: ignore[call-arg]
+                log_level="ERROR"
+            ),
         ),
     ).fit()
     shutil.rmtree(storage / folder, ignore_errors=True)

@@ -1,7 +1,8 @@
 """Ray Tune: many trials of one model, each a plain function in an actor that the next trial reuses.
 
-The first trial is the current params. Asynchronous successive halving (ASHA, Li et al. 2020) stops the worse two thirds
-of the trials at every rung, so that images go to those worth them. The data lie in the object store once, not per trial.
+The first trial is the current params. Asynchronous successive halving (ASHA, Li et al. 2020) stops the worse two
+thirds of the trials at every rung, so that images go to those worth them. The data lie in the object store once, not
+per trial.
 """
 
 from __future__ import annotations
@@ -161,7 +162,7 @@ def _callback(book: Book) -> Any:
     """Tune's view of the book."""
     from ray import tune
 
-    class Callback(tune.Callback):  # type: ignore[misc, name-defined]
+    class Callback(tune.Callback):
         def on_trial_result(self, iteration: int, trials: Any, trial: Any, result: dict[str, Any], **_: Any) -> None:
             book.note(trial.trial_id, trial.config["knobs"], result)
 

@@ -8,7 +8,7 @@ never stopped.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -60,8 +60,8 @@ class Batch:
         """Uniform [0, 1) [n, *shape]: this rank's rows of the draw `name` of this step."""
         return self._draw(torch.rand, name, shape)
 
-    def _draw(self, sampler, name: str, shape: tuple[int, ...]) -> Tensor:  # type: ignore[no-untyped-def]
-        draw: Tensor = sampler(self.size, *shape, generator=seeded(self.seed, self.step, name))
+    def _draw(self, sampler: Callable[..., Tensor], name: str, shape: tuple[int, ...]) -> Tensor:
+        draw = sampler(self.size, *shape, generator=seeded(self.seed, self.step, name))
         return draw[self.rows].to(self.pixels.device, non_blocking=True)
 
 

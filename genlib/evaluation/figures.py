@@ -51,7 +51,7 @@ def nearest_neighbours(evidence: Evidence, path: Path, *, rows: int = 8, k: int 
     likeliest = torch.arange(evidence.n) if close is None else close.ratio.argsort(stable=True)
     k = min(k, len(evidence.train))
     panels = (("as they came", torch.arange(evidence.n)[:rows]), ("nearest to a training image", likeliest[:rows]))
-    width, height = 2 * (k + 1.35) * CELL + 0.5, min(rows, evidence.n) * (CELL + 0.22) + 0.95
+    width, height = 2 * (1.06 * k + 1.35) * CELL + 0.5, min(rows, evidence.n) * (CELL + 0.22) + 0.95
     sheet = _canvas(width, height, "Generated images (red) and the training images nearest to them")
     for side, (name, chosen) in enumerate(panels):
         unit = torch.ones(len(chosen)) if close is None else close.spacing[chosen].clamp(min=1e-12)
@@ -63,7 +63,7 @@ def nearest_neighbours(evidence: Evidence, path: Path, *, rows: int = 8, k: int 
             _image(sheet, left, bottom, evidence.made.pixels[i], MADE)
             for column, j in enumerate(index[row].tolist()):
                 label = f"{float(distance[row, column] / unit[row]):.2f}"
-                _image(sheet, left + (column + 1.25) * CELL, bottom, evidence.train.pixels[j], None, label)
+                _image(sheet, left + (1.06 * column + 1.25) * CELL, bottom, evidence.train.pixels[j], None, label)
     _text(sheet, 0.15, 0.06, "distance / spacing of the nearest training image; below 1: not authentic", color=SOFT)
     return _save(sheet, path)
 

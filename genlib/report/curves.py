@@ -6,11 +6,15 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from genlib.report.numbers import label, number
 from genlib.report.pictures import Picture
-from genlib.report.plots import Axes, Theme, legend, plot
+from genlib.report.plots import Theme, legend, plot
 from genlib.report.results import History
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 
 @dataclass(frozen=True)

@@ -74,6 +74,11 @@ class Table:
     notes: list[str] = field(default_factory=list)
     counts: set[int] = field(default_factory=set)
 
+    @property
+    def ranked(self) -> bool:
+        """Whether any value is shown as the best of its row."""
+        return any(cell.best for row in self.rows for cell in row.cells)
+
     def note(self, reason: str) -> int:
         """The number, from 1, of a reason below this table."""
         if reason not in self.notes:

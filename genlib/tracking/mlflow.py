@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 EVERY = 10.0
 SCHEMES = ("http", "https", "sqlite", "postgresql", "mysql", "mssql")
-_QUIET = {
+_SETTINGS = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
@@ -74,7 +74,7 @@ class Courier:
             self.thread.start()
 
     def close(self) -> str | None:
-        """Send what is left, of this journal and of earlier ones; returns a warning where the server does not answer."""
+        """Send what is left, of this journal and of earlier ones; a warning is returned where the server is silent."""
         self.closing.set()
         if self.thread:
             self.thread.join()
@@ -83,7 +83,7 @@ class Courier:
                 if journal == self.journal or finished(journal):
                     send(journal, self.uri, self.home)
         except Unreachable as error:
-            return f"tracking: {error}; the results are kept in {self.journal.parent} and sent by the next stage that reaches it"
+            return f"{error}; results are kept in {self.journal.parent} and sent by the next stage that reaches it"
         return None
 
     def _deliver(self) -> None:
@@ -125,7 +125,7 @@ def connect(uri: str, home: Path) -> MlflowClient:
         Unreachable: nothing answers there.
     """
     _probe(uri)
-    for key, value in _QUIET.items():
+    for key, value in _SETTINGS.items():
         os.environ.setdefault(key, value)
     import mlflow
 
@@ -167,9 +167,9 @@ class _Sent:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        facts = json.loads(path.read_text()) if path.exists() else {"lines": 0, "runs": {}}
-        self.lines: int = facts["lines"]
-        self.runs: dict[str, str] = facts["runs"]
+        facts: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {"lines": 0, "runs": {}}
+        self.lines = int(facts["lines"])
+        self.runs = dict(facts["runs"])
 
     def save(self) -> None:
         partial = self.path.with_suffix(".partial")

@@ -38,7 +38,7 @@ class Group:
         kept = list(tensors)
         flat = torch.cat([tensor.reshape(-1).float() for tensor in kept])
         dist.all_reduce(flat)
-        for tensor, summed in zip(kept, flat.split([tensor.numel() for tensor in kept]), strict=True):
+        for tensor, summed in zip(kept, torch.split(flat, [tensor.numel() for tensor in kept]), strict=True):
             tensor.copy_(summed.view_as(tensor))
 
     def agree(self, value: int) -> int:

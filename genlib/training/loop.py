@@ -87,7 +87,7 @@ def train(state: TrainState, data: Images, plan: Plan, group: Group = Group()) -
             only(turn.module, state.model)
             with torch.autocast(device.type, torch.bfloat16, enabled=bfloat16):
                 terms = turn.terms(batch)
-            (terms.loss.sum() / batch.size).backward()
+            torch.autograd.backward(terms.loss.sum() / batch.size)
             group.sum_(p.grad for p in turn.module.parameters() if p.grad is not None)
             sums.add(terms.watch)
             if report:
@@ -112,7 +112,8 @@ def only(module: nn.Module, model: nn.Module) -> None:
 def gradient_norm(module: nn.Module) -> Tensor:
     """The Euclidean norm of all gradients of `module` together."""
     gradients = [p.grad for p in module.parameters() if p.grad is not None]
-    return torch.linalg.vector_norm(torch.stack(torch._foreach_norm(gradients)))
+    norms: Tensor = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(gradients)))
+    return norms
 
 
 def _step(optimizer: torch.optim.Optimizer, rate: float) -> None:

@@ -1,0 +1,179 @@
+"""The page: one file that opens from disk, asks for nothing and says what every number was made of."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from genlib.report import leaderboard
+from genlib.report.curves import curves
+from genlib.report.leaderboard import Cell, Table
+from genlib.report.numbers import label, number
+from genlib.report.pictures import Picture, all_sizes, ceiling, data_uri, read_png
+from genlib.report.results import Comparison, ModelResults, Results
+from genlib.report.sweep import Trial, knob_plots, read_trials
+
+ROLES = {
+    "classifier": "Judge A: scores sweeps, on validation images.",
+    "scorer": "Judge B: gives the reported numbers, on test images.",
+}
+CAPTIONS = {
+    "samples": "The first images drawn from the averaged weights, not picked by hand.",
+    "nearest_neighbours": "Generated images, each beside the training images nearest to it: copies would show here.",
+    "closest_pairs": "The generated images that are most alike: a small repertoire would show here.",
+    "metrics": "Each metric on its own scale; the band is what real images score.",
+}
+WIDE = ("nearest_neighbours", "closest_pairs")
+
+
+@dataclass(frozen=True)
+class Origin:
+    """What made the page: the tags of its run, the params, the metric that sweeps look at, and how to make it again."""
+
+    tags: Mapping[str, str]
+    params: Mapping[str, Any]
+    metric: str
+    command: str = "make repro"
+
+
+@dataclass(frozen=True)
+class Change:
+    """One metric before and after tuning."""
+
+    metric: str
+    better: str
+    default: Cell
+    tuned: Cell
+    null: Cell
+    verdict: str
+
+
+@dataclass(frozen=True)
+class Section:
+    """One model on the page."""
+
+    name: str
+    anchor: str
+    role: str
+    facts: Mapping[str, str]
+    figures: Sequence[Picture]
+    losses: Sequence[Picture]
+    health: Sequence[Picture]
+    players: bool
+    trials: Sequence[Trial]
+    knobs: Sequence[Picture]
+    changes: Sequence[Change]
+    notes: Sequence[str]
+    seeds: int
+    config: str
+    card: str
+
+    @property
+    def pictures(self) -> list[Picture]:
+        return [*self.figures, *self.losses, *self.health, *self.knobs]
+
+
+def page(results: Results, origin: Origin) -> str:
+    """The whole page as HTML; the same results give the same bytes."""
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    generators_first = sorted(results.models, key=lambda model: "samples" not in model.figures)
+    sections = [_section(model, origin.metric) for model in generators_first]
+    most = ceiling(all_sizes([picture for section in sections for picture in section.pictures]))
+    room = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    room.filters |= {"uri": partial(data_uri, most=most), "label": label, "number": number, "json": _json}
+    tables = leaderboard.tables(results)
+    return room.get_template("page.html").render(
+        data=results.dataset,
+        origin=origin,
+        judge=next((model.card["judge"] for model in results.models if model.card.get("judge")), {}),
+        tables=tables,
+        meanings=_meanings(tables),
+        sections=sections,
+    )
+
+
+def _meanings(tables: Sequence[Table]) -> dict[str, str]:
+    names = dict.fromkeys(row.metric for table in tables for row in table.rows)
+    return {name: text for name in names if (text := leaderboard.meaning(name))}
+
+
+def _section(model: ModelResults, metric: str) -> Section:
+    changes, notes = _changes(model.comparison) if model.comparison else ([], [])
+    return Section(
+        name=model.name,
+        anchor="model-" + re.sub(r"[^a-zA-Z0-9_-]", "-", model.name),
+        role=ROLES.get(model.name, ""),
+        facts=_facts(model),
+        figures=_figures(model),
+        losses=curves(model.name, model.history, health=False),
+        health=curves(model.name, model.history, health=True),
+        players="d_real" in model.history,
+        trials=read_trials(model.sweep, metric) if model.sweep else [],
+        knobs=knob_plots(model.name, model.sweep, metric) if model.sweep else [],
+        changes=changes,
+        notes=notes,
+        seeds=len(model.comparison.tuned_seeds) if model.comparison else 0,
+        config=_json(model.config),
+        card=_json(model.card),
+    )
+
+
+def _facts(model: ModelResults) -> dict[str, str]:
+    """The line under a model's name."""
+    config, train = model.config, model.config.get("train", {})
+    found = {
+        "model": config.get("model", {}).get("name"),
+        "objective": config.get("objective", {}).get("name"),
+        "images seen": f"{train['images']:,}" if "images" in train else None,
+        "workers": train.get("workers"),
+        "seed": train.get("seed"),
+    }
+    return {key: str(value) for key, value in found.items() if value is not None}
+
+
+def _figures(model: ModelResults) -> list[Picture]:
+    """The evaluation's pictures, the known ones in the order of CAPTIONS."""
+    names = sorted(model.figures, key=lambda name: [*CAPTIONS, name].index(name))
+    return [_figure(model, name) for name in names]
+
+
+def _figure(model: ModelResults, name: str) -> Picture:
+    caption = CAPTIONS.get(name, "")
+    alt = f"{label(name).capitalize()} of {model.name}. {caption}".strip()
+    if name == "metrics":
+        alt = leaderboard.described(model.name, model.measures)
+    kind = "chart" if name == "metrics" else "wide" if name in WIDE else "photo"
+    return Picture(label(name).capitalize(), alt, read_png(model.figures[name]), kind=kind, caption=caption)
+
+
+def _changes(comparison: Comparison) -> tuple[list[Change], list[str]]:
+    """What tuning changed, metric by metric, and the reasons for what has no value."""
+    both = {name: found for name, found in comparison.default.items() if name in comparison.tuned}
+    table = leaderboard.table({"default": both, "tuned": {name: comparison.tuned[name] for name in both}})
+    changes = [
+        Change(
+            row.metric,
+            row.better,
+            *row.cells,
+            null=row.null,
+            verdict=leaderboard.verdict(row.metric, both[row.metric], comparison.tuned[row.metric]),
+        )
+        for row in table.rows
+    ]
+    return changes, table.notes
+
+
+def _json(content: Any) -> str:
+    return json.dumps(content, indent=2, ensure_ascii=False) if content else ""

@@ -1,0 +1,138 @@
+"""A search as a table of its trials, best first, and a picture per knob: what was tried and what it scored."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from genlib.report.leaderboard import better
+from genlib.report.numbers import label, number
+from genlib.report.pictures import Picture
+from genlib.report.plots import Theme, plot
+from genlib.report.results import Sweep
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+OUTCOME = ("status", "feasible", "images_seen", "seconds")
+
+
+@dataclass(frozen=True)
+class Trial:
+    """`score` is None where the trial never got one; `mark`: "winner", or why it could not win, or ""."""
+
+    number: str
+    default: bool
+    knobs: Mapping[str, str]
+    metrics: Mapping[str, str]
+    score: float | None
+    status: str
+    mark: str
+    images: str
+    seconds: str
+
+    @property
+    def won(self) -> bool:
+        return self.mark == "winner"
+
+
+def read_trials(sweep: Sweep, metric: str) -> list[Trial]:
+    """The trials by their score, the best first and those without one last."""
+    winner = next((row["trial"] for row in sweep.trials if _is(row, sweep.best)), "")
+    trials = [_trial(row, metric, row["trial"] == winner) for row in sweep.trials]
+    sign = -1 if better(metric) == "higher" else 1
+    return sorted(trials, key=lambda trial: math.inf if trial.score is None else sign * trial.score)
+
+
+def _is(row: Mapping[str, str], knobs: Mapping[str, object]) -> bool:
+    return bool(knobs) and all(_same(row.get(key, ""), value) for key, value in knobs.items())
+
+
+def _same(text: str, value: object) -> bool:
+    number = numeric(text)
+    if number is None or isinstance(value, bool) or not isinstance(value, int | float):
+        return text == str(value)
+    return math.isclose(number, value, rel_tol=1e-9)
+
+
+def _trial(row: Mapping[str, str], metric: str, won: bool) -> Trial:
+    other = [name for name in row if name not in ("trial", *OUTCOME)]
+    return Trial(
+        number=row["trial"],
+        default=row["trial"] == "0",
+        knobs={name: shown(row[name]) for name in other if "." in name},
+        metrics={name: shown(row[name]) for name in other if "." not in name},
+        score=numeric(row.get(metric, "")),
+        status=row.get("status", ""),
+        mark="winner" if won else _obstacle(row),
+        images=shown(row.get("images_seen", "")),
+        seconds=shown(row.get("seconds", "")),
+    )
+
+
+def _obstacle(row: Mapping[str, str]) -> str:
+    """Why this trial could not win."""
+    if row.get("status", "finished") != "finished":
+        return row["status"]
+    return "below a limit" if row.get("feasible", "").lower() == "false" else ""
+
+
+def numeric(text: str) -> float | None:
+    """The finite number that `text` is, if it is one."""
+    try:
+        value = float(text)
+    except ValueError:
+        return None
+    return value if math.isfinite(value) else None
+
+
+def shown(text: str) -> str:
+    """A cell of trials.csv for the reader: whole numbers whole, others to three digits, words as they are."""
+    value = numeric(text)
+    if value is None:
+        return text
+    return f"{int(value):,}" if text.lstrip("-").isdigit() else number(value)
+
+
+def knob_plots(model: str, sweep: Sweep, metric: str) -> list[Picture]:
+    """One picture per knob: its value against the metric, a dot per trial; a hollow dot could not win."""
+    trials = [trial for trial in read_trials(sweep, metric) if trial.score is not None]
+    rows = {row["trial"]: row for row in sweep.trials}
+    if len(trials) < 2:
+        return []
+    return [_knob(model, knob, metric, trials, [rows[t.number][knob] for t in trials]) for knob in trials[0].knobs]
+
+
+def _knob(model: str, knob: str, metric: str, trials: Sequence[Trial], values: Sequence[str]) -> Picture:
+    numbers = [numeric(value) for value in values]
+    x = [number for number in numbers if number is not None]
+    known = len(x) == len(values)
+
+    def draw(axes: Axes, theme: Theme) -> None:
+        for at, trial in zip(x if known else values, trials, strict=True):
+            _dot(axes, theme, at, trial)
+        if known and min(x) > 0 and max(x) > 20 * min(x):
+            axes.set_xscale("log")
+        _score_axis(axes, [trial.score or 0.0 for trial in trials])
+        axes.margins(x=0.12, y=0.15)
+        axes.set_xlabel(label(knob.rpartition(".")[2]))
+        axes.set_ylabel(label(metric))
+
+    best = next((f" The winner has {shown(value)}." for value, t in zip(values, trials, strict=True) if t.won), "")
+    return plot(knob, f"{label(metric)} of the {len(trials)} trials of {model} against {knob}.{best}", draw)
+
+
+def _dot(axes: Axes, theme: Theme, at: float | str, trial: Trial) -> None:
+    fill = "none" if trial.mark and not trial.won else theme.lines[0 if trial.won else 1]
+    edge = theme.lines[0 if trial.won else 1]
+    axes.scatter([at], [trial.score or 0.0], s=70 if trial.won else 34, facecolors=fill, edgecolors=edge, linewidths=1.3)
+    if trial.won or trial.default:
+        text = "winner" if trial.won else "default"
+        axes.annotate(text, (at, trial.score or 0.0), (0, 7), textcoords="offset points", ha="center", fontsize=7.5, color=theme.ink)
+
+
+def _score_axis(axes: Axes, scores: Sequence[float]) -> None:
+    if min(scores) > 0 and max(scores) > 20 * min(scores):
+        axes.set_yscale("log")

@@ -1,0 +1,74 @@
+"""Batches: endless, sharded, resumable, and random without regard to who draws."""
+
+from itertools import islice
+
+import pytest
+import torch
+
+from genlib.data.batches import batches, share
+from genlib.data.images import Images, load_images, save_images, to_float, to_pixels
+from genlib.errors import InputError
+
+
+def numbered(n):
+    return Images(torch.arange(n, dtype=torch.uint8).view(n, 1, 1, 1), torch.arange(n))
+
+
+@pytest.mark.parametrize(("n", "size"), [(10, 4), (7, 7), (3, 8), (64, 1)])
+def test_every_epoch_visits_each_image_once(n, size):
+    seen = torch.cat([batch.y for batch in islice(batches(numbered(n), size, seed=1), 3 * n)])
+    for epoch in seen[: n * (len(seen) // n)].view(-1, n):
+        assert sorted(epoch.tolist()) == list(range(n))
+    assert not torch.equal(seen[:n], seen[n : 2 * n]) or n < 4
+
+
+@pytest.mark.parametrize("world", [1, 2, 3, 4])
+def test_ranks_share_the_global_batch_and_its_draws(world):
+    whole = islice(batches(numbered(10), 7, seed=3), 4)
+    ranks = [islice(batches(numbered(10), 7, seed=3, rank=r, world=world), 4) for r in range(world)]
+    for one, *parts in zip(whole, *ranks, strict=True):
+        assert torch.equal(one.y, torch.cat([part.y for part in parts]))
+        assert torch.equal(one.randn("z", 5), torch.cat([part.randn("z", 5) for part in parts]))
+        assert torch.equal(one.rand("u"), torch.cat([part.rand("u") for part in parts]))
+
+
+def test_a_stream_started_at_a_step_is_the_rest_of_the_stream():
+    late = next(batches(numbered(10), 4, seed=0, step=6))
+    told = list(islice(batches(numbered(10), 4, seed=0), 7))[-1]
+    assert torch.equal(late.pixels, told.pixels)
+    assert torch.equal(late.randn("z", 2), told.randn("z", 2))
+
+
+def test_draws_differ_by_name_step_and_seed():
+    first, second = islice(batches(numbered(10), 4, seed=0), 2)
+    other = next(batches(numbered(10), 4, seed=1))
+    draws = [first.randn("z", 3), first.randn("w", 3), second.randn("z", 3), other.randn("z", 3)]
+    assert all(not torch.equal(a, b) for i, a in enumerate(draws) for b in draws[i + 1 :])
+
+
+def test_shares_cover_the_batch():
+    assert [share(10, r, 4) for r in range(4)] == [slice(0, 2), slice(2, 5), slice(5, 7), slice(7, 10)]
+
+
+def test_pixels_and_floats_are_inverse():
+    pixels = torch.arange(256, dtype=torch.uint8)
+    assert torch.equal(to_pixels(to_float(pixels)), pixels)
+    assert to_float(pixels).min() == -1
+    assert to_float(pixels).max() == 1
+    assert to_pixels(torch.tensor([-7.0, 7.0])).tolist() == [0, 255]
+
+
+def test_images_without_labels_survive_the_file(tmp_path):
+    images = Images(torch.randint(0, 256, (5, 3, 8, 8), dtype=torch.uint8))
+    save_images(images, tmp_path / "x.safetensors")
+    found = load_images(tmp_path / "x.safetensors")
+    assert torch.equal(found.pixels, images.pixels)
+    assert found.labels is None
+
+
+@pytest.mark.parametrize("content", [b"", b"not a tensor file"])
+def test_a_broken_file_is_named(tmp_path, content):
+    path = tmp_path / "x.safetensors"
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=r"x\.safetensors"):
+        load_images(path)
