@@ -20,6 +20,7 @@ from ruamel.yaml.error import YAMLError
 from genlib.data.settings import DataSettings
 from genlib.errors import InputError, unknown
 
+PARAMS = Path("params.yaml")
 Count = Annotated[int, Field(ge=1)]
 Share = Annotated[float, Field(ge=0, lt=1)]
 Seed = Annotated[int, Field(ge=0)]
@@ -147,7 +148,7 @@ class Params(Section):
         """The train settings of one model: the `train` section with the model's own changes."""
         own = self.models[name].train
         merged = self.train.model_dump() | own
-        section: TrainSection = _validated(TrainSection, merged, f"models.{name}.train")
+        section: TrainSection = _validated(TrainSection, merged, PARAMS, "models", name, "train")
         return section.settings()
 
     def changed(self, changes: Mapping[str, Any]) -> Params:
@@ -159,7 +160,7 @@ class Params(Section):
         return hashlib.sha256(json.dumps(self.model_dump(), sort_keys=True).encode()).hexdigest()
 
 
-def load_params(path: Path = Path("params.yaml")) -> Params:
+def load_params(path: Path = PARAMS) -> Params:
     """Read and validate a params file.
 
     Raises:
@@ -181,9 +182,9 @@ def read_yaml(path: Path) -> dict[str, Any]:
     return found
 
 
-def parse(values: Mapping[str, Any], path: Path = Path("params.yaml")) -> Params:
+def parse(values: Mapping[str, Any], path: Path = PARAMS) -> Params:
     """Validate the content of a params file; `path` is named in errors."""
-    params: Params = _validated(Params, values, str(path))
+    params: Params = _validated(Params, values, path)
     for name in params.models:
         params.training(name)
     return params
@@ -213,19 +214,22 @@ def nested(dotted: Mapping[str, Any]) -> dict[str, Any]:
     return result
 
 
-def _validated(section: type[Any], values: Mapping[str, Any], where: str) -> Any:
+def _validated(section: type[Any], values: Mapping[str, Any], path: Path, *keys: str) -> Any:
+    """`values` as `section`, which lies at `keys` in the file `path`."""
     try:
         return section.model_validate(values)
     except ValidationError as error:
-        raise _first_problem(section, error, where) from None
+        raise _first_problem(section, error, path, keys) from None
 
 
-def _first_problem(section: type[BaseModel], error: ValidationError, where: str) -> InputError:
+def _first_problem(
+    section: type[BaseModel], error: ValidationError, path: Path, parents: tuple[str, ...]
+) -> InputError:
     """The first problem that pydantic found, in our own one line, and how many more there are."""
     problems = error.errors(include_url=False)
     problem = problems[0]
     keys = [str(key) for key in problem["loc"]]
-    place = ": ".join(part for part in (where, ".".join(keys)) if part)
+    place = f"{path}: {'.'.join([*parents, *keys])}"
     more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
     cause = problem.get("ctx", {}).get("error")
     if isinstance(cause, InputError):

@@ -34,24 +34,22 @@ class Console:
         self.bar.write(line, file=sys.stderr)
 
     def show(self, progress: Progress) -> None:
-        if progress.resumed:
-            self.first, self.started = progress.images_seen, time.monotonic()
-        self.bar.total = progress.images
-        self.bar.n = progress.images_seen
-        self.bar.set_postfix_str(summary(progress.metrics))
         now = time.monotonic()
+        if progress.resumed:
+            self.first, self.started = progress.images_seen, now
+            return
+        self.bar.total, self.bar.n = progress.images, min(progress.images_seen, progress.images)
+        self.bar.set_postfix_str(summary(progress.metrics))
         if self.bar.disable and (progress.done or now - self.spoke >= EVERY):
             self.spoke = now
             print(self._line(progress, now), file=sys.stderr, flush=True)
 
     def _line(self, progress: Progress, now: float) -> str:
-        seen = progress.images_seen - (self.first or 0)
-        rate = seen / max(now - self.started, 1e-9)
-        left = (progress.images - progress.images_seen) / rate if rate else 0.0
-        pace = f"{rate:,.0f} images/s, {left:.0f} s left" if seen else "resumed" if progress.done else "started"
-        return (
-            f"{self.title}: {progress.images_seen:,} of {progress.images:,} images, {pace}; {summary(progress.metrics)}"
-        )
+        rate = (progress.images_seen - self.first) / max(now - self.started, 1e-9)
+        left = max(0, progress.images - progress.images_seen) / rate
+        where = f"{progress.images_seen:,} of {progress.images:,} images"
+        since = f", resumed at {self.first:,}" if self.first else ""
+        return f"{self.title}: {where}{since}, {rate:,.0f} images/s, {left:.0f} s left; {summary(progress.metrics)}"
 
 
 def summary(metrics: Mapping[str, float]) -> str:

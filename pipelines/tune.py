@@ -14,7 +14,8 @@ from pipelines.stage import JUDGE_A, PREPARED, ROOT, Stage, Tracked, run
 from pipelines.train import train_job
 
 if TYPE_CHECKING:
-    from genlib.cluster.tune import Sweep, Trial
+    from genlib.cluster.trial import Trial
+    from genlib.cluster.tune import Sweep
     from genlib.fit import Job
 
 REHEARSED = 2000

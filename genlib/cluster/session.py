@@ -24,11 +24,15 @@ _SETTINGS = {
 
 
 def settle() -> None:
-    """Set what Ray reads from the environment, before it is imported, and quiet it; what the user has set stays."""
+    """Set what Ray reads from the environment, before it is imported; what the user has set stays."""
     for key, value in _SETTINGS.items():
         os.environ.setdefault(key, value)
     paths = [str(ROOT), *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
     os.environ["PYTHONPATH"] = os.pathsep.join(dict.fromkeys(paths))
+
+
+def quiet() -> None:
+    """Let Ray's own loggers, set up as it is imported, speak of errors only."""
     logging.getLogger("ray").setLevel(logging.ERROR)
 
 

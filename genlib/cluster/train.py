@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from genlib.cluster.session import session, settle
+from genlib.cluster.session import quiet, session, settle
 from genlib.fit import Job, fit
 from genlib.training.loop import Progress
 
@@ -68,6 +68,7 @@ def _run(job: Job, storage: Path, name: str, workers: int, channel: dict[str, An
     from ray.train.torch import TorchTrainer
     from ray.train.v2.api.config import LoggingConfig
 
+    quiet()
     threads = max(1, (os.cpu_count() or 1) // max(1, workers))
     folder = f"{name}-{os.getpid()}"
     TorchTrainer(

@@ -32,6 +32,7 @@ class Metric:
     compute: Callable[[Evidence], Measure]
     needs: Need
     minimum: int
+    better: Literal["higher", "lower"]
 
     def __call__(self, evidence: Evidence) -> Measure:
         """The value on this evidence, or None and the reason; no null."""
@@ -62,9 +63,11 @@ def _check_finite(kind: str, view: View) -> None:
         raise Undefined(f"the judge's features of {int((~finite).sum())} of {len(view)} {kind} images are not finite")
 
 
-def metric(*, needs: Need = "fake", minimum: int = 1) -> Callable[[Callable[[Evidence], Measure]], Metric]:
+def metric(
+    *, needs: Need = "fake", minimum: int = 1, better: Literal["higher", "lower"] = "higher"
+) -> Callable[[Callable[[Evidence], Measure]], Metric]:
     """Make a function a metric under its own name."""
-    return lambda compute: Metric(compute, needs, minimum)
+    return lambda compute: Metric(compute, needs, minimum, better)
 
 
 @cache

@@ -44,7 +44,7 @@ def _confidence(p: Tensor) -> float:
     return float(torch.special.entr(p).sum(1).mean().neg().exp())
 
 
-@metric(minimum=40)
+@metric(minimum=40, better="lower")
 def frechet(evidence: Evidence) -> Measure:
     """||mu1 - mu2||^2 + Tr(S1 + S2 - 2 (S1 S2)^{1/2}) of the judge's features (Heusel et al. 2017); lower is better.
 
@@ -82,7 +82,7 @@ def _root(x: Tensor) -> Tensor:
     return root
 
 
-@metric(minimum=40)
+@metric(minimum=40, better="lower")
 def kid(evidence: Evidence) -> Measure:
     """Unbiased squared MMD with k(x, y) = (x.y / d + 1)^3 of the judge's features (Binkowski et al. 2018).
 

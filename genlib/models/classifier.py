@@ -24,11 +24,12 @@ class Classifier(nn.Module):
         for wide, wider in pairwise(channels):
             layers += [nn.Conv2d(wide, wider, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2)]
         height, breadth = (side >> halvings(shape) for side in shape[1:])
-        self.body = nn.Sequential(*layers, nn.Flatten(), nn.Linear(channels[-1] * height * breadth, features))
+        flat = channels[-1] * height * breadth
+        self.body = nn.Sequential(*layers, nn.Flatten(), nn.Linear(flat, features), nn.LayerNorm(features))
         self.head = nn.Sequential(nn.ReLU(), nn.Linear(features, classes or 4))
 
     def features(self, x: Tensor) -> Tensor:
-        """[n, features], before the rectifier."""
+        """[n, features], of mean 0 and variance 1 over each image's features, before the rectifier."""
         features: Tensor = self.body(x)
         return features
 

@@ -40,13 +40,12 @@ class Scorer(nn.Module):
         layers: list[nn.Module] = []
         for wide, wider in pairwise(channels):
             layers += [nn.Conv2d(wide, wider, 5, stride=2, padding=2), nn.SiLU(), Residual(wider)]
-        self.body = nn.Sequential(
-            *layers, nn.SiLU(), nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Linear(channels[-1] * 4, features)
-        )
+        pooled = (nn.SiLU(), nn.AdaptiveAvgPool2d(2), nn.Flatten())
+        self.body = nn.Sequential(*layers, *pooled, nn.Linear(channels[-1] * 4, features), nn.LayerNorm(features))
         self.head = nn.Sequential(nn.SiLU(), nn.Linear(features, classes or 4))
 
     def features(self, x: Tensor) -> Tensor:
-        """[n, features], before the last nonlinearity."""
+        """[n, features], of mean 0 and variance 1 over each image's features, before the last nonlinearity."""
         features: Tensor = self.body(x)
         return features
 

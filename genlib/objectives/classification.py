@@ -47,7 +47,7 @@ class Classification:
         self.shift = shift
 
     def turns(self, model: nn.Module) -> tuple[Turn, ...]:
-        return (Turn("classifier", model, lambda batch: self.terms(model, batch)),)
+        return (Turn("model", model, lambda batch: self.terms(model, batch)),)
 
     def terms(self, model: Classifies, batch: Batch) -> Terms:
         x, y = self.task(batch)

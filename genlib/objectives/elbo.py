@@ -39,7 +39,7 @@ class Elbo:
         self.warm_up = warm_up
 
     def turns(self, model: nn.Module) -> tuple[Turn, ...]:
-        return (Turn("vae", model, lambda batch: self.terms(cast(Autoencodes, model), batch)),)
+        return (Turn("model", model, lambda batch: self.terms(cast(Autoencodes, model), batch)),)
 
     def terms(self, model: Autoencodes, batch: Batch) -> Terms:
         mean, log_variance = (moment.float() for moment in model.encode(batch.x))

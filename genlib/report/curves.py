@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from genlib.report.numbers import label, number
 from genlib.report.pictures import Picture
-from genlib.report.plots import Theme, legend, plot
+from genlib.report.plots import Theme, legend, plot, scale
 from genlib.report.results import History
 
 if TYPE_CHECKING:
@@ -71,8 +71,8 @@ def _panel(model: str, family: Family, lines: Mapping[str, Points]) -> Picture:
         for (name, points), colour in zip(lines.items(), theme.lines * len(lines), strict=False):
             x, y = zip(*points, strict=True)
             axes.plot(x, y, color=colour, linewidth=1.6, label=label(name), marker="o" if len(x) == 1 else "")
-        if family.log and min(y for points in lines.values() for _, y in points) > 0:
-            axes.set_yscale("log")
+        if family.log:
+            axes.set_yscale(scale([y for points in lines.values() for _, y in points]))
         if family.share:
             axes.set_ylim(-0.03, 1.03)
         _images_axis(axes)

@@ -35,8 +35,8 @@ def _rows(model: str, seed: int | str | None, measures: Measures) -> Iterator[di
 
 
 def better(metric: str) -> str:
-    """ "higher", "lower", or "" where the metric does not say."""
-    return getattr(find(metric), "better", "") if metric in catalogue() else ""
+    """ "higher", "lower", or "" for a metric that there is no more."""
+    return find(metric).better if metric in catalogue() else ""
 
 
 def meaning(metric: str) -> str:
@@ -127,7 +127,7 @@ def _row(table: Table, metric: str, measures: Sequence[Measure | None]) -> Row:
 
 
 def _best(metric: str, known: Iterable[Measure]) -> float | None:
-    """The best value of several, where the metric says what is better."""
+    """The best value of several, where what is better is known."""
     values = [found.value for found in known if found.value is not None]
     if len(values) < 2:
         return None

@@ -97,11 +97,17 @@ def page(results: Results, origin: Origin) -> str:
     return room.get_template("page.html").render(
         data=results.dataset,
         origin=origin,
-        judge=next((model.card["judge"] for model in results.models if model.card.get("judge")), {}),
+        judge=_judge(results),
         tables=tables,
         meanings=_meanings(tables),
         sections=sections,
     )
+
+
+def _judge(results: Results) -> dict[str, Any]:
+    """Who gave the numbers, as the cards say; nothing where none were given."""
+    cards = [model.card["judge"] for model in results.models if model.card.get("judge")]
+    return dict.fromkeys(("extractor", "layer", "accuracy", "sha256")) | cards[0] if cards else {}
 
 
 def _meanings(tables: Sequence[Table]) -> dict[str, str]:
@@ -137,7 +143,7 @@ def _facts(model: ModelResults) -> dict[str, str]:
         "model": config.get("model", {}).get("name"),
         "objective": config.get("objective", {}).get("name"),
         "images seen": f"{train['images']:,}" if "images" in train else None,
-        "workers": train.get("workers"),
+        "workers": train.get("workers") or None,
         "seed": train.get("seed"),
     }
     return {key: str(value) for key, value in found.items() if value is not None}
@@ -162,16 +168,11 @@ def _changes(comparison: Comparison) -> tuple[list[Change], list[str]]:
     """What tuning changed, metric by metric, and the reasons for what has no value."""
     both = {name: found for name, found in comparison.default.items() if name in comparison.tuned}
     table = leaderboard.table({"default": both, "tuned": {name: comparison.tuned[name] for name in both}})
-    changes = [
-        Change(
-            row.metric,
-            row.better,
-            *row.cells,
-            null=row.null,
-            verdict=leaderboard.verdict(row.metric, both[row.metric], comparison.tuned[row.metric]),
-        )
-        for row in table.rows
-    ]
+    changes = []
+    for row in table.rows:
+        default, tuned = row.cells
+        verdict = leaderboard.verdict(row.metric, both[row.metric], comparison.tuned[row.metric])
+        changes.append(Change(row.metric, row.better, default, tuned, row.null, verdict))
     return changes, table.notes
 
 

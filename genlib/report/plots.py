@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -73,3 +73,8 @@ def legend(axes: Axes, theme: Theme) -> None:
         columnspacing=1.4,
         borderpad=0.2,
     )
+
+
+def scale(values: Sequence[float]) -> str:
+    """The scale of an axis: logarithmic for positive values that span more than a factor of 20."""
+    return "log" if min(values) > 0 and max(values) > 20 * min(values) else "linear"

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from genlib.data.dataset import load_dataset
 from genlib.errors import InputError
 from genlib.evaluation.measure import Measure
 
@@ -51,7 +52,8 @@ class ModelResults:
 
     @property
     def seed(self) -> int | None:
-        return self.config.get("train", {}).get("seed")
+        seed: int | None = self.config.get("train", {}).get("seed")
+        return seed
 
 
 @dataclass(frozen=True)
@@ -68,10 +70,8 @@ def read_results(root: Path, models: Collection[str], tuned: Collection[str] = (
     Raises:
         InputError: a file is there but is not what its stage writes.
     """
-    prepared = root / "data" / "prepared" / "dataset.json"
-    if not prepared.exists():
-        raise InputError(f"{prepared}: found no such file, legal: the description that the `prepare` stage writes")
-    return Results(_mapping(prepared), [_model(root / "runs", name, name in tuned) for name in models])
+    dataset = load_dataset(root / "data" / "prepared").info
+    return Results(dataset, [_model(root / "runs", name, name in tuned) for name in models])
 
 
 def _model(runs: Path, name: str, tuned: bool) -> ModelResults:

@@ -5,18 +5,19 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from genlib.report.leaderboard import better
-from genlib.report.numbers import label, number
+from genlib.report.numbers import MINUS, label, number
 from genlib.report.pictures import Picture
-from genlib.report.plots import Theme, plot
+from genlib.report.plots import Theme, plot, scale
 from genlib.report.results import Sweep
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 OUTCOME = ("status", "feasible", "images_seen", "seconds")
+CHOICES = 4  # a knob with so few values is marked at each
 
 
 @dataclass(frozen=True)
@@ -89,11 +90,11 @@ def numeric(text: str) -> float | None:
 
 
 def shown(text: str) -> str:
-    """A cell of trials.csv for the reader: whole numbers whole, others to three digits, words as they are."""
+    """A cell of trials.csv for the reader: numbers to three digits, words as they are."""
     value = numeric(text)
     if value is None:
         return text
-    return f"{int(value):,}" if text.lstrip("-").isdigit() else number(value)
+    return number(value) if abs(value) >= 1000 else f"{value:.3g}".replace("-", MINUS)
 
 
 def knob_plots(model: str, sweep: Sweep, metric: str) -> list[Picture]:
@@ -111,12 +112,15 @@ def _knob(model: str, knob: str, metric: str, trials: Sequence[Trial], values: S
     known = len(x) == len(values)
 
     def draw(axes: Axes, theme: Theme) -> None:
-        for at, trial in zip(x if known else values, trials, strict=True):
+        places: Sequence[float | str] = x if known else values
+        for at, trial in zip(places, trials, strict=True):
             _dot(axes, theme, at, trial)
-        if known and min(x) > 0 and max(x) > 20 * min(x):
-            axes.set_xscale("log")
-        _score_axis(axes, [trial.score or 0.0 for trial in trials])
         axes.margins(x=0.12, y=0.15)
+        if known and len(set(x)) <= CHOICES:
+            axes.set_xticks(sorted(set(x)))
+        elif known:
+            axes.set_xscale(scale(x))
+        axes.set_yscale(scale([trial.score or 0.0 for trial in trials]))
         axes.set_xlabel(label(knob.rpartition(".")[2]))
         axes.set_ylabel(label(metric))
 
@@ -125,14 +129,9 @@ def _knob(model: str, knob: str, metric: str, trials: Sequence[Trial], values: S
 
 
 def _dot(axes: Axes, theme: Theme, at: float | str, trial: Trial) -> None:
-    fill = "none" if trial.mark and not trial.won else theme.lines[0 if trial.won else 1]
-    edge = theme.lines[0 if trial.won else 1]
-    axes.scatter([at], [trial.score or 0.0], s=70 if trial.won else 34, facecolors=fill, edgecolors=edge, linewidths=1.3)
-    if trial.won or trial.default:
-        text = "winner" if trial.won else "default"
-        axes.annotate(text, (at, trial.score or 0.0), (0, 7), textcoords="offset points", ha="center", fontsize=7.5, color=theme.ink)
-
-
-def _score_axis(axes: Axes, scores: Sequence[float]) -> None:
-    if min(scores) > 0 and max(scores) > 20 * min(scores):
-        axes.set_yscale("log")
+    colour, score = theme.lines[0 if trial.won else 1], trial.score or 0.0
+    fill = "none" if trial.mark and not trial.won else colour
+    axes.scatter([at], [score], s=70 if trial.won else 34, facecolors=fill, edgecolors=colour, linewidths=1.3)
+    name = "winner" if trial.won else "default" if trial.default else ""
+    style: dict[str, Any] = {"textcoords": "offset points", "ha": "center", "fontsize": 7.5, "color": theme.ink}
+    axes.annotate(name, (at, score), (0, 7), **style)

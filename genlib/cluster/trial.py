@@ -1,0 +1,26 @@
+"""One trial of a sweep, as everybody but Ray sees it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol
+
+Status = Literal["finished", "stopped early", "diverged", "error"]
+
+
+@dataclass
+class Trial:
+    """Its knobs, its last scores, how far it came (images, seconds) and why it ended."""
+
+    number: int
+    knobs: dict[str, Any]
+    metrics: dict[str, float] = field(default_factory=dict)
+    images_seen: int = 0
+    seconds: float = 0.0
+    status: Status = "finished"
+
+
+class Listener(Protocol):
+    """Who wants to know of trials as they go."""
+
+    def __call__(self, trial: Trial, ended: bool) -> None: ...

@@ -1,0 +1,116 @@
+"""The core trains, samples and scores with torch, numpy and safetensors alone, and rooms import only what they may."""
+
+import ast
+import os
+import subprocess
+import sys
+import sysconfig
+from pathlib import Path
+
+import pytest
+from prepared import MODELS, digits
+
+ROOT = Path(__file__).parent.parent
+CORE = ("data", "models", "objectives", "training", "evaluation", "fit", "build")
+
+ALLOWED = ("torch", "torchgen", "functorch", "numpy", "numpy.libs", "safetensors", "nvidia")
+NEEDED_BY_TORCH = ("triton", "typing_extensions.py", "sympy", "mpmath", "filelock", "fsspec", "jinja2", "networkx")
+
+USE = """
+import sys, torch, genlib
+from pathlib import Path
+from prepared import MODELS, job
+from genlib.data.dataset import load_dataset
+from genlib.evaluation.judgement import Bench, measure
+from genlib.fit import fit, save_model
+
+data, out = Path(sys.argv[1]), Path(sys.argv[2])
+for name in MODELS:
+    run = job(name, data, out / "state" / name)
+    for progress in fit(run):
+        pass
+    save_model(run, out / name)
+fakes = genlib.load(out / "gan").sample(64)
+assert fakes.shape == (64, 1, 8, 8) and fakes.abs().max() <= 1
+assert "site-packages" not in " ".join(sys.path)
+bench = Bench.of(out / "scorer", load_dataset(data))
+found = measure(bench.evidence(genlib.load(out / "gan"), 200, 0), ["inception_score", "kid", "coverage", "authenticity"])
+assert all(m.value is not None and m.null is not None for m in found.values()), found
+for blocked in ("ray", "mlflow", "pydantic", "sklearn", "PIL", "matplotlib", "torchvision", "pandas", "tqdm"):
+    try:
+        __import__(blocked)
+    except ModuleNotFoundError:
+        continue
+    raise AssertionError(f"{blocked} was not blocked")
+print("done")
+"""
+
+
+def test_the_core_needs_nothing_but_torch_numpy_and_safetensors(tmp_path):
+    data = digits(tmp_path / "data")
+    bare = tmp_path / "site"
+    bare.mkdir()
+    for package in (*ALLOWED, *NEEDED_BY_TORCH):
+        installed = Path(sysconfig.get_paths()["purelib"]) / package
+        if installed.exists():
+            (bare / package).symlink_to(installed)
+    (bare / "genlib").symlink_to(ROOT / "genlib")
+    env = os.environ | {"PYTHONPATH": os.pathsep.join([str(bare), str(ROOT / "tests")])}
+    command = [sys.executable, "-S", "-c", USE, str(data), str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, env=env, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip().endswith("done")
+
+
+def test_importing_genlib_imports_nothing_heavy():
+    code = "import sys, genlib; print(sorted({'torch', 'numpy', 'ray', 'mlflow', 'pydantic'} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def imports(path, inside_functions):
+    """Top-level names that a file imports: at its top, or anywhere."""
+    tree = ast.parse(path.read_text())
+    nodes = ast.walk(tree) if inside_functions else tree.body
+    for node in nodes:
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield node.module
+
+
+FILES = sorted((ROOT / "genlib").rglob("*.py"))
+NAMES = [str(path.relative_to(ROOT)) for path in FILES]
+
+
+@pytest.mark.parametrize("path", FILES, ids=NAMES)
+def test_only_its_own_file_imports_an_outside_library(path):
+    owners = {"ray": "genlib/cluster/", "mlflow": "genlib/tracking/mlflow.py", "pydantic": "genlib/params.py"}
+    here = str(path.relative_to(ROOT))
+    for module in imports(path, inside_functions=True):
+        top = module.partition(".")[0]
+        assert top != "dvc"
+        assert here.startswith(owners.get(top, "")), f"{here} imports {module}"
+
+
+@pytest.mark.parametrize("path", FILES, ids=NAMES)
+def test_imports_go_one_way(path):
+    here = path.relative_to(ROOT / "genlib").parts[0].removesuffix(".py")
+    edge = ("cluster", "tracking", "report", "params", "cli")
+    forbidden = {
+        "models": ("objectives", "training", "evaluation", "fit"),
+        "objectives": ("models", "training", "evaluation", "fit"),
+        "data": ("models", "objectives", "training", "evaluation", "fit"),
+        "training": ("models", "evaluation", "fit"),
+    }
+    barred = (*forbidden.get(here, ()), *(edge if here in CORE else ()))
+    for module in imports(path, inside_functions=True):
+        assert not module.startswith("pipelines")
+        parts = module.split(".")
+        assert not (parts[0] == "genlib" and len(parts) > 1 and parts[1] in barred), f"{here} imports {module}"
+
+
+def test_no_model_or_objective_is_listed_anywhere():
+    words = {f'"{name}"' for name in MODELS}
+    for path in (path for path in FILES if path.parent.name != "report"):
+        assert not any(word in path.read_text() for word in words), path

@@ -1,0 +1,250 @@
+"""The page and the leaderboard: they show what the stages left, all of it, and nothing else."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import pytest
+from report_tree import KNOBS, MODELS, SHORT, report_tree, undefined, write, write_evaluation, write_train
+
+from genlib.errors import InputError
+from genlib.report.leaderboard import COLUMNS, rows, tables
+from genlib.report.numbers import DASH, MINUS, interval, number
+from genlib.report.page import Origin, page
+from genlib.report.pictures import ceiling, fit
+from genlib.report.results import read_results
+from genlib.report.sweep import read_trials
+
+TAGS = {"genlib.commit": "c" * 40, "genlib.dirty": "true", "genlib.params_digest": "a" * 64}
+ORIGIN = Origin(TAGS, {"data": {"name": "digits"}}, "kid")
+
+
+class Tags(HTMLParser):
+    """Every start tag of a page with its attributes."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.found: list[tuple[str, dict[str, str | None]]] = []
+        self.feed(html)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.found.append((tag, dict(attrs)))
+
+    def all(self, tag: str) -> list[dict[str, str | None]]:
+        return [attributes for name, attributes in self.found if name == tag]
+
+
+@pytest.fixture(scope="module")
+def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return report_tree(tmp_path_factory.mktemp("project"))
+
+
+@pytest.fixture(scope="module")
+def html(tree: Path) -> str:
+    return page(read_results(tree, MODELS, ["gan"]), ORIGIN)
+
+
+def bare(root: Path, *models: str) -> Path:
+    """A project in which these models were trained and nothing else was done."""
+    from report_tree import write_dataset
+
+    write_dataset(root)
+    for model in models:
+        write_train(root, model, "images_seen\tloss\n")
+    return root
+
+
+def test_leaderboard_has_its_columns_and_a_row_per_model_seed_and_metric(tree: Path) -> None:
+    found = list(rows(read_results(tree, MODELS, ["gan"])))
+    assert COLUMNS == ("model", "seed", "metric", "value", "low", "high", "null", "n")
+    assert all(tuple(row) == COLUMNS for row in found)
+    keys = [(row["model"], str(row["seed"]), row["metric"]) for row in found]
+    assert len(keys) == len(set(keys)) == 2 + 4 + 5 + 2 * 4
+    assert {(model, seed) for model, seed, _ in keys} == {
+        *((model, "3") for model in MODELS),
+        ("gan+tuned", "3"),
+        ("gan+tuned", "4"),
+    }
+    gan = next(row for row in found if row["model"] == "gan" and row["metric"] == "inception_score")
+    assert (gan["value"], gan["low"], gan["high"], gan["null"], gan["n"]) == (8.3, 8.3 - 0.2, 8.3 + 0.2, 9.4, 359)
+
+
+def test_leaderboard_leaves_what_is_undefined_empty(tree: Path, tmp_path: Path) -> None:
+    from pipelines.files import write_csv
+
+    write_csv(COLUMNS, rows(read_results(tree, MODELS, ["gan"])), tmp_path / "leaderboard.csv")
+    lines = list(csv.DictReader(io.StringIO((tmp_path / "leaderboard.csv").read_text())))
+    support = next(line for line in lines if line["metric"] == "support")
+    assert [support[key] for key in ("value", "low", "high", "null")] == [""] * 4
+
+
+def test_models_that_share_a_metric_share_a_table(tree: Path) -> None:
+    found = tables(read_results(tree, MODELS, ["gan"]))
+    assert [table.models for table in found] == [["vae", "gan", "gan+tuned"], ["classifier", "scorer"]]
+    assert found[0].notes == [SHORT]
+
+
+def test_page_shows_every_model_with_its_pictures(html: str) -> None:
+    for model in MODELS:
+        assert f'<h2 id="model-{model}-title">{model}</h2>' in html
+    alts = [str(image["alt"]) for image in Tags(html).all("img")]
+    for model in ("vae", "gan"):
+        for figure in ("Samples", "Nearest neighbours", "Closest pairs", "Metrics", "Gradient norm"):
+            assert any(alt.startswith(f"{figure} of {model}") for alt in alts), (figure, model)
+    assert any(alt.startswith("Discriminator is right of gan") for alt in alts)
+    assert all(any(knob in alt for alt in alts) for knob in KNOBS)
+
+
+def test_page_says_what_was_run(html: str) -> None:
+    for text in ("make repro", "c" * 40, "with uncommitted changes", "a" * 64, "d" * 64, "1,079 train", SHORT):
+        assert text in html
+
+
+def test_page_refers_to_nothing_outside_itself(html: str) -> None:
+    links = [
+        value or "" for _, tag in Tags(html).found for key, value in tag.items() if key in ("src", "href", "srcset")
+    ]
+    assert links
+    assert all(link.startswith(("#", "data:")) for link in links)
+    assert "<script" not in html
+    assert "url(" not in html
+
+
+def test_links_within_the_page_arrive(html: str) -> None:
+    tags = Tags(html)
+    names = [tag["id"] for _, tag in tags.found if "id" in tag]
+    assert len(names) == len(set(names))
+    assert {str(link["href"])[1:] for link in tags.all("a")} <= set(names)
+
+
+def test_every_picture_has_words_and_every_table_a_caption(html: str) -> None:
+    tags = Tags(html)
+    assert tags.all("img")
+    assert all((image.get("alt") or "").strip() for image in tags.all("img"))
+    assert len(tags.all("caption")) == len(tags.all("table"))
+    assert all("scope" in head for head in tags.all("th"))
+
+
+def test_same_inputs_give_the_same_bytes(tree: Path, html: str) -> None:
+    assert page(read_results(tree, MODELS, ["gan"]), ORIGIN) == html
+
+
+def test_names_and_reasons_are_escaped(tmp_path: Path) -> None:
+    bare(tmp_path, "<b>gan")
+    write_evaluation(tmp_path, "<b>gan", {"support": undefined('<script>"&')}, figures=("samples",))
+    html = page(read_results(tmp_path, ["<b>gan"]), ORIGIN)
+    assert "<b>" not in html
+    assert "<script>" not in html
+    assert "&lt;b&gt;gan" in html
+
+
+def test_stale_folders_are_not_seen(tree: Path) -> None:
+    results = read_results(tree, ["classifier", "scorer", "gan"])
+    assert {row["model"] for row in rows(results)} == {"classifier", "scorer", "gan"}
+    html = page(results, ORIGIN)
+    assert 'id="model-gan"' in html
+    assert 'id="model-vae"' not in html
+    assert "<h3>Sweep</h3>" not in html
+
+
+def test_what_a_model_lacks_is_not_shown(tmp_path: Path) -> None:
+    results = read_results(bare(tmp_path, "vae"), ["vae", "gan"], ["gan"])
+    html = page(results, ORIGIN)
+    assert list(rows(results)) == []
+    assert "<img" not in html
+    assert 'id="leaderboard"' not in html
+    assert 'id="model-gan"' in html
+
+
+def test_a_figure_that_is_new_is_shown_after_the_known_ones(tmp_path: Path) -> None:
+    bare(tmp_path, "vae")
+    write_evaluation(tmp_path, "vae", {}, figures=("interpolations", "samples"))
+    html = page(read_results(tmp_path, ["vae"]), ORIGIN)
+    assert html.index("<h3>Samples</h3>") < html.index("<h3>Interpolations</h3>")
+
+
+def test_sweep_is_sorted_and_marked(tree: Path) -> None:
+    sweep = read_results(tree, ["gan"], ["gan"]).models[0].sweep
+    assert sweep is not None
+    trials = read_trials(sweep, "kid")
+    assert [trial.number for trial in trials] == ["3", "2", "1", "0", "4", "5"]
+    assert [trial.mark for trial in trials] == ["below a limit", "winner", "", "", "stopped early", "diverged"]
+
+
+@pytest.mark.parametrize(
+    ("file", "content"),
+    [
+        ("data/prepared/dataset.json", "{"),
+        ("runs/train/gan/config.json", "[]"),
+        ("runs/train/gan/history.tsv", "images_seen\tloss\n100\tmany\n"),
+        ("runs/train/gan/history.tsv", "images_seen\tloss\n100\n"),
+        ("runs/evaluate/gan/metrics.json", '{"metrics": '),
+        ("runs/evaluate/gan/metrics.json", '{"metrics": {"kid": 3}}'),
+        ("runs/evaluate/gan/figures/samples.png", "no picture"),
+        ("runs/compare/gan/metrics.json", '{"metrics": {}}'),
+        ("runs/tune/gan/trials.csv", "number,kid\n0,1\n"),
+        ("runs/tune/gan/best.yaml", "- 1\n"),
+    ],
+)
+def test_a_file_that_no_stage_wrote_is_named(tmp_path: Path, file: str, content: str) -> None:
+    write(report_tree(tmp_path) / file, content)
+    with pytest.raises(InputError, match=re.escape(file)):
+        page(read_results(tmp_path, MODELS, ["gan"]), ORIGIN)
+
+
+def test_data_that_were_never_prepared_are_asked_for(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="prepare"):
+        read_results(tmp_path, MODELS)
+
+
+def test_pictures_that_are_too_large_are_made_to_fit(tmp_path: Path) -> None:
+    assert ceiling([10, 20, 600, 700], budget=1000) == 485
+    assert ceiling([10, 20], budget=1000) == 1000
+    noise = tmp_path / "noise.png"
+    noisy(noise)
+    png = noise.read_bytes()
+    assert fit(png, len(png)) is png
+    assert len(fit(png, 20_000)) <= 20_000
+
+
+def test_a_page_of_many_large_pictures_stays_under_5_mb(tmp_path: Path) -> None:
+    bare(tmp_path, "vae")
+    for i in range(8):
+        noisy(tmp_path / f"runs/evaluate/vae/figures/figure_{i}.png")
+    assert len(page(read_results(tmp_path, ["vae"]), ORIGIN)) < 5_000_000
+
+
+def noisy(path: Path, side: int = 600) -> None:
+    """A picture that does not compress."""
+    import numpy as np
+    from PIL import Image
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (side, side, 3), dtype=np.uint8)).save(path)
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (None, DASH),
+        (0.99, "0.990"),
+        (9.8, "9.80"),
+        (123.4, "123"),
+        (12345.6, "12,346"),
+        (0, "0.00"),
+        (-0.5, MINUS + "0.500"),
+    ],
+)
+def test_numbers_have_three_digits(value: Any, text: str) -> None:
+    assert number(value) == text
+
+
+def test_intervals_may_be_open() -> None:
+    assert interval(1.0, 2.0) == "1.00 to 2.00"
+    assert interval(1.0, None) == "at least 1.00"
+    assert interval(None, None) == ""
