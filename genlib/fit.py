@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -74,6 +74,18 @@ class Job:
             "code": [hashlib.sha256(path.read_bytes()).hexdigest() for path in self.code()],
         }
         return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
+
+    def changed(self, knobs: Mapping[str, Any]) -> Job:
+        """This job with other values at dotted keys: `model.width`, `objective.r1`, `train.lr_g`."""
+        model, objective, train = dict(self.model), dict(self.objective), asdict(self.train)
+        rates = {f"lr_{turn}": rate for turn, rate in train.pop("lr_by_turn").items()}
+        parts = {"model": model, "objective": objective, "train": train}
+        for key, value in knobs.items():
+            part, _, option = key.partition(".")
+            place = rates if option.startswith("lr_") else parts[part]
+            place[option] = value
+        by_turn = {name.removeprefix("lr_"): rate for name, rate in rates.items()}
+        return replace(self, model=model, objective=objective, train=Training(**train, lr_by_turn=by_turn))
 
     def code(self) -> list[Path]:
         """The files whose content decides what this job computes."""

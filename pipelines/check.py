@@ -26,7 +26,7 @@ from pipelines.stage import ROOT, guarded
 if TYPE_CHECKING:
     from genlib.data.sources import Source
 
-PARAMS, PRESETS, RATINGS = Path("params.yaml"), Path("presets"), Path("data/ratings")
+PARAMS, PRESETS, RATINGS, RUNS = Path("params.yaml"), Path("presets"), Path("data/ratings"), Path("runs")
 STAMP = Path(".genlib/checked")
 RATING_COLUMNS = "rater,item,answer,truth,seconds,time\n"
 
@@ -44,6 +44,8 @@ def check(preset: str | None, assignments: list[str]) -> None:
     _once(params, source)
     if merge(values, changes) != values:
         _write(changes)
+    for stage in ("train", "tune", "evaluate", "compare"):
+        (RUNS / stage).mkdir(parents=True, exist_ok=True)
     for model in params.models:
         if not (RATINGS / f"{model}.csv").exists():
             write_text(RATING_COLUMNS, RATINGS / f"{model}.csv")

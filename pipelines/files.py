@@ -37,7 +37,9 @@ def write_yaml(content: Any, path: Path) -> None:
     from ruamel.yaml import YAML
 
     text = io.StringIO()
-    YAML(typ="safe", pure=True).dump(content, text)
+    yaml = YAML(typ="safe", pure=True)
+    yaml.default_flow_style = False
+    yaml.dump(content, text)
     write_text(text.getvalue(), path)
 
 

@@ -8,7 +8,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -49,16 +49,16 @@ class Stage:
     def title(self) -> str:
         return f"{self.name} {self.model}".strip()
 
-    def job(self, params: Params | None = None, seed: int | None = None, **changes: Any) -> Job:
-        """The training job of the model under `params`; its state lies in the folder of its digest."""
-        from dataclasses import replace
-
+    def job(self, **changes: Any) -> Job:
+        """The training job of the model, with other values for some of its train settings."""
         from genlib.fit import Job, Training
 
-        params = params or self.params
-        section = params.models[self.model]
-        training = Training(**(params.training(self.model) | changes | ({} if seed is None else {"seed": seed})))
-        job = Job(self.model, section.model, section.objective, training, PREPARED)
+        section = self.params.models[self.model]
+        training = Training(**self.params.training(self.model) | changes)
+        return Job(self.model, section.model, section.objective, training, PREPARED)
+
+    def kept(self, job: Job) -> Job:
+        """`job` with its checkpoints in the folder of its digest."""
         return replace(job, state=self.state / job.digest())
 
     @contextmanager

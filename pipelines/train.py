@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 def train(stage: Stage) -> None:
     """Train one model and write runs/train/<model>."""
-    train_job(stage, stage.job(), stage.out)
+    train_job(stage, stage.kept(stage.job()), stage.out)
     shutil.rmtree(stage.state, ignore_errors=True)
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from genlib.errors import InputError
 from pipelines.files import read_json, write_csv, write_yaml
 from pipelines.stage import JUDGE_A, PREPARED, ROOT, Stage, Tracked, run
 from pipelines.train import train_job
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from genlib.fit import Job
 
 REHEARSED = 2000
+REPORTS = 9
 OUTCOME = ("status", "feasible", "images_seen", "seconds")
 
 
@@ -31,10 +32,11 @@ def tune(stage: Stage) -> None:
         write_yaml({"models": {stage.model: nested(best.knobs)}}, stage.out / "best.yaml")
         tracked.run.keep(stage.out / "best.yaml")
         tracked.run.keep(stage.out / "trials.csv")
-    first = stage.params.train.seed
+    first = stage.job().train.seed
     for seed in range(first, first + stage.params.tune.refit.seeds):
         refit(stage, {}, seed, stage.out / "default" / str(seed))
         refit(stage, best.knobs, seed, stage.out / "tuned" / str(seed))
+    shutil.rmtree(stage.state, ignore_errors=True)
 
 
 def search(stage: Stage, tracked: Tracked) -> Trial:
@@ -51,7 +53,7 @@ def search(stage: Stage, tracked: Tracked) -> Trial:
     nulls = rehearsal.nulls()
     floors = {name: share * nulls[name] for name, share in section.limits.items()}
     sweep = ray_tune.Sweep(
-        fill=Fill(stage),
+        job=stage.job(images=section.images, workers=0, report_every=max(1, section.images // REPORTS)),
         score=rehearsal,
         space=stage.params.models[stage.model].search,
         default=current(stage),
@@ -66,24 +68,6 @@ def search(stage: Stage, tracked: Tracked) -> Trial:
     columns = ["trial", *sweep.space, *asked, *OUTCOME]
     write_csv(columns, (board.row(trial) for trial in trials), stage.out / "trials.csv")
     return board.best(trials)
-
-
-@dataclass(frozen=True)
-class Fill:
-    """Knobs -> a trial's job: the current params with these values, short, in one process, without checkpoints."""
-
-    stage: Stage
-
-    def __call__(self, knobs: Mapping[str, Any]) -> Job:
-        images = self.stage.params.tune.images
-        changed = with_knobs(self.stage, knobs)
-        job = self.stage.job(changed, images=images, workers=0, report_every=max(1, images // 9))
-        return replace(job, state=None)
-
-
-def with_knobs(stage: Stage, knobs: Mapping[str, Any]) -> Any:
-    """The params with a trial's values in their places."""
-    return stage.params.changed({f"models.{stage.model}.{key}": value for key, value in knobs.items()})
 
 
 def current(stage: Stage) -> dict[str, Any]:
@@ -119,7 +103,9 @@ class Board:
             run.end("FAILED" if trial.status == "error" else "FINISHED")
             scores = ", ".join(f"{name} {value:.4g}" for name, value in trial.metrics.items())
             done = f"{self.ended} of {self.sweep.trials} trials"
-            print(f"{self.stage.title}: {done}: trial {trial.number} {trial.status}: {scores}", flush=True)
+            print(
+                f"{self.stage.title}: {done}: trial {trial.number} {trial.status}: {trial.reason or scores}", flush=True
+            )
 
     def feasible(self, trial: Trial) -> bool:
         """Whether the trial has a score and stays within every limit."""
@@ -129,6 +115,8 @@ class Board:
     def best(self, trials: list[Trial]) -> Trial:
         """The feasible trial with the best score; trial 0, the default, where no trial is feasible."""
         sign = 1 if self.sweep.mode == "min" else -1
+        if all(trial.status == "error" for trial in trials):
+            raise InputError(f"{self.stage.title}: every trial failed, the first with {trials[0].reason}")
         fit = [trial for trial in trials if self.feasible(trial) and trial.status == "finished"]
         if not fit:
             print(f"{self.stage.title}: no trial keeps within {dict(self.floors)}: the default params stay")
@@ -142,10 +130,10 @@ class Board:
 
 def refit(stage: Stage, knobs: Mapping[str, Any], seed: int, out: Path) -> None:
     """Train with these knobs and the full budget; the model that `train` made of the same job is taken as it is."""
-    job = stage.job(with_knobs(stage, knobs), seed=seed)
+    job = stage.kept(stage.job(seed=seed).changed(knobs))
     made = ROOT / "runs/train" / stage.model
     if made_by(job, made):
-        shutil.copytree(made, out)
+        shutil.copytree(made, out, dirs_exist_ok=True)
     else:
         train_job(stage, job, out)
 

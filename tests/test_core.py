@@ -34,7 +34,8 @@ fakes = genlib.load(out / "gan").sample(64)
 assert fakes.shape == (64, 1, 8, 8) and fakes.abs().max() <= 1
 assert "site-packages" not in " ".join(sys.path)
 bench = Bench.of(out / "scorer", load_dataset(data))
-found = measure(bench.evidence(genlib.load(out / "gan"), 200, 0), ["inception_score", "kid", "coverage", "authenticity"])
+asked = ["inception_score", "kid", "coverage", "authenticity"]
+found = measure(bench.evidence(genlib.load(out / "gan"), 200, 0), asked)
 assert all(m.value is not None and m.null is not None for m in found.values()), found
 for blocked in ("ray", "mlflow", "pydantic", "sklearn", "PIL", "matplotlib", "torchvision", "pandas", "tqdm"):
     try:

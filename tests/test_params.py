@@ -81,7 +81,7 @@ def test_a_file_that_is_no_mapping_is_named(tmp_path, text, found):
 
 
 def test_a_missing_file_is_named(tmp_path):
-    with pytest.raises(InputError, match="params.yaml: not readable"):
+    with pytest.raises(InputError, match=r"params\.yaml: not readable"):
         load_params(tmp_path / "params.yaml")
 
 

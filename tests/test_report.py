@@ -10,7 +10,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from report_tree import KNOBS, MODELS, SHORT, report_tree, undefined, write, write_evaluation, write_train
+from report_tree import (
+    KNOBS,
+    MODELS,
+    SHORT,
+    report_tree,
+    undefined,
+    write,
+    write_dataset,
+    write_evaluation,
+    write_train,
+)
 
 from genlib.errors import InputError
 from genlib.report.leaderboard import COLUMNS, rows, tables
@@ -51,8 +61,6 @@ def html(tree: Path) -> str:
 
 def bare(root: Path, *models: str) -> Path:
     """A project in which these models were trained and nothing else was done."""
-    from report_tree import write_dataset
-
     write_dataset(root)
     for model in models:
         write_train(root, model, "images_seen\tloss\n")
@@ -174,6 +182,17 @@ def test_sweep_is_sorted_and_marked(tree: Path) -> None:
     trials = read_trials(sweep, "kid")
     assert [trial.number for trial in trials] == ["3", "2", "1", "0", "4", "5"]
     assert [trial.mark for trial in trials] == ["below a limit", "winner", "", "", "stopped early", "diverged"]
+
+
+def test_a_sweep_that_failed_has_no_winner(tmp_path: Path) -> None:
+    report_tree(tmp_path)
+    trials = (
+        "trial,train.lr_g,objective.d_turns,kid,status,feasible,images_seen,seconds\n0,0.0021,1,,error,False,0,0.0\n"
+    )
+    write(tmp_path / "runs/tune/gan/trials.csv", trials)
+    html = page(read_results(tmp_path, ["gan"], ["gan"]), ORIGIN)
+    assert "the default params stay" in html
+    assert ">winner<" not in html
 
 
 @pytest.mark.parametrize(

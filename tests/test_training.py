@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -165,5 +166,5 @@ def test_schedules_rise_then_never_rise_again(schedule):
     values = [factor(schedule, i / 100, warmup=0.1) for i in range(101)]
     assert values[0] == 0
     assert values[10] == pytest.approx(1)
-    assert all(a >= b for a, b in zip(values[10:], values[11:], strict=False))
+    assert all(a >= b for a, b in pairwise(values[10:]))
     assert values[-1] == pytest.approx(1 if schedule == "constant" else 0)

@@ -18,7 +18,7 @@ class Book(tune.Callback):
     def __init__(self, hear: Listener, budget: int) -> None:
         self.hear = hear
         self.budget = budget
-        self.trials: dict[str, Trial] = {}
+        self.trials: dict[int, Trial] = {}
 
     def __getstate__(self) -> dict[str, Any]:
         """Nothing: Tune pickles its callbacks with the state of a search, and the listener stays in this process."""
@@ -27,8 +27,8 @@ class Book(tune.Callback):
     def on_trial_result(self, iteration: int, trials: Any, trial: Any, result: Mapping[str, Any], **_: Any) -> None:
         found = self._trial(trial)
         found.seconds = result["time_total_s"]
-        if result.get("diverged"):
-            found.status = "diverged"
+        if "reason" in result:
+            found.status, found.reason = result["status"], result["reason"]
             return
         found.metrics = {k: v for k, v in result.items() if isinstance(v, float) and k not in _TUNES_OWN}
         found.images_seen = result["images_seen"]
@@ -36,14 +36,15 @@ class Book(tune.Callback):
 
     def on_trial_complete(self, iteration: int, trials: Any, trial: Any, **_: Any) -> None:
         found = self._trial(trial)
-        if found.status != "diverged":
+        if not found.reason:
             found.status = "finished" if found.images_seen >= self.budget else "stopped early"
         self.hear(found, ended=True)
 
     def on_trial_error(self, iteration: int, trials: Any, trial: Any, **_: Any) -> None:
         found = self._trial(trial)
-        found.status = "error"
+        found.status, found.reason = "error", "its process died"
         self.hear(found, ended=True)
 
     def _trial(self, trial: Any) -> Trial:
-        return self.trials.setdefault(trial.trial_id, Trial(len(self.trials), dict(trial.config["knobs"])))
+        number = int(trial.trial_id.rpartition("_")[2])
+        return self.trials.setdefault(number, Trial(number, dict(trial.config["knobs"])))

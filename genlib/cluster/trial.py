@@ -10,7 +10,7 @@ Status = Literal["finished", "stopped early", "diverged", "error"]
 
 @dataclass
 class Trial:
-    """Its knobs, its last scores, how far it came (images, seconds) and why it ended."""
+    """Its knobs, its last scores, how far it came (images, seconds), how it ended and, if badly, why."""
 
     number: int
     knobs: dict[str, Any]
@@ -18,6 +18,7 @@ class Trial:
     images_seen: int = 0
     seconds: float = 0.0
     status: Status = "finished"
+    reason: str = ""
 
 
 class Listener(Protocol):

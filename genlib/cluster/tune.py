@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from genlib.cluster.session import quiet, session
-from genlib.cluster.trial import Listener, Trial
+from genlib.cluster.trial import Listener, Status, Trial
 from genlib.data.images import Images
 from genlib.fit import Job, fit
 from genlib.training.loop import Diverged
@@ -24,14 +24,13 @@ from genlib.training.loop import Diverged
 Space = Mapping[str, Mapping[str, list[Any]]]
 FACTOR, RUNGS = 3, 3
 Score = Callable[[Any], dict[str, float]]
-Fill = Callable[[Mapping[str, Any]], Job]
 
 
 @dataclass(frozen=True)
 class Sweep:
-    """What to search: `fill(knobs)` makes a trial's job, `score(model)` its metrics at each of its reports."""
+    """What to search: `space` changes knobs of `job`, and `score(model)` gives a trial's metrics at each report."""
 
-    fill: Fill
+    job: Job
     score: Score
     space: Space
     default: Mapping[str, Any]
@@ -49,8 +48,7 @@ def search(sweep: Sweep, images: Images, storage: Path, name: str, hear: Listene
         from genlib.cluster.book import Book
 
         quiet()
-        budget = sweep.fill(sweep.default).train.images
-        book = Book(hear, budget)
+        book = Book(hear, budget=sweep.job.train.images)
         folder = f"{name}-{os.getpid()}"
         tune.Tuner(
             tune.with_resources(tune.with_parameters(_trial, sweep=sweep, images=images), {"CPU": 1}),
@@ -60,12 +58,12 @@ def search(sweep: Sweep, images: Images, storage: Path, name: str, hear: Listene
                 max_concurrent_trials=cpus,
                 reuse_actors=True,
                 search_alg=_random_search(sweep),
-                scheduler=_halving(sweep, budget),
+                scheduler=_halving(sweep, sweep.job.train.images),
             ),
             run_config=tune.RunConfig(name=folder, storage_path=str(storage.resolve()), verbose=0, callbacks=[book]),
         ).fit()
         shutil.rmtree(storage / folder, ignore_errors=True)
-    return sorted(book.trials.values(), key=lambda trial: trial.number)
+    return [book.trials[number] for number in sorted(book.trials)]
 
 
 def _trial(config: dict[str, Any], sweep: Sweep, images: Images) -> None:
@@ -75,11 +73,18 @@ def _trial(config: dict[str, Any], sweep: Sweep, images: Images) -> None:
 
     torch.set_num_threads(1)
     try:
-        for progress in fit(sweep.fill(config["knobs"]), images=images):
+        for progress in fit(sweep.job.changed(config["knobs"]), images=images):
             tune.report({"images_seen": progress.images_seen, **sweep.score(progress.model)})
-    except Diverged:
-        worst = math.inf if sweep.mode == "min" else -math.inf
-        tune.report({"images_seen": 0, sweep.metric: worst, "diverged": True})
+    except Diverged as error:
+        tune.report(_last(sweep, "diverged", error))
+    except Exception as error:
+        tune.report(_last(sweep, "error", error))
+
+
+def _last(sweep: Sweep, status: Status, error: Exception) -> dict[str, Any]:
+    """The last report of a trial that came to nothing: the worst score, and why."""
+    worst = math.inf if sweep.mode == "min" else -math.inf
+    return {"images_seen": 0, sweep.metric: worst, "status": status, "reason": f"{type(error).__name__}: {error}"}
 
 
 def _random_search(sweep: Sweep) -> Any:

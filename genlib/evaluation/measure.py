@@ -31,6 +31,14 @@ class Measure:
         for name, part in asdict(self).items():
             object.__setattr__(self, name, plain(part, name))
 
+    def __str__(self) -> str:
+        """value [low, high], what real images get; or why there is none."""
+        if self.value is None:
+            return f"none ({self.detail.get('reason', 'no reason given')})"
+        ends = ("..." if end is None else f"{end:.4g}" for end in (self.low, self.high))
+        real = "" if self.null is None else f", real images {self.null:.4g}"
+        return f"{self.value:.4g} [{', '.join(ends)}]{real}, n {self.n}"
+
 
 def plain(thing: Any, where: str = "value") -> Any:
     """`thing` in the plain numbers, strings, lists and dicts of JSON.

@@ -33,12 +33,25 @@ def widths(width: int, levels: int) -> list[int]:
     return [width * 2 ** min(level, 2) for level in range(levels)]
 
 
+class Refine(nn.Module):
+    """x + a 3x3 convolution of the rectified x."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.f = nn.Sequential(nn.LeakyReLU(0.2), nn.Conv2d(width, width, 3, padding=1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        total: Tensor = x + self.f(x)
+        return total
+
+
 def encoder(shape: tuple[int, int, int], width: int, outputs: int) -> nn.Sequential:
-    """Image [n, C, H, W] -> vector [n, outputs]: convolutions of stride 2, leaky rectifiers, one linear layer."""
+    """Image [n, C, H, W] -> vector [n, outputs]: convolutions of stride 2, the coarser ones refined; a linear layer."""
     channels = [shape[0], *widths(width, halvings(shape))]
     layers: list[nn.Module] = []
-    for wide, wider in pairwise(channels):
-        layers += [nn.Conv2d(wide, wider, 4, stride=2, padding=1), nn.LeakyReLU(0.2)]
+    for level, (wide, wider) in enumerate(pairwise(channels)):
+        refine = [Refine(wider)] if level else []
+        layers += [nn.Conv2d(wide, wider, 4, stride=2, padding=1), *refine, nn.LeakyReLU(0.2)]
     height, breadth = (side >> halvings(shape) for side in shape[1:])
     return nn.Sequential(*layers, nn.Flatten(), nn.Linear(channels[-1] * height * breadth, outputs))
 

@@ -137,7 +137,7 @@ def _best(metric: str, known: Iterable[Measure]) -> float | None:
 def _cell(table: Table, found: Measure | None, best: float | None, shared: bool) -> Cell:
     if found is None:
         return Cell()
-    null = "" if shared or found.null is None else number(found.null)
+    null = "" if shared else number(found.null)
     if found.value is None:
         return _dash(table, found.detail, null)
     text = ("over " if found.detail.get("more_than") else "") + number(found.value)

@@ -12,8 +12,12 @@ import struct
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from genlib.errors import InputError
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
 
 BUDGET = 3_400_000  # bytes of all pictures together; base64 makes them a third longer, and the page stays under 5 MB
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
@@ -68,23 +72,22 @@ def fit(png: bytes, most: int) -> bytes:
     """The picture in at most so many bytes (or in one pixel)."""
     if len(png) <= most:
         return png
-    from PIL import Image
+    from PIL.Image import Resampling
+    from PIL.Image import open as open_image
 
-    with Image.open(io.BytesIO(png)) as opened:
+    with open_image(io.BytesIO(png)) as opened:
         picture = opened.convert("RGB")
     made = _encoded(picture)
     while len(made) > most and max(picture.size) > 1:
-        picture = picture.resize([max(1, int(0.85 * side)) for side in picture.size], Image.Resampling.LANCZOS)
+        picture = picture.resize([max(1, int(0.85 * side)) for side in picture.size], Resampling.LANCZOS)
         made = _encoded(picture)
     return made
 
 
-def _encoded(picture: object) -> bytes:
-    from PIL import Image
-
-    assert isinstance(picture, Image.Image)
+def _encoded(picture: Image) -> bytes:
+    """As PNG of 256 colours."""
     file = io.BytesIO()
-    picture.quantize(256, dither=Image.Dither.FLOYDSTEINBERG).save(file, "PNG", optimize=True)
+    picture.quantize(256).save(file, "PNG", optimize=True)
     return file.getvalue()
 
 

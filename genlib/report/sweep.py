@@ -41,7 +41,7 @@ class Trial:
 
 def read_trials(sweep: Sweep, metric: str) -> list[Trial]:
     """The trials by their score, the best first and those without one last."""
-    winner = next((row["trial"] for row in sweep.trials if _is(row, sweep.best)), "")
+    winner = next((row["trial"] for row in sweep.trials if _is(row, sweep.best) and not _obstacle(row)), "")
     trials = [_trial(row, metric, row["trial"] == winner) for row in sweep.trials]
     sign = -1 if better(metric) == "higher" else 1
     return sorted(trials, key=lambda trial: math.inf if trial.score is None else sign * trial.score)

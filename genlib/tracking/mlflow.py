@@ -204,14 +204,20 @@ def _apply(client: MlflowClient, event: Mapping[str, Any], sent: _Sent, journal:
 def _start(client: MlflowClient, event: Mapping[str, Any], sent: _Sent, home: Path) -> None:
     from mlflow.entities import Param
 
-    found = client.get_experiment_by_name(event["experiment"])
-    artifacts = None if client.tracking_uri.startswith("http") else (home / "mlartifacts").resolve().as_uri()
-    experiment = found.experiment_id if found else client.create_experiment(event["experiment"], artifacts)
+    experiment = _experiment(client, event["experiment"], home)
     parent = {"mlflow.parentRunId": sent.runs[event["parent"]]} if event["parent"] else {}
     run = client.create_run(experiment, event["time"], {**event["tags"], **parent}, event["name"])
     sent.runs[event["run"]] = run.info.run_id
     sent.save()
     client.log_batch(run.info.run_id, params=[Param(key, value[:6000]) for key, value in event["params"].items()])
+
+
+def _experiment(client: MlflowClient, name: str, home: Path) -> str:
+    """The id of the experiment `name`, made by one process at a time where there is none."""
+    artifacts = None if client.tracking_uri.startswith("http") else (home / "mlartifacts").resolve().as_uri()
+    with locked(home / ".genlib" / "mlflow.lock"):
+        found = client.get_experiment_by_name(name)
+        return str(found.experiment_id if found else client.create_experiment(name, artifacts))
 
 
 def _keep(client: MlflowClient, run: str, copy: Path, event: Mapping[str, Any]) -> None:

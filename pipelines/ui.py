@@ -1,0 +1,38 @@
+"""`make ui`: MLflow's pages over the runs of this project, on loopback."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+from genlib.tracking import provenance
+from genlib.tracking.mlflow import tracking_uri
+from pipelines.stage import ROOT, guarded
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m pipelines.ui", description=__doc__)
+    parser.add_argument("--port", type=int, default=5000)
+    port = parser.parse_args().port
+    sys.exit(guarded(lambda: serve(port)))
+
+
+def serve(port: int) -> None:
+    """Become MLflow's server; Ctrl-C ends it."""
+    home = provenance.home(ROOT)
+    uri = tracking_uri(home)
+    if uri.startswith("http"):
+        print(f"the runs are kept by the server at {uri}: open that")
+        return
+    print(f"MLflow: http://127.0.0.1:{port} (Ctrl-C ends it)", flush=True)
+    artifacts = (home / "mlartifacts").as_uri()
+    options = ["--backend-store-uri", uri, "--artifacts-destination", artifacts, "--workers", "1"]
+    program = str(Path(sys.executable).with_name("mlflow"))
+    os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
+    os.execv(program, [program, "server", "--host", "127.0.0.1", "--port", str(port), *options])
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,79 @@
+"""Ray Train, for real: the driver hears every report once, two workers equal one, dead workers are replaced."""
+
+import os
+import signal
+
+import pytest
+import torch
+from prepared import digits, job
+
+from genlib.cluster.train import Ear, launch
+from genlib.training.loop import Progress
+from genlib.training.state import finished, newest
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    return digits(tmp_path_factory.mktemp("data"))
+
+
+def weights(state):
+    return finished(newest(state))[1]
+
+
+def test_local_mode_and_two_workers_tell_the_same_and_give_the_same_weights(data, tmp_path):
+    """Float32, six steps of Adam: within 2e-5 of the largest weight."""
+    heard = {0: [], 2: []}
+    for workers in heard:
+        run = job("gan", data, tmp_path / str(workers), workers=workers)
+        outcome = launch(run, tmp_path / "ray", "test", heard[workers].append)
+        assert outcome.images_seen == 96
+        assert outcome.workers == workers
+    assert [p.images_seen for p in heard[0]] == [p.images_seen for p in heard[2]] == [0, 32, 64, 96]
+    one, two = weights(tmp_path / "0"), weights(tmp_path / "2")
+    scale = max(tensor.abs().max() for tensor in one.values())
+    assert max((one[key] - two[key]).abs().max() for key in one) < 2e-5 * scale
+    assert heard[2][-1].samples is not None
+    assert not list((tmp_path / "ray").glob("*"))
+
+
+def test_more_workers_than_cpus_are_not_used_and_that_is_said(data, tmp_path, ray_session):
+    said = []
+    run = job("classifier", data, tmp_path / "state", workers=ray_session + 3)
+    outcome = launch(run, tmp_path / "ray", "test", lambda progress: None, said.append)
+    assert outcome.workers == ray_session
+    assert said == [f"test: {ray_session + 3} workers asked, {ray_session} CPUs there: {ray_session} used"]
+
+
+def test_a_killed_worker_is_replaced_and_the_weights_are_those_of_an_undisturbed_run(data, tmp_path):
+    import ray
+    from ray.util.state import list_actors
+
+    def train(name, hear):
+        run = job("vae", data, tmp_path / name, workers=1, images=3200)
+        launch(run, tmp_path / "ray", name, hear)
+        return weights(tmp_path / name)
+
+    killed = []
+
+    def kill_once(progress):
+        if progress.images_seen >= 640 and not killed:
+            [worker] = [a for a in list_actors() if a.state == "ALIVE" and "RayTrainWorker" in a.class_name]
+            killed.append(worker.pid)
+            os.kill(worker.pid, signal.SIGKILL)
+
+    heard = []
+    disturbed = train("disturbed", lambda progress: (heard.append(progress.images_seen), kill_once(progress)))
+    calm = train("calm", lambda progress: None)
+    assert ray.is_initialized()
+    assert killed
+    assert heard == sorted(set(heard)) == list(range(0, 3232, 32))
+    assert all(torch.equal(disturbed[key], calm[key]) for key in calm)
+
+
+def test_an_ear_hears_nothing_twice():
+    heard = []
+    ear = Ear(lambda progress: heard.append(progress.images_seen))
+    for seen in (0, 10, 20, 0, 10, 20, 30):
+        ear(Progress(seen, 30, {}))
+    assert heard == [0, 10, 20, 30]

@@ -1,0 +1,145 @@
+"""MLflow, for real: a database made once, runs nested, points once, a silent server that delays and loses nothing."""
+
+import os
+import socket
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+import torch
+
+from genlib.errors import InputError
+from genlib.tracking.journal import Journal
+from genlib.tracking.mlflow import Courier, Unreachable, send, tracking_uri
+
+pytestmark = pytest.mark.filterwarnings("ignore")
+TAGS = {"genlib.stage": "train", "genlib.model": "gan"}
+
+
+def journal(folder, end=True):
+    """A sweep with one trial, a picture and a file."""
+    made = Journal(folder)
+    sweep = made.run("stage", name="tune gan", experiment="digits", tags=TAGS, params={"train": {"lr": 0.1}})
+    trial = made.run("trial-0", name="tune gan 0", experiment="digits", tags=TAGS, params={}, parent="stage")
+    for step in (10, 20):
+        trial.log({"kid": 1 / step, "coverage": 0.5}, step)
+    trial.figure("samples", torch.zeros(4, 1, 8, 8, dtype=torch.uint8), 20)
+    note = folder.parent / "note.txt"
+    note.write_text("kept")
+    sweep.keep(note, "notes")
+    if end:
+        trial.end()
+        sweep.end()
+    return made
+
+
+def runs_of(uri, experiment="digits"):
+    import mlflow
+
+    client = mlflow.MlflowClient(tracking_uri=uri)
+    found = client.search_runs([client.get_experiment_by_name(experiment).experiment_id])
+    return client, {run.info.run_name: run for run in found}
+
+
+def check_runs(uri):
+    client, runs = runs_of(uri)
+    sweep, trial = runs["tune gan"], runs["tune gan 0"]
+    assert trial.data.tags["mlflow.parentRunId"] == sweep.info.run_id
+    assert sweep.data.params == {"train.lr": "0.1"}
+    assert {key: trial.data.tags[key] for key in TAGS} == TAGS
+    points = client.get_metric_history(trial.info.run_id, "kid")
+    assert [(point.step, point.value) for point in points] == [(10, 0.1), (20, 0.05)]
+    assert [file.path for file in client.list_artifacts(sweep.info.run_id, "notes")] == ["notes/note.txt"]
+    assert client.list_artifacts(trial.info.run_id, "images")
+    assert {run.info.status for run in runs.values()} == {"FINISHED"}
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    """A real MLflow server on loopback."""
+    home = tmp_path_factory.mktemp("server")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    options = ["--backend-store-uri", f"sqlite:///{home}/mlflow.db", "--artifacts-destination", str(home / "artifacts")]
+    program = str(Path(sys.executable).with_name("mlflow"))
+    command = [program, "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1", *options]
+    log = (home / "log").open("w")
+    quiet = os.environ | {"MLFLOW_DISABLE_TELEMETRY": "true"}
+    process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True, env=quiet)
+    for _ in range(600):
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                break
+        time.sleep(0.2)
+    yield f"http://127.0.0.1:{port}"
+    os.killpg(process.pid, 15)
+    process.wait()
+
+
+def test_a_journal_reaches_a_server_whole_and_is_then_removed(server, tmp_path):
+    made = journal(tmp_path / "journal" / "j")
+    send(made.folder, server, tmp_path)
+    check_runs(server)
+    assert not made.folder.exists()
+
+
+def test_a_journal_sent_in_pieces_gives_the_same_runs(tmp_path):
+    uri = f"sqlite:///{tmp_path}/mlflow.db"
+    made = journal(tmp_path / "journal" / "j", end=False)
+    for _ in range(2):
+        send(made.folder, uri, tmp_path)
+    made = journal(tmp_path / "journal" / "j")
+    send(made.folder, uri, tmp_path)
+    check_runs(uri)
+
+
+def test_a_new_database_survives_several_openers_at_once(tmp_path):
+    uri = f"sqlite:///{tmp_path}/mlflow.db"
+    journals = [journal(tmp_path / "journal" / str(i)).folder for i in range(3)]
+    with ThreadPoolExecutor(3) as pool:
+        list(pool.map(lambda folder: send(folder, uri, tmp_path), journals))
+    client, _ = runs_of(uri)
+    assert len(client.search_runs([client.get_experiment_by_name("digits").experiment_id])) == 6
+
+
+def test_a_silent_server_costs_one_warning_and_loses_nothing(server, tmp_path, monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    made = journal(tmp_path / ".genlib" / "journal" / "j")
+    started = time.monotonic()
+    courier = Courier(made.folder, tmp_path)
+    courier.start()
+    warning = courier.close()
+    assert time.monotonic() - started < 10
+    assert "does not answer" in warning
+    assert "\n" not in warning
+    assert made.folder.exists()
+    with pytest.raises(Unreachable):
+        send(made.folder, "http://127.0.0.1:9", tmp_path)
+
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/later.db")
+    later = Journal(tmp_path / ".genlib" / "journal" / "later")
+    later.run("stage", name="later", experiment="digits", tags={}, params={}).end()
+    assert Courier(later.folder, tmp_path).close() is None
+    check_runs_except_later = runs_of(f"sqlite:///{tmp_path}/later.db")[1]
+    assert set(check_runs_except_later) == {"later", "tune gan", "tune gan 0"}
+    assert not list((tmp_path / ".genlib" / "journal").iterdir())
+
+
+@pytest.mark.parametrize(
+    "address", ["http://localhost:5000", "https://host", "sqlite:////x/y.db", "postgresql+psycopg2://h/d"]
+)
+def test_legal_addresses_pass(monkeypatch, tmp_path, address):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
+    assert tracking_uri(tmp_path) == address
+
+
+def test_the_default_is_a_database_in_the_project(monkeypatch, tmp_path):
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    assert tracking_uri(tmp_path) == f"sqlite:///{tmp_path}/mlflow.db"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "nonsense")
+    with pytest.raises(InputError):
+        Courier(tmp_path / "j", tmp_path)
