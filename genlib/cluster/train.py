@@ -113,13 +113,20 @@ def _line(hear: Hear) -> Any:
     queue = Queue(actor_options={"num_cpus": 0})
     ended = threading.Event()
 
+    failures: list[Exception] = []
+
     def drain() -> None:
         while True:
             try:
-                hear(queue.get(timeout=0.5))
+                progress = queue.get(timeout=0.5)
             except Empty:
                 if ended.is_set():
                     return
+                continue
+            try:
+                hear(progress)
+            except Exception as error:
+                failures.append(error)
 
     thread = threading.Thread(target=drain, daemon=True, name="ear")
     thread.start()
@@ -129,3 +136,5 @@ def _line(hear: Hear) -> Any:
         ended.set()
         thread.join()
         queue.shutdown()
+    if failures:
+        raise failures[0]

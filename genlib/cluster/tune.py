@@ -74,7 +74,8 @@ def _trial(config: dict[str, Any], sweep: Sweep, images: Images) -> None:
     torch.set_num_threads(1)
     try:
         for progress in fit(sweep.job.changed(config["knobs"]), images=images):
-            tune.report({"images_seen": progress.images_seen, **sweep.score(progress.model)})
+            if not progress.resumed:
+                tune.report({"images_seen": progress.images_seen, **sweep.score(progress.model)})
     except Diverged as error:
         tune.report(_last(sweep, "diverged", error))
     except Exception as error:

@@ -34,11 +34,11 @@ def widths(width: int, levels: int) -> list[int]:
 
 
 class Refine(nn.Module):
-    """x + a 3x3 convolution of the rectified x."""
+    """x + a 3x3 convolution of the rectified x, normalised first where `norm` is given."""
 
-    def __init__(self, width: int) -> None:
+    def __init__(self, width: int, *norm: nn.Module) -> None:
         super().__init__()
-        self.f = nn.Sequential(nn.LeakyReLU(0.2), nn.Conv2d(width, width, 3, padding=1))
+        self.f = nn.Sequential(*norm, nn.LeakyReLU(0.2), nn.Conv2d(width, width, 3, padding=1))
 
     def forward(self, x: Tensor) -> Tensor:
         total: Tensor = x + self.f(x)
@@ -56,10 +56,15 @@ def encoder(shape: tuple[int, int, int], width: int, outputs: int) -> nn.Sequent
     return nn.Sequential(*layers, nn.Flatten(), nn.Linear(channels[-1] * height * breadth, outputs))
 
 
-class Decoder(nn.Sequential):
-    """Vector [n, latent] -> image-shaped map [n, C, H, W]: one linear layer, then transposed convolutions of stride 2.
+def norm(width: int) -> nn.GroupNorm:
+    """Over 8 groups of channels, or as many fewer as divide them."""
+    return nn.GroupNorm(gcd(8, width), width)
 
-    Sides that 2^k does not divide are rounded up and cropped.
+
+class Decoder(nn.Sequential):
+    """Vector [n, latent] -> image-shaped map [n, C, H, W]: a linear layer, then transposed convolutions of stride 2.
+
+    The mirror of `encoder`, normalised within each image. Sides that 2^k does not divide are rounded up and cropped.
     """
 
     def __init__(self, shape: tuple[int, int, int], latent: int, width: int) -> None:
@@ -67,8 +72,9 @@ class Decoder(nn.Sequential):
         channels = [*reversed(widths(width, levels)), shape[0]]
         base = (channels[0], *(-(-side // 2**levels) for side in shape[1:]))
         layers: list[nn.Module] = [nn.Linear(latent, base[0] * base[1] * base[2]), nn.Unflatten(1, base)]
-        for wide, narrow in pairwise(channels):
-            layers += [nn.GroupNorm(gcd(8, wide), wide), nn.ReLU(), nn.ConvTranspose2d(wide, narrow, 4, 2, 1)]
+        for level, (wide, narrow) in zip(reversed(range(levels)), pairwise(channels), strict=True):
+            refine = [Refine(wide, norm(wide))] if level else []
+            layers += [*refine, norm(wide), nn.ReLU(), nn.ConvTranspose2d(wide, narrow, 4, 2, 1)]
         super().__init__(*layers)
         self.shape = shape
 

@@ -1,0 +1,144 @@
+"""The graph as DVC sees it: what a change makes stale, and nothing else."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from genlib.params import load_params, read_yaml
+
+ROOT = Path(__file__).parent.parent.parent
+BIN = Path(sys.executable).parent
+
+
+def run(project, *command):
+    env = os.environ | {"PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}", "DVC_NO_ANALYTICS": "1"}
+    done = subprocess.run(command, cwd=project, env=env, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def stale(project):
+    """The stages that `dvc repro` would run, in its order."""
+    import json
+
+    status = json.loads(run(project, "dvc", "status", "--json"))
+    return {name for name, changes in status.items() if name}
+
+
+def downstream(project, names):
+    """`names` and every stage that depends on one of them."""
+    edges = [
+        line.split(" -> ") for line in run(project, "dvc", "dag", "--dot").replace('"', "").splitlines() if "->" in line
+    ]
+    found = set(names)
+    while more := {b.strip().rstrip(";") for a, b in edges if a.strip() in found} - found:
+        found |= more
+    return found
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory):
+    """A clone with every stage done, as far as DVC can tell: outputs are stand-ins, committed without a run."""
+    clone = tmp_path_factory.mktemp("project") / "clone"
+    files = run(ROOT, "git", "ls-files", "-co", "--exclude-standard").splitlines()
+    for name in files:
+        if (ROOT / name).is_file():
+            (clone / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(ROOT / name, clone / name)
+    run(clone, "git", "init", "-q")
+    params = load_params(clone / "params.yaml")
+    outs = ["data/prepared/dataset.json", "reports/index.html", "reports/leaderboard.csv"]
+    for model in params.models:
+        outs += [
+            f"runs/train/{model}/config.json",
+            f"runs/evaluate/{model}/figures/x.png",
+            f"runs/evaluate/{model}/metrics.json",
+        ]
+    for model in params.tune.models:
+        outs += [f"runs/tune/{model}/best.yaml", f"runs/compare/{model}/metrics.json"]
+    for out in outs:
+        (clone / out).parent.mkdir(parents=True, exist_ok=True)
+        (clone / out).write_text("{}")
+    run(clone, "dvc", "commit", "--force", "--quiet")
+    assert stale(clone) == set()
+    return clone
+
+
+@pytest.fixture
+def changed(project):
+    """Change the text of a file for one test."""
+    kept = {}
+
+    def change(name, old, new):
+        path = project / name
+        kept.setdefault(path, path.read_text())
+        assert old in path.read_text()
+        path.write_text(path.read_text().replace(old, new, 1))
+
+    yield change
+    for path, text in kept.items():
+        path.write_text(text)
+
+
+def all_stages(project):
+    return {line.split()[0] for line in run(project, "dvc", "stage", "list").splitlines()}
+
+
+def test_every_model_has_its_stages(project):
+    params = load_params(project / "params.yaml")
+    expected = {f"{stage}@{model}" for stage in ("train", "evaluate") for model in params.models}
+    expected |= {f"{stage}@{model}" for stage in ("tune", "compare") for model in params.tune.models}
+    assert all_stages(project) == expected | {"prepare", "report"}
+
+
+def test_one_models_params_rerun_that_models_stages_and_the_report(project, changed):
+    changed("params.yaml", "objective: {name: elbo", "objective: {beta: 2.0, name: elbo")
+    assert downstream(project, stale(project)) == {"train@vae", "evaluate@vae", "report"}
+
+
+def test_another_metric_reruns_evaluate_compare_and_report(project, changed):
+    changed("params.yaml", "metrics: [accuracy,", "metrics: [")
+    expected = {name for name in all_stages(project) if name.startswith(("evaluate@", "compare@"))}
+    assert downstream(project, stale(project)) == expected | {"report"}
+
+
+def test_another_search_space_reruns_the_sweep_alone(project, changed):
+    changed("params.yaml", "objective.r1: {loguniform: [0.01", "objective.r1: {loguniform: [0.02")
+    assert downstream(project, stale(project)) == {"tune@gan", "compare@gan", "report"}
+
+
+def test_other_data_rerun_everything(project, changed):
+    changed("params.yaml", "image_size: 16", "image_size: 8")
+    assert downstream(project, stale(project)) == all_stages(project)
+
+
+def test_a_new_model_makes_no_other_stale(project, changed):
+    changed("params.yaml", "models:\n", "models:\n  vae2:\n    model: {name: vae}\n    objective: {name: elbo}\n")
+    (project / "data/ratings/vae2.csv").write_text("")
+    fresh = stale(project)
+    assert {name for name in fresh if "vae2" not in name} <= {"report"}
+    assert {"train@vae2", "evaluate@vae2"} <= fresh
+
+
+def test_a_models_file_reruns_the_models_that_name_it(project, changed):
+    changed("genlib/models/gan.py", '"""', '""" ')
+    found = downstream(project, stale(project))
+    assert "train@gan" in found
+    assert not {"train@vae", "train@classifier", "train@scorer", "evaluate@vae"} & found
+
+
+def test_the_digest_of_a_job_covers_the_code_that_its_stage_depends_on(project):
+    from prepared import job
+
+    files = {str(path.relative_to(ROOT)) for path in job("gan", Path()).code()}
+    stage = read_yaml(project / "dvc.yaml")["stages"]["train"]["do"]
+    named = {
+        dep.replace("${item.model.name}", "gan").replace("${item.objective.name}", "adversarial")
+        for dep in stage["deps"]
+    }
+    covered = {file for file in files if file in named or any(file.startswith(f"{dep}/") for dep in named)}
+    assert covered == files

@@ -1,0 +1,112 @@
+"""Stages as commands: killed and called again, with a silent tracking server, on a full disk."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from prepared import digits
+from safetensors.torch import load_file
+
+ROOT = Path(__file__).parent.parent.parent
+
+pytestmark = pytest.mark.filterwarnings("ignore")  # of MLflow and what it imports
+PARAMS = """
+data: {name: digits}
+models:
+  classifier:
+    model: {name: classifier, width: 8}
+    objective: {name: classification}
+    train: {images: 60000, report_every: 1000, checkpoint_every: 2000, batch_size: 50}
+evaluate: {metrics: [accuracy]}
+"""
+
+
+@pytest.fixture
+def project(tmp_path):
+    """A folder with params, prepared data and nothing else."""
+    (tmp_path / "params.yaml").write_text(PARAMS)
+    digits(tmp_path / "data" / "prepared")
+    return tmp_path
+
+
+def start(project, *stage, **env):
+    env = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"} | env
+    command = [sys.executable, "-m", f"pipelines.{stage[0]}", *stage[1:]]
+    return subprocess.Popen(command, cwd=project, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def weights(project):
+    return load_file(project / "runs/train/classifier/model.safetensors")
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
+def test_a_killed_stage_goes_on_from_its_last_checkpoint(project, tmp_path_factory, how):
+    calm = tmp_path_factory.mktemp("calm") / "project"
+    shutil.copytree(project, calm)
+    _, errors = (process := start(calm, "train", "classifier")).communicate()
+    assert process.returncode == 0, errors
+
+    process = start(project, "train", "classifier")
+    checkpoints = project / ".genlib/state/train/classifier"
+    while not list(checkpoints.glob("*/*.safetensors")):
+        assert process.poll() is None
+        time.sleep(0.05)
+    process.send_signal(how)
+    _, errors = process.communicate()
+    assert process.returncode == (-9 if how == signal.SIGKILL else 130)
+    assert how == signal.SIGKILL or "goes on from the last checkpoint" in errors
+    assert not (project / "runs/train/classifier").exists()
+
+    process = start(project, "train", "classifier")
+    _, errors = process.communicate()
+    assert process.returncode == 0, errors
+    assert "resumed at" in errors
+    mine, other = weights(project), weights(calm)
+    assert all((mine[key] == other[key]).all() for key in mine)
+    histories = [(folder / "runs/train/classifier/history.tsv").read_text() for folder in (project, calm)]
+    assert histories[0] == histories[1]
+    assert not checkpoints.exists()
+    assert points(project) == list(range(1000, 61000, 1000))
+
+
+def points(project):
+    """The steps at which MLflow holds the loss of the one training run."""
+    import mlflow
+
+    client = mlflow.MlflowClient(tracking_uri=f"sqlite:///{project}/mlflow.db")
+    [run] = client.search_runs([client.get_experiment_by_name("digits").experiment_id])
+    return [point.step for point in client.get_metric_history(run.info.run_id, "loss")]
+
+
+def test_a_silent_tracking_server_costs_one_line(project):
+    process = start(project, "prepare", MLFLOW_TRACKING_URI="http://127.0.0.1:9")
+    _, errors = process.communicate()
+    assert process.returncode == 0
+    assert "does not answer" in errors
+    assert errors.count("\n") == 1
+    assert list((project / ".genlib/journal").glob("prepare-*/events.jsonl"))
+
+
+def test_a_full_disk_ends_with_one_line_and_keeps_what_was_there(project):
+    before = json.loads((project / "data/prepared/dataset.json").read_text())
+    code = """
+import errno, sys, resource
+resource.setrlimit(resource.RLIMIT_FSIZE, (20000, 20000))
+import signal
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+sys.argv = ["prepare"]
+import runpy
+runpy.run_module("pipelines.prepare", run_name="__main__")
+"""
+    env = os.environ | {"PYTHONPATH": str(ROOT)}
+    done = subprocess.run([sys.executable, "-c", code], cwd=project, env=env, capture_output=True, text=True)
+    assert done.returncode == 2, done.stderr
+    assert "data/prepared" in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert json.loads((project / "data/prepared/dataset.json").read_text()) == before
