@@ -44,6 +44,7 @@ tune: setup
 	@dvc repro "compare@$(MODEL)"
 
 bench: setup
+	@python -m benchmarks.first_step
 	@python -m benchmarks.overhead
 
 lint: setup

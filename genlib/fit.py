@@ -47,6 +47,7 @@ class Training:
     beta2: float = 0.999
     schedule: Schedule = "constant"
     warmup: float = 0.0
+    hold: float = 0.0
     ema: float = 0.999
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     report_every: int = 20_000

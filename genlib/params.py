@@ -61,6 +61,7 @@ class TrainSection(Section):
     beta2: Share = 0.999
     schedule: Literal["constant", "linear", "cosine"] = "constant"
     warmup: Share = 0.0
+    hold: Share = 0.0
     ema: Share = 0.999
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     report_every: Count = 20_000

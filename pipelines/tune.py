@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from genlib.cluster.tune import Sweep
     from genlib.fit import Job
 
-REHEARSED = 2000
+REHEARSED = 1000
 REPORTS = 9
 OUTCOME = ("status", "feasible", "images_seen", "seconds")
 

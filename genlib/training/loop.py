@@ -32,6 +32,7 @@ class Plan:
     ema: float = 0.999
     schedule: Schedule = "constant"
     warmup: float = 0.0
+    hold: float = 0.0
     precision: Precision = "float32"
     report_every: int = 20_000
     checkpoint_every: int = 100_000
@@ -79,7 +80,7 @@ def train(state: TrainState, data: Images, plan: Plan, group: Group = Group()) -
         before, seen = state.images_seen, state.images_seen + plan.batch_size
         last = seen >= plan.images
         report = last or seen // plan.report_every > before // plan.report_every
-        rate = factor(plan.schedule, before / plan.images, plan.warmup)
+        rate = factor(plan.schedule, before / plan.images, plan.warmup, plan.hold)
 
         for turn, optimizer in zip(state.turns, state.optimizers, strict=True):
             if batch.step % turn.every:

@@ -8,13 +8,14 @@ from typing import Literal
 Schedule = Literal["constant", "linear", "cosine"]
 
 
-def factor(schedule: Schedule, progress: float, warmup: float = 0.0) -> float:
+def factor(schedule: Schedule, progress: float, warmup: float = 0.0, hold: float = 0.0) -> float:
     """What the learning rate is multiplied by at `progress` in [0, 1].
 
-    A linear rise over the first `warmup` share, then: constant 1; linear 1 - t; cosine (1 + cos(pi t)) / 2, with t the
-    share of the rest that is done.
+    A linear rise over the first `warmup` share; full until the share `hold`; then, with t the share of the rest that is
+    done: constant 1; linear 1 - t; cosine (1 + cos(pi t)) / 2.
     """
     if progress < warmup:
         return progress / warmup
-    t = min(1.0, (progress - warmup) / (1 - warmup))
+    begin = max(warmup, hold)
+    t = min(1.0, max(0.0, progress - begin) / (1 - begin))
     return {"constant": 1.0, "linear": 1 - t, "cosine": (1 + math.cos(math.pi * t)) / 2}[schedule]

@@ -1,0 +1,97 @@
+"""What tracking, reports, checkpoints and health cost: everything on against the bare `train()` loop.
+
+The same GAN on the digits, in Ray Train's local mode, in alternating windows of a minute and more in one process:
+reports every 10 s, checkpoints every 30 s, samples and points to MLflow. `python -m benchmarks.overhead [--pairs N]
+[--seconds S]`; the ratio is the median over pairs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+import time
+from dataclasses import replace
+from pathlib import Path
+from statistics import median
+
+import torch
+
+from benchmarks.results import record
+from genlib.cluster.train import launch
+from genlib.data.dataset import load_dataset, prepare
+from genlib.data.settings import DataSettings
+from genlib.fit import Job, Training, start
+from genlib.params import load_params
+from genlib.tracking.journal import Journal, Reporter
+from genlib.tracking.mlflow import Courier
+from genlib.training.loop import Progress, train
+from pipelines.console import Console
+
+BOUND = 0.95
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--pairs", type=int, default=3)
+    parser.add_argument("--seconds", type=float, default=60.0)
+    asked = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        rows = measure(Path(folder), asked.pairs, asked.seconds)
+    detail = {
+        "model": "gan",
+        "threads": torch.get_num_threads(),
+        "seconds_a_window": asked.seconds,
+        "images_per_second": [{"bare": round(bare), "everything": round(full)} for bare, full in rows],
+    }
+    record("training: everything on / bare loop", median(f / b for b, f in rows), BOUND, at_least=True, detail=detail)
+
+
+def measure(folder: Path, pairs: int, seconds: float) -> list[tuple[float, float]]:
+    """Images/s of the bare loop and of the whole, for every pair of windows."""
+    prepare(DataSettings(name="digits", image_size=16), folder / "data")
+    params = load_params()
+    section = params.models["gan"]
+    training = Training(**params.training("gan") | {"workers": 0, "images": 20_000})
+    job = Job("gan", section.model, section.objective, training, folder / "data")
+    bare(job)
+    rate = bare(job)
+    images = int(1.1 * rate * seconds)
+    long = replace(training, images=images, report_every=int(10 * rate), checkpoint_every=int(30 * rate))
+    job = replace(job, train=long)
+    return [(bare(job), everything(job, folder / str(pair))) for pair in range(pairs)]
+
+
+def bare(job: Job) -> float:
+    """Images/s of `train()` alone, with one report at the end."""
+    dataset = load_dataset(job.data)
+    quiet = replace(job, train=replace(job.train, report_every=job.train.images, checkpoint_every=job.train.images))
+    state, plan = start(quiet, dataset.shape, len(dataset.classes), torch.device("cpu"))
+    began = time.monotonic()
+    for _ in train(state, dataset.train, plan):
+        pass
+    return state.images_seen / (time.monotonic() - began)
+
+
+def everything(job: Job, folder: Path) -> float:
+    """Images/s of the job as a stage runs it, from its first step to its last checkpoint."""
+    journal = Journal(folder / ".genlib/journal/run")
+    courier = Courier(journal.folder, folder)
+    run = journal.run("stage", name="benchmark", experiment="benchmark", tags={}, params={})
+    report, moments = Reporter(run), []
+    with Console("everything") as console:
+
+        def hear(progress: Progress) -> None:
+            report(progress)
+            console.show(progress)
+            courier.start()
+            moments.append((time.monotonic(), progress.images_seen))
+
+        launch(replace(job, state=folder / "state"), folder / "ray", "benchmark", hear)
+    run.end()
+    courier.close()
+    (first, _), (last, seen) = moments[0], moments[-1]
+    return seen / (last - first)
+
+
+if __name__ == "__main__":
+    main()
