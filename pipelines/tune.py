@@ -25,17 +25,19 @@ OUTCOME = ("status", "feasible", "images_seen", "seconds")
 
 def tune(stage: Stage) -> None:
     """Search one model's space and write runs/tune/<model>: trials.csv, best.yaml and the refits."""
+    from genlib.cluster.session import session
     from genlib.params import nested
 
-    with stage.tracked() as tracked:
-        best = search(stage, tracked)
-        write_yaml({"models": {stage.model: nested(best.knobs)}}, stage.out / "best.yaml")
-        tracked.run.keep(stage.out / "best.yaml")
-        tracked.run.keep(stage.out / "trials.csv")
-    first = stage.job().train.seed
-    for seed in range(first, first + stage.params.tune.refit.seeds):
-        refit(stage, {}, seed, stage.out / "default" / str(seed))
-        refit(stage, best.knobs, seed, stage.out / "tuned" / str(seed))
+    with session():
+        with stage.tracked() as tracked:
+            best = search(stage, tracked)
+            write_yaml({"models": {stage.model: nested(best.knobs)}}, stage.out / "best.yaml")
+            tracked.run.keep(stage.out / "best.yaml")
+            tracked.run.keep(stage.out / "trials.csv")
+        first = stage.job().train.seed
+        for seed in range(first, first + stage.params.tune.refit.seeds):
+            refit(stage, {}, seed, stage.out / "default" / str(seed))
+            refit(stage, best.knobs if best.number else {}, seed, stage.out / "tuned" / str(seed))
     shutil.rmtree(stage.state, ignore_errors=True)
 
 
