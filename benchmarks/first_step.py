@@ -1,7 +1,7 @@
 """How soon a stage trains: from the start of `python -m pipelines.train` in local mode to its first step.
 
-`python -m benchmarks.first_step [--runs N]`; the ratio is the median of seconds over the 20 allowed. The first run warms
-the files and is not counted.
+`python -m benchmarks.first_step [--runs N]`; the ratio is the median of seconds over the 20 allowed. The first run
+warms the files and is not counted.
 """
 
 from __future__ import annotations

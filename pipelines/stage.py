@@ -62,8 +62,11 @@ class Stage:
         return replace(job, state=self.state / job.digest())
 
     @contextmanager
-    def tracked(self, digest: str = "") -> Iterator[Tracked]:
-        """A tracked run of this stage; one that is killed is gone on with by the next of the same `digest`."""
+    def tracked(self, digest: str = "", part: str = "") -> Iterator[Tracked]:
+        """A tracked run of this stage, or of a named `part` of it.
+
+        One that is killed is gone on with by the next of the same `digest`.
+        """
         from genlib.tracking import provenance
         from genlib.tracking.journal import Journal
         from genlib.tracking.mlflow import Courier
@@ -72,7 +75,8 @@ class Stage:
         key = "-".join(filter(None, (self.name, self.model, digest or self.params.digest()[:16])))
         journal = Journal(home / ".genlib" / "journal" / key)
         courier = Courier(journal.folder, home)
-        run = journal.run("stage", name=self.title, experiment=self.experiment, tags=self.tags(), params=self.logged())
+        name = f"{self.title} {part}".strip()
+        run = journal.run("stage", name=name, experiment=self.experiment, tags=self.tags(), params=self.logged())
         status = "FAILED"
         try:
             yield Tracked(self, journal, run, courier)

@@ -21,14 +21,14 @@ def train(stage: Stage) -> None:
     shutil.rmtree(stage.state, ignore_errors=True)
 
 
-def train_job(stage: Stage, job: Job, out: Path) -> None:
+def train_job(stage: Stage, job: Job, out: Path, part: str = "") -> None:
     """Train `job` to its end as a tracked run, going on where a killed one stopped, and write the folder `out`."""
     from genlib.cluster.train import launch
     from genlib.fit import save_model
     from genlib.tracking.journal import Reporter
     from pipelines.console import Console
 
-    with stage.tracked(job.digest()) as tracked, Console(stage.title) as console:
+    with stage.tracked(job.digest(), part) as tracked, Console(stage.title) as console:
         report = Reporter(tracked.run)
 
         def hear(progress: Progress) -> None:

@@ -137,7 +137,7 @@ def refit(stage: Stage, knobs: Mapping[str, Any], seed: int, out: Path) -> None:
     if made_by(job, made):
         shutil.copytree(made, out, dirs_exist_ok=True)
     else:
-        train_job(stage, job, out)
+        train_job(stage, job, out, f"refit {out.parent.name} seed {seed}")
 
 
 def made_by(job: Job, folder: Path) -> bool:

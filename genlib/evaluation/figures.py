@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 import torch
 from torch import Tensor
 
+from genlib.data.png import tile
 from genlib.evaluation.evidence import Evidence, View
 from genlib.evaluation.measure import Measure
 from genlib.evaluation.memorisation import closeness
@@ -36,11 +37,11 @@ def write_figures(evidence: Evidence, measures: Mapping[str, Measure], folder: P
 
 
 def sample_grid(pixels: Tensor, path: Path, *, columns: int = 16, rows: int = 8, title: str = "") -> Path:
-    """The first images of uint8 [N, C, H, W], edge to edge."""
+    """The first images of uint8 [N, C, H, W], a line between them."""
     pixels = pixels[: columns * rows]
     width, height = columns * 0.45, math.ceil(len(pixels) / columns) * 0.45
     sheet = _canvas(width + 0.3, height + 0.6, title or f"{len(pixels)} generated images, as they came")
-    _show(sheet, _tile(pixels, columns), 0.15, 0.15, width, height)
+    _show(sheet, tile(pixels, columns), 0.15, 0.15, width, height)
     return _save(sheet, path)
 
 
@@ -193,7 +194,7 @@ def _text(sheet: Axes, left: float, bottom: float, text: str, color: str = INK, 
 
 def _image(sheet: Axes, left: float, bottom: float, pixels: Tensor, frame: str | None, label: str = "") -> None:
     """One image [C, H, W] of CELL inches with its lower left corner at (left, bottom)."""
-    _show(sheet, _tile(pixels[None], 1), left, bottom, CELL, CELL)
+    _show(sheet, pixels, left, bottom, CELL, CELL)
     if frame:
         x, y = [left, left + CELL, left + CELL, left, left], [bottom, bottom, bottom + CELL, bottom + CELL, bottom]
         sheet.plot(x, y, color=frame, lw=1.5, solid_joinstyle="miter")
@@ -201,19 +202,11 @@ def _image(sheet: Axes, left: float, bottom: float, pixels: Tensor, frame: str |
         _text(sheet, left + CELL / 2, bottom - 0.12, label, color=SOFT, fontsize=6.5, ha="center")
 
 
-def _show(sheet: Axes, image: Tensor, left: float, bottom: float, width: float, height: float) -> None:
+def _show(sheet: Axes, picture: Tensor, left: float, bottom: float, width: float, height: float) -> None:
+    """Draw uint8 [C, H, W], grey or RGB."""
     extent = (left, left + width, bottom, bottom + height)
-    sheet.imshow(image.numpy(), extent=extent, cmap="gray", vmin=0, vmax=255, interpolation="nearest", aspect="auto")
-
-
-def _tile(pixels: Tensor, columns: int) -> Tensor:
-    """uint8 [N, C, H, W] -> [rows * H, columns * W], with a last axis of 3 where C is 3 or more; empty cells white."""
-    n, c, h, w = pixels.shape
-    rows, depth = math.ceil(n / columns), 3 if c >= 3 else 1
-    sheet = torch.full((rows * columns, depth, h, w), 255, dtype=torch.uint8)
-    sheet[:n] = pixels[:, :depth]
-    tiled: Tensor = sheet.view(rows, columns, depth, h, w).permute(0, 3, 1, 4, 2).reshape(rows * h, columns * w, depth)
-    return tiled.squeeze(2) if depth == 1 else tiled
+    image = picture.permute(1, 2, 0).squeeze(-1).numpy()
+    sheet.imshow(image, extent=extent, cmap="gray", vmin=0, vmax=255, interpolation="nearest", aspect="auto")
 
 
 def _save(sheet: Axes, path: Path) -> Path:
