@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import errno
-import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -18,7 +17,7 @@ from pipelines.files import read_json, sha256
 
 if TYPE_CHECKING:
     from genlib.fit import Job
-    from genlib.tracking.journal import Journal, Run
+    from genlib.tracking.journal import Journal, Run, Status
     from genlib.tracking.mlflow import Courier
 
 ROOT = Path.cwd()
@@ -65,7 +64,7 @@ class Stage:
     def tracked(self, digest: str = "", part: str = "") -> Iterator[Tracked]:
         """A tracked run of this stage, or of a named `part` of it.
 
-        One that is killed is gone on with by the next of the same `digest`.
+        One that is killed or interrupted is gone on with by the next of the same `digest`.
         """
         from genlib.tracking import provenance
         from genlib.tracking.journal import Journal
@@ -76,13 +75,18 @@ class Stage:
         journal = Journal(home / ".genlib" / "journal" / key)
         courier = Courier(journal.folder, home)
         name = f"{self.title} {part}".strip()
-        run = journal.run("stage", name=name, experiment=self.experiment, tags=self.tags(), params=self.logged())
-        status = "FAILED"
+        tags = self.tags()
+        run = journal.run("stage", name=name, experiment=self.experiment, tags=tags, params=self.logged())
+        status: Status | None = "FAILED"
         try:
-            yield Tracked(self, journal, run, courier)
+            yield Tracked(journal, run, courier, self.experiment, tags)
             status = "FINISHED"
+        except KeyboardInterrupt:
+            status = None
+            raise
         finally:
-            run.end(status)  # type: ignore[arg-type]
+            if status:
+                run.end(status)
             warning = courier.close()
             if warning:
                 print(f"{self.title}: {warning}", file=sys.stderr)
@@ -129,16 +133,16 @@ class Stage:
 class Tracked:
     """A stage's run: the run itself, the journal that further runs may be nested in, and who sends it."""
 
-    stage: Stage
     journal: Journal
     run: Run
     courier: Courier
+    experiment: str
+    tags: Mapping[str, str]
 
     def nested(self, key: str, name: str, params: Mapping[str, Any]) -> Run:
         """A run of its own under the stage's run."""
-        stage = self.stage
         return self.journal.run(
-            key, name=name, experiment=stage.experiment, tags=stage.tags(), params=params, parent="stage"
+            key, name=name, experiment=self.experiment, tags=self.tags, params=params, parent="stage"
         )
 
 
@@ -150,7 +154,6 @@ def data_sha256() -> str:
 
 def run(name: str, body: Callable[[Stage], None], *, models: Callable[[Params], list[str]] | None = None) -> NoReturn:
     """The entry point of a stage: `python -m pipelines.<name> [model]`; exits with 2 on a wrong input."""
-    os.environ.setdefault("OMP_NUM_THREADS", str(os.cpu_count() or 1))
     sys.exit(guarded(lambda: _enter(name, body, models)))
 
 
@@ -166,7 +169,8 @@ def _enter(name: str, body: Callable[[Stage], None], models: Callable[[Params], 
 
 
 def guarded(body: Callable[[], None]) -> int:
-    """Run `body`; its exit code: 2 with one line for the user's mistakes and a full disk, 130 for Ctrl-C."""
+    """Run `body`; its exit code: 2 for the user's mistakes and a full disk, 1 for diverged training, 130 for Ctrl-C,
+    each with one line."""
     try:
         body()
     except InputError as error:
@@ -175,6 +179,8 @@ def guarded(body: Callable[[], None]) -> int:
         if error.errno != errno.ENOSPC:
             raise
         return _complain(f"{error.filename or ROOT}: no space left on the disk, legal: a disk with room", 2)
+    except ArithmeticError as error:
+        return _complain(f"{error}; lower the learning rates or raise the penalties", 1)
     except KeyboardInterrupt:
         return _complain("interrupted; the same command goes on from the last checkpoint", 130)
     return 0

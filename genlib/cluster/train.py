@@ -13,7 +13,8 @@ from typing import Any
 
 from genlib.cluster.session import quiet, session, settle
 from genlib.fit import Job, fit
-from genlib.training.loop import Progress
+from genlib.training.group import Group
+from genlib.training.loop import Diverged, Progress
 
 Hear = Callable[[Progress], None]
 RESTARTS = 3
@@ -34,11 +35,24 @@ class Ear:
     def __init__(self, hear: Hear) -> None:
         self.hear = hear
         self.last = Progress(-1, 0, {})
+        self.failure: Diverged | None = None
 
-    def __call__(self, progress: Progress) -> None:
-        if progress.images_seen > self.last.images_seen:
-            self.last = progress
-            self.hear(progress)
+    def __call__(self, told: Progress | Diverged) -> None:
+        if isinstance(told, Diverged):
+            self.failure = told
+        elif told.images_seen > self.last.images_seen:
+            self.last = told
+            self.hear(told)
+
+    def outcome(self, workers: int) -> Outcome:
+        """How the job ended.
+
+        Raises:
+            Diverged: it ended in numbers that are not finite.
+        """
+        if self.failure:
+            raise self.failure
+        return Outcome(workers, self.last.images_seen, dict(self.last.metrics))
 
 
 def launch(job: Job, storage: Path, name: str, hear: Hear, say: Callable[[str], None] = print) -> Outcome:
@@ -47,19 +61,22 @@ def launch(job: Job, storage: Path, name: str, hear: Hear, say: Callable[[str], 
     `job.train.workers` = 0 is Ray Train's local mode: this process, no other. Otherwise that many workers, or as many
     as there are CPUs, with gradients averaged over them. A worker that dies is replaced, and its group goes on from the
     last checkpoint in `job.state`.
+
+    Raises:
+        Diverged: the loss stopped being finite.
     """
     ear = Ear(hear)
     if job.train.workers == 0:
         settle()
         _run(job, storage, name, 0, {"hear": ear})
-        return Outcome(0, ear.last.images_seen, dict(ear.last.metrics))
+        return ear.outcome(0)
     with session() as cpus:
         workers = min(job.train.workers, cpus)
         if workers < job.train.workers:
             say(f"{name}: {job.train.workers} workers asked, {workers} CPUs there: {workers} used")
         with _line(ear) as queue:
             _run(job, storage, name, workers, {"queue": queue})
-    return Outcome(workers, ear.last.images_seen, dict(ear.last.metrics))
+    return ear.outcome(workers)
 
 
 def _run(job: Job, storage: Path, name: str, workers: int, channel: dict[str, Any]) -> None:
@@ -92,17 +109,15 @@ def _work(config: dict[str, Any]) -> None:
     import torch
 
     torch.set_num_threads(config["threads"])
-    for progress in fit(config["job"]):
-        if "hear" in config:
-            config["hear"](progress)
-        elif _rank() == 0:
-            config["queue"].put(replace(progress, model=None))
-
-
-def _rank() -> int:
-    from genlib.training.group import Group
-
-    return Group.current().rank
+    tell = config["hear"] if "hear" in config else config["queue"].put
+    leads = Group.current().leads
+    try:
+        for progress in fit(config["job"]):
+            if leads:
+                tell(replace(progress, model=None))
+    except Diverged as error:
+        if leads:
+            tell(error)
 
 
 @contextmanager

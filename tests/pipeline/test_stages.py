@@ -84,6 +84,17 @@ def points(project):
     return [point.step for point in client.get_metric_history(run.info.run_id, "loss")]
 
 
+def test_training_that_diverges_ends_with_one_line(project):
+    params = (project / "params.yaml").read_text().replace("images: 60000", "lr: 1.0e+30, images: 60000")
+    (project / "params.yaml").write_text(params)
+    process = start(project, "train", "classifier")
+    _, errors = process.communicate()
+    assert process.returncode == 1
+    assert "training diverged" in errors
+    assert "Traceback" not in errors
+    assert not (project / "runs/train/classifier").exists()
+
+
 def test_a_silent_tracking_server_costs_one_line(project):
     process = start(project, "prepare", MLFLOW_TRACKING_URI="http://127.0.0.1:9")
     _, errors = process.communicate()
