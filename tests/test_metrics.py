@@ -313,7 +313,7 @@ def test_a_measure_holds_plain_finite_numbers_only():
     measure = Measure(torch.tensor(1.5), np.float32(1), n=np.int64(3), detail={"a": (torch.tensor(2),)})
     assert (type(measure.value), type(measure.low), type(measure.n)) == (float, float, int)
     assert measure.detail == {"a": [2]}
-    overflow = Metric(lambda e: Measure(float("inf")), "fake", 1)
+    overflow = Metric(lambda e: Measure(float("inf")), "fake", 1, "higher")
     assert overflow(evidence(real(60, 4))).detail["reason"] == "the value came out as inf"
 
 
