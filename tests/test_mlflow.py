@@ -1,6 +1,7 @@
 """MLflow, for real: a database made once, runs nested, points once, a silent server that delays and loses nothing."""
 
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -94,6 +95,23 @@ def test_a_journal_sent_in_pieces_gives_the_same_runs(tmp_path):
         send(made.folder, uri, tmp_path)
     made = journal(tmp_path / "journal" / "j")
     send(made.folder, uri, tmp_path)
+    check_runs(uri)
+
+
+def test_a_sender_killed_anywhere_leaves_no_second_run_and_no_second_point(tmp_path):
+    uri = f"sqlite:///{tmp_path}/mlflow.db"
+    folder = tmp_path / "journal" / "j"
+    made = journal(folder)
+    events = made.events.read_text()
+    for lines in range(1, events.count("\n") + 1):
+        made.events.write_text("".join(events.splitlines(keepends=True)[:lines]))
+        spare = shutil.copytree(folder, tmp_path / "spare", dirs_exist_ok=True)
+        send(folder, uri, tmp_path)  # whose record of what was sent is then lost with it
+        shutil.rmtree(folder, ignore_errors=True)
+        shutil.copytree(spare, folder)
+    send(folder, uri, tmp_path)
+    client, _ = runs_of(uri)
+    assert len(client.search_runs([client.get_experiment_by_name("digits").experiment_id])) == 2
     check_runs(uri)
 
 

@@ -1,7 +1,9 @@
 """Journals -> MLflow. The only importer of mlflow, and only once there is something to send.
 
 A journal is sent event by event; how far, and under which run ids, is kept in its `sent.json`, so sending can stop
-anywhere and go on later. A server that does not answer costs one warning: the journal stays and is sent next time.
+anywhere and go on later. A sender that is killed leaves a `sent.json` that lags behind; what is sent twice then changes
+nothing, since a run is found again and a point is a point. A server that does not answer costs one warning: the
+journal stays and is sent next time.
 """
 
 from __future__ import annotations
@@ -206,10 +208,20 @@ def _start(client: MlflowClient, event: Mapping[str, Any], sent: _Sent, home: Pa
 
     experiment = _experiment(client, event["experiment"], home)
     parent = {"mlflow.parentRunId": sent.runs[event["parent"]]} if event["parent"] else {}
-    run = client.create_run(experiment, event["time"], {**event["tags"], **parent}, event["name"])
-    sent.runs[event["run"]] = run.info.run_id
+    run = _begun(client, experiment, event)
+    if run is None:
+        tags = {**event["tags"], **parent}
+        run = client.create_run(experiment, event["time"], tags, event["name"]).info.run_id
+    sent.runs[event["run"]] = run
     sent.save()
-    client.log_batch(run.info.run_id, params=[Param(key, value[:6000]) for key, value in event["params"].items()])
+    client.log_batch(run, params=[Param(key, value[:6000]) for key, value in event["params"].items()])
+
+
+def _begun(client: MlflowClient, experiment: str, event: Mapping[str, Any]) -> str | None:
+    """The run that an earlier sender made of this very event before it was killed."""
+    same = f"attributes.start_time = {event['time']}"
+    found = client.search_runs([experiment], same)
+    return next((run.info.run_id for run in found if run.info.run_name == event["name"]), None)
 
 
 def _experiment(client: MlflowClient, name: str, home: Path) -> str:
