@@ -65,7 +65,7 @@ def bare(job: Job) -> float:
     """Images/s of `train()` alone, with one report at the end."""
     dataset = load_dataset(job.data)
     quiet = replace(job, train=replace(job.train, report_every=job.train.images, checkpoint_every=job.train.images))
-    state, plan = start(quiet, dataset.shape, len(dataset.classes), torch.device("cpu"))
+    state, plan = start(quiet, dataset.shape, len(dataset.classes), dataset.domains, torch.device("cpu"))
     began = time.monotonic()
     for _ in train(state, dataset.train, plan):
         pass

@@ -1,6 +1,7 @@
 """The file name is the registry: {"name": x, **options} -> genlib.<room>.x.Build(**options).
 
-Adding a model or an objective is adding its file; nothing here lists them.
+Adding a model or an objective is adding its file; nothing here lists them. What several of a room share lies in its
+`parts`.
 """
 
 from __future__ import annotations
@@ -18,13 +19,11 @@ from torch import nn
 
 from genlib.errors import InputError, unknown
 
-_SHARED = {"__init__", "layers", "turns"}
-
 
 def available(room: str) -> list[str]:
-    """Names that `build(room, ...)` knows: the files of the room, but for the shared ones."""
+    """Names that `build(room, ...)` knows: the files of the room."""
     folder = Path(__file__).parent / room
-    return sorted(path.stem for path in folder.glob("*.py") if path.stem not in _SHARED)
+    return sorted(path.stem for path in folder.glob("*.py") if path.stem != "__init__")
 
 
 def build(room: Literal["models", "objectives"], config: Mapping[str, Any], *facts: Any, where: str = "") -> Any:

@@ -19,10 +19,10 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from genlib.build import build
-from genlib.data.dataset import load_dataset
+from genlib.data.dataset import Dataset, load_dataset
 from genlib.data.images import Images, to_pixels
 from genlib.errors import InputError, unknown
-from genlib.objectives.turns import Objective
+from genlib.objectives.parts.turns import Objective
 from genlib.training.group import Group
 from genlib.training.loop import Plan, Progress, train
 from genlib.training.schedule import Schedule
@@ -30,7 +30,8 @@ from genlib.training.state import Adam, TrainState, finished, newest
 
 GRID = 64
 GRIDS = 20
-_CODE = ("genlib/fit.py", "genlib/models/layers.py", "genlib/objectives/turns.py", "genlib/data/batches.py")
+_CODE = ("genlib/fit.py", "genlib/data/batches.py")
+_FOLDERS = ("genlib/models/parts", "genlib/objectives/parts", "genlib/training")
 
 
 @dataclass(frozen=True)
@@ -92,7 +93,28 @@ class Job:
         """The files whose content decides what this job computes."""
         root = Path(__file__).parent.parent
         named = [f"genlib/models/{self.model['name']}.py", f"genlib/objectives/{self.objective['name']}.py", *_CODE]
-        return [root / name for name in named] + sorted((root / "genlib/training").glob("*.py"))
+        return [root / name for name in named] + [
+            path for each in _FOLDERS for path in sorted((root / each).glob("*.py"))
+        ]
+
+
+@dataclass(frozen=True)
+class Known:
+    """What a job may learn from, on the training device: training and validation images, and the other domain's
+    training images for an objective that learns from a pair."""
+
+    train: Images
+    valid: Images
+    other: Images | None = None
+
+    @classmethod
+    def of(cls, dataset: Dataset, objective: Objective, device: torch.device) -> Known:
+        """Two domains are united only where they have the same classes."""
+        other = dataset.other
+        if objective.domains == "union" and other and other.classes == dataset.classes:
+            return cls((dataset.train + other.train).to(device), (dataset.valid + other.valid).to(device))
+        second = other.train.to(device) if objective.domains == "pair" and other else None
+        return cls(dataset.train.to(device), dataset.valid.to(device), second)
 
 
 def fit(job: Job, group: Group | None = None, images: Images | None = None) -> Iterator[Progress]:
@@ -102,6 +124,10 @@ def fit(job: Job, group: Group | None = None, images: Images | None = None) -> I
     replaces the job's own training split (a sweep hands the same tensors to every trial). Rank 0 writes the checkpoints
     and draws the samples.
 
+    A model may have two moments of its own: `adapt(train, valid)` before the first step, for what it takes from the
+    data (the mean image, their range), and `conclude(train, valid)` of the averaged model after the last one, for what
+    is fitted to the trained network (a temperature, a mixture of its codes).
+
     Raises:
         InputError: the job names what does not exist, or its parts do not fit.
         Diverged: the loss stopped being finite.
@@ -109,30 +135,61 @@ def fit(job: Job, group: Group | None = None, images: Images | None = None) -> I
     group = group or Group.current()
     dataset = load_dataset(job.data)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    state, plan = start(job, dataset.shape, len(dataset.classes), device)
+    state, plan = start(job, dataset.shape, len(dataset.classes), dataset.domains, device)
+    known = Known.of(dataset, objective_of(job), device)
+    known = known if images is None else replace(known, train=images.to(device))
+    for model in (state.model, state.ema):
+        _moment("adapt", model, known)
     if job.state:
         _resume(state, job.state, group)
     for row in state.history or [{"images_seen": 0}]:
         metrics = {name: value for name, value in row.items() if name != "images_seen"}
         yield Progress(int(row["images_seen"]), plan.images, metrics, resumed=True)
 
-    data = (dataset.train if images is None else images).to(device)
-    for progress in train(state, data, plan, group):
+    for progress in train(state, known.train, plan, group, known.other):
+        if progress.done:
+            _moment("conclude", state.ema, known)
         if progress.checkpoint and job.state and group.leads:
             state.save(job.state)
         shown = samples(state.ema) if group.leads and _shows(progress, plan) else None
         yield replace(progress, model=state.ema, samples=shown)
 
 
-def start(job: Job, shape: tuple[int, int, int], classes: int, device: torch.device) -> tuple[TrainState, Plan]:
-    """The state of `job` before its first step on images of this shape and so many classes, and its plan."""
-    settings = job.train
-    torch.manual_seed(settings.seed)
-    model = build("models", job.model, shape, classes, where=f"models.{job.name}.model")
+def objective_of(job: Job) -> Objective:
     objective: Objective = build("objectives", job.objective, where=f"models.{job.name}.objective")
+    return objective
+
+
+def start(
+    job: Job, shape: tuple[int, int, int], classes: int, domains: int, device: torch.device
+) -> tuple[TrainState, Plan]:
+    """The state of `job` before its first step on so many domains of images of this shape and so many classes, and its
+    plan.
+
+    Raises:
+        InputError: an option is not legal, the model and the objective do not fit, or the data lack what they need.
+    """
+    settings = job.train
+    where = f"models.{job.name}"
+    torch.manual_seed(settings.seed)
+    model = build("models", job.model, shape, classes, where=f"{where}.model")
+    objective = objective_of(job)
+    if objective.domains == "pair" and domains < 2:
+        raise InputError(f"{where}.objective: found one domain of images, legal: two, named by data and data.other")
     model = model.to(device, memory_format=torch.channels_last)
-    state = TrainState.start(model, objective, optimizers(job, [turn.name for turn in objective.turns(model)]))
+    try:
+        turns = objective.turns(model)
+        state = TrainState.start(model, turns, optimizers(job, [turn.name for turn in turns]))
+    except ValueError as error:
+        raise InputError(f"{where}: {error}") from error
     return state, plan(settings, device)
+
+
+def _moment(name: str, model: nn.Module, known: Known) -> None:
+    """Call the model's own `adapt` or `conclude`, where it has one, on what is known."""
+    if hasattr(model, name):
+        with torch.no_grad():
+            getattr(model, name)(known.train, known.valid)
 
 
 def optimizers(job: Job, turns: list[str]) -> dict[str, Adam]:

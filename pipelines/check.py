@@ -88,6 +88,7 @@ def _build(params: Params, source: Source) -> None:
     from genlib.fit import Job, Training, start
 
     size = params.data.image_size or 28
+    domains = 1
     with torch.device("meta"):
         for name, section in params.models.items():
             ends = [{}, *_ends(section.search)]
@@ -95,7 +96,7 @@ def _build(params: Params, source: Source) -> None:
                 tried = params.changed({f"models.{name}.{key}": value for key, value in knobs.items()})
                 own = tried.models[name]
                 job = Job(name, own.model, own.objective, Training(**tried.training(name)), Path())
-                start(job, (1, size, size), len(source.classes), torch.device("meta"))
+                start(job, (1, size, size), len(source.classes), domains, torch.device("meta"))
 
 
 def _ends(search: Mapping[str, Mapping[str, list[Any]]]) -> list[dict[str, Any]]:

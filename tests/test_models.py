@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from genlib.data.batches import Batch, batches
 from genlib.data.images import Images
 from genlib.models import classifier, gan, scorer, vae
-from genlib.models.layers import CHUNK
+from genlib.models.parts.layers import CHUNK
 from genlib.objectives import adversarial, classification, elbo
 
 SHAPES = [(1, 8, 8), (1, 16, 16), (1, 28, 28), (3, 32, 32), (1, 64, 64), (1, 9, 13)]

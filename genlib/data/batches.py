@@ -9,13 +9,15 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import torch
 from torch import Tensor
 
 from genlib.data.images import Images, to_float
+
+OTHER = 1_000_003  # what is added to the seed of the second domain's order
 
 
 def seeded(*keys: int | str) -> torch.Generator:
@@ -39,10 +41,11 @@ class Batch:
     rows: slice  # which of them these are
     seed: int
     step: int
+    other: Batch | None = None  # of the second domain, where an objective learns from a pair
 
     @cached_property
     def x(self) -> Tensor:
-        """The images as floats in [-1, 1], channels last."""
+        """The images as floats in [-1, 1], channels last; float sets as they are."""
         return to_float(self.pixels).contiguous(memory_format=torch.channels_last)
 
     @property
@@ -60,18 +63,39 @@ class Batch:
         """Uniform [0, 1) [n, *shape]: this rank's rows of the draw `name` of this step."""
         return self._draw(torch.rand, name, shape)
 
+    def whole(self, values: Tensor) -> Tensor:
+        """The global batch [size, ...] of which `values` [n, ...] are this rank's rows, on every rank."""
+        if len(values) == self.size:
+            return values
+        gathered = values.new_zeros(self.size, *values.shape[1:])
+        gathered[self.rows] = values
+        torch.distributed.all_reduce(gathered)
+        return gathered
+
     def _draw(self, sampler: Callable[..., Tensor], name: str, shape: tuple[int, ...]) -> Tensor:
         draw = sampler(self.size, *shape, generator=seeded(self.seed, self.step, name))
         return draw[self.rows].to(self.pixels.device, non_blocking=True)
 
 
 def batches(
-    images: Images, batch_size: int, *, seed: int, step: int = 0, rank: int = 0, world: int = 1
+    images: Images,
+    batch_size: int,
+    *,
+    seed: int,
+    step: int = 0,
+    rank: int = 0,
+    world: int = 1,
+    other: Images | None = None,
 ) -> Iterator[Batch]:
     """Rank `rank`'s rows of an endless stream of global batches of `batch_size`, starting at any `step`.
 
-    Every epoch visits each image once in an order drawn from (seed, epoch); a batch may straddle two epochs.
+    Every epoch visits each image once in an order drawn from (seed, epoch); a batch may straddle two epochs. With the
+    images of an `other` domain, each batch carries one of those as well, in an order of its own: the two are unpaired.
     """
+    if other is not None:
+        domains = ((images, seed), (other, seed + OTHER))
+        streams = [batches(each, batch_size, seed=s, step=step, rank=rank, world=world) for each, s in domains]
+        yield from (replace(one, other=two) for one, two in zip(*streams, strict=True))
     rows = share(batch_size, rank, world)
     epoch, order = -1, torch.empty(0, dtype=torch.long)
     while True:

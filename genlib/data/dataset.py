@@ -24,7 +24,7 @@ from genlib.data.settings import DataSettings, find_source
 from genlib.data.splits import PARTS, drop_duplicates, require_classes, split
 from genlib.errors import InputError
 
-INFO = "dataset.json"
+INFO, OTHER = "dataset.json", "other"
 KEYS: dict[str, type] = {"name": str, "source": str, "classes": list, "shape": list, "counts": dict, "sha256": str}
 
 
@@ -53,6 +53,15 @@ class Dataset:
     @property
     def sha256(self) -> str:
         return str(self.info["sha256"])
+
+    @cached_property
+    def other(self) -> Dataset | None:
+        """The second domain, where the folder holds one in `other/`."""
+        return load_dataset(self.folder / OTHER) if (self.folder / OTHER / INFO).exists() else None
+
+    @property
+    def domains(self) -> int:
+        return 1 if self.other is None else 2
 
     @cached_property
     def train(self) -> Images:

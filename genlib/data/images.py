@@ -18,7 +18,10 @@ from genlib.errors import InputError
 
 @dataclass(frozen=True)
 class Images:
-    """N images: `pixels` uint8 [N, C, H, W]; `labels` int64 [N], or None for a set without labels."""
+    """N images: `pixels` uint8 [N, C, H, W]; `labels` int64 [N], or None for a set without labels.
+
+    Toy sets that were made in memory may hold floats in [-1, 1] instead: a point of the plane is [2, 1, 1].
+    """
 
     pixels: Tensor
     labels: Tensor | None = None
@@ -35,13 +38,19 @@ class Images:
         channels, height, width = self.pixels.shape[1:]
         return channels, height, width
 
+    def __add__(self, more: Images) -> Images:
+        """Both sets, one after the other; without labels unless both have them."""
+        known = self.labels is not None and more.labels is not None
+        labels = torch.cat([self.labels, more.labels]) if known else None  # type: ignore[list-item]
+        return Images(torch.cat([self.pixels, more.pixels]), labels)
+
     def to(self, device: torch.device | str) -> Images:
         return Images(self.pixels.to(device), None if self.labels is None else self.labels.to(device))
 
 
 def to_float(pixels: Tensor) -> Tensor:
-    """uint8 [0, 255] -> float32 [-1, 1]."""
-    return pixels.float().mul_(2 / 255).sub_(1)
+    """uint8 [0, 255] -> float32 [-1, 1]; what is of floats already (points of a toy set) stays as it is."""
+    return pixels if pixels.is_floating_point() else pixels.float().mul_(2 / 255).sub_(1)
 
 
 def to_pixels(x: Tensor) -> Tensor:

@@ -10,7 +10,7 @@ from itertools import pairwise
 
 from torch import Tensor, nn
 
-from genlib.models.layers import check_shape, halvings, widths
+from genlib.models.parts.layers import check_shape, halvings, widths
 from genlib.options import at_least
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from genlib.models.layers import Decoder, check_shape, encoder, sample_from
+from genlib.models.parts.layers import Decoder, check_shape, encoder, sample_from
 from genlib.options import at_least
 
 

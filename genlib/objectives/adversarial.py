@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn.functional import relu, softplus
 
 from genlib.data.batches import Batch
-from genlib.objectives.turns import Terms, Turn
+from genlib.objectives.parts.turns import Objective, Terms, Turn
 from genlib.options import at_least, one_of, within
 
 LossName = Literal["non_saturating", "least_squares", "hinge", "relativistic"]
@@ -71,7 +71,7 @@ def gradient_penalty(discriminator: Callable[[Tensor], Tensor], x: Tensor) -> Te
     return gradient.square().flatten(1).sum(1) / 2
 
 
-class Adversarial:
+class Adversarial(Objective):
     """`r1`, `r2`: weights of the gradient penalties; `d_turns`: turns of D for one of G."""
 
     def __init__(

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from genlib.data.batches import Batch
-from genlib.objectives.turns import Terms, Turn
+from genlib.objectives.parts.turns import Objective, Terms, Turn
 from genlib.options import at_least, within
 
 
@@ -37,8 +37,10 @@ def shifted(x: Tensor, offsets: Tensor, limit: int) -> Tensor:
     return padded[image, :, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2)
 
 
-class Classification:
+class Classification(Objective):
     """`shift`: training images move at random by up to that many pixels each way."""
+
+    domains = "union"
 
     def __init__(self, *, label_smoothing: float = 0.0, shift: int = 0) -> None:
         within(0, 1, label_smoothing=label_smoothing)

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from genlib.data.batches import Batch
-from genlib.objectives.turns import Terms, Turn
+from genlib.objectives.parts.turns import Objective, Terms, Turn
 from genlib.options import at_least
 
 
@@ -30,7 +30,7 @@ def kl_from_standard(mean: Tensor, log_variance: Tensor) -> Tensor:
     return 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).sum(1)
 
 
-class Elbo:
+class Elbo(Objective):
     """`warm_up`: images over which the KL's weight rises linearly from 0 to `beta`."""
 
     def __init__(self, *, beta: float = 1.0, warm_up: int = 0) -> None:

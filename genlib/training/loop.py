@@ -63,14 +63,22 @@ class Diverged(ArithmeticError):
     """A loss or gradient stopped being a finite number."""
 
 
-def train(state: TrainState, data: Images, plan: Plan, group: Group = Group()) -> Iterator[Progress]:  # noqa: B008
+def train(
+    state: TrainState,
+    data: Images,
+    plan: Plan,
+    group: Group = Group(),  # noqa: B008
+    other: Images | None = None,
+) -> Iterator[Progress]:
     """Train `state` on `data` until `plan.images` were seen, yielding at every report that falls due.
+
+    `other` holds the images of a second domain, for objectives that learn from a pair.
 
     Raises:
         Diverged: a reported value is not finite.
     """
     step = state.images_seen // plan.batch_size
-    stream = batches(data, plan.batch_size, seed=plan.seed, step=step, rank=group.rank, world=group.world)
+    stream = batches(data, plan.batch_size, seed=plan.seed, step=step, rank=group.rank, world=group.world, other=other)
     device = next(state.model.parameters()).device
     bfloat16 = plan.precision == "bfloat16"
     sums = Sums()

@@ -19,7 +19,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
-from genlib.objectives.turns import Objective, Turn
+from genlib.objectives.parts.turns import Turn
 from genlib.training import ema as averaging
 
 KEPT = 2
@@ -52,9 +52,8 @@ class TrainState:
     history: list[dict[str, float]] = field(default_factory=list)
 
     @classmethod
-    def start(cls, model: nn.Module, objective: Objective, adam: Mapping[str, Adam]) -> TrainState:
+    def start(cls, model: nn.Module, turns: tuple[Turn, ...], adam: Mapping[str, Adam]) -> TrainState:
         """The state before the first step; `adam` names each turn's optimiser."""
-        turns = objective.turns(model)
         return cls(model, averaging.shadow(model), turns, tuple(adam[t.name].over(t.module) for t in turns))
 
     def save(self, folder: Path) -> Path:

@@ -59,7 +59,7 @@ def test_a_killed_stage_goes_on_from_its_last_checkpoint(project, tmp_path_facto
         time.sleep(0.05)
     process.send_signal(how)
     _, errors = process.communicate()
-    assert process.returncode == (-9 if how == signal.SIGKILL else 130)
+    assert process.returncode == (-9 if how == signal.SIGKILL else 130), errors
     assert how == signal.SIGKILL or "goes on from the last checkpoint" in errors
     assert not (project / "runs/train/classifier").exists()
 

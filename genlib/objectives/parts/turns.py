@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import ClassVar, Literal
 
 from torch import Tensor, nn
 
@@ -32,5 +32,15 @@ class Turn:
     every: int = 1
 
 
-class Objective(Protocol):
-    def turns(self, model: nn.Module) -> tuple[Turn, ...]: ...
+class Objective:
+    """What a model is trained for.
+
+    `domains`: whether it learns from `one` domain, from a `pair` (batch.x of one, batch.other.x of the other), or from
+    the `union` of both where there are two.
+    """
+
+    domains: ClassVar[Literal["one", "pair", "union"]] = "one"
+
+    def turns(self, model: nn.Module) -> tuple[Turn, ...]:
+        """The turns of one step, in order; raises ValueError where `model` lacks what they need."""
+        raise NotImplementedError
