@@ -22,12 +22,34 @@ from genlib.evaluation.measure import Measure, Undefined
 if TYPE_CHECKING:
     from genlib.evaluation.evidence import Evidence, View
 
-Need = Literal["fake", "classifies"]
+Need = Literal["fake", "classifies", "likelihood", "conditional", "encodes", "translates"]
+LACKS: dict[Need, str] = {
+    "fake": "this model makes no images",
+    "classifies": "this model does not classify",
+    "likelihood": "this model has no likelihood",
+    "conditional": "this model has no likelihood of an image given its class",
+    "encodes": "this model does not encode",
+    "translates": "this model does not translate",
+}
+
+
+def capabilities(model: object | None) -> frozenset[Need]:
+    """What `model` can do, by the methods it has."""
+    likelihood = hasattr(model, "log_weights")
+    can: dict[Need, bool] = {
+        "fake": hasattr(model, "sample"),
+        "classifies": hasattr(model, "features"),
+        "likelihood": likelihood,
+        "conditional": likelihood and getattr(model, "conditional", False),
+        "encodes": hasattr(model, "code"),
+        "translates": hasattr(model, "translate"),
+    }
+    return frozenset(need for need, able in can.items() if able)
 
 
 @dataclass(frozen=True)
 class Metric:
-    """`needs`: "fake", generated images, at least `minimum` of them; or "classifies", a model that does."""
+    """`needs`: "fake", generated images, at least `minimum` of them; or what the model itself can do."""
 
     compute: Callable[[Evidence], Measure]
     needs: Need
@@ -45,15 +67,14 @@ class Metric:
             return Measure(n=evidence.n, detail={"reason": "the judge's features are too large to compute with"})
 
     def _check(self, evidence: Evidence) -> None:
-        if self.needs == "classifies":
-            if not callable(getattr(evidence.model, "features", None)):
-                raise Undefined("this model does not classify")
+        able = evidence.fake is not None if self.needs == "fake" else self.needs in capabilities(evidence.model)
+        if not able:
+            raise Undefined(LACKS[self.needs])
+        if self.needs != "fake":
             return
-        if evidence.fake is None:
-            raise Undefined("this model makes no images")
         if evidence.n < self.minimum:
             raise Undefined(f"needs at least {self.minimum} images of each kind, found {evidence.n}")
-        for kind, view in (("generated", evidence.fake), ("test", evidence.test), ("training", evidence.train)):
+        for kind, view in (("generated", evidence.made), ("test", evidence.test), ("training", evidence.train)):
             _check_finite(kind, view)
 
 
