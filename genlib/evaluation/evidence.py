@@ -61,6 +61,8 @@ class Evidence:
     """`fake`: n generated images, or None for a model that makes none; `train`, `valid`, `test`: all real images.
 
     `valid` and `test` are shuffled, and each holds at least n. `model` is what is judged, for metrics that ask it.
+    `other`: the test images of the second domain, where there is one. `fake.labels` are the classes that the model was
+    asked for.
     """
 
     train: View
@@ -69,6 +71,7 @@ class Evidence:
     fake: View | None
     seed: int
     model: object | None = None
+    other: View | None = None
 
     @property
     def n(self) -> int:
