@@ -1,9 +1,12 @@
-"""The one exception that is the user's to mend, and the sentence for a name that does not exist."""
+"""The one exception that is the user's to mend, the sentence for a name that does not exist, and how a command ends."""
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Collection
+import errno
+import sys
+from collections.abc import Callable, Collection
+from pathlib import Path
 
 
 class InputError(ValueError):
@@ -19,3 +22,26 @@ def unknown(where: str, found: object, legal: Collection[str]) -> InputError:
     near = difflib.get_close_matches(str(found), legal, n=1)
     hint = f" (did you mean {near[0]}?)" if near else ""
     return InputError(f"{where}: found {found!r}{hint}, legal: {', '.join(sorted(legal)) or 'nothing'}")
+
+
+def guarded(body: Callable[[], None], interrupted: str = "interrupted") -> int:
+    """Run `body`; its exit code: 2 for the user's mistakes and a full disk, 1 for diverged training, 130 for Ctrl-C,
+    each with one line."""
+    try:
+        body()
+    except InputError as error:
+        return _complain(str(error), 2)
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        return _complain(f"{error.filename or Path.cwd()}: no space left on the disk, legal: a disk with room", 2)
+    except ArithmeticError as error:
+        return _complain(f"{error}; lower the learning rates or raise the penalties", 1)
+    except KeyboardInterrupt:
+        return _complain(interrupted, 130)
+    return 0
+
+
+def _complain(message: str, code: int) -> int:
+    print(f"genlib: {message}", file=sys.stderr)
+    return code

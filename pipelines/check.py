@@ -15,13 +15,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from genlib.data.settings import find_source
-from genlib.errors import InputError, unknown
+from genlib.errors import InputError, guarded, unknown
 from genlib.evaluation.metric import check_names
 from genlib.params import Params, merge, nested, parse, read_yaml
 from genlib.tracking import provenance
 from genlib.tracking.mlflow import tracking_uri
 from pipelines.files import write_text
-from pipelines.stage import ROOT, guarded
+from pipelines.stage import ROOT
 
 if TYPE_CHECKING:
     from genlib.data.sources import Source

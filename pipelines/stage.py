@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import errno
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -11,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from genlib.errors import InputError, unknown
+from genlib.errors import guarded, unknown
 from genlib.params import Params, load_params
 from pipelines.files import read_json, sha256
 
@@ -23,6 +22,7 @@ if TYPE_CHECKING:
 ROOT = Path.cwd()
 PREPARED = ROOT / "data" / "prepared"
 STATE = ROOT / ".genlib" / "state"
+RESUMES = "interrupted; the same command goes on from the last checkpoint"
 JUDGE_A, JUDGE_B = ROOT / "runs/train/classifier", ROOT / "runs/train/scorer"
 
 
@@ -154,7 +154,7 @@ def data_sha256() -> str:
 
 def run(name: str, body: Callable[[Stage], None], *, models: Callable[[Params], list[str]] | None = None) -> NoReturn:
     """The entry point of a stage: `python -m pipelines.<name> [model]`; exits with 2 on a wrong input."""
-    sys.exit(guarded(lambda: _enter(name, body, models)))
+    sys.exit(guarded(lambda: _enter(name, body, models), RESUMES))
 
 
 def _enter(name: str, body: Callable[[Stage], None], models: Callable[[Params], list[str]] | None) -> None:
@@ -166,26 +166,3 @@ def _enter(name: str, body: Callable[[Stage], None], models: Callable[[Params], 
     if models and asked.model not in models(params):
         raise unknown(f"{name} {asked.model}", asked.model, models(params))
     body(Stage(name, asked.model if models else "", params))
-
-
-def guarded(body: Callable[[], None]) -> int:
-    """Run `body`; its exit code: 2 for the user's mistakes and a full disk, 1 for diverged training, 130 for Ctrl-C,
-    each with one line."""
-    try:
-        body()
-    except InputError as error:
-        return _complain(str(error), 2)
-    except OSError as error:
-        if error.errno != errno.ENOSPC:
-            raise
-        return _complain(f"{error.filename or ROOT}: no space left on the disk, legal: a disk with room", 2)
-    except ArithmeticError as error:
-        return _complain(f"{error}; lower the learning rates or raise the penalties", 1)
-    except KeyboardInterrupt:
-        return _complain("interrupted; the same command goes on from the last checkpoint", 130)
-    return 0
-
-
-def _complain(message: str, code: int) -> int:
-    print(f"genlib: {message}", file=sys.stderr)
-    return code

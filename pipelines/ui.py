@@ -7,9 +7,10 @@ import os
 import sys
 from pathlib import Path
 
+from genlib.errors import guarded
 from genlib.tracking import provenance
 from genlib.tracking.mlflow import tracking_uri
-from pipelines.stage import ROOT, guarded
+from pipelines.stage import ROOT
 
 
 def main() -> None:
