@@ -12,12 +12,13 @@ import torch
 
 from genlib.errors import InputError
 from genlib.evaluation import neighbours
+from genlib.evaluation.agreement import label_agreement
 from genlib.evaluation.diversity import simpson, support
 from genlib.evaluation.evidence import Evidence, View
 from genlib.evaluation.intervals import group_slices, jackknife, of_mean, student, wilson
 from genlib.evaluation.measure import Measure, Undefined, to_json
 from genlib.evaluation.memorisation import authenticity, closeness
-from genlib.evaluation.metric import Metric, check_names, evaluate, find, names
+from genlib.evaluation.metric import Metric, capabilities, check_names, evaluate, find, names
 from genlib.evaluation.neighbours import nearest
 from genlib.evaluation.realism import coverage, frechet, inception_score, kid
 
@@ -265,6 +266,17 @@ def test_the_order_of_images_does_not_matter(name):
     assert find(name)(replace(e, fake=e.made[order])).value == pytest.approx(find(name)(e).value, rel=1e-9)
 
 
+def test_label_agreement_counts_what_the_judge_sees_and_its_null_is_the_judges_accuracy():
+    e = evidence(real(400, 4))
+    asked = e.made.classes.clone()
+    asked[:100] = (asked[:100] + 1) % CLASSES
+    held = replace(e.valid, labels=(e.valid.classes + (torch.arange(len(e.valid)) < 40)) % CLASSES)
+    found = evaluate(replace(e, fake=replace(e.made, labels=asked), valid=held), ["label_agreement"])["label_agreement"]
+    assert found.value == 0.75 and (found.low, found.high) == wilson(300, 400)
+    assert found.null == 0.9 and found.n == 400
+    assert label_agreement(e).detail["reason"] == "the model was not asked for classes"
+
+
 # --- what cannot be measured
 
 
@@ -320,6 +332,27 @@ def test_a_measure_holds_plain_finite_numbers_only():
 def test_a_model_without_images_gets_reasons():
     found = evaluate(replace(evidence(real(50, 4)), fake=None), SAMPLE_METRICS)
     assert {measure.detail["reason"] for measure in found.values()} == {"this model makes no images"}
+
+
+@pytest.mark.parametrize(
+    ("methods", "can"),
+    [
+        ({}, set()),
+        ({"sample": 1}, {"fake"}),
+        ({"features": 1, "head": 1}, {"classifies"}),
+        ({"log_weights": 1, "code": 1, "sample": 1}, {"likelihood", "encodes", "fake"}),
+        ({"log_weights": 1, "conditional": True}, {"likelihood", "conditional"}),
+        ({"log_weights": 1, "conditional": False}, {"likelihood"}),
+        ({"sample": 1, "conditional": True}, {"fake"}),
+        ({"translate": 1}, {"translates"}),
+    ],
+)
+def test_what_a_model_can_do_is_told_by_its_methods(methods, can):
+    model = type("Some", (), methods)()
+    assert capabilities(model) == can and capabilities(None) == frozenset()
+    for need in {"classifies", "likelihood", "conditional", "encodes", "translates"} - can:
+        found = Metric(lambda e: Measure(1.0), need, 1, "higher")(replace(evidence(real(60, 4)), model=model))
+        assert found.value is None and found.detail["reason"].startswith("this model ")
 
 
 # --- the registry
