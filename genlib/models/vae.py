@@ -1,48 +1,43 @@
-"""A convolutional variational autoencoder: q(z|x) = N(mean, exp(log_variance)), p(x|z) Bernoulli in each intensity.
+"""A convolutional variational autoencoder: q(z|x) = N(mean, exp(log_variance)), p(x|z) Bernoulli or Gaussian.
 
 Kingma and Welling 2013, "Auto-encoding variational Bayes". An intensity is (x + 1) / 2.
 """
 
 from __future__ import annotations
 
-import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from genlib.models.parts.layers import Decoder, check_shape, encoder, sample_from
+from genlib.models.parts.latent import Diagonal, Emission, Kind, LatentVariableModel, Observation, Variance
+from genlib.models.parts.layers import Decoder, check_shape, encoder
 from genlib.options import at_least
 
 
-def to_image(logits: Tensor) -> Tensor:
-    """Mean intensities of the Bernoulli logits, as an image in [-1, 1]."""
-    return 2 * torch.sigmoid(logits.float()) - 1
+class VAE(LatentVariableModel):
+    """`observation`: what a pixel is given its code; `variance`: of a gaussian one, per pixel or one for all."""
 
-
-class VAE(nn.Module):
-    def __init__(self, shape: tuple[int, int, int], classes: int, *, latent: int = 16, width: int = 32) -> None:
+    def __init__(
+        self,
+        shape: tuple[int, int, int],
+        classes: int,
+        *,
+        latent: int = 16,
+        width: int = 32,
+        observation: Kind = "intensity",
+        variance: Variance = "pixel",
+    ) -> None:
         at_least(1, latent=latent, width=width)
         check_shape(shape)
-        super().__init__()
-        self.latent = latent
+        super().__init__(shape, latent, observation)
         self.encoder = encoder(shape, width, 2 * latent)
-        self.decoder = Decoder(shape, latent, width)
+        self.emission = Emission(observation, variance)
+        self.decoder = Decoder((self.emission.planes * shape[0], *shape[1:]), latent, width)
 
-    def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """(mean, log_variance) of q(z|x), each [n, latent]."""
-        mean, log_variance = self.encoder(x).chunk(2, dim=1)
-        return mean, log_variance
+    def encode(self, x: Tensor, y: Tensor | None = None) -> Diagonal:
+        return Diagonal.of(self.encoder(x))
 
-    def decode(self, z: Tensor) -> Tensor:
-        """Logits [n, C, H, W] of p(x|z)."""
-        logits: Tensor = self.decoder(z)
-        return logits
-
-    def sample(self, n: int, *, seed: int = 0) -> Tensor:
-        """Mean images of z ~ N(0, 1)."""
-        return sample_from(lambda z: to_image(self.decode(z)), self, self.latent, n, seed)
-
-    def reconstruct(self, x: Tensor) -> Tensor:
-        """The mean image of the mean code."""
-        return to_image(self.decode(self.encode(x)[0]))
+    def decode(self, z: Tensor, y: Tensor | None = None) -> Observation:
+        observation: Observation = self.emission(self.decoder(z))
+        return observation
 
 
 Build = VAE

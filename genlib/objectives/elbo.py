@@ -5,29 +5,14 @@ Kingma and Welling 2013; beta weights the KL as in Higgins et al. 2017, "beta-VA
 
 from __future__ import annotations
 
-from typing import Protocol, cast
+from typing import cast
 
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from genlib.data.batches import Batch
+from genlib.objectives.parts.likelihoods import LatentVariables, check, seen, single
 from genlib.objectives.parts.turns import Objective, Terms, Turn
 from genlib.options import at_least
-
-
-class Autoencodes(Protocol):
-    def encode(self, x: Tensor) -> tuple[Tensor, Tensor]: ...
-    def decode(self, z: Tensor) -> Tensor: ...
-
-
-def cross_entropy(logits: Tensor, x: Tensor) -> Tensor:
-    """-log p(x|z) [n] of intensities (x + 1) / 2 under Bernoulli logits."""
-    return F.binary_cross_entropy_with_logits(logits.float(), (x + 1) / 2, reduction="none").flatten(1).sum(1)
-
-
-def kl_from_standard(mean: Tensor, log_variance: Tensor) -> Tensor:
-    """KL(N(mean, exp(log_variance)) || N(0, 1)) [n] = sum (mean^2 + variance - 1 - log variance) / 2."""
-    return 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).sum(1)
 
 
 class Elbo(Objective):
@@ -39,18 +24,26 @@ class Elbo(Objective):
         self.warm_up = warm_up
 
     def turns(self, model: nn.Module) -> tuple[Turn, ...]:
-        return (Turn("model", model, lambda batch: self.terms(cast(Autoencodes, model), batch)),)
+        check(model)
+        return (Turn("model", model, lambda batch: self.terms(cast(LatentVariables, model), batch)),)
 
-    def terms(self, model: Autoencodes, batch: Batch) -> Terms:
-        mean, log_variance = (moment.float() for moment in model.encode(batch.x))
-        z = mean + (0.5 * log_variance).exp() * batch.randn("z", mean.shape[1])
-        reconstruction = cross_entropy(model.decode(z), batch.x)
-        kl = kl_from_standard(mean, log_variance)
-        loss = reconstruction + self.weight(batch.step * batch.size) * kl
-        return Terms(loss, {"reconstruction": reconstruction.detach(), "kl": kl.detach()})
+    def terms(self, model: LatentVariables, batch: Batch) -> Terms:
+        likelihood, kl = estimate(model, batch)
+        loss = self.weight(batch.step * batch.size) * kl - likelihood
+        return Terms(loss, {"reconstruction": -likelihood.detach(), "kl": kl.detach()})
 
     def weight(self, images_seen: int) -> float:
         return self.beta * min(1.0, images_seen / self.warm_up) if self.warm_up else self.beta
+
+
+def estimate(model: LatentVariables, batch: Batch) -> tuple[Tensor, Tensor]:
+    """log p(x|z) [n] at one draw of q, and the KL [n]: exact of one stochastic layer, at that draw of several."""
+    (x, y), noise = seen(model, batch), batch.randn("z", model.noise)
+    if not single(model):
+        likelihood, ratio = model.parts(x, noise[None], y)
+        return likelihood[0], ratio[0]
+    q = model.encode(x, y)
+    return model.likelihood(x, q.at(noise)[None], y)[0], q.kl()
 
 
 Build = Elbo

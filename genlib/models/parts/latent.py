@@ -96,7 +96,7 @@ class Bernoulli:
         return ((x + 1) / 2 * self.logits - F.softplus(self.logits)).flatten(-3).sum(-1)
 
     def split(self, k: int) -> Bernoulli:
-        return Bernoulli(self.logits.unflatten(0, (k, -1)))
+        return Bernoulli(_split(self.logits, k))
 
 
 @dataclass(frozen=True)
@@ -110,7 +110,11 @@ class Gaussian:
         return Diagonal(self.mean.flatten(-3), self.log_variance.flatten(-3)).log_prob(x.flatten(-3))
 
     def split(self, k: int) -> Gaussian:
-        return Gaussian(self.mean.unflatten(0, (k, -1)), self.log_variance.unflatten(0, (k, -1)))
+        return Gaussian(_split(self.mean, k), _split(self.log_variance, k))
+
+
+def _split(rows: Tensor, k: int) -> Tensor:
+    return rows.view(k, -1, *rows.shape[1:])
 
 
 def bounded(spread: Tensor) -> Tensor:

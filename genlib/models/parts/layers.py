@@ -91,3 +91,19 @@ def sample_from(decode: Callable[[Tensor], Tensor], model: nn.Module, latent: in
     device = next(model.parameters()).device
     chunks = [torch.randn(CHUNK, latent, generator=generator)[: n - start] for start in range(0, n or 1, CHUNK)]
     return torch.cat([decode(z.to(device)).float() for z in chunks])
+
+
+@torch.no_grad()
+def sample_labelled(
+    decode: Callable[[Tensor, Tensor], Tensor],
+    model: nn.Module,
+    latent: int,
+    classes: int,
+    n: int,
+    seed: int,
+    y: Tensor | None,
+) -> Tensor:
+    """`n` images decode(z, y) as `sample_from` draws them; without y, of classes drawn uniformly."""
+    drawn = torch.randint(classes, (n,), generator=seeded(seed, "labels")) if y is None else y
+    parts = iter(torch.split(drawn.to(next(model.parameters()).device), CHUNK))
+    return sample_from(lambda z: decode(z, next(parts)), model, latent, n, seed)
