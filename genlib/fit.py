@@ -46,6 +46,7 @@ class Training:
     lr_by_turn: dict[str, float] = field(default_factory=dict)
     beta1: float = 0.9
     beta2: float = 0.999
+    eps: float = 1e-8
     schedule: Schedule = "constant"
     warmup: float = 0.0
     hold: float = 0.0
@@ -199,7 +200,7 @@ def optimizers(job: Job, turns: list[str]) -> dict[str, Adam]:
         if name not in turns:
             raise unknown(f"models.{job.name}.train.lr_{name}", f"lr_{name}", [f"lr_{turn}" for turn in turns])
     rates = {turn: settings.lr_by_turn.get(turn, settings.lr) for turn in turns}
-    return {turn: Adam(rate, settings.beta1, settings.beta2) for turn, rate in rates.items()}
+    return {turn: Adam(rate, settings.beta1, settings.beta2, settings.eps) for turn, rate in rates.items()}
 
 
 def plan(settings: Training, device: torch.device) -> Plan:

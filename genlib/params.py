@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationIn
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
-from genlib.data.settings import DataSettings
+from genlib.data.settings import DataSettings, OtherSettings
 from genlib.errors import InputError, unknown
 
 PARAMS = Path("params.yaml")
@@ -32,6 +32,15 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
 
+class OtherSection(Section):
+    name: str
+    root: str | None = None
+    seed: Seed | None = None
+
+    def settings(self) -> OtherSettings:
+        return OtherSettings(self.name, Path(self.root) if self.root else None, self.seed)
+
+
 class DataSection(Section):
     name: str
     root: str = "data/raw"
@@ -41,9 +50,11 @@ class DataSection(Section):
     image_size: Annotated[int, Field(ge=8, le=64)] | None = None
     valid: Annotated[float, Field(gt=0, lt=0.5)] | None = None
     test: Annotated[float, Field(gt=0, lt=0.5)] | None = None
+    other: OtherSection | None = None
 
     def settings(self) -> DataSettings:
-        return DataSettings(**self.model_dump() | {"root": Path(self.root)})
+        other = self.other.settings() if self.other else None
+        return DataSettings(**self.model_dump() | {"root": Path(self.root), "other": other})
 
 
 class TrainSection(Section):
@@ -59,6 +70,7 @@ class TrainSection(Section):
     lr: Annotated[float, Field(gt=0)] = 1e-3
     beta1: Share = 0.9
     beta2: Share = 0.999
+    eps: Annotated[float, Field(gt=0)] = 1e-8
     schedule: Literal["constant", "linear", "cosine"] = "constant"
     warmup: Share = 0.0
     hold: Share = 0.0
@@ -194,23 +206,32 @@ def parse(values: Mapping[str, Any], path: Path = PARAMS) -> Params:
 def merge(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
     """`base` with `changes` laid over it, section by section; a list or a value is replaced whole.
 
-    A `search` section is replaced whole as well: a space is one value.
+    A null laid over a section removes it: `models.gan: null` leaves the model out, and `tune.limits: null` the limits
+    at their default, as if neither had been written. Laid over nothing it adds nothing, so that the same changes can be
+    laid twice. A `search` section is replaced whole: a space is one value.
     """
     merged = dict(copy.deepcopy(base))
     for key, value in changes.items():
-        deeper = isinstance(value, Mapping) and isinstance(merged.get(key), Mapping) and key != "search"
-        merged[key] = merge(merged[key], value) if deeper else copy.deepcopy(value)
+        here = merged.get(key)
+        if value is None and (key not in merged or isinstance(here, Mapping)):
+            merged.pop(key, None)
+        elif isinstance(value, Mapping) and isinstance(here, Mapping) and key != "search":
+            merged[key] = merge(here, value)
+        else:
+            merged[key] = copy.deepcopy(value)
     return merged
 
 
 def nested(dotted: Mapping[str, Any]) -> dict[str, Any]:
-    """{"a.b": 1} -> {"a": {"b": 1}}."""
+    """{"a.b": 1} -> {"a": {"b": 1}}; what comes later replaces what it contradicts."""
     result: dict[str, Any] = {}
     for key, value in dotted.items():
         *parents, last = key.split(".")
         place = result
         for parent in parents:
-            place = place.setdefault(parent, {})
+            if not isinstance(place.get(parent), dict):
+                place[parent] = {}
+            place = place[parent]
         place[last] = value
     return result
 

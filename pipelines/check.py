@@ -10,11 +10,12 @@ import argparse
 import hashlib
 import io
 import sys
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Mapping, MutableMapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from genlib.data.settings import find_source
+from genlib.data.settings import find_domains
 from genlib.errors import InputError, guarded, unknown
 from genlib.evaluation.metric import check_names
 from genlib.params import Params, merge, nested, parse, read_yaml
@@ -34,16 +35,16 @@ RATING_COLUMNS = "rater,item,answer,truth,seconds,time\n"
 def check(preset: str | None, assignments: list[str]) -> None:
     """Validate params.yaml with a preset and single values laid over it, and write it where they change it."""
     values = read_yaml(PARAMS)
-    changes = merge(_preset(preset), _assigned(assignments))
-    params = parse(merge(values, changes), PARAMS)
-    source = find_source(params.data.settings())
+    wanted = merge(merge(values, _preset(preset)), _assigned(assignments))
+    params = parse(wanted, PARAMS)
+    domains = [source for source, _ in find_domains(params.data.settings())]
     check_names(params.evaluate.metrics, "params.yaml: evaluate.metrics")
     check_names([params.tune.metric], "params.yaml: tune.metric")
     check_names(params.tune.limits, "params.yaml: tune.limits")
     tracking_uri(provenance.home(ROOT))
-    _once(params, source)
-    if merge(values, changes) != values:
-        _write(changes)
+    _once(params, Facts.of(params, domains))
+    if wanted != values:
+        _write(wanted)
     for stage in ("train", "tune", "evaluate", "compare"):
         (RUNS / stage).mkdir(parents=True, exist_ok=True)
     for model in params.models:
@@ -71,32 +72,67 @@ def _assigned(assignments: list[str]) -> dict[str, Any]:
     return nested({key: YAML(typ="safe").load(value) for key, _, value in pairs})
 
 
-def _once(params: Params, source: Source) -> None:
-    """Build every model once without memory, unless these very params and this code have passed before."""
-    code = sorted(Path(__file__).parent.parent.glob("genlib/**/*.py"))
-    digest = hashlib.sha256(b"".join([params.digest().encode(), *(path.read_bytes() for path in code)])).hexdigest()
+@dataclass(frozen=True)
+class Facts:
+    """What the data say to a model: the shape of an image, how many classes and how many domains there are."""
+
+    shape: tuple[int, int, int]
+    classes: int
+    domains: int
+
+    @classmethod
+    def of(cls, params: Params, domains: Sequence[Source]) -> Facts:
+        """A size that only the images themselves tell is taken for 28."""
+        size = params.data.image_size or 28
+        return cls((domains[0].channels, size, size), len(domains[0].classes), len(domains))
+
+    @property
+    def plenty(self) -> Facts:
+        """The same with labels and with a second domain."""
+        return replace(self, classes=self.classes or 10, domains=2)
+
+
+def _once(params: Params, facts: Facts) -> None:
+    """Build every model once without memory, unless these params, facts and this code have passed before."""
+    code = [path.read_bytes() for path in sorted(Path(__file__).parent.parent.glob("genlib/**/*.py"))]
+    digest = hashlib.sha256(b"".join([params.digest().encode(), repr(facts).encode(), *code])).hexdigest()
     if STAMP.exists() and STAMP.read_text() == digest:
         return
-    _build(params, source)
+    _build(params, facts)
     write_text(digest, STAMP)
 
 
-def _build(params: Params, source: Source) -> None:
-    """Every model, objective and optimiser that the params name, and both ends of every search space."""
+def _build(params: Params, facts: Facts) -> None:
+    """Every model, objective and optimiser that the params name, and both ends of every search space.
+
+    Of models that more data would content, the complaint says how to do without all of them.
+    """
+    refusals = {name: error for name in params.models if (error := _refusal(params, name, facts))}
+    for name, error in refusals.items():
+        starved = [each for each in refusals if _refusal(params, each, facts.plenty) is None]
+        if name not in starved:
+            raise error
+        without = " ".join(f"models.{each}=null" for each in starved)
+        legal = "or" if "legal: " in str(error) else "legal: data with labels, or"
+        raise InputError(f'{error}, {legal} params without {", ".join(starved)} (SET="{without}")')
+
+
+def _refusal(params: Params, name: str, facts: Facts) -> InputError | None:
+    """Why one model cannot be trained on such data; None where it can."""
     import torch
 
     from genlib.fit import Job, Training, start
 
-    size = params.data.image_size or 28
-    domains = 1
-    with torch.device("meta"):
-        for name, section in params.models.items():
-            ends = [{}, *_ends(section.search)]
-            for knobs in ends:
+    try:
+        with torch.device("meta"):
+            for knobs in [{}, *_ends(params.models[name].search)]:
                 tried = params.changed({f"models.{name}.{key}": value for key, value in knobs.items()})
                 own = tried.models[name]
                 job = Job(name, own.model, own.objective, Training(**tried.training(name)), Path())
-                start(job, (1, size, size), len(source.classes), domains, torch.device("meta"))
+                start(job, facts.shape, facts.classes, facts.domains, torch.device("meta"))
+    except InputError as error:
+        return error
+    return None
 
 
 def _ends(search: Mapping[str, Mapping[str, list[Any]]]) -> list[dict[str, Any]]:
@@ -105,25 +141,30 @@ def _ends(search: Mapping[str, Mapping[str, list[Any]]]) -> list[dict[str, Any]]
     return [{key: values[end] for key, values in lists.items()} for end in (0, -1)] if lists else []
 
 
-def _write(changes: Mapping[str, Any]) -> None:
+def _write(wanted: Mapping[str, Any]) -> None:
     """Change params.yaml in place, with its comments, and say so."""
     from ruamel.yaml import YAML
 
     yaml = YAML()
     yaml.width = 120
+    yaml.representer.add_representer(type(None), lambda to, _: to.represent_scalar("tag:yaml.org,2002:null", "null"))
     document = yaml.load(PARAMS)
-    _overlay(document, changes)
+    changed = [key for key in {**document, **wanted} if document.get(key) != wanted.get(key)]
+    _overlay(document, wanted)
     text = io.StringIO()
     yaml.dump(document, text)
     write_text(text.getvalue(), PARAMS)
-    print(f"params.yaml changed: {', '.join(changes)} (git checkout params.yaml brings the committed values back)")
+    print(f"params.yaml changed: {', '.join(changed)} (git checkout params.yaml brings the committed values back)")
 
 
-def _overlay(document: MutableMapping[str, Any], changes: Mapping[str, Any]) -> None:
-    for key, value in changes.items():
-        if isinstance(value, Mapping) and isinstance(document.get(key), MutableMapping) and key != "search":
+def _overlay(document: MutableMapping[str, Any], wanted: Mapping[str, Any]) -> None:
+    """Make `document` say what is wanted, and leave alone what says it already."""
+    for key in [key for key in document if key not in wanted]:
+        del document[key]
+    for key, value in wanted.items():
+        if isinstance(value, Mapping) and isinstance(document.get(key), MutableMapping):
             _overlay(document[key], value)
-        else:
+        elif key not in document or document[key] != value:
             document[key] = value
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from pipelines.stage import PREPARED, Stage, run
 
 
@@ -9,13 +12,23 @@ def prepare(stage: Stage) -> None:
     """Make data/prepared from the source that `data` names."""
     from genlib.data import dataset
 
-    info = dataset.prepare(stage.params.data.settings(), PREPARED)
-    counts, removed = info["counts"], info["duplicates"]
-    print(f"prepare: {info['name']} {info['shape']}, {counts}, duplicates {removed}, sha256 {info['sha256'][:12]}")
+    dataset.prepare(stage.params.data.settings(), PREPARED)
+    first = dataset.load_dataset(PREPARED)
+    domains = {"": first, "_other": first.other} if first.other else {"": first}
     with stage.tracked() as tracked:
-        tracked.run.log({f"images_{part}": float(count) for part, count in counts.items()}, step=0)
+        for end, domain in domains.items():
+            print(f"prepare: {_line(domain.info)}")
+            tracked.run.log({f"images_{part}{end}": float(n) for part, n in domain.info["counts"].items()}, step=0)
+            tracked.run.figure(f"images{end}", domain.train.pixels[:64], step=0)
         tracked.run.keep(PREPARED / "dataset.json")
-        tracked.run.figure("images", dataset.load_dataset(PREPARED).train.pixels[:64], step=0)
+
+
+def _line(info: Mapping[str, Any]) -> str:
+    """One domain in a line."""
+    return (
+        f"{info['name']} {info['shape']}, {info['counts']}, duplicates {info['duplicates']}, "
+        f"sha256 {info['sha256'][:12]}"
+    )
 
 
 if __name__ == "__main__":

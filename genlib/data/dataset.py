@@ -1,6 +1,7 @@
 """Prepared data: three files of images and `dataset.json`, which names them by the hash of their content.
 
-`prepare` makes the folder once; everything after it reads the folder and knows of no source.
+A second domain lies in `other/`, laid out alike, and counts in the hash of the first. `prepare` makes the folder once;
+everything after it reads the folder and knows of no source.
 """
 
 from __future__ import annotations
@@ -8,11 +9,11 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from safetensors import SafetensorError
@@ -20,12 +21,16 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from genlib.data.images import Images, load_images, save_images
-from genlib.data.settings import DataSettings, find_source
+from genlib.data.settings import DataSettings, find_domains, of_other, require_channels
 from genlib.data.splits import PARTS, drop_duplicates, require_classes, split
 from genlib.errors import InputError
 
+if TYPE_CHECKING:
+    from genlib.data.sources import Source
+
 INFO, OTHER = "dataset.json", "other"
 KEYS: dict[str, type] = {"name": str, "source": str, "classes": list, "shape": list, "counts": dict, "sha256": str}
+Prepared = tuple[dict[str, Images], dict[str, Any]]  # the parts, and the content of `dataset.json`
 
 
 @dataclass(frozen=True)
@@ -103,14 +108,32 @@ def load_dataset(folder: Path) -> Dataset:
 
 
 def prepare(settings: DataSettings, out: Path) -> dict[str, Any]:
-    """Read, resize, split and write to `out`; returns the content of `dataset.json`."""
-    source = find_source(settings)
+    """Read, resize, split and write to `out`, and a second domain, of the size of the first, to `out/other`.
+
+    Returns the content of `out/dataset.json`; with two domains its `sha256` is over both.
+    """
+    (source, _), *rest = find_domains(settings)
+    size = settings.image_size
+    domains = [_made(source, settings, (size, size) if size else None)]
+    info = domains[0][1]
+    for source, own in rest:
+        with of_other():
+            domains.append(_made(source, own, info["shape"][1:]))
+        other = domains[1][1]
+        require_channels([info["shape"][0], other["shape"][0]], settings)
+        info["sha256"] = hashlib.sha256(f"{info['sha256']} {other['sha256']}".encode()).hexdigest()
+    _write(domains, out)
+    return info
+
+
+def _made(source: Source, settings: DataSettings, sides: Sequence[int] | None) -> Prepared:
+    """One domain, resized to `sides` (H, W) where they are given."""
     train, test = source.train(), source.test() if source.test else None
-    if settings.image_size is not None:
-        train, test = resize(train, settings.image_size), resize(test, settings.image_size) if test else None
+    if sides is not None:
+        train, test = resize(train, *sides), resize(test, *sides) if test else None
     parts, duplicates = drop_duplicates(split(train, test, source.classes, settings))
     require_classes(parts, source.classes, settings)
-    info = {
+    return parts, {
         "name": settings.name,
         "source": source.source,
         "classes": list(source.classes),
@@ -122,22 +145,21 @@ def prepare(settings: DataSettings, out: Path) -> dict[str, Any]:
         "seed": settings.seed,
         "image_size": settings.image_size,
     }
-    _write(parts, info, out)
-    return info
 
 
-def resize(images: Images, size: int, *, chunk: int = 1024) -> Images:
-    """To [N, C, size, size], bicubic with antialiasing, overshoot clipped.
+def resize(images: Images, height: int, width: int, *, chunk: int = 1024) -> Images:
+    """To [N, C, height, width], bicubic with antialiasing, overshoot clipped.
 
     In float64 and with ties rounded up, so that every machine gets the same bytes.
     """
-    if images.shape[1:] == (size, size):
+    if images.shape[1:] == (height, width):
         return images
-    return Images(torch.cat([_resize(pixels, size) for pixels in torch.split(images.pixels, chunk)]), images.labels)
+    chunks = torch.split(images.pixels, chunk)
+    return Images(torch.cat([_resize(pixels, height, width) for pixels in chunks]), images.labels)
 
 
-def _resize(pixels: Tensor, size: int) -> Tensor:
-    x = F.interpolate(pixels.double(), (size, size), mode="bicubic", antialias=True)
+def _resize(pixels: Tensor, height: int, width: int) -> Tensor:
+    x = F.interpolate(pixels.double(), (height, width), mode="bicubic", antialias=True)
     return x.add_(0.5 + 1e-6).floor_().clamp_(0, 255).to(torch.uint8)
 
 
@@ -153,20 +175,26 @@ def content_hash(parts: Mapping[str, Images]) -> str:
     return digest.hexdigest()
 
 
-def _write(parts: Mapping[str, Images], info: Mapping[str, Any], out: Path) -> None:
+def _write(domains: Sequence[Prepared], out: Path) -> None:
     """Write beside `out`, then move file by file, the description last: a folder that has one is whole."""
     partial = out.with_name(out.name + ".partial")
     try:
         shutil.rmtree(partial, ignore_errors=True)
-        partial.mkdir(parents=True)
-        for name in PARTS:
-            save_images(parts[name], partial / f"{name}.safetensors")
-        (partial / INFO).write_text(json.dumps(info, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        for (parts, info), folder in zip(domains, (partial, partial / OTHER), strict=False):
+            _save(parts, info, folder)
         out.mkdir(parents=True, exist_ok=True)
         (out / INFO).unlink(missing_ok=True)
-        for name in (*(f"{part}.safetensors" for part in PARTS), INFO):
-            (partial / name).replace(out / name)
+        shutil.rmtree(out / OTHER, ignore_errors=True)
+        for path in sorted(partial.iterdir(), key=lambda path: path.name == INFO):
+            path.replace(out / path.name)
     except (OSError, SafetensorError) as error:
         raise InputError(f"{out}: found that it cannot be written ({error}), legal: a folder with room") from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)
+
+
+def _save(parts: Mapping[str, Images], info: Mapping[str, Any], folder: Path) -> None:
+    folder.mkdir(parents=True)
+    for name in PARTS:
+        save_images(parts[name], folder / f"{name}.safetensors")
+    (folder / INFO).write_text(json.dumps(info, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")

@@ -3,6 +3,7 @@
     root/train/<class>/*.png  [root/test/<class>/*.png]      classes, with an official test set if there is `test`
     root/<class>/*.png                                       classes, no official test set
     root/[train/]*.png                                       no labels
+    root/{trainA,trainB}/... [root/{testA,testB}/...]        two domains, each of them with or without classes
 
 Order is natural and ignores case (`img2` before `IMG10`), the same on every machine. Files of 8 bits per channel are
 read: grey (also bilevel) as one channel, RGB and palette as three. Transparency is laid on white, and the rotation
@@ -47,20 +48,25 @@ class Listing:
         return {name: counts[label] for label, name in enumerate(self.classes)}
 
 
-def listings(root: Path) -> tuple[Listing, Listing | None]:
-    """The train listing and, where `root/train` and `root/test` both are, the test listing."""
+def listings(root: Path, domain: str = "") -> tuple[Listing, Listing | None]:
+    """The train listing and, where `root/train` and `root/test` both are, the test listing.
+
+    `domain` is the end of both names, A or B, in a folder that holds two.
+    """
+    train, test = root / f"train{domain}", root / f"test{domain}"
     if not root.is_dir():
         raise InputError(f"data.root: found no folder {root}, legal: a folder of images")
-    if not (root / "train").is_dir():
+    if domain and not train.is_dir():
+        raise InputError(f"data.root: found no folder {train}, legal: a folder with trainA and trainB [testA testB]")
+    if not train.is_dir():
         return listing(root), None
-    train = listing(root / "train")
-    test = listing(root / "test") if (root / "test").is_dir() else None
-    if test is not None and test.classes != train.classes:
+    learned, tested = listing(train), listing(test) if test.is_dir() else None
+    if tested is not None and tested.classes != learned.classes:
         raise InputError(
-            f"data.root: found classes {list(test.classes)} in {root / 'test'}, legal: those of {root / 'train'}, "
-            f"{list(train.classes)}"
+            f"data.root: found classes {list(tested.classes)} in {test}, legal: those of {train}, "
+            f"{list(learned.classes)}"
         )
-    return train, test
+    return learned, tested
 
 
 def listing(folder: Path) -> Listing:
@@ -88,12 +94,11 @@ def read(paths: Sequence[Path], image_size: int | None) -> NDArray[np.uint8]:
     return np.stack(list(_decoded(paths, image_size)))
 
 
-def glance(paths: Sequence[Path], image_size: int | None) -> None:
-    """Read and forget: every file of a small folder, an evenly spread part of a large one."""
+def glance(paths: Sequence[Path], image_size: int | None) -> int:
+    """Read and forget: every file of a small folder, an evenly spread part of a large one; returns their channels."""
     total = sum(path.stat().st_size for path in paths)
     stride = max(-(-len(paths) // GLANCE_FILES), -(-total // GLANCE_BYTES), 1)
-    for _ in _decoded(paths[::stride], image_size):
-        pass
+    return {len(pixels) for pixels in _decoded(paths[::stride], image_size)}.pop()
 
 
 def natural(name: str) -> tuple[list[str | int], str]:

@@ -5,19 +5,29 @@ Nothing here or in `sources.py` imports torch before a set is read, so that a ch
 
 from __future__ import annotations
 
-import difflib
 import inspect
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from genlib.errors import InputError
+from genlib.errors import InputError, unknown
 
 if TYPE_CHECKING:
     from genlib.data.sources import Source
 
 LARGEST_IMAGE = 1024
+
+
+@dataclass(frozen=True)
+class OtherSettings:
+    """The section `data.other`: a second domain. What is None is as the first domain has it."""
+
+    name: str
+    root: Path | None = None
+    seed: int | None = None
 
 
 @dataclass(frozen=True)
@@ -27,7 +37,7 @@ class DataSettings:
     `valid` and `test` are shares of all the images, official test set included. Left out, `test` is as large as the
     official test set, or else a fifth and at most 10,000; `valid` is a quarter of the rest and at most 5,000 (so 60, 20
     and 20 % of a small set). `image_size` is the side of the square that every image is resized to; left out, images
-    keep their size.
+    keep their size, and those of the `other` domain are resized to it.
     """
 
     name: str = "digits"
@@ -38,6 +48,49 @@ class DataSettings:
     image_size: int | None = None
     valid: float | None = None
     test: float | None = None
+    other: OtherSettings | None = None
+
+    def second(self) -> DataSettings | None:
+        """The settings of the second domain, which has its own place and seed and shares the rest."""
+        if self.other is None:
+            return None
+        own = {"root": self.other.root or self.root, "seed": self.seed if self.other.seed is None else self.other.seed}
+        return replace(self, name=self.other.name, other=None, **own)  # type: ignore[arg-type]
+
+
+def find_domains(settings: DataSettings) -> list[tuple[Source, DataSettings]]:
+    """The named data set and, where there is one, that of the second domain, each with the settings to read it by.
+
+    Raises:
+        InputError: what `find_source` raises of either, or their channels differ.
+    """
+    first, second = (find_source(settings), settings), settings.second()
+    if second is None:
+        return [first]
+    with of_other():
+        if second.split == "official" and _named(second).test is None:
+            second = replace(second, split="pooled")
+        other = (find_source(second), second)
+    require_channels([first[0].channels, other[0].channels], settings)
+    return [first, other]
+
+
+@contextmanager
+def of_other() -> Iterator[None]:
+    """A complaint about a name or a root is about those of `data.other` here; the other keys are the first domain's."""
+    try:
+        yield
+    except InputError as error:
+        raise InputError(re.sub(r"^data\.(name|root):", r"data.other.\1:", str(error))) from error
+
+
+def require_channels(found: Sequence[int], settings: DataSettings) -> None:
+    """Refuse two domains, of which no network can tell or translate both; `found` are the channels of each."""
+    if settings.other and found[0] != found[1]:
+        raise InputError(
+            f"data.other: found {settings.other.name} with {found[1]} channel{'s' * (found[1] > 1)}, legal: {found[0]} "
+            f"as {settings.name} has, or null"
+        )
 
 
 def find_source(settings: DataSettings) -> Source:
@@ -46,13 +99,7 @@ def find_source(settings: DataSettings) -> Source:
     Raises:
         InputError: everything about the section, and the files behind it, that can be seen without reading them all.
     """
-    _require_legal_values(settings)
-    known = _sources()
-    if settings.name not in known:
-        close = difflib.get_close_matches(settings.name, known, n=1)
-        hint = f" (did you mean {close[0]}?)" if close else ""
-        raise InputError(f"data.name: found {settings.name!r}{hint}, legal: {', '.join(known)}")
-    source = known[settings.name](settings)
+    source = _named(settings)
     if settings.split == "official" and source.test is None:
         raise InputError(f"data.split: found official, but {settings.name} has no test set of its own, legal: pooled")
     return source
@@ -65,6 +112,14 @@ def require_enough(counts: Mapping[str, int], settings: DataSettings) -> None:
         if count < least:
             found = f"{count} image{'' if count == 1 else 's'}" + (f" of class {name!r}" if name else "")
             raise InputError(f"data.root: found {found} in {settings.root}, legal: at least {least}, one for each part")
+
+
+def _named(settings: DataSettings) -> Source:
+    _require_legal_values(settings)
+    known = _sources()
+    if settings.name not in known:
+        raise unknown("data.name", settings.name, known)
+    return known[settings.name](settings)
 
 
 def _sources() -> dict[str, Callable[[DataSettings], Source]]:

@@ -32,13 +32,14 @@ class Source:
     """A data set that was found and not yet read; `train()` and `test()` read it, at its own size.
 
     `source` says in words where it comes from; `classes` is empty for a set without labels; `test` is None for a set
-    without an official test set.
+    without an official test set; `channels` are 1 for grey images, 3 for RGB.
     """
 
     source: str
     classes: tuple[str, ...]
     train: Callable[[], Images]
     test: Callable[[], Images] | None = None
+    channels: int = 1
 
 
 def digits(settings: DataSettings) -> Source:
@@ -51,6 +52,17 @@ def digits(settings: DataSettings) -> Source:
         return _images((bunch.images * (255 / 16)).round()[:, None], bunch.target)
 
     return Source("scikit-learn, load_digits", DIGITS, train)
+
+
+def printed_digits(settings: DataSettings) -> Source:
+    """4,200 digits printed in 21 fonts, 32x32, each turned, slanted, stretched and blurred a little by `data.seed`."""
+
+    def train() -> Images:
+        from genlib.data.fonts import printed
+
+        return printed(settings.seed)
+
+    return Source("fonts of matplotlib", DIGITS, train)
 
 
 def mnist(settings: DataSettings) -> Source:
@@ -70,7 +82,7 @@ def kmnist(settings: DataSettings) -> Source:
 
 def cifar10(settings: DataSettings) -> Source:
     """60,000 photographs, RGB, 32x32 (Krizhevsky, 2009)."""
-    return _torchvision(settings, "CIFAR10", settings.root, "cifar-10-batches-py", BATCHES, THINGS)
+    return _torchvision(settings, "CIFAR10", settings.root, "cifar-10-batches-py", BATCHES, THINGS, channels=3)
 
 
 def usps(settings: DataSettings) -> Source:
@@ -83,23 +95,41 @@ def usps(settings: DataSettings) -> Source:
 
 def folder(settings: DataSettings) -> Source:
     """Any folder of images, laid out as `folders.py` says."""
-    train, test = folders.listings(settings.root)
+    return _folder(settings, *folders.listings(settings.root))
+
+
+def folder_a(settings: DataSettings) -> Source:
+    """The first of two domains in one folder: `root/trainA` and, where there is one, `root/testA`."""
+    return _folder(settings, *folders.listings(settings.root, "A"))
+
+
+def folder_b(settings: DataSettings) -> Source:
+    """The second of two domains in one folder: `root/trainB` and, where there is one, `root/testB`."""
+    return _folder(settings, *folders.listings(settings.root, "B"))
+
+
+def _folder(settings: DataSettings, train: folders.Listing, test: folders.Listing | None) -> Source:
     together = train.counts()
     if test is not None and settings.split == "pooled":
         together = {name: count + test.counts()[name] for name, count in together.items()}
     require_enough(together, settings)
-    folders.glance([*train.paths, *(test.paths if test else ())], settings.image_size)
+    channels = folders.glance([*train.paths, *(test.paths if test else ())], settings.image_size)
 
     def reader(listing: folders.Listing) -> Callable[[], Images]:
         return lambda: _images(folders.read(listing.paths, settings.image_size), listing.labels or None)
 
-    return Source(
-        f"folder {settings.root.resolve().name}", train.classes, reader(train), reader(test) if test else None
-    )
+    source = f"folder {settings.root.resolve().name}"
+    return Source(source, train.classes, reader(train), reader(test) if test else None, channels)
 
 
 def _torchvision(
-    settings: DataSettings, kind: str, root: Path, folder: str, files: tuple[str, ...], classes: tuple[str, ...]
+    settings: DataSettings,
+    kind: str,
+    root: Path,
+    folder: str,
+    files: tuple[str, ...],
+    classes: tuple[str, ...],
+    channels: int = 1,
 ) -> Source:
     """A set of `torchvision.datasets`, whose class `kind` keeps `files` in `root/folder`."""
     if not settings.download:
@@ -108,7 +138,7 @@ def _torchvision(
     def reader(*, train: bool) -> Callable[[], Images]:
         return lambda: _read_torchvision(settings, kind, root, train)
 
-    return Source(f"torchvision, {kind}", classes, reader(train=True), reader(train=False))
+    return Source(f"torchvision, {kind}", classes, reader(train=True), reader(train=False), channels)
 
 
 def _require_files(settings: DataSettings, folder: Path, files: tuple[str, ...]) -> None:
