@@ -1,78 +1,58 @@
 """Two players: the discriminator D tells real from fake, the generator G makes D err.
 
-Every loss is two functions of the logits D(x) of a real and D(G(z)) of a fake image, paired by their place in the
-batch. R1 and R2 are E||grad D||^2 / 2 at real and at fake images (Mescheder, Geiger and Nowozin 2018, "Which training
-methods for GANs do actually converge?"), taken every `penalty_every` steps with the weight multiplied by as much (lazy
-regularisation; Karras et al. 2020, "Analyzing and improving the image quality of StyleGAN").
+A loss is two functions of the logits D(x) of a real and D(G(z)) of a fake image, paired by their place in the batch. A
+penalty on D's gradient is taken every `penalty_every` steps with its weight multiplied by as much (lazy regularisation;
+Karras et al. 2020, "Analyzing and improving the image quality of StyleGAN"). Both players of a conditional model are
+given the labels of the batch. A D that sees packs of images gives one logit a pack, which counts for each image of it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Literal, Protocol, cast
+from typing import Protocol, cast
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import relu, softplus
 
 from genlib.data.batches import Batch
+from genlib.objectives.parts.losses import LOSSES, LossName
+from genlib.objectives.parts.penalties import Judge, between, one_centred, zero_centred
 from genlib.objectives.parts.turns import Objective, Terms, Turn
 from genlib.options import at_least, one_of, within
 
-LossName = Literal["non_saturating", "least_squares", "hinge", "relativistic"]
-
 
 class Adversaries(Protocol):
+    conditional: bool
     latent: int
+    pack: int
     generator: nn.Module
     discriminator: nn.Module
 
 
-@dataclass(frozen=True)
-class Loss:
-    """What each player lowers, from the logits [n] of real and fake images; `paired`: G's needs the real ones too."""
-
-    d: Callable[[Tensor, Tensor], Tensor]
-    g: Callable[[Tensor, Tensor], Tensor]
-    paired: bool = False
+def packed(x: Tensor, pack: int) -> Tensor:
+    """Consecutive images [n, C, H, W] side by side along their channels, [n / pack, pack C, H, W]."""
+    if len(x) % pack:
+        raise ValueError(f"pack must divide the images of a worker's batch, found {pack} and {len(x)}")
+    return x.reshape(len(x) // pack, pack * x.shape[1], *x.shape[2:])
 
 
-LOSSES: dict[str, Loss] = {
-    # Goodfellow et al. 2014
-    "non_saturating": Loss(
-        d=lambda real, fake: softplus(-real) + softplus(fake),
-        g=lambda real, fake: softplus(-fake),
-    ),
-    # Mao et al. 2017, with the targets 1 for real and -1 for fake
-    "least_squares": Loss(
-        d=lambda real, fake: ((real - 1).square() + (fake + 1).square()) / 2,
-        g=lambda real, fake: (fake - 1).square() / 2,
-    ),
-    # Lim and Ye 2017, "Geometric GAN"
-    "hinge": Loss(
-        d=lambda real, fake: relu(1 - real) + relu(1 + fake),
-        g=lambda real, fake: -fake,
-    ),
-    # Jolicoeur-Martineau 2019; with R1 and R2 the loss of Huang et al. 2024, "The GAN is dead"
-    "relativistic": Loss(
-        d=lambda real, fake: softplus(fake - real),
-        g=lambda real, fake: softplus(real - fake),
-        paired=True,
-    ),
-}
+def unpacked(terms: Terms, pack: int) -> Terms:
+    """Values of packs [n / pack] as values of their images [n]."""
+    each = {name: values.repeat_interleave(pack) for name, values in terms.watch.items()}
+    return Terms(terms.loss.repeat_interleave(pack), each)
 
 
-def gradient_penalty(discriminator: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
-    """||grad D(x)||^2 / 2 [n], in float32 whatever the step's precision: the square loses too much in bfloat16."""
-    x = x.detach().float().requires_grad_()
-    with torch.autocast(x.device.type, enabled=False):
-        (gradient,) = torch.autograd.grad(discriminator(x).sum(), x, create_graph=True)
-    return gradient.square().flatten(1).sum(1) / 2
+def labels(model: Adversaries, batch: Batch) -> tuple[Tensor, ...]:
+    """What both players are told besides their input."""
+    return (batch.y,) if model.conditional else ()
 
 
 class Adversarial(Objective):
-    """`r1`, `r2`: weights of the gradient penalties; `d_turns`: turns of D for one of G."""
+    """`r1`, `r2`, `gradient_penalty`: weights of the penalties; `d_turns`: turns of D for one of G.
+
+    `instance_noise`: standard deviation of the noise on all that D sees, falling linearly to 0 at `noise_until` images
+    (Sønderby et al. 2016, "Amortised MAP inference for image super-resolution").
+    """
 
     def __init__(
         self,
@@ -80,33 +60,44 @@ class Adversarial(Objective):
         loss: LossName = "non_saturating",
         r1: float = 0.0,
         r2: float = 0.0,
+        gradient_penalty: float = 0.0,
         penalty_every: int = 1,
         label_smoothing: float = 0.0,
+        instance_noise: float = 0.0,
+        noise_until: int = 100_000,
         d_turns: int = 1,
     ) -> None:
         one_of(LossName, loss=loss)
-        at_least(0, r1=r1, r2=r2)
-        at_least(1, penalty_every=penalty_every, d_turns=d_turns)
+        at_least(0, r1=r1, r2=r2, gradient_penalty=gradient_penalty, instance_noise=instance_noise)
+        at_least(1, penalty_every=penalty_every, d_turns=d_turns, noise_until=noise_until)
         within(0, 1, label_smoothing=label_smoothing)
         if label_smoothing and LOSSES[loss].paired:
             raise ValueError(f"label_smoothing must be 0 with the loss {loss}, found {label_smoothing}")
         self.loss = LOSSES[loss]
-        self.weights = {"r1": r1, "r2": r2}
+        self.weights = {"r1": r1, "r2": r2, "gradient_penalty": gradient_penalty}
         self.penalty_every = penalty_every
         self.label_smoothing = label_smoothing
+        self.instance_noise = instance_noise
+        self.noise_until = noise_until
         self.d_turns = d_turns
 
     def turns(self, model: nn.Module) -> tuple[Turn, ...]:
+        if not (hasattr(model, "generator") and hasattr(model, "discriminator")):
+            lacking = type(model).__name__
+            raise ValueError(f"objective adversarial needs a generator and a discriminator, found none in {lacking}")
         players = cast(Adversaries, model)
         return (
-            Turn("d", players.discriminator, lambda batch: self.d_terms(players, batch)),
-            Turn("g", players.generator, lambda batch: self.g_terms(players, batch), every=self.d_turns),
+            Turn("d", players.discriminator, lambda batch: unpacked(self.d_terms(players, batch), players.pack)),
+            Turn(
+                "g", players.generator, lambda batch: unpacked(self.g_terms(players, batch), players.pack), self.d_turns
+            ),
         )
 
     def d_terms(self, model: Adversaries, batch: Batch) -> Terms:
         with torch.no_grad():
-            made = model.generator(batch.randn("z_d", model.latent)).float()
-        real, fake = model.discriminator(torch.cat([batch.x, made])).float().flatten().chunk(2)
+            made = model.generator(batch.randn("z_d", model.latent), *labels(model, batch)).float()
+        x, made = self.shown(model, batch, batch.x, "real_d"), self.shown(model, batch, made, "fake_d")
+        real, fake = self.judge(model, batch)(torch.cat([x, made])).float().flatten().chunk(2)
         loss = self.d_loss(real, fake)
         watch = {
             "loss_d": loss.detach(),
@@ -115,7 +106,7 @@ class Adversarial(Objective):
             "logit_gap": (real - fake).detach(),
         }
         if batch.step % self.penalty_every == 0:
-            penalties = self.penalties(model, {"r1": batch.x, "r2": made})
+            penalties = self.penalties(model, batch, x, made)
             loss = loss + self.penalty_every * sum(self.weights[name] * values for name, values in penalties.items())
             watch |= {name: values.detach() for name, values in penalties.items()}
         return Terms(loss, watch)
@@ -127,22 +118,41 @@ class Adversarial(Objective):
             return self.loss.d(real, fake)
         return (1 - share) * self.loss.d(real, fake) + share * self.loss.d(-real, fake)
 
-    def penalties(self, model: Adversaries, at: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Those that have a weight, each [n]."""
-        return {
-            name: gradient_penalty(model.discriminator, at[name]) for name, weight in self.weights.items() if weight
+    def penalties(self, model: Adversaries, batch: Batch, real: Tensor, fake: Tensor) -> dict[str, Tensor]:
+        """Those that have a weight, one value for each that D judges."""
+        judge, share = self.judge(model, batch), batch.rand("between")[:: model.pack]
+        all_: dict[str, Callable[[], Tensor]] = {
+            "r1": lambda: zero_centred(judge, real),
+            "r2": lambda: zero_centred(judge, fake),
+            "gradient_penalty": lambda: one_centred(judge, between(real, fake, share)),
         }
+        return {name: penalty() for name, penalty in all_.items() if self.weights[name]}
 
     def g_terms(self, model: Adversaries, batch: Batch) -> Terms:
-        fake = self.logits(model, model.generator(batch.randn("z_g", model.latent)))
+        made = model.generator(batch.randn("z_g", model.latent), *labels(model, batch))
+        fake = self.logits(model, batch, made, "fake_g")
         with torch.no_grad():
-            real = self.logits(model, batch.x) if self.loss.paired else torch.zeros_like(fake)
+            real = self.logits(model, batch, batch.x, "real_g") if self.loss.paired else torch.zeros_like(fake)
         loss = self.loss.g(real, fake)
         return Terms(loss, {"loss_g": loss.detach()})
 
-    def logits(self, model: Adversaries, x: Tensor) -> Tensor:
-        logits: Tensor = model.discriminator(x).float().flatten()
-        return logits
+    def logits(self, model: Adversaries, batch: Batch, x: Tensor, name: str) -> Tensor:
+        return self.judge(model, batch)(self.shown(model, batch, x, name)).float().flatten()
+
+    def judge(self, model: Adversaries, batch: Batch) -> Judge:
+        """D, told the labels of the batch as often as its images repeat the batch."""
+        return lambda x: model.discriminator(x, *(y.repeat(len(x) // len(y)) for y in labels(model, batch)))
+
+    def shown(self, model: Adversaries, batch: Batch, x: Tensor, name: str) -> Tensor:
+        """Images as D sees them: noisy, in packs."""
+        deviation = self.noise(batch.step * batch.size)
+        if deviation:
+            x = x + deviation * batch.randn(name, *x.shape[1:])
+        return packed(x, model.pack)
+
+    def noise(self, images_seen: int) -> float:
+        """The standard deviation of the instance noise."""
+        return self.instance_noise * max(0.0, 1 - images_seen / self.noise_until)
 
 
 Build = Adversarial
