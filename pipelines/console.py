@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import signal
 import sys
+import threading
 import time
 from collections.abc import Mapping
-from types import TracebackType
+from types import FrameType, TracebackType
 
 from genlib.training.loop import Progress
 
@@ -14,7 +16,11 @@ SHOWN = 4
 
 
 class Console:
-    """Shows images seen, rate, time left and a few numbers."""
+    """Shows images seen, rate, time left and a few numbers.
+
+    Ctrl-C raises wherever it finds the program; where that is a finaliser, Python drops the exception, so the next
+    report raises it again.
+    """
 
     def __init__(self, title: str) -> None:
         from tqdm import tqdm
@@ -23,17 +29,26 @@ class Console:
         self.bar = tqdm(desc=title, unit=" images", unit_scale=True, disable=not sys.stderr.isatty())
         self.first = 0
         self.started = self.spoke = time.monotonic()
+        self.interrupted = False
 
     def __enter__(self) -> Console:
+        self.before = signal.signal(signal.SIGINT, self._interrupt)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        signal.signal(signal.SIGINT, self.before)
         self.bar.close()
+
+    def _interrupt(self, number: int, frame: FrameType | None) -> None:
+        self.interrupted = True
+        raise KeyboardInterrupt
 
     def say(self, line: str) -> None:
         self.bar.write(line, file=sys.stderr)
 
     def show(self, progress: Progress) -> None:
+        if self.interrupted and threading.current_thread() is threading.main_thread():
+            raise KeyboardInterrupt
         now = time.monotonic()
         if progress.resumed:
             self.first, self.started = progress.images_seen, now
