@@ -1,0 +1,140 @@
+"""The `genlib` command: pictures of what a model can do, and one line for a wrong input."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+import torch
+from PIL import Image
+from prepared import digits
+from safetensors.torch import load_file, save_file
+
+from genlib.build import build
+from genlib.cli import main
+from genlib.gallery import STEPS, Subject, tools
+
+MODELS = {name: {"name": name, "width": 4, "latent": 4} for name in ("vae", "cvae", "gan")} | {
+    "classifier": {"name": "classifier", "width": 4}
+}
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory):
+    """Prepared digits, and folders of untrained models of them."""
+    root = tmp_path_factory.mktemp("project")
+    digits(root / "data")
+    for name, config in MODELS.items():
+        torch.manual_seed(0)
+        folder = root / name
+        folder.mkdir()
+        save_file(build("models", config, (1, 8, 8), 10).state_dict(), folder / "model.safetensors")
+        (folder / "config.json").write_text(json.dumps({"model": config, "shape": [1, 8, 8], "classes": 10}))
+    return root
+
+
+def explored(project, model, *more):
+    return main(["explore", str(project / model), "--data", str(project / "data"), *map(str, more)])
+
+
+def size(path):
+    with Image.open(path) as picture:
+        return picture.size
+
+
+CAN = {
+    "vae": {"reconstruct", "interpolate", "traverse", "manifold", "attribute", "edit"},
+    "cvae": {"reconstruct", "interpolate", "traverse", "manifold", "edit"},
+    "gan": {"interpolate", "traverse", "manifold", "invert"},
+}
+
+
+@pytest.mark.parametrize("model", CAN)
+def test_every_tool_that_the_model_can_do_draws_a_picture(project, model, tmp_path, capsys):
+    assert explored(project, model, "--out", tmp_path, "--count", 3) == 0
+    assert {path.stem for path in tmp_path.glob("*.png")} == CAN[model]
+    said = capsys.readouterr().out.splitlines()
+    for name in tools():
+        (line,) = (each for each in said if each.startswith((f"{name}: ", f"{tmp_path / name}.png: ")))
+        assert ("left out" in line) == (name not in CAN[model])
+    assert all(size(path)[0] > 64 for path in tmp_path.glob("*.png"))
+
+
+def test_a_sheet_has_a_row_for_each_image_and_its_codes_beside_it(project, tmp_path):
+    assert explored(project, "vae", "--out", tmp_path, "--count", 3, "--what", "reconstruct,attribute,edit") == 0
+    cell = 8 * (8 + 1)
+    sizes = {path.stem: size(path) for path in tmp_path.glob("*.png")}
+    assert sizes == {
+        "reconstruct": (3 * cell + 8, 2 * cell + 8),
+        "attribute": (7 * cell + 8, 10 * cell + 8),
+        "edit": (11 * cell + 8, 3 * cell + 8),
+    }
+    assert load_file(tmp_path / "reconstruct.safetensors")["code"].shape == (3, 4)
+    assert load_file(tmp_path / "attribute.safetensors")["vector"].shape == (10, 4)
+
+
+def test_the_same_seed_draws_the_same_and_another_does_not(project, tmp_path):
+    for folder, seed in (("a", 0), ("b", 0), ("c", 1)):
+        assert explored(project, "gan", "--out", tmp_path / folder, "--what", "interpolate", "--seed", seed) == 0
+    first, second, third = ((tmp_path / folder / "interpolate.png").read_bytes() for folder in "abc")
+    assert first == second != third
+
+
+def test_the_tools_use_the_codes_of_the_data(project):
+    from genlib.build import load
+    from genlib.data.dataset import load_dataset
+
+    data = load_dataset(project / "data")
+    subject = Subject(load(project / "vae"), data.test[:2], data.train[:50], 0)
+    torch.testing.assert_close(subject.centre, subject.known.mean(0))
+    sheet = tools()["interpolate"](subject)
+    ends = subject.model.image(subject.z).detach()
+    torch.testing.assert_close(sheet.images[0], ends[0])
+    torch.testing.assert_close(sheet.images[STEPS - 1], ends[1])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "found"),
+    [
+        (["nowhere"], "nowhere: not a model folder"),
+        (["data"], "data: not a model folder"),
+        (["classifier"], "found classifier, which has no codes"),
+        (["vae", "--what", "interpolte"], "--what: found 'interpolte' (did you mean interpolate?)"),
+        (["vae", "--count", "-3"], "--count: found -3, legal: a whole number of at least 1"),
+        (["vae", "--count", "many"], "argument --count: invalid int value: 'many'"),
+        (["vae", "--data", "nowhere"], "dataset.json"),
+        (["vae", "--data", "small"], "legal: those of the model, ((1, 8, 8), 10)"),
+        (["vae", "--out", "vae/config.json"], "--out: found that vae/config.json cannot be made"),
+        (["vae", "--colour", "red"], "unrecognized arguments: --colour red"),
+        ([], "MODEL_FOLDER"),
+    ],
+)
+def test_a_wrong_input_ends_with_one_line_and_2(project, monkeypatch, capsys, arguments, found):
+    monkeypatch.chdir(project)
+    if not (project / "small").exists():
+        (project / "small").mkdir()
+        info = json.loads((project / "data/dataset.json").read_text()) | {"shape": [1, 9, 9]}
+        (project / "small/dataset.json").write_text(json.dumps(info))
+    with_data = [] if "--data" in arguments else ["--data", "data"]
+    assert main(["explore", *arguments, *with_data]) == 2
+    said = capsys.readouterr()
+    assert said.err.startswith("genlib: ")
+    assert said.err.count("\n") == 1
+    assert found in said.err
+    assert not said.out
+
+
+def test_an_unknown_command_is_named(capsys):
+    assert main(["exlpore"]) == 2
+    assert "exlpore" in capsys.readouterr().err
+
+
+def test_without_a_command_it_helps_and_imports_nothing_heavy():
+    code = "import sys; from genlib.cli import main; main([]); print({'torch', 'numpy'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "explore" in done.stdout
+    assert done.stdout.strip().endswith("set()")
+    module = subprocess.run([sys.executable, "-m", "genlib"], capture_output=True, text=True, check=True)
+    assert module.stdout.startswith("usage: genlib")
