@@ -180,9 +180,9 @@ def start(
     model = model.to(device, memory_format=torch.channels_last)
     try:
         turns = objective.turns(model)
-        state = TrainState.start(model, turns, optimizers(job, [turn.name for turn in turns]))
     except ValueError as error:
         raise InputError(f"{where}: {error}") from error
+    state = TrainState.start(model, turns, optimizers(job, [turn.name for turn in turns]))
     return state, plan(settings, device)
 
 

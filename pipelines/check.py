@@ -74,22 +74,27 @@ def _assigned(assignments: list[str]) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Facts:
-    """What the data say to a model: the shape of an image, how many classes and how many domains there are."""
+    """What the data say to a model: the shape of an image, how many classes and how many domains there are.
+
+    `common` are the classes that both domains have, for what learns from pairs: none where they differ.
+    """
 
     shape: tuple[int, int, int]
     classes: int
+    common: int
     domains: int
 
     @classmethod
     def of(cls, params: Params, domains: Sequence[Source]) -> Facts:
         """A size that only the images themselves tell is taken for 28."""
-        size = params.data.image_size or 28
-        return cls((domains[0].channels, size, size), len(domains[0].classes), len(domains))
+        size, classes = params.data.image_size or 28, domains[0].classes
+        common = classes if all(domain.classes == classes for domain in domains) else ()
+        return cls((domains[0].channels, size, size), len(classes), len(common), len(domains))
 
     @property
     def plenty(self) -> Facts:
         """The same with labels and with a second domain."""
-        return replace(self, classes=self.classes or 10, domains=2)
+        return replace(self, classes=self.classes or 10, common=self.common or 10, domains=2)
 
 
 def _once(params: Params, facts: Facts) -> None:
@@ -113,7 +118,7 @@ def _build(params: Params, facts: Facts) -> None:
         if name not in starved:
             raise error
         without = " ".join(f"models.{each}=null" for each in starved)
-        legal = "or" if "legal: " in str(error) else "legal: data with labels, or"
+        legal = "or" if "legal: " in str(error) else "legal: data with labels (for a pair of domains the same ones), or"
         raise InputError(f'{error}, {legal} params without {", ".join(starved)} (SET="{without}")')
 
 
@@ -121,7 +126,7 @@ def _refusal(params: Params, name: str, facts: Facts) -> InputError | None:
     """Why one model cannot be trained on such data; None where it can."""
     import torch
 
-    from genlib.fit import Job, Training, start
+    from genlib.fit import Job, Training, objective_of, start
 
     try:
         with torch.device("meta"):
@@ -129,7 +134,8 @@ def _refusal(params: Params, name: str, facts: Facts) -> InputError | None:
                 tried = params.changed({f"models.{name}.{key}": value for key, value in knobs.items()})
                 own = tried.models[name]
                 job = Job(name, own.model, own.objective, Training(**tried.training(name)), Path())
-                start(job, facts.shape, facts.classes, facts.domains, torch.device("meta"))
+                classes = facts.common if objective_of(job).domains == "pair" else facts.classes
+                start(job, facts.shape, classes, facts.domains, torch.device("meta"))
     except InputError as error:
         return error
     return None

@@ -1,17 +1,22 @@
 """Bad input ends with one line that names the key or file, exit code 2, and nothing touched."""
 
+import json
 import os
+import re
 import shutil
 import subprocess
 import sys
+import types
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
+from torch import nn
 
 from genlib.errors import InputError
-from genlib.params import load_params
+from genlib.objectives.parts.turns import Objective, Terms, Turn
+from genlib.params import load_params, read_yaml
 from pipelines.check import check
 
 ROOT = Path(__file__).parent.parent
@@ -27,6 +32,9 @@ def project(tmp_path, monkeypatch):
     for label in ("a", "b"):
         for index in range(6):
             picture(tmp_path / "pictures" / "train" / label / f"{index}.png", seed=index)
+    for index in range(6):
+        picture(tmp_path / "flat" / f"{index}.png", seed=index)
+        picture(tmp_path / "red" / f"{index}.png", seed=index, shape=(12, 10, 3))
     return tmp_path
 
 
@@ -38,6 +46,136 @@ def picture(path, seed=0, shape=(12, 10)):
 
 def folder(root="pictures", **more):
     return [f"{key}={value}" for key, value in {"data.name": "folder", "data.root": root, **more}.items()]
+
+
+class Labelled(nn.Module):
+    """A model that is told the class."""
+
+    conditional = True
+
+    def __init__(self, shape: tuple[int, int, int], classes: int) -> None:
+        if not classes:
+            raise ValueError("needs labels, and the data have none")
+        super().__init__()
+        self.net = nn.Conv2d(shape[0], classes, 1)
+
+
+class Plain(nn.Module):
+    """A model that takes anything, and `judge: true` only with labels."""
+
+    def __init__(self, shape: tuple[int, int, int], classes: int, *, judge: bool = False) -> None:
+        if judge and not classes:
+            raise ValueError("judge needs labels, and the data have none")
+        super().__init__()
+        self.net = nn.Conv2d(shape[0], 1, 1)
+        built.append((shape, classes))
+
+
+class Alone(Objective):
+    def turns(self, model: nn.Module) -> tuple[Turn, ...]:
+        return (Turn("it", model, lambda batch: Terms(batch.x.mean((1, 2, 3)))),)
+
+
+class Pair(Alone):
+    domains = "pair"
+
+
+STUBS = {"models": {"labelled": Labelled, "plain": Plain}, "objectives": {"alone": Alone, "pair": Pair}}
+built: list[tuple[tuple[int, int, int], int]] = []
+
+
+@pytest.fixture
+def stubs(project, monkeypatch):
+    """The project with models of the stubs only, as files of their rooms would be: one needs labels, one a pair."""
+    for room, builders in STUBS.items():
+        for name, builder in builders.items():
+            module = types.ModuleType(f"genlib.{room}.{name}")
+            module.Build = builder
+            monkeypatch.setitem(sys.modules, module.__name__, module)
+    monkeypatch.setattr("genlib.build.available", lambda room: sorted(STUBS[room]))
+    built.clear()
+    values = read_yaml(project / "params.yaml")
+    values["models"] = {
+        "plain": {"model": {"name": "plain"}, "objective": {"name": "alone"}},
+        "cvae": {"model": {"name": "labelled"}, "objective": {"name": "alone"}},
+        "cyclegan": {"model": {"name": "plain"}, "objective": {"name": "pair"}},
+        "cgan": {"model": {"name": "labelled"}, "objective": {"name": "alone"}},
+    }
+    values["tune"]["models"] = []
+    values["data"].pop("other", None)
+    (project / "params.yaml").write_text(json.dumps(values))
+    return project
+
+
+PRINTED = "data.other={name: printed_digits}"
+FLAT = folder("flat")
+
+LACKING = {
+    "a translator of one domain": (
+        [],
+        "models.cyclegan.objective: found one domain of images, legal: two, named by data and data.other, or params "
+        'without cyclegan (SET="models.cyclegan=null")',
+    ),
+    "no labels": (
+        [*FLAT, PRINTED],
+        "models.cvae.model: needs labels, and the data have none, legal: data with labels (for a pair of domains the "
+        'same ones), or params without cvae, cgan (SET="models.cvae=null models.cgan=null")',
+    ),
+    "neither": (
+        FLAT,
+        "models.cvae.model: needs labels, and the data have none, legal: data with labels (for a pair of domains the "
+        "same ones), or params without cvae, cyclegan, cgan "
+        '(SET="models.cvae=null models.cyclegan=null models.cgan=null")',
+    ),
+    "labels of one domain only": (
+        ["data.other={name: folder, root: flat}", "models.cyclegan.model.judge=true"],
+        "models.cyclegan.model: judge needs labels",
+    ),
+    "labels of two kinds": (
+        ["data.other={name: folder, root: pictures}", "models.cyclegan.model.judge=true"],
+        "models.cyclegan.model: judge needs labels",
+    ),
+    "what no data would mend": ([*FLAT, "models.plain.train.lr_x=1.0"], "models.plain.train.lr_x: found 'lr_x'"),
+}
+
+
+@pytest.mark.parametrize("case", LACKING)
+def test_models_that_lack_data_are_named_with_the_way_out(stubs, case):
+    changes, found = LACKING[case]
+    before = {path: path.read_bytes() for path in stubs.rglob("*") if path.is_file()}
+    with pytest.raises(InputError) as error:
+        check(None, changes)
+    assert str(error.value).startswith(found)
+    assert "\n" not in str(error.value)
+    assert {path: path.read_bytes() for path in stubs.rglob("*") if path.is_file()} == before
+
+
+@pytest.mark.parametrize("case", ["a translator of one domain", "no labels", "neither"])
+def test_the_way_out_is_one(stubs, case):
+    changes, found = LACKING[case]
+    check(None, [*changes, *re.search(r'SET="(.*)"', found)[1].split()])
+    kept = load_params().models
+    assert "plain" in kept and len(kept) < 4
+    check(None, [*changes, *re.search(r'SET="(.*)"', found)[1].split()])
+    assert load_params().models == kept
+
+
+def test_models_are_built_on_the_data_as_they_are(stubs):
+    check(None, [PRINTED, "models.cyclegan.model.judge=true"])
+    assert set(built) == {((1, 16, 16), 10)}
+    built.clear()
+    rid = ["models.cvae=null", "models.cgan=null", "models.cyclegan=null", "data.other=null"]
+    check(None, [*folder("red"), *rid, "data.image_size=24"])
+    assert set(built) == {((3, 24, 24), 0)}
+
+
+def test_a_folder_that_lost_its_labels_is_checked_again(stubs):
+    check(None, [*folder(), PRINTED, "models.cyclegan=null"])
+    check(None, [])
+    shutil.rmtree(stubs / "pictures")
+    shutil.copytree(stubs / "flat", stubs / "pictures")
+    with pytest.raises(InputError, match="needs labels"):
+        check(None, [])
 
 
 WRONG = {
@@ -60,6 +198,17 @@ WRONG = {
     "not an assignment": (["train.seed"], "SET"),
     "missing torchvision data": (["data.name=mnist", "data.image_size=null"], "data.root"),
     "official without a test set": (["data.split=official"], "data.split"),
+    "unknown second domain": (["data.other.name=usp"], "data.other.name: found 'usp' (did you mean usps?)"),
+    "unknown key of the second domain": (["data.other={name: digits, size: 3}"], "data.other.size: unknown key"),
+    "second domain that is not there": (["data.other={name: usps}"], "data.other.root: found no data/raw/usps.bz2"),
+    "root of the second domain": (["data.other={name: folder, root: no}"], "data.other.root: found no folder no"),
+    "one folder of two domains": (folder("pictures", **{"data.name": "folder_a"}), "data.root: found no folder"),
+    "other channels": (["data.other={name: folder, root: red}"], "data.other: found folder with 3 channels, legal: 1"),
+    "epsilon of nothing": (["train.eps=0"], "train.eps: found 0, legal: greater than 0"),
+    "no data": (["data=null"], "data: missing"),
+    "no models": (["models=null", "tune.models=[]"], "models: missing"),
+    "a tuned model left out": (["models.gan=null"], "tune"),
+    "an option of nothing": (["models.gan.model.width=null"], "models.gan.model.width: found None"),
 }
 
 
@@ -122,6 +271,19 @@ def test_a_preset_and_values_are_written_with_the_comments_kept(project, capsys)
     written = (project / "params.yaml").read_bytes()
     check("smoke", ["train.seed=7"])
     assert (project / "params.yaml").read_bytes() == written
+
+
+def test_a_section_is_taken_out_of_the_file_and_the_rest_kept(project):
+    rid = ["models.gan=null", "tune.models=[]", "tune.limits=null", PRINTED]
+    check(None, rid)
+    text = (project / "params.yaml").read_text()
+    assert "gan" not in load_params().models and load_params().data.other.name == "printed_digits"
+    kept = [line for line in (ROOT / "params.yaml").read_text().splitlines() if "#" in line and "null" in line]
+    assert len(kept) > 3 and [line for line in kept if line not in text] == []
+    check(None, rid)
+    assert (project / "params.yaml").read_text() == text
+    check(None, ["data.other=null"])
+    assert load_params().data.other is None and "other" not in read_yaml(project / "params.yaml")["data"]
 
 
 def test_a_legal_folder_passes_and_answers_files_are_made_once(project):

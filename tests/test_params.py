@@ -3,9 +3,13 @@
 from pathlib import Path
 
 import pytest
+import torch
 
+from genlib.data.settings import OtherSettings
 from genlib.errors import InputError
+from genlib.fit import Job, Training, optimizers
 from genlib.params import load_params, merge, nested, parse, read_yaml
+from genlib.training.state import Adam
 
 ROOT = Path(__file__).parent.parent
 
@@ -22,6 +26,14 @@ WRONG = {
     "data.seed": (-1, "greater than or equal to 0"),
     "data.split": ("random", "'official' or 'pooled'"),
     "data.image_size": (4, "greater than or equal to 8"),
+    "data.other": ("printed_digits", "valid dictionary"),
+    "data.other.nam": ("usps", "did you mean name"),
+    "data.other.name": (3, "valid string"),
+    "data.other.seed": (-1, "greater than or equal to 0"),
+    "data.other.image_size": (8, "legal: name, root, seed"),
+    "train.eps": (0.0, "greater than 0"),
+    "models.gan.train.eps": ("small", "valid number"),
+    "models.gan": ("gan", "valid dictionary"),
     "train.batch_size": (0, "greater than or equal to 1"),
     "train.lr": (-1.0, "greater than 0"),
     "train.imagess": (5, "did you mean images"),
@@ -40,6 +52,7 @@ WRONG = {
 @pytest.mark.parametrize("key", WRONG)
 def test_a_wrong_key_or_value_is_named_in_one_line(values, key):
     value, legal = WRONG[key]
+    values = merge(values, {"data": {"other": {"name": "printed_digits"}}})
     with pytest.raises(InputError) as error:
         parse(merge(values, nested({key: value})))
     message = str(error.value)
@@ -96,6 +109,61 @@ def test_merging_replaces_lists_and_search_spaces_whole():
     base = {"a": {"b": 1, "c": [1, 2], "search": {"x": 1}}}
     assert merge(base, {"a": {"c": [3], "search": {"y": 2}}}) == {"a": {"b": 1, "c": [3], "search": {"y": 2}}}
     assert base == {"a": {"b": 1, "c": [1, 2], "search": {"x": 1}}}
+
+
+NULLS = {
+    "a section": ({"a": {"b": {"c": 1}, "d": 2}}, {"a": {"b": None}}, {"a": {"d": 2}}),
+    "a search": ({"a": {"search": {"x": 1}}}, {"a": {"search": None}}, {"a": {}}),
+    "an empty section": ({"a": {}}, {"a": None}, {}),
+    "nothing": ({"a": 1}, {"b": None, "c": {"d": None}}, {"a": 1, "c": {"d": None}}),
+    "a value": ({"a": {"b": 1}}, {"a": {"b": None}}, {"a": {"b": None}}),
+    "a list": ({"a": [1]}, {"a": None}, {"a": None}),
+    "a null": ({"a": None}, {"a": None}, {"a": None}),
+    "and back": ({"a": None}, {"a": {"b": 1}}, {"a": {"b": 1}}),
+}
+
+
+@pytest.mark.parametrize("case", NULLS)
+def test_a_null_takes_a_section_away(case):
+    base, changes, merged = NULLS[case]
+    assert merge(base, changes) == merged == merge(merged, changes)
+
+
+def test_a_section_taken_away_is_at_its_default(values):
+    whole = merge(values, nested({"data.other.name": "digits", "tune.models": []}))
+    params = parse(merge(whole, nested({"models.gan": None, "data.other": None, "tune.limits": None})))
+    assert "gan" in values["models"] and "gan" not in params.models
+    assert (params.data.other, params.tune.limits) == (None, {})
+    assert params.data.settings().other is None
+    assert parse(merge(params.model_dump(), {})) == params
+
+
+def test_a_null_cannot_take_away_what_must_be_there(values):
+    for key in ("data", "evaluate", "models.gan.objective"):
+        with pytest.raises(InputError, match=rf"params\.yaml: {key}: missing, legal: "):
+            parse(merge(values, nested({key: None})))
+
+
+def test_what_comes_later_replaces_what_it_contradicts():
+    assert nested({"a.b": None, "a.b.c": 1}) == {"a": {"b": {"c": 1}}}
+    assert nested({"a.b.c": 1, "a.b": None}) == {"a": {"b": None}}
+
+
+def test_a_second_domain_is_read(values):
+    other = {"name": "folder_b", "root": "here", "seed": 3}
+    settings = parse(merge(values, {"data": {"other": other}})).data.settings()
+    assert settings.other == OtherSettings("folder_b", Path("here"), 3)
+    bare = parse(merge(values, {"data": {"other": {"name": "usps"}}})).data.settings()
+    assert bare.other == OtherSettings("usps", None, None)
+
+
+def test_epsilon_reaches_the_optimiser(values):
+    params = parse(merge(values, nested({"train.eps": 1e-4, "models.gan.train.eps": 1e-3})))
+    for name, eps in (("vae", 1e-4), ("gan", 1e-3)):
+        job = Job(name, {}, {}, Training(**params.training(name)), Path())
+        [adam, *_] = optimizers(job, ["g", "d"]).values() if name == "gan" else optimizers(job, ["vae"]).values()
+        assert adam.over(torch.nn.Linear(1, 1)).param_groups[0]["eps"] == eps
+    assert parse(values).training("vae")["eps"] == 1e-8 == Adam(lr=1.0).eps
 
 
 def test_the_digest_follows_every_value(values):

@@ -15,10 +15,11 @@ import torch
 from PIL import Image
 
 from genlib.data import sources
-from genlib.data.dataset import prepare
+from genlib.data.dataset import prepare, resize
 from genlib.data.folders import GLANCE_FILES, natural
+from genlib.data.fonts import FONTS, glyphs, printed
 from genlib.data.images import Images
-from genlib.data.settings import DataSettings, find_source
+from genlib.data.settings import DataSettings, OtherSettings, find_domains, find_source
 from genlib.data.sources import Source
 from genlib.errors import InputError
 
@@ -59,6 +60,57 @@ def test_digits():
     assert images.pixels.unique().tolist() == [round(value * 255 / 16) for value in range(17)]
     assert images.labels is not None
     assert images.labels.bincount().tolist() == [178, 182, 177, 183, 181, 182, 181, 179, 174, 180]
+
+
+@pytest.fixture(scope="module")
+def prints() -> Images:
+    return printed(seed=0)
+
+
+def test_printed_digits(prints):
+    source = find_source(DataSettings(name="printed_digits"))
+    images = source.train()
+    assert (source.test, source.classes, source.channels) == (None, tuple("0123456789"), 1)
+    assert (images.pixels.dtype, images.shape, images.labels.bincount().tolist()) == (
+        torch.uint8,
+        (1, 32, 32),
+        [420] * 10,
+    )
+    assert torch.equal(images.pixels, prints.pixels) and torch.equal(images.labels, prints.labels)
+    assert not torch.equal(printed(seed=1).pixels, prints.pixels)
+
+
+@pytest.mark.parametrize("side", [16, 28, 32])
+def test_no_printed_digit_comes_twice(prints, side):
+    pixels = resize(prints, side, side).pixels.flatten(1)
+    assert len(pixels.unique(dim=0)) == len(pixels) == 4200
+
+
+def test_every_font_has_ten_digits():
+    """Drawn, apart from each other, and each nearer to the mean shape of its own digit than to any other's."""
+    shapes = glyphs().flatten(1).view(10, len(FONTS), -1)
+    assert shapes.mean(2).min() > 0.03
+    assert min(torch.nn.functional.pdist(shapes[:, font]).min() for font in range(len(FONTS))) > 5
+    nearest = torch.cdist(shapes.transpose(0, 1), shapes.mean(1)[None]).argmin(2)
+    assert (nearest == torch.arange(10)).float().mean() > 0.9
+
+
+def test_printed_digits_are_drawn_as_large_and_bright_as_handwritten_ones(prints):
+    def looks(images: Images) -> torch.Tensor:
+        """The mean of ink, of the brightest point, of height and of width, as shares of the image."""
+        ink = resize(images, 16, 16).pixels[:, 0] / 255
+        high, wide = ((ink > 0.2).any(axis).float().mean() for axis in (2, 1))
+        return torch.stack([ink.mean(), ink.amax((1, 2)).mean(), high, wide])
+
+    assert (looks(prints) / looks(find_source(DIGITS).train()) - 1).abs().max() < 0.1
+
+
+def test_printed_digits_are_turned_about_nothing(prints):
+    """What one glyph's images have in common is the glyph: their mean lies in the middle and is the same upright."""
+    mean = prints.pixels[:, 0].double().mean(0)
+    weight, place = mean / mean.sum(), torch.arange(32) + 0.5
+    centre = [(weight.sum(axis) * place).sum().item() for axis in (1, 0)]
+    assert centre == pytest.approx([16, 16], abs=1)
 
 
 @pytest.mark.parametrize(("name", "count", "tested", "side"), [("mnist", 60000, 10000, 28), ("usps", 7291, 2007, 16)])
@@ -131,6 +183,23 @@ def test_flat_folder_has_no_labels(tmp_path):
         picture(tmp_path / f"{index}.png")
     source = find_source(folder(tmp_path))
     assert source.classes == () and source.train().labels is None
+
+
+@pytest.mark.parametrize("tested", [False, True])
+@pytest.mark.parametrize("labelled", [False, True])
+def test_two_domains_in_one_folder(tmp_path, labelled, tested):
+    for domain, mode, value in (("A", "L", 10), ("B", "RGB", 20)):
+        for part, count in (("train", 6), ("test", 2 * tested)):
+            for index, label in itertools.product(range(count), ("cat", "dog") if labelled else ("",)):
+                picture(tmp_path / f"{part}{domain}" / label / f"{index}.png", mode, value=value)
+    for domain, channels, value in (("a", 1, 10), ("b", 3, 20)):
+        source = find_source(folder(tmp_path, name=f"folder_{domain}", split="official" if tested else "pooled"))
+        assert (source.classes, source.channels) == (("cat", "dog") if labelled else (), channels)
+        assert (len(source.train()), source.test and len(source.test())) == (
+            6 * (1 + labelled),
+            2 * (1 + labelled) if tested else None,
+        )
+        assert source.train().pixels.unique().tolist() == [value]
 
 
 def test_odd_sizes_are_resized(tmp_path):
@@ -300,6 +369,85 @@ def test_refused_in_one_line(case, tmp_path):
     message = str(caught.value)
     assert "\n" not in message and ": found " in message and "legal: " in message
     assert [word for word in words if word not in message] == []
+
+
+def pair(root: Path, **domains: str) -> DataSettings:
+    """Two domains, each a data set by name, with everything at `root`."""
+    return DataSettings(name=domains["a"], root=root, other=OtherSettings(domains["b"]))
+
+
+def half(root: Path, **looks: str) -> DataSettings:
+    for domain, mode in looks.items():
+        for index in range(4):
+            picture(root / f"train{domain.upper()}" / f"{index}.png", mode)
+    return pair(root, a="folder_a", b="folder_b")
+
+
+def bad_test_of_b(root: Path) -> DataSettings:
+    settings = half(root, a="L", b="L")
+    picture(root / "testB" / "eel" / "1.png")
+    return settings
+
+
+OTHER_REFUSED = {
+    "unknown name": (
+        lambda root: pair(root, a="digits", b="printed"),
+        ["data.other.name", "'printed'", "printed_digits"],
+    ),
+    "missing root": (
+        lambda root: replace(DIGITS, other=OtherSettings("folder", root / "no")),
+        ["data.other.root", "no folder", "/no"],
+    ),
+    "missing set": (
+        lambda root: pair(root, a="digits", b="usps"),
+        ["data.other.root", "usps.bz2", "data.download: true"],
+    ),
+    "one image": (
+        lambda root: replace(DIGITS, other=OtherSettings("folder", picture(root / "1.png").parent)),
+        ["data.other.root", "1 image", "at least 3"],
+    ),
+    "no folder A": (lambda root: half(root, b="L"), ["data.root", "trainA", "trainB [testA testB]"]),
+    "no folder B": (lambda root: half(root, a="L"), ["data.other.root", "trainB"]),
+    "no folder at all": (lambda root: half(root / "no"), ["data.root", "no folder"]),
+    "other classes in testB": (bad_test_of_b, ["data.other.root", "['eel']", "testB"]),
+    "grey and RGB": (
+        lambda root: half(root, a="L", b="RGB"),
+        ["data.other", "folder_b with 3 channels", "legal: 1 as folder_a has"],
+    ),
+    "RGB and grey": (
+        lambda root: replace(half(root, a="RGB", b="L"), other=OtherSettings("printed_digits")),
+        ["data.other", "printed_digits with 1 channel,", "legal: 3 as folder_a has"],
+    ),
+}
+
+
+@pytest.mark.parametrize("case", OTHER_REFUSED)
+def test_a_second_domain_is_refused_in_one_line(case, tmp_path):
+    settings, words = OTHER_REFUSED[case]
+    with pytest.raises(InputError) as caught:
+        find_domains(settings(tmp_path))
+    message = str(caught.value)
+    assert "\n" not in message and ": found " in message and "legal: " in message
+    assert message.startswith(f"{words[0]}: ")
+    assert [word for word in words if word not in message] == []
+
+
+def test_a_second_domain_shares_what_it_does_not_say(tmp_path):
+    first = DataSettings(name="digits", root=tmp_path, seed=5, image_size=12, other=OtherSettings("printed_digits"))
+    [_, (source, second)] = find_domains(first)
+    assert second == replace(first, name="printed_digits", other=None) and source.source == "fonts of matplotlib"
+    own = replace(first, other=OtherSettings("printed_digits", tmp_path / "x", 0)).second()
+    assert own == replace(second, root=tmp_path / "x", seed=0)
+    assert len(find_domains(DIGITS)) == 1
+
+
+def test_an_official_split_is_pooled_for_a_second_domain_without_a_test_set(tmp_path):
+    half(tmp_path, a="L", b="L")
+    picture(tmp_path / "testA" / "1.png")
+    both = replace(pair(tmp_path, a="folder_a", b="folder_b"), split="official")
+    assert [settings.split for _, settings in find_domains(both)] == ["official", "pooled"]
+    picture(tmp_path / "testB" / "1.png")
+    assert [settings.split for _, settings in find_domains(both)] == ["official", "official"]
 
 
 def test_nothing_is_touched_when_refused(tmp_path):

@@ -16,7 +16,7 @@ from PIL import Image
 from genlib.data.batches import seeded
 from genlib.data.dataset import content_hash, load_dataset, prepare, resize
 from genlib.data.images import Images
-from genlib.data.settings import DataSettings
+from genlib.data.settings import DataSettings, OtherSettings
 from genlib.data.splits import PARTS, drop_duplicates, require_classes, split, stratify
 from genlib.errors import InputError
 
@@ -169,7 +169,7 @@ def test_a_class_lost_to_duplicates_is_refused():
 @pytest.mark.parametrize("side", [3, 8, 16, 33])
 def test_resizing_keeps_constants(side):
     pixels = torch.arange(256, dtype=torch.uint8).view(256, 1, 1, 1).expand(256, 3, 12, 9)
-    resized = resize(Images(pixels), side)
+    resized = resize(Images(pixels), side, side)
     assert resized.shape == (3, side, side)
     assert (resized.pixels == pixels[:, :, :1, :1]).all()
 
@@ -177,17 +177,17 @@ def test_resizing_keeps_constants(side):
 def test_resizing_neither_wraps_nor_aliases():
     edge = torch.zeros(1, 1, 8, 8, dtype=torch.uint8)
     edge[..., 4:] = 255
-    row = resize(Images(edge), 16).pixels[0, 0, 5].int()
+    row = resize(Images(edge), 16, 16).pixels[0, 0, 5].int()
     assert row.diff().min() >= -20 and row[:6].max() <= 20 and row[10:].min() >= 235
     checks = (torch.arange(64).view(-1, 1) + torch.arange(64)) % 2 * 255
-    grey = resize(Images(checks.to(torch.uint8).view(1, 1, 64, 64)), 8).pixels[..., 2:6, 2:6]
+    grey = resize(Images(checks.to(torch.uint8).view(1, 1, 64, 64)), 8, 8).pixels[..., 2:6, 2:6]
     assert (grey.float() - 127.5).abs().max() < 2
 
 
 def test_resizing_agrees_with_pillow_and_with_any_chunk():
     pixels = torch.randint(0, 256, (10, 1, 28, 28), dtype=torch.uint8, generator=seeded(0))
-    whole = resize(Images(pixels), 19).pixels
-    assert torch.equal(whole, resize(Images(pixels), 19, chunk=3).pixels)
+    whole = resize(Images(pixels), 19, 19).pixels
+    assert torch.equal(whole, resize(Images(pixels), 19, 19, chunk=3).pixels)
     theirs = [np.asarray(Image.fromarray(p.numpy()).resize((19, 19), Image.Resampling.BICUBIC)) for p in pixels[:, 0]]
     gap = (whole[:, 0].int() - torch.from_numpy(np.stack(theirs)).int()).abs()
     assert gap.max() <= 8 and gap.float().mean() < 0.5  # Pillow also clips between its two passes
@@ -217,14 +217,12 @@ def test_digits_have_the_same_hash_everywhere(tmp_path):
 
 def test_prepared_twice_is_identical(tmp_path):
     out = tmp_path / "prepared"
-    (out / "other").mkdir(parents=True)
-    (out / "other" / "kept").touch()
     info = prepare(DataSettings(image_size=16), out)
     first = {path.name: path.read_bytes() for path in out.iterdir() if path.is_file()}
     assert prepare(DataSettings(image_size=16), out) == info
     assert first == {path.name: path.read_bytes() for path in out.iterdir() if path.is_file()}
     assert sorted(first) == ["dataset.json", "test.safetensors", "train.safetensors", "valid.safetensors"]
-    assert (out / "other" / "kept").exists() and list(tmp_path.iterdir()) == [out]
+    assert list(tmp_path.iterdir()) == [out]
 
 
 def test_loaded_is_what_was_prepared(tmp_path):
@@ -247,6 +245,127 @@ def test_folders_are_prepared(tmp_path):
     data = load_dataset(tmp_path / "out")
     assert (data.classes, data.shape, data.train.labels) == ([], (3, 10, 10), None)
     assert sum(data.info["counts"].values()) + sum(data.info["duplicates"]["removed"].values()) == 21
+
+
+# two domains
+
+PRINTED = OtherSettings("printed_digits")
+
+
+def random_pictures(folder: Path, count: int, size: tuple[int, int], mode: str = "L") -> None:
+    folder.mkdir(parents=True)
+    draw = np.random.default_rng(count)
+    for index in range(count):
+        shape = (*size, 3) if mode == "RGB" else size
+        Image.fromarray(draw.integers(0, 256, shape, dtype=np.uint8)).save(folder / f"{index}.png")
+
+
+def test_a_second_domain_is_prepared_beside_the_first(tmp_path):
+    alone = prepare(DataSettings(image_size=16), tmp_path / "alone")
+    info = prepare(DataSettings(image_size=16, other=PRINTED), tmp_path / "both")
+    data = load_dataset(tmp_path / "both")
+    other = data.other
+    assert other is not None and other.other is None
+    assert (data.domains, other.name, other.shape, other.classes) == (2, "printed_digits", (1, 16, 16), data.classes)
+    assert list(info) == list(alone) and other.info.keys() == alone.keys()
+    assert {key for key in info if info[key] != alone[key]} == {"sha256"}
+    parts = {name: getattr(other, name) for name in PARTS}
+    assert content_hash(parts) == other.sha256
+    assert other.info["counts"] == {"train": 2520, "valid": 840, "test": 840}
+    for part, each in (("train", 252), ("valid", 84), ("test", 84)):
+        assert parts[part].labels.bincount().tolist() == [each] * 10
+    assert sum(other.info["duplicates"]["removed"].values()) == 0
+    every = torch.cat([images.pixels for images in parts.values()]).flatten(1)
+    assert len(every.unique(dim=0)) == 4200
+
+
+def test_printed_digits_have_the_same_hash_everywhere(tmp_path):
+    info = prepare(DataSettings(name="printed_digits", image_size=16), tmp_path)
+    assert info["sha256"] == "96fbfdd33dfde83dd26238000f9656e4319228600602df195ab385a2c0bd0bfc"
+
+
+def test_the_hash_follows_the_second_domain(tmp_path):
+    digits = OtherSettings("digits")
+    made = [None, digits, replace(digits, seed=1), PRINTED]
+    hashes = [prepare(DataSettings(other=other), tmp_path)["sha256"] for other in made]
+    assert len(set(hashes)) == len(made)
+    assert prepare(DataSettings(other=replace(digits, seed=0)), tmp_path)["sha256"] == hashes[1]
+
+
+def test_a_second_domain_goes_when_it_is_not_asked_for(tmp_path):
+    alone = prepare(DataSettings(), tmp_path / "alone")
+    prepare(DataSettings(other=PRINTED), tmp_path / "out")
+    (tmp_path / "out" / "other" / "old").touch()
+    prepare(DataSettings(other=OtherSettings("digits")), tmp_path / "out")
+    assert load_dataset(tmp_path / "out").other.name == "digits" and not (tmp_path / "out" / "other" / "old").exists()
+    assert prepare(DataSettings(), tmp_path / "out") == alone
+    assert load_dataset(tmp_path / "out").other is None and not (tmp_path / "out" / "other").exists()
+
+
+def test_the_description_of_the_first_comes_last(tmp_path, monkeypatch):
+    """Whatever is cut short, a folder with a `dataset.json` holds both domains."""
+    out = tmp_path / "out"
+    prepare(DataSettings(), out)
+    moved = []
+    replace_file = Path.replace
+
+    def watched(self: Path, target: Path) -> Path:
+        if Path(target).parent == out:
+            moved.append(Path(target).name)
+            assert not (out / "dataset.json").exists()
+        return replace_file(self, target)
+
+    monkeypatch.setattr(Path, "replace", watched)
+    prepare(DataSettings(other=PRINTED), out)
+    assert moved[-1] == "dataset.json" and "other" in moved and len(moved) == 5
+
+
+def test_a_second_domain_that_fails_leaves_the_first_as_it_was(tmp_path):
+    out = tmp_path / "out"
+    before = prepare(DataSettings(other=PRINTED), out)
+    pictures = tmp_path / "pictures"
+    random_pictures(pictures / "cat", 4, (8, 8))
+    random_pictures(pictures / "dog", 5, (8, 8))
+    for index in range(4):
+        Image.new("L", (8, 8)).save(pictures / "cat" / f"{index}.png")
+    with pytest.raises(InputError, match=r"^data\.other\.root: found no image of class 'cat' left in"):
+        prepare(DataSettings(other=OtherSettings("folder", pictures)), out)
+    assert load_dataset(out).sha256 == before["sha256"] and load_dataset(out).other.name == "printed_digits"
+
+
+def test_without_a_size_the_second_domain_takes_that_of_the_first(tmp_path):
+    random_pictures(tmp_path / "trainA", 20, (10, 14))
+    random_pictures(tmp_path / "trainB", 25, (31, 9))
+    settings = DataSettings(name="folder_a", root=tmp_path, other=OtherSettings("folder_b"))
+    prepare(settings, tmp_path / "out")
+    data = load_dataset(tmp_path / "out")
+    assert (data.shape, data.other.shape) == ((1, 10, 14), (1, 10, 14))
+    assert (data.other.info["counts"], data.other.train.labels) == ({"train": 15, "valid": 5, "test": 5}, None)
+    prepare(replace(settings, image_size=12), tmp_path / "out")
+    data = load_dataset(tmp_path / "out")
+    assert (data.shape, data.other.shape) == ((1, 12, 12), (1, 12, 12))
+
+
+def test_an_official_split_beside_a_domain_without_a_test_set(tmp_path):
+    for name, count in (("trainA", 20), ("testA", 7), ("trainB", 25)):
+        random_pictures(tmp_path / name, count, (8, 8))
+    prepare(
+        DataSettings(name="folder_a", root=tmp_path, split="official", other=OtherSettings("folder_b")),
+        tmp_path / "out",
+    )
+    data = load_dataset(tmp_path / "out")
+    assert (data.info["counts"]["test"], data.info["split"]) == (7, "official")
+    assert (data.other.info["counts"]["test"], data.other.info["split"]) == (5, "pooled")
+
+
+def test_domains_of_other_channels_are_refused_on_reading_too(tmp_path, monkeypatch):
+    """A source that tells its channels wrongly."""
+    random_pictures(tmp_path / "trainA", 9, (8, 8))
+    random_pictures(tmp_path / "trainB", 9, (8, 8), "RGB")
+    monkeypatch.setattr("genlib.data.folders.glance", lambda *_: 1)
+    with pytest.raises(InputError, match=r"^data\.other: found folder_b with 3 channels, legal: 1"):
+        prepare(DataSettings(name="folder_a", root=tmp_path, other=OtherSettings("folder_b")), tmp_path / "out")
+    assert not (tmp_path / "out").exists()
 
 
 def write(folder: Path, **changes) -> None:
