@@ -29,7 +29,7 @@ def compare(stage: Stage) -> None:
         found: dict[str, dict[str, Any]] = {side: {} for side in SIDES}
         for folder in sorted(path for side in SIDES for path in (refits / side).iterdir()):
             evidence = bench.evidence(load(folder), settings.samples, settings.seed)
-            measures = measure(evidence, settings.metrics)
+            measures, n = measure(evidence, settings.metrics), next(iter(evidence.values())).n
             side, seed = folder.parent.name, folder.name
             found[side][seed] = to_json(measures, {})["metrics"]
             run = tracked.nested(f"{side}-{seed}", f"{stage.title} {side} seed {seed}", {"side": side, "seed": seed})
@@ -39,7 +39,7 @@ def compare(stage: Stage) -> None:
         result = {
             "metrics": sides,
             "seeds": found,
-            "card": stage.card(bench.card, ROOT / "runs/train" / stage.model, evidence.n),
+            "card": stage.card(bench.card, ROOT / "runs/train" / stage.model, n),
         }
         write_json(result, stage.out / "metrics.json")
         tracked.run.keep(stage.out / "metrics.json")

@@ -13,6 +13,7 @@ def evaluate(stage: Stage) -> None:
     from genlib.evaluation.figures import write_figures
     from genlib.evaluation.judgement import Bench, logged, measure
     from genlib.evaluation.measure import to_json
+    from genlib.evaluation.translation_figures import translations
 
     settings = stage.params.evaluate
     with stage.tracked() as tracked:
@@ -21,8 +22,11 @@ def evaluate(stage: Stage) -> None:
         model = ROOT / "runs/train" / stage.model
         evidence = bench.evidence(load(model), settings.samples, settings.seed)
         measures = measure(evidence, settings.metrics)
-        figures = write_figures(evidence, measures, stage.out / "figures")
-        write_json(to_json(measures, stage.card(bench.card, model, evidence.n)), stage.out / "metrics.json")
+        first, *both = evidence.values()
+        figures = write_figures(first, measures, stage.out / "figures")
+        if both:
+            figures.append(translations(evidence, stage.out / "figures/translations.png"))
+        write_json(to_json(measures, stage.card(bench.card, model, first.n)), stage.out / "metrics.json")
         tracked.run.log(logged(measures), step=0)
         for path in [*figures, stage.out / "metrics.json"]:
             tracked.run.keep(path, "evaluation")

@@ -6,21 +6,45 @@ Judge A scores sweeps on `valid`, judge B gives the reported numbers on `test`; 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from statistics import fmean
+from typing import Any, cast
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 from genlib.build import load
+from genlib.data.batches import seeded
 from genlib.data.dataset import Dataset
 from genlib.data.images import Images, to_pixels
 from genlib.errors import InputError
 from genlib.evaluation.classification import accuracy_of
 from genlib.evaluation.evidence import Evidence, View, gather, look
 from genlib.evaluation.measure import Measure, Undefined
-from genlib.evaluation.metric import evaluate, find
+from genlib.evaluation.metric import capabilities, evaluate, find
+from genlib.evaluation.translation import Direction, Domain, Translates
+
+
+@dataclass(frozen=True)
+class Views:
+    """The real images of one domain as the judge sees them."""
+
+    train: View
+    valid: View
+    test: View
+
+    @classmethod
+    def of(cls, judge: nn.Module, dataset: Dataset, *, labelled: bool = True) -> Views:
+        """Without the labels where they are not those that the judge knows."""
+        sets = (dataset.train, dataset.valid, dataset.test)
+        return cls(*(look(judge, images if labelled else Images(images.pixels)) for images in sets))
+
+    def rehearsed(self) -> Views:
+        """What a sweep may look at: validation images for test, and training images for null."""
+        return Views(self.train, self.train, self.valid)
 
 
 @dataclass(frozen=True)
@@ -28,9 +52,8 @@ class Bench:
     """A judge and the real images as it sees them; looking at those is done once for any number of models."""
 
     judge: nn.Module
-    train: View
-    valid: View
-    test: View
+    dataset: Dataset
+    real: Views
     card: Mapping[str, Any]
 
     @classmethod
@@ -43,27 +66,83 @@ class Bench:
         judge = load(folder)
         if not hasattr(judge, "features"):
             raise InputError(f"{folder}: found a model that does not classify, legal: a judge's folder")
-        train, valid, test = (look(judge, images) for images in (dataset.train, dataset.valid, dataset.test))
-        return cls(judge, train, valid, test, judge_card(folder, test))
+        real = Views.of(judge, dataset)
+        return cls(judge, dataset, real, judge_card(folder, real.test))
 
-    def evidence(self, model: nn.Module, n: int, seed: int) -> Evidence:
-        """`model` against the test images: n of its samples, where it makes any."""
-        return gather(self.judge, self.train, self.valid, self.test, drawn(model, n, seed), n, seed, model=model)
+    @cached_property
+    def other(self) -> Views | None:
+        """The second domain, looked at when first asked for; without labels where its classes are others."""
+        second = self.dataset.other
+        if second is None:
+            return None
+        return Views.of(self.judge, second, labelled=second.classes == self.dataset.classes)
 
-    def rehearsal(self, model: nn.Module, n: int, seed: int) -> Evidence:
+    def evidence(self, model: nn.Module, n: int, seed: int) -> dict[str, Evidence]:
+        """`model` against the test images: n of its samples, where it makes any.
+
+        By the ending that its metrics' names get: "", or "_a2b" and "_b2a" for the two ways of a translator.
+        """
+        return self._evidence(model, n, seed, lambda views: views)
+
+    def rehearsal(self, model: nn.Module, n: int, seed: int) -> dict[str, Evidence]:
         """`model` against the validation images, with training images for null: what a sweep may look at."""
-        return gather(self.judge, self.train, self.train, self.valid, drawn(model, n, seed), n, seed, model=model)
+        return self._evidence(model, n, seed, Views.rehearsed)
+
+    def _evidence(self, model: nn.Module, n: int, seed: int, part: Callable[[Views], Views]) -> dict[str, Evidence]:
+        real = part(self.real)
+        if hasattr(model, "translate"):
+            a, b = real, part(self._second())
+            return {
+                "_a2b": self._translated(model, "b", a, b, n, seed),
+                "_b2a": self._translated(model, "a", b, a, n, seed),
+            }
+        fake = drawn(model, n, seed, real.train.labels)
+        evidence = gather(self.judge, real.train, real.valid, real.test, fake, n, seed, model=model)
+        foreign = self.other if "likelihood" in capabilities(model) else None
+        return {"": replace(evidence, other=part(foreign).test if foreign else None)}
+
+    def _translated(self, model: nn.Module, to: Domain, source: Views, target: Views, n: int, seed: int) -> Evidence:
+        """One way of a translator: test images of `source`, translated, against the real images of `target`."""
+        there = gather(self.judge, target.train, target.valid, target.test, None, n, seed)
+        n = min(n, len(source.test), len(target.valid), len(target.test))
+        chosen = torch.randperm(len(source.test), generator=seeded(seed, "source"))[:n]
+        direction = Direction(cast(Translates, model), to, source.test[chosen].images.to(device_of(model)))
+        return replace(there, fake=look(self.judge, direction.made()), model=direction)
+
+    def _second(self) -> Views:
+        if self.other is None:
+            raise InputError("data.other: found one domain of images, legal: two, for a model that translates")
+        return self.other
 
 
-def drawn(model: nn.Module, n: int, seed: int) -> Images | None:
-    """n samples of `model`, or None where it makes none."""
-    return Images(to_pixels(model.sample(n, seed=seed))) if hasattr(model, "sample") else None  # type: ignore[operator]
+def drawn(model: nn.Module, n: int, seed: int, labels: Tensor | None = None) -> Images | None:
+    """n samples of `model`, or None where it makes none.
+
+    A conditional one is asked for classes that are drawn from the training `labels`, and they are kept with the images.
+    """
+    if not hasattr(model, "sample"):
+        return None
+    if labels is None or not getattr(model, "conditional", False):
+        return Images(to_pixels(model.sample(n, seed=seed)))  # type: ignore[operator]
+    asked = labels[torch.randint(len(labels), (n,), generator=seeded(seed, "classes"))]
+    return Images(to_pixels(model.sample(n, seed=seed, y=asked.to(device_of(model)))), asked)  # type: ignore[operator]
 
 
-def measure(evidence: Evidence, asked: Iterable[str]) -> dict[str, Measure]:
-    """The metrics of `asked` that apply to what the model can do."""
-    can = {"fake": evidence.fake is not None, "classifies": hasattr(evidence.model, "features")}
-    return evaluate(evidence, [name for name in asked if can[find(name).needs]])
+def device_of(model: nn.Module) -> torch.device:
+    return next(model.parameters()).device
+
+
+def measure(evidence: Mapping[str, Evidence], asked: Iterable[str]) -> dict[str, Measure]:
+    """The metrics of `asked` that apply to what the model can do, each way under its own name."""
+    asked = list(asked)
+    found = {ending: evaluate(each, applicable(each, asked)) for ending, each in evidence.items()}
+    return {name + way: found[way][name] for name in asked for way in found if name in found[way]}
+
+
+def applicable(evidence: Evidence, asked: Iterable[str]) -> list[str]:
+    """Those of `asked` for which the evidence holds what they need."""
+    can = capabilities(evidence.model) - {"fake"} | ({"fake"} if evidence.fake is not None else set())
+    return [name for name in asked if find(name).needs in can]
 
 
 def logged(measures: Mapping[str, Measure]) -> dict[str, float]:
@@ -97,15 +176,16 @@ class Rehearsal:
     seed: int
 
     def __call__(self, model: nn.Module) -> dict[str, float]:
-        """The values of the metrics asked for; one that is undefined is left out."""
-        evidence = self.bench.rehearsal(model, self.n, self.seed)
-        found = {name: find(name)(evidence).value for name in self.asked}
-        return {name: value for name, value in found.items() if value is not None}
+        """The values of the metrics asked for, of a translator the means of both ways; an undefined one is left out."""
+        ways = self.bench.rehearsal(model, self.n, self.seed).values()
+        found = {name: [find(name)(way).value for way in ways] for name in self.asked}
+        known = {name: [value for value in values if value is not None] for name, values in found.items()}
+        return {name: fmean(values) for name, values in known.items() if len(values) == len(ways)}
 
     def nulls(self) -> dict[str, float]:
-        """What real training images get in the place of the fakes."""
-        real = self.bench.train[: self.n].images
-        bench = self.bench
-        null = gather(bench.judge, bench.train, bench.train, bench.valid, real, self.n, self.seed).null()
+        """What real training images of the first domain get in the place of the fakes."""
+        bench, real = self.bench, self.bench.real
+        shown = real.train[: self.n].images
+        null = gather(bench.judge, real.train, real.train, real.valid, shown, self.n, self.seed).null()
         found = {name: find(name)(null).value for name in self.asked}
         return {name: value for name, value in found.items() if value is not None}

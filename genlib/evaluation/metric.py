@@ -139,7 +139,7 @@ def _with_null(metric: Metric, evidence: Evidence, null: Evidence) -> Measure:
     measure = metric(evidence)
     if metric.needs != "fake":
         reason = {"reason": "real images cannot take a model's place"}
-        return replace(measure, detail={**measure.detail, "null": reason})
+        return replace(measure, detail={"null": reason, **measure.detail})
     real = metric(null)
     beside = {"low": real.low, "high": real.high, "ratio": _ratio(measure.value, real.value), **real.detail}
     return replace(measure, null=real.value, detail={**measure.detail, "null": beside})

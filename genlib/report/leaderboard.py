@@ -17,6 +17,7 @@ from genlib.report.results import Measures, Results
 
 COLUMNS = ("model", "seed", "metric", "value", "low", "high", "null", "n")
 TUNED = "+tuned"
+WAYS = {"_a2b": "Of images of A translated to B.", "_b2a": "Of images of B translated to A."}
 
 
 def rows(results: Results) -> Iterator[dict[str, Any]]:
@@ -36,13 +37,23 @@ def _rows(model: str, seed: int | str | None, measures: Measures) -> Iterator[di
 
 def better(metric: str) -> str:
     """ "higher", "lower", or "" for a metric that there is no more."""
-    return find(metric).better if metric in catalogue() else ""
+    name, _ = way(metric)
+    return find(name).better if name in catalogue() else ""
 
 
 def meaning(metric: str) -> str:
-    """The first paragraph of the metric's definition."""
-    text = (find(metric).compute.__doc__ or "") if metric in catalogue() else ""
-    return " ".join(text.split("\n\n")[0].split())
+    """The first paragraph of the metric's definition, and which way of a translator it is of."""
+    name, sentence = way(metric)
+    text = (find(name).compute.__doc__ or "") if name in catalogue() else ""
+    return " ".join([*text.split("\n\n")[0].split(), *sentence.split()])
+
+
+def way(metric: str) -> tuple[str, str]:
+    """The metric without the ending that says which way of a translator it is of, and that in words."""
+    for ending, sentence in WAYS.items():
+        if metric.endswith(ending):
+            return metric.removesuffix(ending), sentence
+    return metric, ""
 
 
 @dataclass(frozen=True)

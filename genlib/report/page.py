@@ -26,6 +26,7 @@ CAPTIONS = {
     "samples": "The first images drawn from the averaged weights, not picked by hand.",
     "nearest_neighbours": "Generated images, each beside the training images nearest to it: copies would show here.",
     "closest_pairs": "The generated images that are most alike: a small repertoire would show here.",
+    "translations": "Test images of each domain, below each its translation, and below that the translation back.",
     "metrics": "Each metric on its own scale; the band is what real images score.",
 }
 WIDE = ("nearest_neighbours", "closest_pairs")

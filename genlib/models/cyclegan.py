@@ -1,0 +1,70 @@
+"""CycleGAN: two translators between two domains, a discriminator in each, and no pairs to learn from.
+
+Zhu, Park, Isola and Efros 2017, "Unpaired image-to-image translation using cycle-consistent adversarial networks".
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from genlib.data.images import Images, to_float
+from genlib.models.parts.layers import CHUNK, check_shape, encoder
+from genlib.models.parts.translators import Pool, Translator, patches
+from genlib.options import at_least
+
+SHOWN = 64
+Domain = Literal["a", "b"]
+
+
+class CycleGAN(nn.Module):
+    """`g`: the translators a -> b ("ab") and b -> a ("ba"); `d`: the discriminators of both domains ("a", "b").
+
+    `judge`, where the options ask for one: a classifier of both domains, trained beside the translators, that a
+    semantic term can ask for the class of a translation.
+    """
+
+    shown: Tensor
+
+    def __init__(
+        self,
+        shape: tuple[int, int, int],
+        classes: int,
+        *,
+        width: int = 16,
+        blocks: int = 2,
+        width_d: int = 16,
+        judge: bool = False,
+    ) -> None:
+        at_least(1, width=width, width_d=width_d)
+        at_least(0, blocks=blocks)
+        check_shape(shape)
+        if judge and not classes:
+            raise ValueError("judge needs labels, and the data have none")
+        super().__init__()
+        self.g = nn.ModuleDict({way: Translator(shape, width, blocks) for way in ("ab", "ba")})
+        self.d = nn.ModuleDict({domain: patches(shape, width_d) for domain in ("a", "b")})
+        self.judge = encoder(shape, width_d, classes) if judge else None
+        self.pool = nn.ModuleDict({domain: Pool(shape) for domain in ("a", "b")})
+        self.register_buffer("shown", torch.zeros(SHOWN, *shape, dtype=torch.uint8))
+
+    def adapt(self, train: Images, valid: Images) -> None:
+        """Keep the first 64 validation images of domain a, again and again where there are fewer, for `sample`."""
+        self.shown.copy_(valid.pixels[torch.arange(SHOWN, device=valid.pixels.device) % len(valid)])
+
+    @torch.no_grad()
+    def translate(self, x: Tensor, to: Domain) -> Tensor:
+        """Images [n, C, H, W] of the domain `to`, from images of the other."""
+        translator = self.g["ab" if to == "b" else "ba"]
+        return torch.cat([translator(part).float() for part in torch.split(x, CHUNK)])
+
+    def sample(self, n: int, *, seed: int = 0) -> Tensor:
+        """Translations to b of the 64 images kept, in their order and then from the first again; no chance is in it,
+        so every seed gives the same."""
+        order = torch.arange(n, device=self.shown.device) % SHOWN
+        return self.translate(to_float(self.shown[order]), "b")
+
+
+Build = CycleGAN
