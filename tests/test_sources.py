@@ -105,8 +105,7 @@ def test_printed_digits_are_drawn_as_large_and_bright_as_handwritten_ones(prints
     assert (looks(prints) / looks(find_source(DIGITS).train()) - 1).abs().max() < 0.1
 
 
-def test_printed_digits_are_turned_about_nothing(prints):
-    """What one glyph's images have in common is the glyph: their mean lies in the middle and is the same upright."""
+def test_printed_digits_lie_in_the_middle(prints):
     mean = prints.pixels[:, 0].double().mean(0)
     weight, place = mean / mean.sum(), torch.arange(32) + 0.5
     centre = [(weight.sum(axis) * place).sum().item() for axis in (1, 0)]
