@@ -1,9 +1,12 @@
 """Looking, gathering, and the pictures drawn from it."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import nn
 
+from genlib.build import build
 from genlib.data.images import Images
 from genlib.evaluation.classification import accuracy_of
 from genlib.evaluation.evidence import gather, look, stratified
@@ -127,23 +130,50 @@ def test_accuracy_without_labels_or_classifier_gives_the_reason():
         )
 
 
-@pytest.mark.parametrize("channels", [1, 3])
-def test_figures_are_written_whole(channels, tmp_path):
+def written(evidence, measures, folder):
+    """Names of the figures written, each of which is whole."""
     pytest.importorskip("matplotlib")
     from matplotlib.image import imread
 
     from genlib.evaluation.figures import write_figures
 
+    paths = write_figures(evidence, measures, folder)
+    assert sorted(paths) == sorted(folder.iterdir())
+    for path in paths:
+        assert min(imread(path).shape[:2]) > 150
+    return {path.stem for path in paths}
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_figures_are_written_whole(channels, tmp_path):
     shape = (channels, 8, 8)
     sets = [images(size, seed, shape) for seed, size in enumerate((300, 150, 140, 200))]
-    e = gather(Judge(shape), *sets, 120, 0)
-    written = write_figures(e, evaluate(e, names()), tmp_path / "figures")
-    assert {path.name for path in written} == {
-        "metrics.png", "samples.png", "nearest_neighbours.png", "closest_pairs.png",
-    }  # fmt: skip
-    assert sorted(written) == sorted((tmp_path / "figures").iterdir())
-    for path in written:
-        assert min(imread(path).shape[:2]) > 200
+    asked = gather(Judge(shape), *sets, 120, 0)
+    usual = {"metrics", "samples", "nearest_neighbours", "closest_pairs"}
+    assert written(asked, evaluate(asked, names()), tmp_path / "asked") == {*usual, "classes"}
+    plain = replace(asked, fake=replace(asked.fake, labels=None))
+    assert written(plain, evaluate(plain, ["support"]), tmp_path / "plain") == {*usual, "resampled"}
+    bare = replace(plain, test=replace(plain.test, labels=None))
+    assert written(bare, evaluate(bare, ["support"]), tmp_path / "bare") == usual
+
+
+@pytest.mark.parametrize(
+    ("model", "figures"),
+    [
+        ({"name": "vae", "latent": 4, "observation": "bernoulli"}, {"reconstructions", "interpolation"}),
+        ({"name": "cvae", "latent": 4, "observation": "gaussian"}, {"reconstructions", "interpolation", "posterior"}),
+        ({"name": "autoencoder", "latent": 4}, {"reconstructions", "interpolation", "prior_and_mixture"}),
+        ({"name": "gan", "latent": 4}, {"interpolation"}),
+        ({"name": "cgan", "latent": 4}, {"interpolation"}),
+        ({"name": "classifier"}, {"reliability"}),
+    ],
+)
+def test_a_model_gets_the_figures_of_what_it_can_do(model, figures, tmp_path):
+    sets = [images(size, seed) for seed, size in enumerate((300, 150, 140))]
+    made = build("models", {**model, "width": 4}, SHAPE, CLASSES, where="model").eval()
+    e = gather(Judge(), *sets, None, 100, 0, model=made)
+    measures = evaluate(e, ["ece"])
+    assert written(e, measures, tmp_path / "figures") == {"metrics", *figures}
 
 
 def test_the_chart_takes_what_has_no_value(tmp_path):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from genlib.evaluation.evidence import Evidence
 from genlib.evaluation.intervals import wilson
 from genlib.evaluation.measure import Measure, Undefined
-from genlib.evaluation.metric import metric
+from genlib.evaluation.metric import capabilities, metric
 
 
 @metric()
@@ -16,7 +16,7 @@ def label_agreement(evidence: Evidence) -> Measure:
     over and over, scores 1.
     """
     asked = evidence.made.labels
-    if asked is None:
+    if asked is None or "translates" in capabilities(evidence.model):
         raise Undefined("the model was not asked for classes")
     agreed = int((evidence.made.classes == asked).sum())
     low, high = wilson(agreed, evidence.n)

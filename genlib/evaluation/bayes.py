@@ -134,18 +134,20 @@ def effective_sample_size(weights: Tensor) -> float:
 
 @dataclass(frozen=True)
 class Agreement:
-    """Of two posteriors on the same images: how often their most probable classes are `same`, the mean of
-    KL(p || q) in `nats`, and the mean probability each gives to its own most probable class."""
+    """Of two posteriors on the same images: how often their most probable classes are the `same`, and the mean of
+    KL(p || q) in `nats`."""
 
     same: float
     nats: float
-    sureness: tuple[float, float]
 
 
 def agreement(log_p: Tensor, log_q: Tensor) -> Agreement:
     """Of log p(y|x) and log q(y|x), each [n, K]."""
-    p = log_p.exp()
-    divergence = torch.where(p > 0, p * (log_p - log_q), 0.0).sum(1)
     same = (log_p.argmax(1) == log_q.argmax(1)).double().mean()
-    sureness = tuple(float(log.exp().amax(1).mean()) for log in (log_p, log_q))
-    return Agreement(float(same), float(divergence.mean()), (sureness[0], sureness[1]))
+    return Agreement(float(same), float(divergence(log_p, log_q).mean()))
+
+
+def divergence(log_p: Tensor, log_q: Tensor) -> Tensor:
+    """KL(p || q) in nats [n]; a class without probability under p adds nothing."""
+    p = log_p.exp()
+    return torch.where(p > 0, p * (log_p - log_q), 0.0).sum(1)

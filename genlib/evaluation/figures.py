@@ -5,24 +5,21 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
 from genlib.data.png import tile
+from genlib.evaluation.drawing import CELL, MADE, REAL, SOFT, canvas, image, save, show, text
 from genlib.evaluation.evidence import Evidence, View
+from genlib.evaluation.latent_figures import write_model_figures
 from genlib.evaluation.measure import Measure
 from genlib.evaluation.memorisation import closeness
 from genlib.evaluation.neighbours import nearest
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
-
-INK, SOFT, MADE, REAL = "#222222", "#8a8a8a", "#c8442f", "#5b8db8"
-CELL = 0.62  # inches of one image
-DOTS = 150
 
 
 def write_figures(evidence: Evidence, measures: Mapping[str, Measure], folder: Path) -> list[Path]:
@@ -33,16 +30,16 @@ def write_figures(evidence: Evidence, measures: Mapping[str, Measure], folder: P
         written.append(nearest_neighbours(evidence, folder / "nearest_neighbours.png"))
         if "closest_pairs" in measures.get("support", Measure()).detail:
             written.append(closest_pairs(evidence, measures["support"], folder / "closest_pairs.png"))
-    return written
+    return written + write_model_figures(evidence, measures, folder)
 
 
 def sample_grid(pixels: Tensor, path: Path, *, columns: int = 16, rows: int = 8, title: str = "") -> Path:
     """The first images of uint8 [N, C, H, W], a line between them."""
     pixels = pixels[: columns * rows]
     width, height = columns * 0.45, math.ceil(len(pixels) / columns) * 0.45
-    sheet = _canvas(width + 0.3, height + 0.6, title or f"{len(pixels)} generated images, as they came")
-    _show(sheet, tile(pixels, columns), 0.15, 0.15, width, height)
-    return _save(sheet, path)
+    sheet = canvas(width + 0.3, height + 0.6, title or f"{len(pixels)} generated images, as they came")
+    show(sheet, tile(pixels, columns), 0.15, 0.15, width, height)
+    return save(sheet, path)
 
 
 def nearest_neighbours(evidence: Evidence, path: Path, *, rows: int = 8, k: int = 6) -> Path:
@@ -53,20 +50,20 @@ def nearest_neighbours(evidence: Evidence, path: Path, *, rows: int = 8, k: int 
     k = min(k, len(evidence.train))
     panels = (("as they came", torch.arange(evidence.n)[:rows]), ("nearest to a training image", likeliest[:rows]))
     width, height = 2 * (1.06 * k + 1.35) * CELL + 0.5, min(rows, evidence.n) * (CELL + 0.22) + 0.95
-    sheet = _canvas(width, height, "Generated images (red) and the training images nearest to them")
+    sheet = canvas(width, height, "Generated images (red) and the training images nearest to them")
     for side, (name, chosen) in enumerate(panels):
         unit = torch.ones(len(chosen)) if close is None else close.spacing[chosen].clamp(min=1e-12)
         distance, index = nearest(evidence.made.features[chosen], evidence.train.features, k)
         left = 0.15 + side * (width / 2)
-        _text(sheet, left, height - 0.62, name, color=SOFT)
+        text(sheet, left, height - 0.62, name, color=SOFT)
         for row, i in enumerate(chosen.tolist()):
             bottom = height - 0.75 - (row + 1) * (CELL + 0.22) + 0.22
-            _image(sheet, left, bottom, evidence.made.pixels[i], MADE)
+            image(sheet, left, bottom, evidence.made.pixels[i], MADE)
             for column, j in enumerate(index[row].tolist()):
                 label = f"{float(distance[row, column] / unit[row]):.2f}"
-                _image(sheet, left + (1.06 * column + 1.25) * CELL, bottom, evidence.train.pixels[j], None, label)
-    _text(sheet, 0.15, 0.06, "distance / spacing of the nearest training image; below 1: not authentic", color=SOFT)
-    return _save(sheet, path)
+                image(sheet, left + (1.06 * column + 1.25) * CELL, bottom, evidence.train.pixels[j], None, label)
+    text(sheet, 0.15, 0.06, "distance / spacing of the nearest training image; below 1: not authentic", color=SOFT)
+    return save(sheet, path)
 
 
 def closest_pairs(evidence: Evidence, measure: Measure, path: Path, *, pairs: int = 16) -> Path:
@@ -79,14 +76,14 @@ def closest_pairs(evidence: Evidence, measure: Measure, path: Path, *, pairs: in
     columns = 8
     lines = [math.ceil(min(pairs, len(detail["closest_pairs"])) / columns) for _, _, detail, _ in blocks]
     width, height = columns * (2.2 * CELL) + 0.25, 0.75 + sum(0.35 + line * (2 * CELL + 0.42) for line in lines)
-    sheet = _canvas(width, height, "The most alike pairs, and below each the training image nearest to it")
+    sheet = canvas(width, height, "The most alike pairs, and below each the training image nearest to it")
     top = height - 0.45
     for (name, view, detail, colour), line in zip(blocks, lines, strict=True):
-        _text(sheet, 0.15, top - 0.2, f"{name}: {_collisions(detail)}", color=colour)
+        text(sheet, 0.15, top - 0.2, f"{name}: {_collisions(detail)}", color=colour)
         _pair_block(sheet, evidence.train, view, detail, colour, top - 0.35, columns, pairs)
         top -= 0.35 + line * (2 * CELL + 0.42)
-    _text(sheet, 0.15, 0.06, "distance in units of the class's threshold; up to 1.00 counts as the same", color=SOFT)
-    return _save(sheet, path)
+    text(sheet, 0.15, 0.06, "distance in units of the class's threshold; up to 1.00 counts as the same", color=SOFT)
+    return save(sheet, path)
 
 
 def _collisions(detail: Mapping[str, Any]) -> str:
@@ -110,9 +107,9 @@ def _pair_block(
     for place, ((a, b), unit, j) in enumerate(zip(shown, units, star, strict=True)):
         left = 0.15 + (place % columns) * 2.2 * CELL
         bottom = top - (place // columns) * (2 * CELL + 0.42) - CELL
-        _image(sheet, left, bottom, view.pixels[a], colour)
-        _image(sheet, left + 1.03 * CELL, bottom, view.pixels[b], colour)
-        _image(sheet, left + 0.51 * CELL, bottom - CELL - 0.06, train.pixels[j], None, f"{unit:.2f}")
+        image(sheet, left, bottom, view.pixels[a], colour)
+        image(sheet, left + 1.03 * CELL, bottom, view.pixels[b], colour)
+        image(sheet, left + 0.51 * CELL, bottom - CELL - 0.06, train.pixels[j], None, f"{unit:.2f}")
 
 
 def metric_chart(measures: Mapping[str, Measure], path: Path) -> Path:
@@ -120,19 +117,19 @@ def metric_chart(measures: Mapping[str, Measure], path: Path) -> Path:
     shown = {name: measure for name, measure in measures.items() if measure.value is not None}
     absent = {name: measure for name, measure in measures.items() if measure.value is None}
     height = 0.85 + 0.62 * len(shown) + 0.24 * len(absent)
-    sheet = _canvas(8.2, height, "Metrics with their 95 % intervals")
+    sheet = canvas(8.2, height, "Metrics with their 95 % intervals")
     _legend(sheet, height)
     for row, (name, measure) in enumerate(shown.items()):
         bottom = height - 0.72 - 0.62 * (row + 1) + 0.28
         area = sheet.figure.add_axes((1.75 / 8.2, bottom / height, 4.3 / 8.2, 0.3 / height))
         _metric_line(area, measure)
-        _text(sheet, 0.15, bottom + 0.08, name.replace("_", " "))
-        _text(sheet, 6.25, bottom + 0.08, _reading(measure), color=MADE)
-        _text(sheet, 7.3, bottom + 0.08, "" if measure.null is None else _number(measure.null), color=REAL)
+        text(sheet, 0.15, bottom + 0.08, name.replace("_", " "))
+        text(sheet, 6.25, bottom + 0.08, _reading(measure), color=MADE)
+        text(sheet, 7.3, bottom + 0.08, "" if measure.null is None else _number(measure.null), color=REAL)
     for row, (name, measure) in enumerate(absent.items()):
         reason = f"{name.replace('_', ' ')}: {measure.detail.get('reason', 'no value')}"
-        _text(sheet, 0.15, 0.12 + 0.24 * (len(absent) - 1 - row), reason, color=SOFT)
-    return _save(sheet, path)
+        text(sheet, 0.15, 0.12 + 0.24 * (len(absent) - 1 - row), reason, color=SOFT)
+    return save(sheet, path)
 
 
 def _reading(measure: Measure) -> str:
@@ -145,8 +142,8 @@ def _number(value: float) -> str:
 
 
 def _legend(sheet: Axes, height: float) -> None:
-    _text(sheet, 6.25, height - 0.55, "this model", color=MADE)
-    _text(sheet, 7.3, height - 0.55, "real images", color=REAL)
+    text(sheet, 6.25, height - 0.55, "this model", color=MADE)
+    text(sheet, 7.3, height - 0.55, "real images", color=REAL)
 
 
 def _metric_line(area: Axes, measure: Measure) -> None:
@@ -175,42 +172,3 @@ def _metric_line(area: Axes, measure: Measure) -> None:
 
 def _ends(value: float, low: float | None, high: float | None) -> tuple[float, float]:
     return (value if low is None else low), (value if high is None else high)
-
-
-def _canvas(width: float, height: float, title: str) -> Axes:
-    """A blank sheet in inches, (0, 0) at its lower left."""
-    from matplotlib.figure import Figure
-
-    sheet = Figure(figsize=(width, height), dpi=DOTS, facecolor="white").add_axes((0, 0, 1, 1))
-    sheet.set(xlim=(0, width), ylim=(0, height), autoscale_on=False)
-    sheet.set_axis_off()
-    _text(sheet, 0.15, height - 0.28, title, fontsize=10.5, fontweight="bold")
-    return sheet
-
-
-def _text(sheet: Axes, left: float, bottom: float, text: str, color: str = INK, **style: Any) -> None:
-    sheet.text(left, bottom, text, color=color, va="baseline", **{"fontsize": 8.5, **style})
-
-
-def _image(sheet: Axes, left: float, bottom: float, pixels: Tensor, frame: str | None, label: str = "") -> None:
-    """One image [C, H, W] of CELL inches with its lower left corner at (left, bottom)."""
-    _show(sheet, pixels, left, bottom, CELL, CELL)
-    if frame:
-        x, y = [left, left + CELL, left + CELL, left, left], [bottom, bottom, bottom + CELL, bottom + CELL, bottom]
-        sheet.plot(x, y, color=frame, lw=1.5, solid_joinstyle="miter")
-    if label:
-        _text(sheet, left + CELL / 2, bottom - 0.12, label, color=SOFT, fontsize=6.5, ha="center")
-
-
-def _show(sheet: Axes, picture: Tensor, left: float, bottom: float, width: float, height: float) -> None:
-    """Draw uint8 [C, H, W], grey or RGB."""
-    extent = (left, left + width, bottom, bottom + height)
-    image = picture.permute(1, 2, 0).squeeze(-1).numpy()
-    sheet.imshow(image, extent=extent, cmap="gray", vmin=0, vmax=255, interpolation="nearest", aspect="auto")
-
-
-def _save(sheet: Axes, path: Path) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(".partial")
-    cast("Figure", sheet.figure).savefig(partial, format="png")
-    return partial.replace(path)

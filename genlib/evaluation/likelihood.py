@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, cast
 
 import torch
@@ -20,6 +21,7 @@ from genlib.evaluation.bayes import (
     marginal,
     posterior,
 )
+from genlib.evaluation.classification import calibration_error
 from genlib.evaluation.evidence import Evidence
 from genlib.evaluation.intervals import of_mean, wilson
 from genlib.evaluation.measure import Measure, Undefined
@@ -51,7 +53,7 @@ def elbo(evidence: Evidence) -> Measure:
 def nll(evidence: Evidence) -> Measure:
     """-log p(x) in nats by importance sampling from q(z|x), the mean over all test images (Burda et al. 2016).
 
-    An upper bound in expectation, tighter with more samples: at most 5,000 per image, fewer for many images, and
+    An upper bound in expectation, tighter with more samples: at most 200 per image, fewer for many images, and
     `detail.samples` says how many. A conditional model is asked for -log p(x|y) at the label, and `detail.marginal` is
     -log sum_y p(y) p(x|y). Binary images: of stochastically binarised pixels; real-valued: a density over intensities
     from 0 to 1. Interval: t over images.
@@ -59,7 +61,7 @@ def nll(evidence: Evidence) -> Measure:
     model, x, y = _model(evidence), observed(evidence), _given(evidence)
     if model.observation == "intensity":
         raise Undefined("grey levels under a Bernoulli are no normalised likelihood")
-    samples = affordable(len(x), 5000)
+    samples = affordable(len(x), 200)
     found = importance_log_likelihood(model, x, samples=samples, seed=evidence.seed, y=y)
     detail = {"samples": samples, **_kind(model, y)}
     if y is not None:
@@ -73,17 +75,26 @@ def bayes_accuracy(evidence: Evidence) -> Measure:
     """Share of all test images whose most probable class by Bayes' rule, from the model's p(x|y) and the frequencies
     p(y) of the training labels, is their label. Interval: Wilson.
 
-    `detail` compares this p(y|x) with the judge's: the share of images to which both give one class, and the mean KL
-    divergence of the rule's from the judge's in nats.
+    `detail` compares this p(y|x) with the judge's: the share of images to which both give one class, and the mean
+    KL(judge || rule) in nats; `ece` is the calibration error of the rule.
     """
     x, y = observed(evidence), cast(Tensor, _given(evidence))
     by_class, prior, k = _by_class(evidence, x, 20)
     log_q = posterior(by_class, prior)
-    correct = int((log_q.argmax(1) == y).sum())
+    right = log_q.argmax(1) == y
+    correct = int(right.sum())
     low, high = wilson(correct, len(x))
     both = agreement(evidence.test.probabilities.double().log(), log_q)
     detail = {"k": k, "correct": correct, "same_as_judge": both.same, "kl_from_judge": both.nats}
-    return Measure(correct / len(x), low, high, n=len(x), detail=detail | {"sureness": both.sureness[1]})
+    detail["ece"] = calibration_error(log_q.exp().amax(1), right.double())
+    return Measure(correct / len(x), low, high, n=len(x), detail=detail)
+
+
+def posteriors(evidence: Evidence, n: int) -> Tensor:
+    """log p(y|x) of the first n test images by Bayes' rule, [n, K]."""
+    first = replace(evidence, test=evidence.test[:n])
+    by_class, prior, _ = _by_class(first, observed(first), 20)
+    return posterior(by_class, prior)
 
 
 @metric(needs="likelihood")
@@ -145,7 +156,7 @@ def _by_class(evidence: Evidence, x: Tensor, most: int) -> tuple[Tensor, Tensor,
 def _log_evidence(evidence: Evidence, x: Tensor) -> Tensor:
     """log p(x) [n], whatever the model is conditioned on."""
     if _given(evidence) is None:
-        return importance_log_likelihood(_model(evidence), x, samples=affordable(len(x), 100), seed=evidence.seed)
+        return importance_log_likelihood(_model(evidence), x, samples=affordable(len(x), 50), seed=evidence.seed)
     by_class, prior, _ = _by_class(evidence, x, 20)
     return marginal(by_class, prior)
 

@@ -5,18 +5,22 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from genlib.evaluation.intervals import Z
+from genlib.evaluation.intervals import Z, wilson
 
 
 def auroc(positive: Tensor, negative: Tensor) -> tuple[float, float, float]:
     """The area with its interval (DeLong et al. 1988), from scores [m] and [n] of at least 2 each.
 
-    Its variance is that of the positives' placements among the negatives over m, plus the reverse over n. Where the
-    two do not overlap that is 0.
+    Its variance is that of the positives' placements among the negatives over m, plus the reverse over n. That is 0
+    where the two do not overlap; there the interval is Wilson's for as many disjoint pairs as there are, which are
+    independent trials of the same chance.
     """
     above, below = _placements(positive, negative), 1 - _placements(negative, positive)
     area = float(above.mean())
     half = Z * float(above.var() / len(above) + below.var() / len(below)) ** 0.5
+    if not half:
+        pairs = min(len(above), len(below))
+        return area, *wilson(round(area * pairs), pairs)
     return area, max(0.0, area - half), min(1.0, area + half)
 
 
