@@ -1,23 +1,27 @@
-"""A prepared data set in a folder, small enough to train on in a second."""
+"""A prepared data set in a folder, small enough to train on in a second, and tiny jobs of every model of params.yaml."""
+
+from pathlib import Path
 
 from genlib.data.dataset import prepare
-from genlib.data.settings import DataSettings
+from genlib.data.settings import DataSettings, OtherSettings
 from genlib.fit import Job, Training
+from genlib.params import load_params
 
-MODELS = {
-    "classifier": ({"name": "classifier", "width": 4}, {"name": "classification"}),
-    "scorer": ({"name": "scorer", "width": 4}, {"name": "classification"}),
-    "vae": ({"name": "vae", "width": 4, "latent": 4}, {"name": "elbo"}),
-    "gan": (
-        {"name": "gan", "width": 4, "width_d": 4, "latent": 4},
-        {"name": "adversarial", "loss": "non_saturating", "r1": 1.0, "r2": 1.0, "penalty_every": 2},
-    ),
-}
+SMALL = 4
+PARAMS = load_params(Path(__file__).parent.parent / "params.yaml")
+
+
+def small(options):
+    """A model's options with every width and code cut down."""
+    return {key: min(value, SMALL) if type(value) is int else value for key, value in options.items()}
+
+
+MODELS = {name: (small(entry.model), dict(entry.objective)) for name, entry in PARAMS.models.items()}
 
 
 def digits(folder):
-    """The 8x8 digits, prepared in `folder`."""
-    prepare(DataSettings(name="digits"), folder)
+    """The 8x8 digits and, as a second domain, printed ones, prepared in `folder`."""
+    prepare(DataSettings(name="digits", other=OtherSettings("printed_digits")), folder)
     return folder
 
 

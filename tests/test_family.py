@@ -1,0 +1,205 @@
+"""What every model of params.yaml must be able to do, by what it says it can: a new entry is covered by being there."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import torch
+from prepared import MODELS
+
+from genlib.build import build
+from genlib.data.batches import Batch, batches
+from genlib.data.images import Images
+from genlib.models.parts.layers import CHUNK
+
+SHAPES = [(1, 8, 8), (1, 16, 16), (1, 28, 28), (3, 32, 32)]
+CLASSES = 10
+N = 12
+
+
+def can(what: str) -> list[str]:
+    """The models that have a method or attribute of this name."""
+    return [name for name in MODELS if getattr(made(name), what, False)]
+
+
+def made(name, shape=(1, 16, 16)):
+    torch.manual_seed(0)
+    return build("models", MODELS[name][0], shape, CLASSES).to(memory_format=torch.channels_last)
+
+
+def objective(name):
+    return build("objectives", MODELS[name][1])
+
+
+def images(shape=(1, 16, 16), n=32, seed=1):
+    """Smooth blobs, so that there is something to learn."""
+    generator = torch.Generator().manual_seed(seed)
+    rough = torch.rand(n, shape[0], 4, 4, generator=generator)
+    pixels = (torch.nn.functional.interpolate(rough, shape[1:], mode="bilinear") * 255).to(torch.uint8)
+    return Images(pixels, torch.randint(0, CLASSES, (n,), generator=generator))
+
+
+def batch_of(shape=(1, 16, 16), size=N, step=0, rank=0, world=1) -> Batch:
+    other = images(shape, seed=2)
+    return next(batches(images(shape), size, seed=3, step=step, rank=rank, world=world, other=other))
+
+
+def adapted(name, shape=(1, 16, 16)):
+    model = made(name, shape)
+    if hasattr(model, "adapt"):
+        model.adapt(images(shape), images(shape, seed=4))
+    return model
+
+
+def gradients_of(turn, model, batch):
+    """What the loop does in a turn, up to the optimiser: only the turn's module requires gradients."""
+    model.requires_grad_(False)
+    turn.module.requires_grad_(True)
+    for parameter in model.parameters():
+        parameter.grad = None
+    terms = turn.terms(batch)
+    (terms.loss.sum() / batch.size).backward()
+    return terms, {name: parameter.grad for name, parameter in model.named_parameters()}
+
+
+EVERY = pytest.mark.parametrize("name", MODELS)
+AT_EVERY_SHAPE = pytest.mark.parametrize("shape", SHAPES, ids=str)
+
+
+@EVERY
+@AT_EVERY_SHAPE
+def test_builds_from_json_as_on_the_meta_device(name, shape):
+    config = json.loads(json.dumps(MODELS[name][0]))
+    with torch.device("meta"):
+        meta = build("models", config, shape, CLASSES)
+    assert all(tensor.is_meta for tensor in meta.parameters())
+    shapes = {key: tuple(tensor.shape) for key, tensor in meta.state_dict().items()}
+    assert shapes == {key: tuple(tensor.shape) for key, tensor in made(name, shape).state_dict().items()}
+
+
+@AT_EVERY_SHAPE
+@pytest.mark.parametrize("name", can("sample"))
+def test_samples_are_images_and_a_function_of_the_seed(name, shape):
+    model = adapted(name, shape).eval()
+    sample = model.sample(7)
+    assert sample.shape == (7, *shape)
+    assert sample.dtype == torch.float32
+    assert sample.min() >= -1
+    assert sample.max() <= 1
+    assert not sample.requires_grad
+    assert torch.equal(model.sample(7), sample)
+    assert len(model.sample(0)) == 0
+
+
+@pytest.mark.parametrize("name", [name for name in can("sample") if name not in can("translate")])
+def test_another_seed_draws_others_and_a_longer_sample_begins_with_the_shorter(name):
+    model = adapted(name).eval()
+    assert not torch.equal(model.sample(4, seed=1), model.sample(4, seed=2))
+    long = model.sample(CHUNK + 3)
+    torch.testing.assert_close(model.sample(CHUNK), long[:CHUNK])
+
+
+@pytest.mark.parametrize("name", can("conditional"))
+def test_a_conditional_model_draws_what_it_is_asked_for(name):
+    model = adapted(name).eval()
+    ones, twos = (model.sample(4, seed=0, y=torch.full((4,), label)) for label in (1, 2))
+    assert not torch.allclose(ones, twos)
+    with pytest.raises(ValueError, match="labels"):
+        build_unlabelled(name)
+
+
+def build_unlabelled(name):
+    config = dict(MODELS[name][0])
+    return build("models", config, (1, 16, 16), 0)
+
+
+@AT_EVERY_SHAPE
+@pytest.mark.parametrize("name", can("reconstruct"))
+def test_reconstructions_are_images_of_the_codes(name, shape):
+    model = adapted(name, shape).eval()
+    batch = batch_of(shape)
+    label = (batch.y,) if getattr(model, "conditional", False) else ()
+    again = model.reconstruct(batch.x, *label)
+    assert again.shape == batch.x.shape
+    assert again.min() >= -1
+    assert again.max() <= 1
+    torch.testing.assert_close(again, model.image(model.code(batch.x, *label), *label))
+
+
+@AT_EVERY_SHAPE
+@pytest.mark.parametrize("name", can("translate"))
+def test_translations_are_images(name, shape):
+    model = adapted(name, shape).eval()
+    for to in ("a", "b"):
+        made_of = model.translate(batch_of(shape).x, to)
+        assert made_of.shape == (N, *shape)
+        assert made_of.min() >= -1
+        assert made_of.max() <= 1
+
+
+@AT_EVERY_SHAPE
+@pytest.mark.parametrize("name", can("features"))
+def test_classifiers_give_logits_of_their_features(name, shape):
+    model = adapted(name, shape).eval()
+    x = batch_of(shape).x
+    assert model(x).shape == (N, CLASSES)
+    torch.testing.assert_close(model(x), model.head(model.features(x)))
+
+
+@pytest.mark.parametrize("name", can("log_weights"))
+def test_importance_weights_are_finite_and_differ(name):
+    model = adapted(name).eval()
+    batch = batch_of()
+    label = (batch.y,) if getattr(model, "conditional", False) else ()
+    x = model.observe(batch.x, torch.rand(batch.x.shape))
+    weights = model.log_weights(x, torch.randn(3, N, model.noise), *label)
+    assert weights.shape == (3, N)
+    assert weights.isfinite().all()
+    assert not torch.equal(weights[0], weights[1])
+
+
+@EVERY
+@AT_EVERY_SHAPE
+def test_each_turn_moves_every_parameter_of_its_module_and_no_other(name, shape):
+    model = adapted(name, shape)
+    batch = batch_of(shape)
+    for turn in objective(name).turns(model):
+        terms, gradients = gradients_of(turn, model, batch)
+        own = {id(parameter) for parameter in turn.module.parameters()}
+        assert terms.loss.shape == (N,)
+        assert all(values.shape[:1] == (N,) and not values.requires_grad for values in terms.watch.values())
+        for key, parameter in model.named_parameters():
+            if id(parameter) in own:
+                assert gradients[key] is not None, f"{turn.name} does not reach {key}"
+                assert gradients[key].isfinite().all()
+                assert gradients[key].count_nonzero() > 0 or key.endswith("bias"), f"{turn.name} leaves {key} alone"
+            else:
+                assert gradients[key] is None, f"{turn.name} reaches {key}"
+
+
+@EVERY
+def test_bfloat16_stays_near_float32(name):
+    model = adapted(name)
+    batch = batch_of()
+    for turn in objective(name).turns(model):
+        exact, _ = gradients_of(turn, model, batch)
+        with torch.autocast("cpu", torch.bfloat16):
+            rounded = turn.terms(batch)
+        assert rounded.loss.dtype == torch.float32
+        torch.testing.assert_close(rounded.loss, exact.loss, rtol=0.05, atol=0.05)
+
+
+@EVERY
+def test_the_loss_falls_on_32_images(name):
+    """Each turn on its own, against players that stand still: 30 steps of Adam lower what it is to lower."""
+    model = adapted(name)
+    for turn in objective(name).turns(model):
+        batch = batch_of(size=32)
+        optimizer = torch.optim.Adam(turn.module.parameters(), lr=2e-3)
+        losses = []
+        for _ in range(30):
+            terms, _ = gradients_of(turn, model, batch)
+            losses.append(terms.loss.mean().item())
+            optimizer.step()
+        assert losses[-1] < losses[0], f"{turn.name}: {losses[0]} -> {losses[-1]}"
