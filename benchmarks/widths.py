@@ -153,8 +153,8 @@ def draw(rows: list[Row], real: float, pixels: float, path: Path) -> Path:
     panels[1].axhline(pixels, color="#8a8a8a", lw=1, label="on the pixels")
     panels[2].axhline(real, color="#8a8a8a", lw=1, label="real images")
     panels[2].set_yscale("log")
-    for panel in panels:
-        panel.legend(frameon=False, fontsize=7)
+    for panel, place in zip(panels, ("upper right", "lower right", "upper right"), strict=True):
+        panel.legend(frameon=False, fontsize=7, handlelength=3, loc=place)
     figure.savefig(path)
     return path
 
