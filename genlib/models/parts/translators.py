@@ -68,7 +68,8 @@ def patches(shape: tuple[int, int, int], width: int) -> nn.Sequential:
     """Image -> logits [n, 1, h, w], each of one patch being real.
 
     One convolution of stride 2, or two from 32 pixels on, then two of stride 1: the patches overlap and have 12 or 26
-    pixels a side. One that saw the whole image would know which classes are rare, and trade one for another.
+    pixels a side. Where they hold a whole digit, translations change their class more often: of handwritten and printed
+    digits at 16 pixels, 81 and 88 % of the labels were kept with patches of 26, but 94 and 98 % with patches of 12.
     """
     strided = 1 if halvings(shape) < 3 else 2
     layers: list[nn.Module] = [nn.Conv2d(shape[0], width, 4, stride=2, padding=1), nn.LeakyReLU(0.2)]
