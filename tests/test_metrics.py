@@ -274,7 +274,7 @@ def test_label_agreement_counts_what_the_judge_sees_and_its_null_is_the_judges_a
     found = evaluate(replace(e, fake=replace(e.made, labels=asked), valid=held), ["label_agreement"])["label_agreement"]
     assert found.value == 0.75 and (found.low, found.high) == wilson(300, 400)
     assert found.null == 0.9 and found.n == 400
-    assert label_agreement(e).detail["reason"] == "the model was not asked for classes"
+    assert label_agreement(e).detail["reason"] == "this model was not asked for classes"
 
 
 # --- what cannot be measured

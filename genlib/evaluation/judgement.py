@@ -24,7 +24,7 @@ from genlib.errors import InputError
 from genlib.evaluation.classification import accuracy_of
 from genlib.evaluation.evidence import Evidence, View, gather, look
 from genlib.evaluation.measure import Measure, Undefined
-from genlib.evaluation.metric import capabilities, evaluate, find
+from genlib.evaluation.metric import capabilities, evaluate, find, held
 from genlib.evaluation.translation import Direction, Domain, Translates
 
 
@@ -141,8 +141,7 @@ def measure(evidence: Mapping[str, Evidence], asked: Iterable[str]) -> dict[str,
 
 def applicable(evidence: Evidence, asked: Iterable[str]) -> list[str]:
     """Those of `asked` for which the evidence holds what they need."""
-    can = capabilities(evidence.model) - {"fake"} | ({"fake"} if evidence.fake is not None else set())
-    return [name for name in asked if find(name).needs in can]
+    return [name for name in asked if find(name).needs in held(evidence)]
 
 
 def logged(measures: Mapping[str, Measure]) -> dict[str, float]:

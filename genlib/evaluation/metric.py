@@ -22,9 +22,11 @@ from genlib.evaluation.measure import Measure, Undefined
 if TYPE_CHECKING:
     from genlib.evaluation.evidence import Evidence, View
 
-Need = Literal["fake", "classifies", "likelihood", "conditional", "encodes", "translates"]
+Need = Literal["fake", "asked", "classifies", "likelihood", "conditional", "encodes", "translates"]
+OF_IMAGES = ("fake", "asked")  # real images can take the place of the generated ones
 LACKS: dict[Need, str] = {
     "fake": "this model makes no images",
+    "asked": "this model was not asked for classes",
     "classifies": "this model does not classify",
     "likelihood": "this model has no likelihood",
     "conditional": "this model has no likelihood of an image given its class",
@@ -47,9 +49,20 @@ def capabilities(model: object | None) -> frozenset[Need]:
     return frozenset(need for need, able in can.items() if able)
 
 
+def held(evidence: Evidence) -> frozenset[Need]:
+    """What `evidence` allows to be measured: what its model can do, and images as far as there are any."""
+    can = capabilities(evidence.model) - {"fake"}
+    if evidence.fake is None:
+        return can
+    labelled = evidence.fake.labels is not None and "translates" not in can
+    images: set[Need] = {"fake", "asked"} if labelled else {"fake"}
+    return can | images
+
+
 @dataclass(frozen=True)
 class Metric:
-    """`needs`: "fake", generated images, at least `minimum` of them; or what the model itself can do."""
+    """`needs`: "fake", generated images, at least `minimum` of them; "asked", such as were made for given classes; or
+    what the model itself can do."""
 
     compute: Callable[[Evidence], Measure]
     needs: Need
@@ -67,10 +80,9 @@ class Metric:
             return Measure(n=evidence.n, detail={"reason": "the judge's features are too large to compute with"})
 
     def _check(self, evidence: Evidence) -> None:
-        able = evidence.fake is not None if self.needs == "fake" else self.needs in capabilities(evidence.model)
-        if not able:
+        if self.needs not in held(evidence):
             raise Undefined(LACKS[self.needs])
-        if self.needs != "fake":
+        if self.needs not in OF_IMAGES:
             return
         if evidence.n < self.minimum:
             raise Undefined(f"needs at least {self.minimum} images of each kind, found {evidence.n}")
@@ -137,7 +149,7 @@ def evaluate(evidence: Evidence, asked: Iterable[str]) -> dict[str, Measure]:
 
 def _with_null(metric: Metric, evidence: Evidence, null: Evidence) -> Measure:
     measure = metric(evidence)
-    if metric.needs != "fake":
+    if metric.needs not in OF_IMAGES:
         reason = {"reason": "real images cannot take a model's place"}
         return replace(measure, detail={"null": reason, **measure.detail})
     real = metric(null)
