@@ -6,13 +6,20 @@ networks", at 8 to 64 pixels. They normalise groups of channels within an image.
 
 from __future__ import annotations
 
+from math import gcd
+
 import torch
 from torch import Tensor, nn
 
-from genlib.models.parts.layers import halvings, norm
+from genlib.models.parts.layers import halvings
 
 POOL = 50
 SKIP = 2.0
+
+
+def norm(width: int) -> nn.GroupNorm:
+    """Over at most 8 groups of two channels or more: one normalised alone would lose its bias to rounding."""
+    return nn.GroupNorm(gcd(8, width, width // 2), width)
 
 
 class Residual(nn.Module):
