@@ -1,4 +1,4 @@
-"""A prepared data set in a folder, small enough to train on in a second, and tiny jobs of every model of params.yaml."""
+"""A prepared data set, small enough to train on in a second, and tiny jobs of every model of params.yaml."""
 
 from pathlib import Path
 

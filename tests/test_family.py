@@ -13,7 +13,7 @@ from genlib.data.batches import Batch, batches
 from genlib.data.images import Images
 from genlib.models.parts.layers import CHUNK
 
-SHAPES = [(1, 8, 8), (1, 16, 16), (1, 28, 28), (3, 32, 32)]
+SHAPES = [(1, 8, 8), (1, 16, 16), (1, 28, 28), (3, 32, 32), (3, 64, 64), (1, 9, 13)]
 CLASSES = 10
 N = 12
 
