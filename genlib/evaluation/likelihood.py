@@ -29,6 +29,7 @@ from genlib.evaluation.metric import capabilities, metric
 from genlib.evaluation.ranking import auroc
 
 EVALUATIONS = 250_000  # pairs of an image and a sample that one metric may decode
+DRAWS = 8  # binarisations of an image whose log-likelihoods Bayes' rule averages: one alone throws greys away
 
 
 def affordable(likelihoods: int, most: int) -> int:
@@ -78,23 +79,30 @@ def bayes_accuracy(evidence: Evidence) -> Measure:
     `detail` compares this p(y|x) with the judge's: the share of images to which both give one class, and the mean
     KL(judge || rule) in nats; `ece` is the calibration error of the rule.
     """
-    x, y = observed(evidence), cast(Tensor, _given(evidence))
-    by_class, prior, k = _by_class(evidence, x, 20)
-    log_q = posterior(by_class, prior)
+    y = cast(Tensor, _given(evidence))
+    log_q, draws, k = _rule(evidence)
     right = log_q.argmax(1) == y
     correct = int(right.sum())
-    low, high = wilson(correct, len(x))
+    low, high = wilson(correct, len(y))
     both = agreement(evidence.test.probabilities.double().log(), log_q)
-    detail = {"k": k, "correct": correct, "same_as_judge": both.same, "kl_from_judge": both.nats}
+    detail = {"k": k, "draws": draws, "correct": correct, "same_as_judge": both.same, "kl_from_judge": both.nats}
     detail["ece"] = calibration_error(log_q.exp().amax(1), right.double())
-    return Measure(correct / len(x), low, high, n=len(x), detail=detail)
+    return Measure(correct / len(y), low, high, n=len(y), detail=detail)
 
 
 def posteriors(evidence: Evidence, n: int) -> Tensor:
     """log p(y|x) of the first n test images by Bayes' rule, [n, K]."""
-    first = replace(evidence, test=evidence.test[:n])
-    by_class, prior, _ = _by_class(first, observed(first), 20)
-    return posterior(by_class, prior)
+    return _rule(replace(evidence, test=evidence.test[:n]))[0]
+
+
+def _rule(evidence: Evidence) -> tuple[Tensor, int, int]:
+    """log p(y|x) [n, K] of the test images, from log p(x|y) averaged over so many draws of what the likelihood sees,
+    by so many samples each."""
+    draws = DRAWS if _model(evidence).observation == "bernoulli" else 1
+    total, prior, k = _by_class(evidence, observed(evidence), 20, draws)
+    for draw in range(1, draws):
+        total = total + _by_class(evidence, observed(evidence, draw=draw), 20, draws)[0]
+    return posterior(total / draws, prior), draws, k
 
 
 @metric(needs="likelihood")
@@ -116,13 +124,13 @@ def _model(evidence: Evidence) -> Likelihood:
     return cast(Likelihood, evidence.model)
 
 
-def observed(evidence: Evidence, *, foreign: bool = False) -> Tensor:
-    """The test images, or those of the other domain, as the likelihood sees them, on the model's device."""
+def observed(evidence: Evidence, *, foreign: bool = False, draw: int = 0) -> Tensor:
+    """The test images, or foreign ones, as the likelihood sees them in this draw, on the model's device."""
     pixels = _foreign(evidence) if foreign else evidence.test.pixels
     if len(pixels) < 2:
         raise Undefined(f"needs at least 2 test images, found {len(pixels)}")
     x = to_float(pixels)
-    u = torch.rand(x.shape, generator=seeded(evidence.seed, "observe", foreign))
+    u = torch.rand(x.shape, generator=seeded(evidence.seed, "observe", foreign, draw))
     device = next(cast(nn.Module, evidence.model).parameters()).device
     return _model(evidence).observe(x.to(device), u.to(device))
 
@@ -145,10 +153,10 @@ def _given(evidence: Evidence) -> Tensor | None:
     return evidence.test.labels
 
 
-def _by_class(evidence: Evidence, x: Tensor, most: int) -> tuple[Tensor, Tensor, int]:
-    """log p(x|y) [n, K], log p(y) [K] and the samples taken for each, of a conditional model."""
+def _by_class(evidence: Evidence, x: Tensor, most: int, draws: int = 1) -> tuple[Tensor, Tensor, int]:
+    """log p(x|y) [n, K], log p(y) [K] and the samples taken for each, of a conditional model, as one of `draws`."""
     classes = evidence.test.probabilities.shape[1]
-    k = affordable(len(x) * classes, most)
+    k = affordable(len(x) * classes * draws, most)
     prior = log_frequencies(cast(Tensor, evidence.train.labels), classes)
     return class_log_likelihood(_model(evidence), x, classes, k=k, seed=evidence.seed), prior, k
 
