@@ -282,7 +282,7 @@ def test_a_section_is_taken_out_of_the_file_and_the_rest_kept(project):
     assert len(kept) > 3 and [line for line in kept if line not in text] == []
     check(None, rid)
     assert (project / "params.yaml").read_text() == text
-    check(None, ["data.other=null"])
+    check(None, ["data.other=null", "models.cyclegan=null"])
     assert load_params().data.other is None and "other" not in read_yaml(project / "params.yaml")["data"]
 
 

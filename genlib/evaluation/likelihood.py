@@ -99,9 +99,9 @@ def _rule(evidence: Evidence) -> tuple[Tensor, int, int]:
     """log p(y|x) [n, K] of the test images, from log p(x|y) averaged over so many draws of what the likelihood sees,
     by so many samples each."""
     draws = DRAWS if _model(evidence).observation == "bernoulli" else 1
-    total, prior, k = _by_class(evidence, observed(evidence), 20, draws)
+    total, prior, k = _by_class(evidence, observed(evidence), 20 // draws, draws)
     for draw in range(1, draws):
-        total = total + _by_class(evidence, observed(evidence, draw=draw), 20, draws)[0]
+        total = total + _by_class(evidence, observed(evidence, draw=draw), 20 // draws, draws)[0]
     return posterior(total / draws, prior), draws, k
 
 
@@ -165,7 +165,7 @@ def _log_evidence(evidence: Evidence, x: Tensor) -> Tensor:
     """log p(x) [n], whatever the model is conditioned on."""
     if _given(evidence) is None:
         return importance_log_likelihood(_model(evidence), x, samples=affordable(len(x), 50), seed=evidence.seed)
-    by_class, prior, _ = _by_class(evidence, x, 20)
+    by_class, prior, _ = _by_class(evidence, x, 5)
     return marginal(by_class, prior)
 
 
