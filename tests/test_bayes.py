@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import nn
 
+from benchmarks.bayes import ppca
 from genlib.data.images import Images, to_float
 from genlib.evaluation.bayes import (
     agreement,
@@ -170,14 +171,6 @@ def test_the_rule_stands_in_log_space():
     never = log_frequencies(torch.tensor([0, 0, 1]), 3)
     assert never.tolist() == pytest.approx([math.log(2 / 3), math.log(1 / 3), -math.inf])
     assert posterior(far, never)[0, 2] == -math.inf and posterior(far, never)[0, :2].exp().sum() == pytest.approx(1)
-
-
-def ppca(x, k):
-    """(mean, covariance) of probabilistic PCA by maximum likelihood (Tipping and Bishop 1999): the k largest
-    eigenvalues stay, the others become their mean."""
-    values, vectors = torch.linalg.eigh(x.T.cov(correction=0))
-    values[:-k] = values[:-k].mean()
-    return x.mean(0), vectors @ values.diag() @ vectors.T
 
 
 def test_classwise_ppca_on_digits_through_the_same_rule():
