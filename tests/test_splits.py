@@ -267,8 +267,9 @@ def test_a_second_domain_is_prepared_beside_the_first(tmp_path):
     other = data.other
     assert other is not None and other.other is None
     assert (data.domains, other.name, other.shape, other.classes) == (2, "printed_digits", (1, 16, 16), data.classes)
-    assert list(info) == list(alone) and other.info.keys() == alone.keys()
-    assert {key for key in info if info[key] != alone[key]} == {"sha256"}
+    assert info.keys() - alone.keys() == {"other"} and other.info.keys() == alone.keys()
+    assert info["other"] == {key: other.info[key] for key in ("name", "source", "counts")}
+    assert {key for key in alone if info[key] != alone[key]} == {"sha256"}
     parts = {name: getattr(other, name) for name in PARTS}
     assert content_hash(parts) == other.sha256
     assert other.info["counts"] == {"train": 2520, "valid": 840, "test": 840}

@@ -122,6 +122,7 @@ def prepare(settings: DataSettings, out: Path) -> dict[str, Any]:
         other = domains[1][1]
         require_channels([info["shape"][0], other["shape"][0]], settings)
         info["sha256"] = hashlib.sha256(f"{info['sha256']} {other['sha256']}".encode()).hexdigest()
+        info["other"] = {key: other[key] for key in ("name", "source", "counts")}
     _write(domains, out)
     return info
 

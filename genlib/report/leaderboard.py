@@ -98,14 +98,14 @@ class Table:
 
 
 def tables(results: Results) -> list[Table]:
-    """The tables of all models that were judged, that of most metrics first."""
+    """The tables of all models that were judged, that of most models and metrics first."""
     entrants: dict[str, Measures] = {}
     for model in results.models:
         entrants[model.name] = model.measures
         if model.comparison:
             entrants[model.name + TUNED] = model.comparison.tuned
     found = [table({name: entrants[name] for name in group}) for group in _groups(entrants)]
-    return sorted(found, key=lambda table: -len(table.rows))
+    return sorted(found, key=lambda table: (-len(table.models), -len(table.rows)))
 
 
 def _groups(entrants: Mapping[str, Measures]) -> list[list[str]]:
