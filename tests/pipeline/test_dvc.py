@@ -54,6 +54,7 @@ def project(tmp_path_factory):
     outs = ["data/prepared/dataset.json", "reports/index.html", "reports/leaderboard.csv"]
     for model in params.models:
         outs += [
+            f"data/ratings/{model}.csv",
             f"runs/train/{model}/config.json",
             f"runs/evaluate/{model}/figures/x.png",
             f"runs/evaluate/{model}/metrics.json",
