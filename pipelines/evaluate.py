@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from pipelines.files import write_json
-from pipelines.stage import JUDGE_B, PREPARED, ROOT, Stage, run
+from pipelines.stage import JUDGE_A, JUDGE_B, PREPARED, ROOT, Stage, run
 
 
 def evaluate(stage: Stage) -> None:
     """Judge one model and write runs/evaluate/<model>: metrics.json and figures."""
     from genlib.build import load
     from genlib.data.dataset import load_dataset
+    from genlib.evaluation.evidence import look
     from genlib.evaluation.figures import write_figures
     from genlib.evaluation.judgement import Bench, logged, measure
+    from genlib.evaluation.latent_figures import resampled
     from genlib.evaluation.measure import to_json
     from genlib.evaluation.translation_figures import translations
 
@@ -24,6 +26,9 @@ def evaluate(stage: Stage) -> None:
         measures = measure(evidence, settings.metrics)
         first, *both = evidence.values()
         figures = write_figures(first, measures, stage.out / "figures")
+        if first.fake is not None and first.fake.labels is None and first.test.labels is not None:
+            by_a = look(load(JUDGE_A), first.fake.images).probabilities
+            figures.append(resampled(first, by_a, stage.out / "figures/resampled.png"))
         if both:
             figures.append(translations(evidence, stage.out / "figures/translations.png"))
         write_json(to_json(measures, stage.card(bench.card, model, first.n)), stage.out / "metrics.json")

@@ -20,7 +20,7 @@ from genlib.evaluation.evidence import Evidence
 from genlib.evaluation.intervals import wilson
 from genlib.evaluation.likelihood import posteriors
 from genlib.evaluation.measure import Measure
-from genlib.evaluation.metric import capabilities
+from genlib.evaluation.metric import capabilities, held
 
 CLASSES = 10  # rows of a figure with a row per class, at the most
 COLUMNS = 12
@@ -40,9 +40,8 @@ def _written(evidence: Evidence, measures: Mapping[str, Measure], folder: Path) 
         yield prior_and_mixture(evidence, folder / "prior_and_mixture.png")
     if hasattr(model, "image"):
         yield interpolation(evidence, folder / "interpolation.png")
-    if evidence.fake is not None and evidence.test.labels is not None and "translates" not in can:
-        by_class = resampled if evidence.fake.labels is None else classes
-        yield by_class(evidence, folder / f"{by_class.__name__}.png")
+    if "asked" in held(evidence):
+        yield classes(evidence, folder / "classes.png")
     if "conditional" in can:
         yield posterior(evidence, folder / "posterior.png")
     if "bins" in measures.get("ece", Measure()).detail:
@@ -128,19 +127,24 @@ def classes(evidence: Evidence, path: Path) -> Path:
     return _class_rows(evidence, rows, names, "Generated images by the class asked for, as they came", path)
 
 
-def resampled(evidence: Evidence, path: Path) -> Path:
-    """Images of each class out of a sampler that knows no classes: p(x|y) by importance resampling with the judge."""
-    probabilities = evidence.made.probabilities
+def resampled(evidence: Evidence, probabilities: Tensor, path: Path, *, draws: int = 500) -> Path:
+    """Images of each class out of a sampler that knows no classes: p(x|y) by importance resampling.
+
+    `probabilities` [n, K] are another judge's of the generated images; how many images its weights are worth stands
+    beside each row, and how often the evidence's own judge sees the class in what was drawn.
+    """
     known = [y for y in range(probabilities.shape[1]) if probabilities[:, y].sum() > 0][:CLASSES]
-    drawn = [resample(probabilities, y, COLUMNS, evidence.seed) for y in known]
-    names = [(str(y), f"worth {one.effective:,.0f}") for y, one in zip(known, drawn, strict=True)]
-    title = f"Images of each class, drawn again from {evidence.n:,} samples by the judge's p(y|x)"
-    return _class_rows(evidence, [one.rows for one in drawn], names, title, path)
+    drawn = [resample(probabilities, y, draws, evidence.seed) for y in known]
+    seen = [float((evidence.made.classes[one.rows] == y).double().mean()) for y, one in zip(known, drawn, strict=True)]
+    remarks = [f"worth {one.effective:,.0f}, {share:.0%}" for one, share in zip(drawn, seen, strict=True)]
+    title = f"Images of each class, drawn again from {evidence.n:,} samples by a judge's p(y|x)"
+    names = [(str(y), remark) for y, remark in zip(known, remarks, strict=True)]
+    return _class_rows(evidence, [one.rows[:COLUMNS] for one in drawn], names, title, path)
 
 
 def _class_rows(evidence: Evidence, rows: list[Tensor], names: list[tuple[str, str]], title: str, path: Path) -> Path:
     """Rows of generated images, each with a name and a remark on its left."""
-    side, left = 0.55, 1.0
+    side, left = 0.55, 1.15
     sheet = canvas(COLUMNS * side + left + 0.15, len(rows) * (side + 0.06) + 0.5, title)
     for row, (chosen, (name, remark)) in enumerate(zip(rows, names, strict=True)):
         bottom = 0.15 + (len(rows) - 1 - row) * (side + 0.06)

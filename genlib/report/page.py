@@ -28,8 +28,8 @@ CAPTIONS = {
     "closest_pairs": "The generated images that are most alike: a small repertoire would show here.",
     "translations": "Test images of each domain, below each its translation, and below that the translation back.",
     "classes": "Generated images of each class that the model was asked for, as they came.",
-    "resampled": "A sampler that knows no classes, made to: its images drawn again with the weights p(y|x) of judge B, "
-    "and how many independent images each row's weights are worth.",
+    "resampled": "A sampler that knows no classes, made to: its images drawn again with the weights p(y|x) of judge A; "
+    "how many independent images each row's weights are worth, and how often judge B sees the class in it.",
     "reconstructions": "Test images, and below each the image that its code gives back.",
     "prior_and_mixture": "Codes of a standard normal are unlike those of images; codes of a fitted mixture are alike.",
     "interpolation": "From code to code in equal steps: a space of codes without gaps shows no ghosts on the way.",
