@@ -11,6 +11,7 @@ import torch
 from scipy import stats
 from torch import nn
 from torch.nn import functional as F
+from turns import gradients_of
 
 from genlib.build import build
 from genlib.data.batches import Batch, batches, seeded
@@ -70,17 +71,6 @@ def images(shape=SHAPE, n=24):
 
 def batch_of(data, size=12, step=0, rank=0, world=1) -> Batch:
     return next(batches(data, size, seed=3, step=step, rank=rank, world=world))
-
-
-def gradients_of(turn, model, batch):
-    """What the loop does in a turn, up to the optimiser: only the turn's module requires gradients."""
-    model.requires_grad_(False)
-    turn.module.requires_grad_(True)
-    for parameter in model.parameters():
-        parameter.grad = None
-    terms = turn.terms(batch)
-    (terms.loss.sum() / batch.size).backward()
-    return terms, {name: parameter.grad for name, parameter in model.named_parameters()}
 
 
 def told(model, n):

@@ -7,6 +7,7 @@ import json
 import pytest
 import torch
 from prepared import MODELS
+from turns import gradients_of
 
 from genlib.build import build
 from genlib.data.batches import Batch, batches
@@ -50,17 +51,6 @@ def adapted(name, shape=(1, 16, 16)):
     if hasattr(model, "adapt"):
         model.adapt(images(shape), images(shape, seed=4))
     return model
-
-
-def gradients_of(turn, model, batch):
-    """What the loop does in a turn, up to the optimiser: only the turn's module requires gradients."""
-    model.requires_grad_(False)
-    turn.module.requires_grad_(True)
-    for parameter in model.parameters():
-        parameter.grad = None
-    terms = turn.terms(batch)
-    (terms.loss.sum() / batch.size).backward()
-    return terms, {name: parameter.grad for name, parameter in model.named_parameters()}
 
 
 EVERY = pytest.mark.parametrize("name", MODELS)

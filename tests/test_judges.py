@@ -12,7 +12,7 @@ from genlib.evaluation.classification import accuracy_of, bins_of, ece_of
 from genlib.evaluation.evidence import View, gather, look
 from genlib.evaluation.metric import evaluate
 from genlib.models import classifier, scorer
-from genlib.models.parts.temperature import Temperature, best_temperature
+from genlib.models.parts.judge import Temperature, best_temperature
 
 JUDGES = {"classifier": classifier, "scorer": scorer}
 EVERY = pytest.mark.parametrize("name", JUDGES)

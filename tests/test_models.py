@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import nn
 from torch.nn import functional as F
+from turns import gradients_of
 
 from genlib.data.batches import Batch, batches
 from genlib.data.images import Images
@@ -50,17 +51,6 @@ def images(shape=(1, 16, 16), n=24, labels=True):
 
 def batch_of(data, size=12, step=0, rank=0, world=1) -> Batch:
     return next(batches(data, size, seed=3, step=step, rank=rank, world=world))
-
-
-def gradients_of(turn, model, batch):
-    """What the loop does in a turn, up to the optimiser: only the turn's module requires gradients."""
-    model.requires_grad_(False)
-    turn.module.requires_grad_(True)
-    for parameter in model.parameters():
-        parameter.grad = None
-    terms = turn.terms(batch)
-    (terms.loss.sum() / batch.size).backward()
-    return terms, {name: parameter.grad for name, parameter in model.named_parameters()}
 
 
 @pytest.mark.parametrize("name", MODELS)

@@ -8,6 +8,7 @@ import pytest
 import torch
 from prepared import digits
 from torch import nn
+from turns import gradients_of
 
 from genlib.data.batches import Batch, batches, seeded
 from genlib.data.dataset import load_dataset
@@ -53,17 +54,6 @@ def images(shape=(1, 8, 8), n=24, seed=1):
 def batch_of(shape=(1, 8, 8), size=12, step=0, rank=0, world=1) -> Batch:
     data, other = images(shape), images(shape, n=30, seed=2)
     return next(batches(data, size, seed=3, step=step, rank=rank, world=world, other=other))
-
-
-def gradients_of(turn, model, batch):
-    """What the loop does in a turn, up to the optimiser: only the turn's module requires gradients."""
-    model.requires_grad_(False)
-    turn.module.requires_grad_(True)
-    for parameter in model.parameters():
-        parameter.grad = None
-    terms = turn.terms(batch)
-    (terms.loss.sum() / batch.size).backward()
-    return terms, {name: parameter.grad for name, parameter in model.named_parameters()}
 
 
 # the networks
