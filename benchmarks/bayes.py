@@ -36,7 +36,7 @@ DRAWS, SAMPLES = 8, 4  # binarisations of a test image, importance samples of ea
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--images", type=int, default=900_000)
-    parser.add_argument("--root", type=Path, default=Path("../shared/data"))
+    parser.add_argument("--root", type=Path, default=Path("data/raw"))
     parser.add_argument("--keep", type=Path)
     asked = parser.parse_args()
     torch.set_num_threads(1)

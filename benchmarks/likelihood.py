@@ -39,7 +39,7 @@ PAIRS = 1000  # decoded at a time: more would leave the cache
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--epochs", type=int, default=600)
-    parser.add_argument("--root", type=Path, default=Path("../shared/data"))
+    parser.add_argument("--root", type=Path, default=Path("data/raw"))
     parser.add_argument("--keep", type=Path)
     asked = parser.parse_args()
     torch.set_num_threads(1)
