@@ -29,6 +29,7 @@ from genlib.data.dataset import Dataset, load_dataset, prepare
 from genlib.data.images import Images
 from genlib.evaluation.evidence import Evidence
 from genlib.evaluation.judgement import Bench, Views, measure
+from genlib.evaluation.looker import Looker
 from genlib.evaluation.translation_figures import translations
 from genlib.fit import Job, Training, fit
 from genlib.models import scorer
@@ -110,7 +111,7 @@ def main() -> None:
 def judges_of(params: Params, folder: Path) -> Judges:
     dataset = load_dataset(folder)
     b, teller = trained(job(params, "scorer", folder)), told(dataset)
-    return Judges(*(Bench(judge, dataset, Views.of(judge, dataset), {}) for judge in (b, teller)))
+    return Judges(*(Bench(Looker(judge), dataset, Views.of(Looker(judge), dataset), {}) for judge in (b, teller)))
 
 
 def job(params: Params, name: str, folder: Path) -> Job:

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from statistics import fmean
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pipelines.files import write_json
-from pipelines.stage import JUDGE_B, PREPARED, ROOT, Stage, run
-
-if TYPE_CHECKING:
-    pass
+from pipelines.stage import JUDGE_B, PREPARED, ROOT, VIEWS, Stage, run
 
 SIDES = ("default", "tuned")
 
@@ -25,7 +22,7 @@ def compare(stage: Stage) -> None:
     settings, refits = stage.params.evaluate, ROOT / "runs/tune" / stage.model
     with stage.tracked() as tracked:
         tracked.courier.start()
-        bench = Bench.of(JUDGE_B, load_dataset(PREPARED))
+        bench = Bench.of(JUDGE_B, load_dataset(PREPARED), cache=VIEWS)
         found: dict[str, dict[str, Any]] = {side: {} for side in SIDES}
         for folder in sorted(path for side in SIDES for path in (refits / side).iterdir()):
             evidence = bench.evidence(load(folder), settings.samples, settings.seed)

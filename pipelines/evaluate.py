@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from pipelines.files import write_json
-from pipelines.stage import JUDGE_A, JUDGE_B, PREPARED, ROOT, Stage, run
+from pipelines.stage import JUDGE_A, JUDGE_B, PREPARED, ROOT, VIEWS, Stage, run
 
 
 def evaluate(stage: Stage) -> None:
     """Judge one model and write runs/evaluate/<model>: metrics.json and figures."""
     from genlib.build import load
     from genlib.data.dataset import load_dataset
-    from genlib.evaluation.evidence import look
     from genlib.evaluation.figures import write_figures
     from genlib.evaluation.judgement import Bench, logged, measure
     from genlib.evaluation.latent_figures import resampled
@@ -20,14 +19,16 @@ def evaluate(stage: Stage) -> None:
     settings = stage.params.evaluate
     with stage.tracked() as tracked:
         tracked.courier.start()
-        bench = Bench.of(JUDGE_B, load_dataset(PREPARED))
+        dataset = load_dataset(PREPARED)
+        second = Bench.of(JUDGE_A, dataset, cache=VIEWS)
+        bench = Bench.of(JUDGE_B, dataset, second=second, cache=VIEWS)
         model = ROOT / "runs/train" / stage.model
         evidence = bench.evidence(load(model), settings.samples, settings.seed)
         measures = measure(evidence, settings.metrics)
         first, *both = evidence.values()
         figures = write_figures(first, measures, stage.out / "figures")
         if first.fake is not None and first.fake.labels is None and first.test.labels is not None:
-            by_a = look(load(JUDGE_A), first.fake.images).probabilities
+            by_a = second.look(first.fake.images).probabilities
             figures.append(resampled(first, by_a, stage.out / "figures/resampled.png"))
         if both:
             figures.append(translations(evidence, stage.out / "figures/translations.png"))

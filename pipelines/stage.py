@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 ROOT = Path.cwd()
 PREPARED = ROOT / "data" / "prepared"
 STATE = ROOT / ".genlib" / "state"
+VIEWS = ROOT / ".genlib" / "views"
 RESUMES = "interrupted; the same command goes on from the last checkpoint"
 JUDGE_A, JUDGE_B = ROOT / "runs/train/classifier", ROOT / "runs/train/scorer"
 

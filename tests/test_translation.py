@@ -17,6 +17,7 @@ from genlib.errors import InputError
 from genlib.evaluation.evidence import look
 from genlib.evaluation.figures import sample_grid
 from genlib.evaluation.judgement import Bench, Rehearsal, Views, drawn, measure
+from genlib.evaluation.looker import Looker
 from genlib.evaluation.metric import evaluate
 from genlib.evaluation.translation import Direction, cycle_error, label_preservation
 from genlib.evaluation.translation_figures import translations
@@ -379,7 +380,7 @@ class Domain:
 def bench(**options):
     dataset = Domain(10, other=Domain(20, n=(200, 160, 120), **options))
     judge = Judge()
-    return Bench(judge, dataset, Views.of(judge, dataset), {})
+    return Bench(Looker(judge), dataset, Views.of(Looker(judge), dataset), {})
 
 
 def test_each_way_is_held_against_the_domain_it_leads_to():
@@ -418,7 +419,7 @@ def test_the_second_domain_is_looked_at_for_those_alone_who_need_it():
 def test_a_translator_before_one_domain_is_refused():
     dataset, judge = Domain(10), Judge()
     with pytest.raises(InputError, match=r"^data.other: found one domain"):
-        Bench(judge, dataset, Views.of(judge, dataset), {}).evidence(Still(), 50, 0)
+        Bench(Looker(judge), dataset, Views.of(Looker(judge), dataset), {}).evidence(Still(), 50, 0)
 
 
 def test_who_changes_nothing_keeps_as_many_labels_as_the_judge_knows_of_the_source():

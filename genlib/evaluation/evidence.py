@@ -2,12 +2,14 @@
 
 Looking is dear and happens once; every metric then reads the same tensors. `Evidence.null` is the same evidence with
 real held-out images in the place of the generated ones, so that what a perfect generator would score is computed by the
-very code that scores the model, at the same number of images.
+very code that scores the model, at the same number of images; `Evidence.control` puts images there whose faults are
+known.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import Protocol, cast
 
 import torch
@@ -62,7 +64,9 @@ class Evidence:
 
     `valid` and `test` are shuffled, and each holds at least n. `model` is what is judged, for metrics that ask it.
     `other`: the test images of the second domain, where there is one. `fake.labels` are the classes that the model was
-    asked for.
+    asked for. `planted`: images whose faults are known, see `controls`. `second`: the same images in the same order as
+    another judge sees them. `named`: whether the judge's probabilities are of the data's classes, rather than of cells
+    or quarter turns that it made up where there are no labels.
     """
 
     train: View
@@ -72,6 +76,9 @@ class Evidence:
     seed: int
     model: object | None = None
     other: View | None = None
+    planted: Mapping[str, View] = field(default_factory=dict)
+    second: Evidence | None = None
+    named: bool = True
 
     @property
     def n(self) -> int:
@@ -91,7 +98,14 @@ class Evidence:
 
     def null(self) -> Evidence:
         """The same evidence with n real images of `valid` in the place of the generated ones."""
-        return replace(self, fake=self.valid[: self.n], model=None)
+        return self._instead(self.valid[: self.n], None if self.second is None else self.second.null())
+
+    def control(self, name: str) -> Evidence:
+        """The same evidence with the planted images `name` in the place of the generated ones."""
+        return self._instead(self.planted[name], None if self.second is None else self.second.control(name))
+
+    def _instead(self, fake: View, second: Evidence | None) -> Evidence:
+        return replace(self, fake=fake, model=None, second=second)
 
 
 def look(judge: nn.Module, images: Images, device: torch.device | str = "cpu", chunk: int = CHUNK) -> View:
@@ -118,7 +132,7 @@ def gather(
     train: Images | View,
     valid: Images | View,
     test: Images | View,
-    fake: Images | None,
+    fake: Images | View | None,
     n: int,
     seed: int,
     *,
@@ -127,18 +141,23 @@ def gather(
 ) -> Evidence:
     """Evidence at the common size min(n, generated, valid, test).
 
-    Real sets that were looked at before may be given as views. `test` is shuffled so that each of its prefixes has the
+    What was looked at before may be given as views. `test` is shuffled so that each of its prefixes has the
     class mix of the whole; `valid` and `fake` plainly, since a generator draws its classes at random too.
     """
     seen = [view if isinstance(view, View) else look(judge, view, device) for view in (train, valid, test)]
-    known, held, against = seen
-    held = held[torch.randperm(len(held), generator=seeded(seed, "valid"))]
-    against = against[stratified(against.labels, len(against), seed)]
+    known, (held, against) = seen[0], shuffled(seen[1], seen[2], seed)
     made = None
     if fake is not None:
         chosen = torch.randperm(len(fake), generator=seeded(seed, "fake"))[: min(n, len(held), len(against))]
-        made = look(judge, fake[chosen.to(fake.pixels.device)], device)
-    return Evidence(known, held, against, made, seed, model)
+        some = fake[chosen.to(fake.pixels.device)]
+        made = some if isinstance(some, View) else look(judge, some, device)
+    return Evidence(known, held, against, made, seed, model, named=known.labels is not None)
+
+
+def shuffled(valid: View, test: View, seed: int) -> tuple[View, View]:
+    """Both sets in their seeded order, the same whoever looks."""
+    held = valid[torch.randperm(len(valid), generator=seeded(seed, "valid"))]
+    return held, test[stratified(test.labels, len(test), seed)]
 
 
 def stratified(labels: Tensor | None, n: int, seed: int) -> Tensor:

@@ -22,7 +22,9 @@ from genlib.data.dataset import Dataset
 from genlib.data.images import Images, to_pixels
 from genlib.errors import InputError
 from genlib.evaluation.classification import accuracy_of
-from genlib.evaluation.evidence import Evidence, View, gather, look
+from genlib.evaluation.controls import plant
+from genlib.evaluation.evidence import Evidence, View, gather, shuffled
+from genlib.evaluation.looker import Looker
 from genlib.evaluation.measure import Measure, Undefined
 from genlib.evaluation.metric import capabilities, evaluate, find, held
 from genlib.evaluation.translation import Direction, Domain, Translates
@@ -37,10 +39,10 @@ class Views:
     test: View
 
     @classmethod
-    def of(cls, judge: nn.Module, dataset: Dataset, *, labelled: bool = True) -> Views:
+    def of(cls, look: Looker, dataset: Dataset, *, labelled: bool = True) -> Views:
         """Without the labels where they are not those that the judge knows."""
         sets = (dataset.train, dataset.valid, dataset.test)
-        return cls(*(look(judge, images if labelled else Images(images.pixels)) for images in sets))
+        return cls(*(look(images if labelled else Images(images.pixels)) for images in sets))
 
     def rehearsed(self) -> Views:
         """What a sweep may look at: validation images for test, and training images for null."""
@@ -49,16 +51,20 @@ class Views:
 
 @dataclass(frozen=True)
 class Bench:
-    """A judge and the real images as it sees them; looking at those is done once for any number of models."""
+    """A judge and the real images as it sees them; looking at those is done once for any number of models.
 
-    judge: nn.Module
+    `second`: the bench of another judge of the same data, who sees the same images.
+    """
+
+    look: Looker
     dataset: Dataset
     real: Views
     card: Mapping[str, Any]
+    second: Bench | None = None
 
     @classmethod
-    def of(cls, folder: Path, dataset: Dataset) -> Bench:
-        """The bench of the judge that lies in `folder`.
+    def of(cls, folder: Path, dataset: Dataset, *, second: Bench | None = None, cache: Path | None = None) -> Bench:
+        """The bench of the judge that lies in `folder`; what it sees is kept in the folder `cache`.
 
         Raises:
             InputError: the folder holds no model, or one that does not classify these images.
@@ -66,23 +72,25 @@ class Bench:
         judge = load(folder)
         if not hasattr(judge, "features"):
             raise InputError(f"{folder}: found a model that does not classify, legal: a judge's folder")
-        real = Views.of(judge, dataset)
-        return cls(judge, dataset, real, judge_card(folder, real.test))
+        look = Looker(judge, cache)
+        real = Views.of(look, dataset)
+        return cls(look, dataset, real, judge_card(folder, real.test), second)
 
     @cached_property
     def other(self) -> Views | None:
         """The second domain, looked at when first asked for; without labels where its classes are others."""
-        second = self.dataset.other
-        if second is None:
+        other = self.dataset.other
+        if other is None:
             return None
-        return Views.of(self.judge, second, labelled=second.classes == self.dataset.classes)
+        return Views.of(self.look, other, labelled=other.classes == self.dataset.classes)
 
     def evidence(self, model: nn.Module, n: int, seed: int) -> dict[str, Evidence]:
-        """`model` against the test images: n of its samples, where it makes any.
+        """`model` against the test images: n of its samples, where it makes any, the controls, and the second judge.
 
         By the ending that its metrics' names get: "", or "_a2b" and "_b2a" for the two ways of a translator.
         """
-        return self._evidence(model, n, seed, lambda views: views)
+        ways = self._evidence(model, n, seed, lambda views: views)
+        return {way: plant(self._with_second(evidence, way), self.look) for way, evidence in ways.items()}
 
     def rehearsal(self, model: nn.Module, n: int, seed: int) -> dict[str, Evidence]:
         """`model` against the validation images, with training images for null: what a sweep may look at."""
@@ -91,25 +99,37 @@ class Bench:
     def _evidence(self, model: nn.Module, n: int, seed: int, part: Callable[[Views], Views]) -> dict[str, Evidence]:
         real = part(self.real)
         if hasattr(model, "translate"):
-            a, b = real, part(self._second())
+            a, b = real, part(self._other())
             return {
                 "_a2b": self._translated(model, "b", a, b, n, seed),
                 "_b2a": self._translated(model, "a", b, a, n, seed),
             }
+        n = min(n, len(real.valid), len(real.test))
         fake = drawn(model, n, seed, real.train.labels)
-        evidence = gather(self.judge, real.train, real.valid, real.test, fake, n, seed, model=model)
+        made = None if fake is None else self.look(fake)
+        evidence = gather(self.look.judge, real.train, real.valid, real.test, made, n, seed, model=model)
         foreign = self.other if "likelihood" in capabilities(model) else None
         return {"": replace(evidence, other=part(foreign).test if foreign else None)}
 
     def _translated(self, model: nn.Module, to: Domain, source: Views, target: Views, n: int, seed: int) -> Evidence:
         """One way of a translator: test images of `source`, translated, against the real images of `target`."""
-        there = gather(self.judge, target.train, target.valid, target.test, None, n, seed)
+        there = gather(self.look.judge, target.train, target.valid, target.test, None, n, seed)
         n = min(n, len(source.test), len(target.valid), len(target.test))
         chosen = torch.randperm(len(source.test), generator=seeded(seed, "source"))[:n]
         direction = Direction(cast(Translates, model), to, source.test[chosen].images.to(device_of(model)))
-        return replace(there, fake=look(self.judge, direction.made()), model=direction)
+        return replace(there, fake=self.look(direction.made()), model=direction)
 
-    def _second(self) -> Views:
+    def _with_second(self, evidence: Evidence, way: str) -> Evidence:
+        """`evidence` beside what the second judge sees of the same images."""
+        if self.second is None or evidence.fake is None:
+            return evidence
+        views = self.second._other() if way == "_a2b" else self.second.real
+        valid, test = shuffled(views.valid, views.test, evidence.seed)
+        fake = self.second.look(evidence.fake.images)
+        seen = Evidence(views.train, valid, test, fake, evidence.seed, evidence.model, named=evidence.named)
+        return replace(evidence, second=plant(seen, self.second.look))
+
+    def _other(self) -> Views:
         if self.other is None:
             raise InputError("data.other: found one domain of images, legal: two, for a model that translates")
         return self.other
@@ -185,6 +205,6 @@ class Rehearsal:
         """What real training images of the first domain get in the place of the fakes."""
         bench, real = self.bench, self.bench.real
         shown = real.train[: self.n].images
-        null = gather(bench.judge, real.train, real.train, real.valid, shown, self.n, self.seed).null()
+        null = gather(bench.look.judge, real.train, real.train, real.valid, shown, self.n, self.seed).null()
         found = {name: find(name)(null).value for name in self.asked}
         return {name: value for name, value in found.items() if value is not None}

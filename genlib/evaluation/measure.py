@@ -31,13 +31,20 @@ class Measure:
         for name, part in asdict(self).items():
             object.__setattr__(self, name, plain(part, name))
 
+    @property
+    def doubt(self) -> str | None:
+        """Why it is not to be believed: the first control that this metric failed; None where it passed them."""
+        controls = self.detail.get("controls", {}).values()
+        return next((str(control["failed"]) for control in controls if control.get("failed")), None)
+
     def __str__(self) -> str:
-        """value [low, high], what real images get; or why there is none."""
+        """value [low, high], what real images get; or why there is none, or none to be believed."""
         if self.value is None:
             return f"none ({self.detail.get('reason', 'no reason given')})"
         ends = ("..." if end is None else f"{end:.4g}" for end in (self.low, self.high))
         real = "" if self.null is None else f", real images {self.null:.4g}"
-        return f"{self.value:.4g} [{', '.join(ends)}]{real}, n {self.n}"
+        doubt = f"; not to be believed: {self.doubt}" if self.doubt else ""
+        return f"{self.value:.4g} [{', '.join(ends)}]{real}, n {self.n}{doubt}"
 
 
 def plain(thing: Any, where: str = "value") -> Any:

@@ -10,8 +10,8 @@ import ast
 import difflib
 import importlib
 import math
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -20,16 +20,21 @@ from genlib.errors import InputError
 from genlib.evaluation.measure import Measure, Undefined
 
 if TYPE_CHECKING:
+    from genlib.evaluation.controls import Control, Must
     from genlib.evaluation.evidence import Evidence, View
 
-Need = Literal["fake", "asked", "classifies", "likelihood", "conditional", "encodes", "translates"]
+Need = Literal[
+    "fake", "asked", "classifies", "discriminates", "likelihood", "conditional", "decodes", "encodes", "translates"
+]
 OF_IMAGES = ("fake", "asked")  # real images can take the place of the generated ones
 LACKS: dict[Need, str] = {
     "fake": "this model makes no images",
     "asked": "this model was not asked for classes",
     "classifies": "this model does not classify",
+    "discriminates": "this model has no discriminator",
     "likelihood": "this model has no likelihood",
     "conditional": "this model has no likelihood of an image given its class",
+    "decodes": "this model makes no images of codes of a normal prior",
     "encodes": "this model does not encode",
     "translates": "this model does not translate",
 }
@@ -41,8 +46,10 @@ def capabilities(model: object | None) -> frozenset[Need]:
     can: dict[Need, bool] = {
         "fake": hasattr(model, "sample"),
         "classifies": hasattr(model, "features"),
+        "discriminates": hasattr(model, "discriminator"),
         "likelihood": likelihood,
         "conditional": likelihood and getattr(model, "conditional", False),
+        "decodes": hasattr(model, "image") and (likelihood or hasattr(model, "discriminator")),
         "encodes": hasattr(model, "code"),
         "translates": hasattr(model, "translate"),
     }
@@ -62,12 +69,13 @@ def held(evidence: Evidence) -> frozenset[Need]:
 @dataclass(frozen=True)
 class Metric:
     """`needs`: "fake", generated images, at least `minimum` of them; "asked", such as were made for given classes; or
-    what the model itself can do."""
+    what the model itself can do. `catches`: what planted faults must do to it."""
 
     compute: Callable[[Evidence], Measure]
     needs: Need
     minimum: int
     better: Literal["higher", "lower"]
+    catches: Mapping[Control, Must] = field(default_factory=dict)
 
     def __call__(self, evidence: Evidence) -> Measure:
         """The value on this evidence, or None and the reason; no null."""
@@ -97,10 +105,14 @@ def _check_finite(kind: str, view: View) -> None:
 
 
 def metric(
-    *, needs: Need = "fake", minimum: int = 1, better: Literal["higher", "lower"] = "higher"
+    *,
+    needs: Need = "fake",
+    minimum: int = 1,
+    better: Literal["higher", "lower"] = "higher",
+    catches: Mapping[Control, Must] | None = None,
 ) -> Callable[[Callable[[Evidence], Measure]], Metric]:
     """Make a function a metric under its own name."""
-    return lambda compute: Metric(compute, needs, minimum, better)
+    return lambda compute: Metric(compute, needs, minimum, better, catches or {})
 
 
 @cache
@@ -140,7 +152,7 @@ def find(name: str) -> Metric:
 
 
 def evaluate(evidence: Evidence, asked: Iterable[str]) -> dict[str, Measure]:
-    """Each metric's value and, by the same code on `evidence.null()`, its null."""
+    """Each metric's value and, by the same code on `evidence.null()` and on what is planted, its null and controls."""
     asked = list(asked)
     check_names(asked)
     null = evidence.null()
@@ -148,13 +160,16 @@ def evaluate(evidence: Evidence, asked: Iterable[str]) -> dict[str, Measure]:
 
 
 def _with_null(metric: Metric, evidence: Evidence, null: Evidence) -> Measure:
+    from genlib.evaluation.controls import tried
+
     measure = metric(evidence)
     if metric.needs not in OF_IMAGES:
         reason = {"reason": "real images cannot take a model's place"}
         return replace(measure, detail={"null": reason, **measure.detail})
     real = metric(null)
     beside = {"low": real.low, "high": real.high, "ratio": _ratio(measure.value, real.value), **real.detail}
-    return replace(measure, null=real.value, detail={**measure.detail, "null": beside})
+    controls = tried(metric, evidence, metric.catches)
+    return replace(measure, null=real.value, detail={**measure.detail, "null": beside, "controls": controls})
 
 
 def _ratio(value: float | None, null: float | None) -> float | None:

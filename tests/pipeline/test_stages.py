@@ -72,7 +72,7 @@ def test_a_killed_stage_goes_on_from_its_last_checkpoint(project, tmp_path_facto
     histories = [(folder / "runs/train/classifier/history.tsv").read_text() for folder in (project, calm)]
     assert histories[0] == histories[1]
     assert not checkpoints.exists()
-    assert points(project) == list(range(1000, 61000, 1000))
+    assert points(project) == list(range(1000, 61000, 1000)), errors
 
 
 def points(project):

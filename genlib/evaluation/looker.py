@@ -1,0 +1,81 @@
+"""Who looks, and what was seen before: a judge with a memory on disk.
+
+What a judge sees in a set of images is a function of the two, so it is kept under the hash of both and never looked at
+twice; of the kept ones the KEPT last used stay.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from genlib.data.images import Images
+from genlib.evaluation.evidence import View, look
+
+KEPT = 64
+
+
+@dataclass(frozen=True)
+class Looker:
+    """`judge` sees images; in the folder `cache`, where there is one, lies what it saw before."""
+
+    judge: nn.Module
+    cache: Path | None = None
+    device: torch.device | str = "cpu"
+
+    def __call__(self, images: Images) -> View:
+        if self.cache is None:
+            return look(self.judge, images, self.device)
+        path = self.cache / f"{self._key(images)}.safetensors"
+        seen = _kept(path)
+        if seen is None:
+            view = look(self.judge, images, self.device)
+            _keep(path, {"features": view.features, "probabilities": view.probabilities})
+            return view
+        labels = None if images.labels is None else images.labels.cpu()
+        return View(images.pixels.cpu(), labels, seen["features"], seen["probabilities"])
+
+    @cached_property
+    def sha256(self) -> str:
+        """The hash of the judge's weights and of what they are part of."""
+        digest = hashlib.sha256(repr(self.judge).encode())
+        for name, weights in sorted(self.judge.state_dict().items()):
+            digest.update(name.encode() + _bytes(weights))
+        return digest.hexdigest()
+
+    def _key(self, images: Images) -> str:
+        facts = f"{self.sha256} {tuple(images.pixels.shape)} {torch.device(self.device).type}"
+        return hashlib.sha256(facts.encode() + _bytes(images.pixels)).hexdigest()
+
+
+def _bytes(tensor: Tensor) -> bytes:
+    return tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes()
+
+
+def _kept(path: Path) -> Mapping[str, Tensor] | None:
+    try:
+        seen = load_file(path)
+        path.touch()
+    except (OSError, SafetensorError):
+        return None
+    return seen
+
+
+def _keep(path: Path, seen: Mapping[str, Any]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_suffix(f".{os.getpid()}.partial")
+    save_file(dict(seen), partial)
+    partial.replace(path)
+    kept = sorted(path.parent.glob("*.safetensors"), key=lambda one: one.stat().st_mtime)
+    for old in kept[:-KEPT]:
+        old.unlink(missing_ok=True)
