@@ -13,6 +13,7 @@ import pytest
 import torch
 
 from genlib.errors import InputError
+from genlib.tracking import mlflow
 from genlib.tracking.journal import Journal
 from genlib.tracking.mlflow import Courier, Unreachable, send, tracking_uri
 
@@ -96,6 +97,28 @@ def test_a_journal_sent_in_pieces_gives_the_same_runs(tmp_path):
     made = journal(tmp_path / "journal" / "j")
     send(made.folder, uri, tmp_path)
     check_runs(uri)
+
+
+def test_a_journal_that_ends_while_it_is_being_sent_arrives_whole(tmp_path, monkeypatch):
+    uri, folder = f"sqlite:///{tmp_path}/mlflow.db", tmp_path / "journal" / "one"
+    run = Journal(folder).run("stage", name="train gan", experiment="digits", tags=TAGS, params={})
+    run.log({"kid": 0.1}, 10)
+    connect = mlflow.connect
+
+    def slowly(*where):
+        run.log({"kid": 0.05}, 20)
+        run.end()
+        return connect(*where)
+
+    monkeypatch.setattr(mlflow, "connect", slowly)
+    send(folder, uri, tmp_path)
+    monkeypatch.setattr(mlflow, "connect", connect)
+    send(folder, uri, tmp_path)
+    client, runs = runs_of(uri)
+    [found] = runs.values()
+    assert [point.step for point in client.get_metric_history(found.info.run_id, "kid")] == [10, 20]
+    assert found.info.status == "FINISHED"
+    assert not folder.exists()
 
 
 def test_a_sender_killed_anywhere_leaves_no_second_run_and_no_second_point(tmp_path):

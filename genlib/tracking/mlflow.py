@@ -102,6 +102,7 @@ def send(journal: Path, uri: str, home: Path) -> None:
     Raises:
         Unreachable: the server does not answer; nothing is lost.
     """
+    whole = finished(journal)  # asked first: what ends while it is being sent has events that were not read
     sent = _Sent(journal / "sent.json")
     events = read_events(journal / "events.jsonl", sent.lines)
     if events:
@@ -116,7 +117,7 @@ def send(journal: Path, uri: str, home: Path) -> None:
             raise
         finally:
             sent.save()
-    if finished(journal):
+    if whole:
         shutil.rmtree(journal)
 
 
