@@ -1,7 +1,7 @@
-"""When are two images the same? When the judge gives them one class and finds them nearer than real ones ever are.
+"""When are two images the same? When they are of one kind and nearer than real ones of that kind ever are.
 
-The threshold is set class by class on pairs of real held-out images, because one threshold for all classes would only
-ever see the narrowest (the digit 1). Distances are float64 throughout, in bounded memory.
+The threshold is set kind by kind on pairs of real held-out images, because one threshold for all kinds would only ever
+see the narrowest (the digit 1). Distances are float64 throughout, in bounded memory.
 """
 
 from __future__ import annotations
@@ -12,9 +12,26 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from genlib.evaluation.evidence import View
-
 ELEMENTS = 1 << 22
+
+
+@dataclass(frozen=True)
+class Points:
+    """n images as points `x` [n, d] of a space in which they are compared, each of a `kind`, int64 [n]."""
+
+    x: Tensor
+    kind: Tensor
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+    def __getitem__(self, index: Tensor | slice) -> Points:
+        return Points(self.x[index], self.kind[index])
+
+    def by_kind(self) -> Iterator[tuple[int, Tensor]]:
+        """(kind, the rows of its members), for each kind that has any."""
+        for kind in sorted(set(self.kind.tolist())):
+            yield kind, (self.kind == kind).nonzero().squeeze(1)
 
 
 def _squares(x: Tensor) -> Iterator[tuple[int, Tensor]]:
@@ -41,58 +58,61 @@ def smallest_pairs(x: Tensor, count: int) -> tuple[Tensor, Tensor]:
     return best[real].sqrt(), pairs[real]
 
 
+def near_pairs(x: Tensor, radii: Tensor) -> Tensor:
+    """The correlation integral C(r), the share of pairs of rows of x no farther apart than each of `radii`, float64 [m]
+    ascending (Grassberger and Procaccia 1983)."""
+    found = torch.zeros(len(radii) + 1, dtype=torch.long)
+    for start, squares in _squares(x):
+        later = torch.arange(len(x)) > torch.arange(start, start + len(squares))[:, None]
+        found += torch.bucketize(squares[later], radii**2).bincount(minlength=len(found))
+    return found.cumsum(0)[:-1].double() / max(1, pair_count(len(x)))
+
+
 @dataclass(frozen=True)
 class Sameness:
-    """`radius` float64 [K]: two images of class c are the same when they are no farther apart than radius[c]."""
+    """Two images of one kind are the same when they are no farther apart than its `radius`, which for a kind that real
+    images showed no pair of is the smallest of the others."""
 
-    radius: Tensor
+    radius: dict[int, float]
     rate: float  # share of all pairs of real images that the radii call the same
 
-    def partners(self, view: View) -> Tensor:
-        """How many others in `view` each image is the same as, int64 [n]."""
-        partners = torch.zeros(len(view), dtype=torch.long)
-        for c, members in _by_class(view):
-            counts = [(squares <= self.radius[c] ** 2).sum(1) for _, squares in _squares(view.features[members])]
+    def of(self, kind: int) -> float:
+        return self.radius.get(kind, min(self.radius.values(), default=0.0))
+
+    def partners(self, points: Points) -> Tensor:
+        """How many others each image is the same as, int64 [n]."""
+        partners = torch.zeros(len(points), dtype=torch.long)
+        for kind, members in points.by_kind():
+            counts = [(squares <= self.of(kind) ** 2).sum(1) for _, squares in _squares(points.x[members])]
             partners[members] = torch.cat(counts) - 1
         return partners
 
-    def closest(self, view: View, count: int) -> tuple[Tensor, Tensor]:
-        """The closest pairs of one class, in units of its radius: float64 [m] ascending, images int64 [m, 2]."""
+    def closest(self, points: Points, count: int) -> tuple[Tensor, Tensor]:
+        """The closest pairs of one kind, in units of its radius: float64 [m] ascending, images int64 [m, 2]."""
         units, pairs = [torch.empty(0, dtype=torch.float64)], [torch.empty(0, 2, dtype=torch.long)]
-        for c, members in _by_class(view):
-            distances, rows = smallest_pairs(view.features[members], count)
-            units.append(distances / self.radius[c].clamp(min=1e-12))
+        for kind, members in points.by_kind():
+            distances, rows = smallest_pairs(points.x[members], count)
+            units.append(distances / max(self.of(kind), 1e-12))
             pairs.append(members[rows])
         order = torch.cat(units).argsort(stable=True)[:count]
         return torch.cat(units)[order], torch.cat(pairs)[order]
-
-
-def _by_class(view: View) -> Iterator[tuple[int, Tensor]]:
-    classes = view.classes
-    for c in range(view.probabilities.shape[1]):
-        members = (classes == c).nonzero().squeeze(1)
-        if len(members):
-            yield c, members
 
 
 def pair_count(n: int) -> int:
     return n * (n - 1) // 2
 
 
-def calibrate(real: View, rate: float) -> Sameness:
-    """Radii at which `rate` of all pairs of `real` are the same, equally likely in every class.
+def calibrate(real: Points, rate: float) -> Sameness:
+    """Radii at which `rate` of all pairs of `real` are the same, equally likely in every kind.
 
-    Of the P_c pairs within class c the m_c closest pass, m_c / P_c alike for all c and at least one pair each; a class
-    with fewer than two real images gets the smallest radius of the others.
+    Of the P_k pairs within kind k the m_k closest pass, m_k / P_k alike for all k and at least one pair each.
     """
-    sizes = {c: pair_count(len(members)) for c, members in _by_class(real)}
+    sizes = {kind: pair_count(len(members)) for kind, members in real.by_kind()}
     within = rate * pair_count(len(real)) / max(1, sum(sizes.values()))
-    radius = torch.full((real.probabilities.shape[1],), torch.inf, dtype=torch.float64)
-    same = 0
-    for c, members in _by_class(real):
-        if sizes[c]:
-            distances, _ = smallest_pairs(real.features[members], min(sizes[c], max(1, round(within * sizes[c]))))
-            radius[c], same = distances[-1], same + len(distances)
-    finite = radius.isfinite()
-    radius[~finite] = radius[finite].min() if finite.any() else 0.0
+    radius, same = {}, 0
+    for kind, members in real.by_kind():
+        if sizes[kind]:
+            asked = min(sizes[kind], max(1, round(within * sizes[kind])))
+            distances, _ = smallest_pairs(real.x[members], asked)
+            radius[kind], same = float(distances[-1]), same + len(distances)
     return Sameness(radius, same / max(1, pair_count(len(real))))

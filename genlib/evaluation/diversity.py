@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator, Sequence
 from statistics import fmean
 from typing import Any
 
+import torch
 from torch import Tensor
 
-from genlib.evaluation.collisions import Sameness, calibrate, pair_count
-from genlib.evaluation.evidence import Evidence, View
+from genlib.data.batches import seeded
+from genlib.evaluation.cells import kinds
+from genlib.evaluation.collisions import Points, Sameness, calibrate, near_pairs, pair_count
+from genlib.evaluation.evidence import Evidence
 from genlib.evaluation.intervals import Z, group_slices, of_mean
 from genlib.evaluation.measure import Measure
 from genlib.evaluation.metric import metric
@@ -18,34 +22,71 @@ BATCHES = 50
 BY_CHANCE = 50
 SHOWN = 20
 NO_COLLISION = 4.744  # solves exp(-a) (1 + a) = 0.05
+RADII = torch.logspace(-2, 0.25, 40, dtype=torch.float64)  # of the curve, in units of the spread of test images
+JUDGE = "features"
+PAIRED = 2000  # images of each set, at the most, whose pairs make the curve
 
 
-@metric(minimum=2 * BATCHES)
+@metric(minimum=2 * BATCHES, catches={"collapse": "lower", "stored": "count"})
 def support(evidence: Evidence) -> Measure:
     """1 / U, U the share of all pairs of generated images that are the same: the effective number 1 / sum_i p_i^2.
 
     The birthday paradox test (Arora and Zhang 2017) as Simpson's (1949) unbiased estimate of sum p^2. Two images are
     the same under radii at which real test images of this number would show 50 chance collisions; so real images score
     about (n choose 2) / 50, and that is the most the test can tell apart. Interval: `simpson`. With no collision the
-    value is a lower bound and `detail.more_than` is true. `detail.batches` gives the test in its first form.
+    value is a lower bound and `detail.more_than` is true.
+
+    The value is by the judge's features; `detail.embeddings` has it by others too, each with radii of its own.
+    `detail.batches` gives the test in its first form, and `detail.curve` needs no radius.
     """
-    made, n = evidence.made, evidence.n
-    sameness = calibrate(evidence.test, BY_CHANCE / pair_count(n))
-    partners = sameness.partners(made)
-    value, low, high = simpson(partners)
+    n = evidence.n
+    rate = BY_CHANCE / pair_count(n)
+    tests = {name: (calibrate(real, rate), made) for name, real, made in embedded(evidence)}
+    counts = {name: counted(sameness, made) for name, (sameness, made) in tests.items()}
+    (sameness, made), count = tests[JUDGE], counts[JUDGE]
     units, pairs = sameness.closest(made, SHOWN)
     detail = {
-        "threshold": f"per class; {sameness.rate:.2g} of all pairs of {len(evidence.test)} test images are the same",
-        "rate": sameness.rate,
+        "threshold": f"per kind; {sameness.rate:.2g} of all pairs of {len(evidence.test)} test images are the same",
         "radius": sameness.radius,
         "pairs": pair_count(n),
-        "collisions": int(partners.sum()) // 2,
-        "more_than": high is None,
+        "rate": count["rate"],
+        "collisions": count["collisions"],
+        "more_than": count["more_than"],
+        "embeddings": counts,
         "batches": batch_test(made, sameness),
+        "curve": curve(evidence),
         "closest_pairs": pairs,
         "closest_distances": units,
     }
-    return Measure(value, low, high, n=n, detail=detail)
+    return Measure(count["value"], count["low"], count["high"], n=n, detail=detail)
+
+
+def embedded(evidence: Evidence) -> Iterator[tuple[str, Points, Points]]:
+    """(name, test images, generated images) by the judge's features, the second judge's and the pixels, as far as they
+    are finite."""
+    for name, seen in ((JUDGE, evidence), ("second", evidence.second)):
+        if seen is not None and seen.made.features.isfinite().all() and seen.test.features.isfinite().all():
+            kind = kinds(seen)
+            real, made = (Points(view.features, kind(view)) for view in (seen.test, seen.made))
+            yield name, real, made
+    kind = kinds(evidence)
+    real, made = (Points(view.pixels.flatten(1), kind(view)) for view in (evidence.test, evidence.made))
+    yield "pixels", real, made
+
+
+def counted(sameness: Sameness, made: Points) -> dict[str, Any]:
+    """The test's outcome on `made`: 1 / U with its interval, and how many pairs are the same."""
+    partners = sameness.partners(made)
+    value, low, high = simpson(partners)
+    collisions = int(partners.sum()) // 2
+    return {
+        "value": value,
+        "low": low,
+        "high": high,
+        "more_than": high is None,
+        "collisions": collisions,
+        "rate": sameness.rate,
+    }
 
 
 def simpson(partners: Tensor) -> tuple[float, float, float | None]:
@@ -65,17 +106,34 @@ def simpson(partners: Tensor) -> tuple[float, float, float | None]:
     return 1 / u, max(1.0, 1 / u / factor), 1 / u * factor
 
 
-def batch_test(view: View, sameness: Sameness) -> dict[str, Any]:
+def batch_test(made: Points, sameness: Sameness) -> dict[str, Any]:
     """In how many of 50 disjoint batches two images were the same, and 1 / U with a t-interval over the batches."""
-    batches = [view[part] for part in group_slices(len(view) // BATCHES * BATCHES, BATCHES)]
+    batches = [made[part] for part in group_slices(len(made) // BATCHES * BATCHES, BATCHES)]
     size = len(batches[0])
-    shares = [int(sameness.partners(batch).sum()) / (size * (size - 1)) for batch in batches]
+    return {
+        "size": size,
+        **of_batches([int(sameness.partners(batch).sum()) / (size * (size - 1)) for batch in batches]),
+    }
+
+
+def of_batches(shares: Sequence[float]) -> dict[str, Any]:
+    """What the shares of pairs that are the same, batch by batch, say of 1 / U; None where they do not bound it."""
     low, high = of_mean(shares)
     return {
-        "number": BATCHES,
-        "size": size,
+        "number": len(shares),
         "with_collision": sum(share > 0 for share in shares),
         "value": 1 / fmean(shares) if any(shares) else None,
         "low": 1 / high if high > 0 else None,
         "high": 1 / low if low > 0 else None,
     }
+
+
+def curve(evidence: Evidence) -> dict[str, Tensor]:
+    """C(r) of generated, training and test images in the judge's features, over radii in units of the spread of test
+    images, the root of twice their summed variances: the root mean square distance of two of them."""
+    real, train = evidence.real.features, evidence.train.features
+    n = min(len(real), PAIRED)
+    chosen = torch.randperm(len(train), generator=seeded(evidence.seed, "curve"))[:n]
+    spread = (2 * real.double().var(0).sum()).sqrt()
+    sets = {"fake": evidence.made.features[:n], "train": train[chosen], "test": real[:n]}
+    return {"radius": RADII} | {name: near_pairs(x, RADII * spread) for name, x in sets.items()}
