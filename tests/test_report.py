@@ -24,7 +24,7 @@ from report_tree import (
 
 from genlib.errors import InputError
 from genlib.report.leaderboard import COLUMNS, rows, tables
-from genlib.report.numbers import DASH, MINUS, interval, number
+from genlib.evaluation.numbers import DASH, MINUS, interval, number
 from genlib.report.page import Origin, page
 from genlib.report.pictures import ceiling, fit
 from genlib.report.results import read_results

@@ -12,7 +12,7 @@ from typing import Any
 
 from genlib.evaluation.measure import Measure
 from genlib.evaluation.metric import catalogue, find
-from genlib.report.numbers import DASH, interval, label, number
+from genlib.evaluation.numbers import DASH, interval, label, number
 from genlib.report.results import Measures, Results
 
 COLUMNS = ("model", "seed", "metric", "value", "low", "high", "null", "n")

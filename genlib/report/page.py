@@ -13,7 +13,7 @@ from typing import Any
 from genlib.report import leaderboard
 from genlib.report.curves import curves
 from genlib.report.leaderboard import Cell, Table
-from genlib.report.numbers import label, number
+from genlib.evaluation.numbers import label, number
 from genlib.report.pictures import Picture, all_sizes, ceiling, data_uri, read_png
 from genlib.report.results import Comparison, ModelResults, Results
 from genlib.report.sweep import Trial, knob_plots, read_trials
