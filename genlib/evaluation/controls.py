@@ -43,13 +43,15 @@ def plant(evidence: Evidence, look: Callable[[Images], View]) -> Evidence:
 def _faulty(evidence: Evidence, n: int) -> dict[str, Images]:
     train, valid, seed = evidence.train, evidence.valid, evidence.seed
     real = valid[:n].images
-    copies = train[torch.randint(len(train), (n,), generator=seeded(seed, "copies"))].images
     drawn = torch.randint(stored(n), (n,), generator=seeded(seed, "stored"))
     again = _jittered(real[drawn], seed)
     first = _firsts(valid)
     collapse = valid[first[torch.randint(len(first), (n,), generator=seeded(seed, "collapse"))]].images
     noise = torch.randint(256, real.pixels.shape, generator=seeded(seed, "noise"), dtype=torch.uint8)
-    return {"real": real, "copies": copies, "stored": again, "collapse": collapse, "noise": Images(noise, real.labels)}
+    faulty = {"real": real, "stored": again, "collapse": collapse, "noise": Images(noise, real.labels)}
+    if train.given:
+        faulty["copies"] = train[torch.randint(len(train), (n,), generator=seeded(seed, "copies"))].images
+    return faulty
 
 
 def stored(n: int) -> int:
@@ -75,6 +77,8 @@ def tried(metric: Callable[[Evidence], Measure], evidence: Evidence, catches: Ma
     real = metric(evidence.control("real"))
     found: dict[str, Any] = {}
     for name, must in catches.items():
+        if name not in evidence.planted:
+            continue
         got = metric(evidence.control(name))
         facts = {"value": got.value, "low": got.low, "high": got.high, "n": got.n, "must": must, "real": real.value}
         found[name] = {**facts, "failed": _failed(name, must, got, real)}

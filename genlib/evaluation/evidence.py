@@ -9,14 +9,15 @@ known.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
-from typing import Protocol, cast
+from dataclasses import dataclass, field, fields, replace
+from typing import NoReturn, Protocol, cast
 
 import torch
 from torch import Tensor, nn
 
 from genlib.data.batches import seeded
 from genlib.data.images import Images, to_float
+from genlib.evaluation.measure import Undefined
 
 CHUNK = 500
 
@@ -57,12 +58,32 @@ class View:
     def images(self) -> Images:
         return Images(self.pixels, self.labels)
 
+    @property
+    def given(self) -> bool:
+        return True
+
+
+class Absent(View):
+    """Images that nobody gave: whatever reads them has no value, for this reason."""
+
+    def __init__(self, reason: str) -> None:
+        object.__setattr__(self, "reason", reason)
+
+    @property
+    def given(self) -> bool:
+        return False
+
+    def __getattr__(self, name: str) -> NoReturn:
+        if name in {field.name for field in fields(View)}:
+            raise Undefined(str(self.reason))
+        raise AttributeError(name)
+
 
 @dataclass(frozen=True)
 class Evidence:
     """`fake`: n generated images, or None for a model that makes none; `train`, `valid`, `test`: all real images.
 
-    `valid` and `test` are shuffled, and each holds at least n. `model` is what is judged, for metrics that ask it.
+    `train` is `Absent` where nobody knows it. `valid` and `test` are shuffled, and each holds at least n. `model` is what is judged, for metrics that ask it.
     `other`: the test images of the second domain, where there is one. `fake.labels` are the classes that the model was
     asked for. `planted`: images whose faults are known, see `controls`. `second`: the same images in the same order as
     another judge sees them. `named`: whether the judge's probabilities are of the data's classes, rather than of cells

@@ -27,7 +27,8 @@ def write_figures(evidence: Evidence, measures: Mapping[str, Measure], folder: P
     written = [metric_chart(measures, folder / "metrics.png")]
     if evidence.fake is not None and evidence.n:
         written.append(sample_grid(evidence.fake.pixels, folder / "samples.png"))
-        written.append(nearest_neighbours(evidence, folder / "nearest_neighbours.png"))
+        if evidence.train.given:
+            written.append(nearest_neighbours(evidence, folder / "nearest_neighbours.png"))
         if "closest_pairs" in measures.get("support", Measure()).detail:
             written.append(closest_pairs(evidence, measures["support"], folder / "closest_pairs.png"))
     return written + write_model_figures(evidence, measures, folder)
@@ -76,7 +77,8 @@ def closest_pairs(evidence: Evidence, measure: Measure, path: Path, *, pairs: in
     columns = 8
     lines = [math.ceil(min(pairs, len(detail["closest_pairs"])) / columns) for _, _, detail, _ in blocks]
     width, height = columns * (2.2 * CELL) + 0.25, 0.75 + sum(0.35 + line * (2 * CELL + 0.42) for line in lines)
-    sheet = canvas(width, height, "The most alike pairs, and below each the training image nearest to it")
+    below = ", and below each the training image nearest to it" if evidence.train.given else ""
+    sheet = canvas(width, height, f"The most alike pairs{below}")
     top = height - 0.45
     for (name, view, detail, colour), line in zip(blocks, lines, strict=True):
         text(sheet, 0.15, top - 0.2, f"{name}: {_collisions(detail)}", color=colour)
@@ -101,15 +103,18 @@ def _pair_block(
     pairs: int,
 ) -> None:
     shown, units = detail["closest_pairs"][:pairs], detail["closest_distances"][:pairs]
-    star = (
-        nearest(view.features[torch.tensor([a for a, _ in shown])], train.features)[1][:, 0].tolist() if shown else []
-    )
+    near = view.features[torch.tensor([a for a, _ in shown], dtype=torch.long)]
+    known = bool(shown) and train.given
+    star = nearest(near, train.features)[1][:, 0].tolist() if known else [None] * len(shown)
     for place, ((a, b), unit, j) in enumerate(zip(shown, units, star, strict=True)):
         left = 0.15 + (place % columns) * 2.2 * CELL
         bottom = top - (place // columns) * (2 * CELL + 0.42) - CELL
         image(sheet, left, bottom, view.pixels[a], colour)
         image(sheet, left + 1.03 * CELL, bottom, view.pixels[b], colour)
-        image(sheet, left + 0.51 * CELL, bottom - CELL - 0.06, train.pixels[j], None, f"{unit:.2f}")
+        if j is None:
+            text(sheet, left + 1.01 * CELL, bottom - 0.18, f"{unit:.2f}", SOFT, fontsize=6.5, ha="center")
+        else:
+            image(sheet, left + 0.51 * CELL, bottom - CELL - 0.06, train.pixels[j], None, f"{unit:.2f}")
 
 
 def metric_chart(measures: Mapping[str, Measure], path: Path) -> Path:

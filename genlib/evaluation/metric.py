@@ -95,7 +95,8 @@ class Metric:
         if evidence.n < self.minimum:
             raise Undefined(f"needs at least {self.minimum} images of each kind, found {evidence.n}")
         for kind, view in (("generated", evidence.made), ("test", evidence.test), ("training", evidence.train)):
-            _check_finite(kind, view)
+            if view.given:
+                _check_finite(kind, view)
 
 
 def _check_finite(kind: str, view: View) -> None:
