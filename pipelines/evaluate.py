@@ -15,6 +15,7 @@ def evaluate(stage: Stage) -> None:
     from genlib.evaluation.latent_figures import resampled
     from genlib.evaluation.measure import to_json
     from genlib.evaluation.translation_figures import translations
+    from genlib.evaluation.verdict import verdicts
 
     settings = stage.params.evaluate
     with stage.tracked() as tracked:
@@ -38,6 +39,8 @@ def evaluate(stage: Stage) -> None:
             tracked.run.keep(path, "evaluation")
     for name, found in measures.items():
         print(f"{stage.title}: {name} {found}")
+    for verdict in verdicts(measures):
+        print(f"{stage.title}: {verdict}")
 
 
 if __name__ == "__main__":

@@ -65,5 +65,12 @@ def plain(thing: Any, where: str = "value") -> Any:
 
 
 def to_json(measures: Mapping[str, Measure], card: Mapping[str, Any]) -> dict[str, Any]:
-    """`{"metrics": {name: {value, low, high, null, n, detail}}, "card": card}`, as `metrics.json` holds it."""
-    return {"metrics": {name: asdict(measure) for name, measure in measures.items()}, "card": plain(card, "card")}
+    """`{"metrics": {name: {value, low, high, null, n, detail}}, "verdicts": {question: {answer, sentence, figure}},
+    "card": card}`, as `metrics.json` holds it."""
+    from genlib.evaluation.verdict import verdicts
+
+    return {
+        "metrics": {name: asdict(measure) for name, measure in measures.items()},
+        "verdicts": {verdict.question: asdict(verdict) for verdict in verdicts(measures)},
+        "card": plain(card, "card"),
+    }

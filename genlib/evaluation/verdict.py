@@ -5,16 +5,16 @@ the side of the fault; it is not heard where it has no value, or where it failed
 
 Copied?         "no" where no metric finds copies. "yes" where half of the images or more are found to be copied, or
                 where no metric that found any says how many; else "partly".
-All alike?      "no" where no metric misses anything. "yes" where more than half of what varies among real images is
-                lost to `support` or `vendi`, which ask how many different images there are; else "partly".
+All alike?      "no" where no metric misses anything. "yes" where `support` or `vendi`, which ask how many different
+                images there are, have less than a fifth of what real images get; else "partly".
 Real-looking?   "yes" where no metric tells them from real images. "no" where more than a quarter give themselves away,
                 or where only metrics without such a scale were heard; else "nearly". Of images that are all alike only
                 those metrics are heard that judge one image at a time: the others see what is missing.
 
-What share of the images is at fault: 1 - value / null for shares and effective numbers; value - null for `copies`; and
-(value - null) / (1 - null) for the accuracy of `c2st`. The distances `frechet` and `kid`, `copying` and `fld_gap` have no
-such scale. `membership_auc` asks the discriminator, not the images: it is told beside the answer and decides nothing.
-Of a translator each question gets the worse answer of its two ways.
+The share of the images that is at fault is 1 - value / null for shares and effective numbers, value - null for
+`copies`, and (value - null) / (1 - null) for the accuracy of `c2st`; the other metrics have no such scale.
+`membership_auc` asks the discriminator, not the images: it is told beside the answer and decides nothing. Of a
+translator each question gets the worse answer of its two ways.
 """
 
 from __future__ import annotations
@@ -35,7 +35,13 @@ SINGLY: dict[str, Side] = {"precision": "lower", "density": "lower"}
 TOGETHER: dict[str, Side] = {"c2st": "higher", "inception_score": "lower", "frechet": "higher", "kid": "higher"}
 COPIES: dict[str, Side] = {"copies": "higher", "authenticity": "lower", "copying": "lower", "fld_gap": "lower"}
 DIFFERENT: dict[str, Side] = {"support": "lower", "vendi": "lower"}
-KINDS: dict[str, Side] = {"coverage": "lower", "recall": "lower", "modes": "lower", "mode_kl": "higher", "ndb": "higher"}
+KINDS: dict[str, Side] = {
+    "coverage": "lower",
+    "recall": "lower",
+    "modes": "lower",
+    "mode_kl": "higher",
+    "ndb": "higher",
+}
 SHARES = ("precision", "density", "inception_score", "authenticity", "support", "vendi", "coverage", "recall", "modes")
 
 BEST_FIRST: dict[str, tuple[Answer, ...]] = {
@@ -44,7 +50,7 @@ BEST_FIRST: dict[str, tuple[Answer, ...]] = {
     ALIKE: ("cannot tell", "no", "partly", "yes"),
 }
 FROM_TO = {"": "", "_a2b": "From A to B: ", "_b2a": "From B to A: "}
-QUARTER, HALF = 0.25, 0.5
+QUARTER, HALF, FOUR_FIFTHS = 0.25, 0.5, 0.8  # of the images, at fault
 CITED = 2
 
 
@@ -137,10 +143,11 @@ def _alike(measures: Mapping[str, Measure]) -> tuple[Answer, str]:
         return "cannot tell", _silence(measures, DIFFERENT | KINDS)
     if fewer:
         few = f"{_count(len(fewer), different)} find fewer different images than among real ones: {_cited(fewer)}."
-        return ("yes" if _most(fewer) > HALF else "partly"), few
+        return ("yes" if _most(fewer) > FOUR_FIFTHS else "partly"), few
     if missing:
         return "partly", f"{_count(len(missing), kinds)} miss kinds of real images: {_cited(missing)}."
-    return "no", f"{_count(0, different + kinds)} finds less variety than among real images: {_cited(different + kinds)}."
+    heard = different + kinds
+    return "no", f"{_count(0, heard)} finds less variety than among real images: {_cited(heard)}."
 
 
 def _heard(measures: Mapping[str, Measure], sides: Mapping[str, Side]) -> list[Witness]:

@@ -1,0 +1,247 @@
+"""The three verdicts say what was planted: in numbers written by hand, and in real digits before the real metrics."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import nn
+
+from genlib.data.images import Images
+from genlib.evaluation.controls import plant
+from genlib.evaluation.evidence import Evidence, gather, look
+from genlib.evaluation.measure import Measure
+from genlib.evaluation.metric import evaluate, names
+from genlib.evaluation.questions import ALIKE, COPIED, OTHER, QUESTIONS, REAL, by_question, question, way
+from genlib.evaluation.verdict import COPIES, DIFFERENT, KINDS, SINGLY, TOGETHER, Verdict, verdicts
+
+NULLS = {
+    "precision": 0.9,
+    "density": 1.0,
+    "c2st": 0.5,
+    "inception_score": 9.0,
+    "frechet": 0.2,
+    "kid": 0.0,
+    "copies": 0.0,
+    "authenticity": 0.6,
+    "copying": 0.0,
+    "fld_gap": 0.0,
+    "support": 1300.0,
+    "vendi": 8.0,
+    "coverage": 0.96,
+    "recall": 0.9,
+    "modes": 10.0,
+    "mode_kl": 0.01,
+    "ndb": 2.0,
+}
+FAMILIES = {
+    "perfect": ({}, ("yes", "no", "no")),
+    "noisy": (
+        {"precision": 0.0, "density": 0.0, "c2st": 1.0, "inception_score": 3.0, "frechet": 300.0, "kid": 900.0}
+        | {"coverage": 0.1, "recall": 0.2, "authenticity": 0.95, "copying": 30.0, "support": 5000.0},
+        ("no", "no", "partly"),
+    ),
+    "collapsed": (
+        {"support": 10.0, "vendi": 2.5, "coverage": 0.1, "recall": 0.05, "ndb": 60.0, "mode_kl": 0.3}
+        | {"c2st": 0.99, "frechet": 40.0, "kid": 80.0},
+        ("yes", "no", "yes"),
+    ),
+    "copying": (
+        {"copies": 0.97, "authenticity": 0.01, "copying": -18.0, "fld_gap": -2000.0},
+        ("yes", "yes", "no"),
+    ),
+    "a fifth copied": ({"copies": 0.19, "authenticity": 0.49, "copying": -4.0}, ("yes", "partly", "no")),
+    "fair": ({"precision": 0.8, "c2st": 0.58, "frechet": 1.0, "coverage": 0.75}, ("nearly", "no", "partly")),
+    "nine of ten alike": ({"support": 1000.0, "vendi": 6.0}, ("yes", "no", "partly")),
+}
+
+
+def measured(metric: str, value: float | None = None, **detail) -> Measure:
+    """A measure with an interval of 2 % of what real images get on either side, and so has theirs."""
+    null = NULLS[metric]
+    value, margin = null if value is None else value, 0.02 * max(abs(null), 0.1)
+    ends = {"low": null - margin, "high": null + margin}
+    return Measure(value, value - margin, value + margin, null, 359, {"null": ends, **detail})
+
+
+def made(faults) -> dict[str, Measure]:
+    return {metric: measured(metric, faults.get(metric)) for metric in NULLS}
+
+
+def answers(measures) -> tuple[str, ...]:
+    return tuple(verdict.answer for verdict in verdicts(measures))
+
+
+def told(measures, asked: str) -> Verdict:
+    return next(verdict for verdict in verdicts(measures) if verdict.question == asked)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_verdicts_say_what_was_planted(family):
+    faults, expected = FAMILIES[family]
+    assert answers(made(faults)) == expected
+
+
+def test_every_deciding_metric_answers_the_question_it_is_filed_under():
+    assert {question(metric) for metric in SINGLY | TOGETHER} == {REAL}
+    assert {question(metric) for metric in COPIES} == {COPIED}
+    assert {question(metric) for metric in DIFFERENT | KINDS} == {ALIKE}
+
+
+@pytest.mark.parametrize("metric", sorted(NULLS))
+def test_one_metric_alone_decides_both_ways(metric):
+    faulty = -1.0 if (COPIES | DIFFERENT | KINDS | SINGLY | TOGETHER)[metric] == "lower" else 1.0
+    asked = question(metric)
+    assert told({metric: measured(metric)}, asked).good
+    worse = told({metric: measured(metric, NULLS[metric] + faulty * max(NULLS[metric], 0.5))}, asked)
+    assert not worse.good
+    assert worse.answer != "cannot tell"
+    better = measured(metric, NULLS[metric] - faulty * 0.3 * max(NULLS[metric], 0.5))
+    assert told({metric: better}, asked).good
+
+
+@pytest.mark.parametrize("metric", sorted(NULLS))
+def test_intervals_that_touch_decide_nothing(metric):
+    wide = replace(measured(metric, NULLS[metric] / 2 - 1), low=-1e9, high=1e9)
+    assert told({metric: wide}, question(metric)).good
+
+
+def test_a_metric_that_failed_its_control_is_not_heard():
+    failed = {"collapse": {"failed": "one image per class get 0.9 and real images 0.8"}}
+    doubted = measured("coverage", 0.1, controls=failed)
+    assert told({"coverage": doubted}, ALIKE).answer == "cannot tell"
+    assert "one image per class get 0.9" in told({"coverage": doubted}, ALIKE).sentence
+    assert told({"coverage": doubted, "recall": measured("recall")}, ALIKE).answer == "no"
+
+
+def test_what_was_not_measured_is_not_told():
+    verdict = told({"kid": Measure(n=12, detail={"reason": "needs at least 40 images of each kind, found 12"})}, REAL)
+    assert verdict.answer == "cannot tell"
+    assert verdict.sentence == "Kid: needs at least 40 images of each kind, found 12."
+    assert told({"kid": measured("kid")}, COPIED).sentence == "No metric that could tell was measured."
+
+
+def test_a_model_that_makes_no_images_gets_no_verdict():
+    assert verdicts({"accuracy": Measure(0.9), "ece": Measure(0.1)}) == ()
+    assert verdicts({}) == ()
+
+
+def test_a_verdict_cites_its_numbers():
+    sentence = told(made({"coverage": 0.5, "recall": 0.25}), ALIKE).sentence
+    assert sentence == (
+        "2 of 5 metrics miss kinds of real images: recall 0.250 [0.232, 0.268] where real images get 0.900, "
+        "coverage 0.500 [0.481, 0.519] where real images get 0.960."
+    )
+
+
+def test_no_collision_is_no_lack_of_variety():
+    """A lower bound below what real images get says nothing against the model."""
+    bound = replace(measured("support", 300.0), high=None)
+    assert told({"support": replace(bound, detail={**bound.detail, "more_than": True})}, ALIKE).answer == "no"
+    assert told({"support": replace(bound, high=300.0)}, ALIKE).answer == "partly"
+
+
+def test_the_discriminator_is_told_and_decides_nothing():
+    knows = Measure(0.8, 0.75, 0.85, n=359)
+    verdict = told({"copies": measured("copies"), "membership_auc": knows}, COPIED)
+    assert verdict.answer == "no"
+    assert "membership auc 0.800 [0.750, 0.850]" in verdict.sentence
+    assert (
+        "discriminator"
+        not in told({"membership_auc": replace(knows, low=0.4), "kid": measured("kid")}, COPIED).sentence
+    )
+
+
+def test_a_translator_gets_the_worse_answer_of_its_two_ways():
+    good, bad = made({}), made({"copies": 0.97})
+    ways = {f"{name}_a2b": measure for name, measure in good.items()}
+    ways |= {f"{name}_b2a": measure for name, measure in bad.items()}
+    assert answers(ways) == ("yes", "yes", "no")
+    assert told(ways, COPIED).sentence.startswith("From B to A: ")
+
+
+def test_order_of_metrics_does_not_matter():
+    for faults, _ in FAMILIES.values():
+        measures = made(faults)
+        assert verdicts(dict(reversed(measures.items()))) == verdicts(measures)
+
+
+def test_metrics_are_grouped_by_question():
+    asked = ["accuracy", "kid", "own", "precision_b2a", "support", "frechet"]
+    groups = by_question(asked)
+    assert groups == {
+        REAL: ["precision_b2a", "frechet", "kid"],
+        ALIKE: ["support"],
+        "Classes told?": ["accuracy"],
+        OTHER: ["own"],
+    }
+    assert way("precision_b2a") == ("precision", "_b2a")
+    filed = list(itertools.chain(*QUESTIONS.values()))
+    assert len(filed) == len(set(filed))
+
+
+# --- real digits before the real metrics
+
+
+class Linear(nn.Module):
+    """The leading principal components of training images, and the least-squares line to their classes."""
+
+    def __init__(self, train: Images, components: int = 16):
+        super().__init__()
+        x = self.flat(train.pixels.float() / 127.5 - 1)
+        self.mean = x.mean(0)
+        self.axes = torch.linalg.svd(x - self.mean, full_matrices=False)[2][:components].T
+        codes = torch.cat([(x - self.mean) @ self.axes, torch.ones(len(x), 1)], 1)
+        self.weights = torch.linalg.lstsq(codes, nn.functional.one_hot(train.labels).float()).solution
+
+    def flat(self, x):
+        return x.flatten(1)
+
+    def features(self, x):
+        return (self.flat(x) - self.mean) @ self.axes
+
+    def head(self, features):
+        return 8 * torch.cat([features, torch.ones(len(features), 1)], 1) @ self.weights
+
+
+@pytest.fixture(scope="module")
+def digits() -> Evidence:
+    sklearn = pytest.importorskip("sklearn.datasets")
+    data = sklearn.load_digits()
+    order = torch.randperm(len(data.images), generator=torch.Generator().manual_seed(0))
+    pixels = (torch.tensor(data.images) * 255 / 16).round().to(torch.uint8)[order, None]
+    images = Images(pixels, torch.tensor(data.target)[order])
+    train, valid, test, more = (
+        Images(*part)
+        for part in zip(*(t.split([698, 400, 400, 299]) for t in (images.pixels, images.labels)), strict=True)
+    )
+    judge = Linear(train)
+    return plant(gather(judge, train, valid, test, more, 359, 0), lambda images: look(judge, images))
+
+
+def judged(evidence: Evidence) -> dict[str, Measure]:
+    known = {*SINGLY, *TOGETHER, *COPIES, *DIFFERENT, *KINDS}
+    return evaluate(evidence, [name for name in names() if name in known])
+
+
+@pytest.mark.parametrize(
+    ("planted", "expected"),
+    [
+        ("real", {REAL: {"yes"}, COPIED: {"no"}, ALIKE: {"no"}}),
+        ("copies", {REAL: {"yes"}, COPIED: {"yes"}, ALIKE: {"no", "partly"}}),
+        ("stored", {REAL: {"yes", "nearly"}, COPIED: {"no"}, ALIKE: {"yes"}}),
+        ("collapse", {REAL: {"yes", "nearly"}, COPIED: {"no"}, ALIKE: {"yes"}}),
+        ("noise", {REAL: {"no"}, COPIED: {"no"}}),
+    ],
+)
+def test_planted_digits_are_told(digits, planted, expected):
+    measures = judged(digits.control(planted))
+    found = {verdict.question: verdict for verdict in verdicts(measures)}
+    for asked, fitting in expected.items():
+        assert found[asked].answer in fitting, found[asked]
+
+
+def test_digits_kept_aside_are_real_and_new_and_varied(digits):
+    assert answers(judged(digits)) == ("yes", "no", "no")
