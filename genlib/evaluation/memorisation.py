@@ -34,7 +34,7 @@ def closeness(evidence: Evidence) -> Closeness:
     return Closeness(star, distance, nearest(train[star], train, skip=star)[0][:, 0])
 
 
-@metric(minimum=20)
+@metric(minimum=20, catches={"copies": "lower"})
 def authenticity(evidence: Evidence) -> Measure:
     """Share of generated x farther from x*, their nearest training image, than x* is from its own nearest other
     training image (Alaa et al. 2022). Interval: Wilson.
