@@ -23,8 +23,9 @@ from report_tree import (
 )
 
 from genlib.errors import InputError
-from genlib.report.leaderboard import COLUMNS, rows, tables
 from genlib.evaluation.numbers import DASH, MINUS, interval, number
+from genlib.evaluation.questions import ALIKE, COPIED, REAL
+from genlib.report.leaderboard import COLUMNS, rows, tables
 from genlib.report.page import Origin, page
 from genlib.report.pictures import ceiling, fit
 from genlib.report.results import read_results
@@ -93,8 +94,13 @@ def test_leaderboard_leaves_what_is_undefined_empty(tree: Path, tmp_path: Path) 
 
 def test_models_that_share_a_metric_share_a_table(tree: Path) -> None:
     found = tables(read_results(tree, MODELS, ["gan"]))
-    assert [table.models for table in found] == [["vae", "gan", "gan+tuned"], ["classifier", "scorer"]]
-    assert found[0].notes == [SHORT]
+    assert [(table.question, table.models, [row.metric for row in table.rows]) for table in found] == [
+        (REAL, ["vae", "gan", "gan+tuned"], ["inception_score", "frechet"]),
+        (COPIED, ["gan"], ["authenticity"]),
+        (ALIKE, ["vae", "gan", "gan+tuned"], ["support", "coverage"]),
+        ("Classes told?", ["classifier", "scorer"], ["accuracy"]),
+    ]
+    assert found[2].notes == [SHORT]
 
 
 def test_page_shows_every_model_with_its_pictures(html: str) -> None:
@@ -173,7 +179,7 @@ def test_a_figure_that_is_new_is_shown_after_the_known_ones(tmp_path: Path) -> N
     bare(tmp_path, "vae")
     write_evaluation(tmp_path, "vae", {}, figures=("interpolations", "samples"))
     html = page(read_results(tmp_path, ["vae"]), ORIGIN)
-    assert html.index("<h3>Samples</h3>") < html.index("<h3>Interpolations</h3>")
+    assert html.index(">Samples</h3>") < html.index(">Interpolations</h3>")
 
 
 def test_sweep_is_sorted_and_marked(tree: Path) -> None:

@@ -65,12 +65,11 @@ def plain(thing: Any, where: str = "value") -> Any:
 
 
 def to_json(measures: Mapping[str, Measure], card: Mapping[str, Any]) -> dict[str, Any]:
-    """`{"metrics": {name: {value, low, high, null, n, detail}}, "verdicts": {question: {answer, sentence, figure}},
-    "card": card}`, as `metrics.json` holds it."""
+    """What `metrics.json` holds: each measure under `metrics`, each verdict under `verdicts`, and the `card`."""
     from genlib.evaluation.verdict import verdicts
 
     return {
         "metrics": {name: asdict(measure) for name, measure in measures.items()},
-        "verdicts": {verdict.question: asdict(verdict) for verdict in verdicts(measures)},
+        "verdicts": {verdict.key: asdict(verdict) for verdict in verdicts(measures)},
         "card": plain(card, "card"),
     }

@@ -64,6 +64,11 @@ class Verdict:
     figure: str
 
     @property
+    def key(self) -> str:
+        """The question as a name of the code."""
+        return self.question.removesuffix("?").lower().replace("-", "_").replace(" ", "_")
+
+    @property
     def good(self) -> bool:
         return self.answer == BEST_FIRST[self.question][1]
 

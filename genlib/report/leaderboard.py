@@ -1,7 +1,8 @@
 """Models against metrics: as rows for other programs, and as tables for the reader.
 
-A value is never shown without its interval and what real images score at the same n. Models that share a metric share
-a table; a tuned model stands beside its default under the name `<model>+tuned`.
+A value is never shown without its interval and what real images score at the same n, and struck through where the
+metric failed a control. Each question has its tables; models that share one of its metrics share a table; a tuned model
+stands beside its default under the name `<model>+tuned`.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import Any
 from genlib.evaluation.measure import Measure
 from genlib.evaluation.metric import catalogue, find
 from genlib.evaluation.numbers import DASH, interval, label, number
+from genlib.evaluation.questions import OTHER, QUESTIONS, by_question, way
 from genlib.report.results import Measures, Results
 
 COLUMNS = ("model", "seed", "metric", "value", "low", "high", "null", "n")
@@ -43,22 +45,14 @@ def better(metric: str) -> str:
 
 def meaning(metric: str) -> str:
     """The first paragraph of the metric's definition, and which way of a translator it is of."""
-    name, sentence = way(metric)
+    name, ending = way(metric)
     text = (find(name).compute.__doc__ or "") if name in catalogue() else ""
-    return " ".join([*text.split("\n\n")[0].split(), *sentence.split()])
-
-
-def way(metric: str) -> tuple[str, str]:
-    """The metric without the ending that says which way of a translator it is of, and that in words."""
-    for ending, sentence in WAYS.items():
-        if metric.endswith(ending):
-            return metric.removesuffix(ending), sentence
-    return metric, ""
+    return " ".join([*text.split("\n\n")[0].split(), *WAYS.get(ending, "").split()])
 
 
 @dataclass(frozen=True)
 class Cell:
-    """`reason`: why there is no value; `note`: the number of that reason below the table."""
+    """`reason`: why there is no value, or why it is `struck` through; `note`: the number of that below the table."""
 
     text: str = ""
     interval: str = ""
@@ -66,6 +60,7 @@ class Cell:
     best: bool = False
     reason: str = ""
     note: int = 0
+    struck: bool = False
 
 
 @dataclass(frozen=True)
@@ -81,9 +76,15 @@ class Row:
 @dataclass
 class Table:
     models: Sequence[str]
+    question: str = ""
     rows: list[Row] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     counts: set[int] = field(default_factory=set)
+
+    @property
+    def place(self) -> int:
+        """Where its question stands among all."""
+        return [*QUESTIONS, OTHER].index(self.question)
 
     @property
     def ranked(self) -> bool:
@@ -98,14 +99,18 @@ class Table:
 
 
 def tables(results: Results) -> list[Table]:
-    """The tables of all models that were judged, that of most models and metrics first."""
+    """The tables of all models that were judged: question by question, of each question that of most models first."""
     entrants: dict[str, Measures] = {}
     for model in results.models:
         entrants[model.name] = model.measures
         if model.comparison:
             entrants[model.name + TUNED] = model.comparison.tuned
-    found = [table({name: entrants[name] for name in group}) for group in _groups(entrants)]
-    return sorted(found, key=lambda table: (-len(table.models), -len(table.rows)))
+    made: list[Table] = []
+    for question, names in by_question(dict.fromkeys(name for found in entrants.values() for name in found)).items():
+        asked = {model: {name: found[name] for name in names if name in found} for model, found in entrants.items()}
+        groups = sorted(_groups(asked), key=len, reverse=True)
+        made += [table({model: asked[model] for model in group}, question) for group in groups]
+    return made
 
 
 def _groups(entrants: Mapping[str, Measures]) -> list[list[str]]:
@@ -119,10 +124,11 @@ def _groups(entrants: Mapping[str, Measures]) -> list[list[str]]:
     return [names for names, metrics in groups if metrics]
 
 
-def table(entrants: Mapping[str, Measures]) -> Table:
-    """One table: a column per entrant, a row per metric that any of them has."""
-    made = Table(list(entrants))
-    for metric in dict.fromkeys(name for measures in entrants.values() for name in measures):
+def table(entrants: Mapping[str, Measures], question: str = "") -> Table:
+    """One table: a column per entrant, a row per metric that any of them has, in the order of questions."""
+    made = Table(list(entrants), question)
+    names = dict.fromkeys(name for measures in entrants.values() for name in measures)
+    for metric in (name for group in by_question(names).values() for name in group):
         made.rows.append(_row(made, metric, [measures.get(metric) for measures in entrants.values()]))
     return made
 
@@ -133,26 +139,30 @@ def _row(table: Table, metric: str, measures: Sequence[Measure | None]) -> Row:
     nulls = [null_cell(table, found) for found in known]
     shared = len(set(nulls)) == 1
     best = _best(metric, known)
-    cells = [_cell(table, found, best, shared) for found in measures]
+    cells = [_cell(table, metric, found, best, shared) for found in measures]
     return Row(metric, better(metric), cells, nulls[0] if shared else Cell())
 
 
 def _best(metric: str, known: Iterable[Measure]) -> float | None:
-    """The best value of several, where what is better is known."""
-    values = [found.value for found in known if found.value is not None]
+    """The best value of several that are to be believed, where what is better is known."""
+    values = [found.value for found in known if found.value is not None and not found.doubt]
     if len(values) < 2:
         return None
     return {"higher": max, "lower": min}.get(better(metric), lambda _: None)(values)
 
 
-def _cell(table: Table, found: Measure | None, best: float | None, shared: bool) -> Cell:
+def _cell(table: Table, metric: str, found: Measure | None, best: float | None, shared: bool) -> Cell:
     if found is None:
         return Cell()
     null = "" if shared else number(found.null)
     if found.value is None:
         return _dash(table, found.detail, null)
     text = ("over " if found.detail.get("more_than") else "") + number(found.value)
-    return Cell(text, interval(found.low, found.high), null, best=found.value == best)
+    ends = interval(found.low, found.high)
+    if found.doubt is None:
+        return Cell(text, ends, null, best=found.value == best)
+    reason = f"{label(metric)} is not to be believed: {found.doubt}"
+    return Cell(text, ends, null, reason=reason, note=table.note(reason), struck=True)
 
 
 def null_cell(table: Table, found: Measure) -> Cell:
@@ -169,10 +179,10 @@ def _dash(table: Table, detail: Mapping[str, Any], null: str = "") -> Cell:
     return Cell(DASH, null=null, reason=reason, note=table.note(reason))
 
 
-def verdict(metric: str, default: Measure, tuned: Measure) -> str:
+def outcome(metric: str, default: Measure, tuned: Measure) -> str:
     """What tuning did to one metric, said only as far as the intervals allow."""
     ends = (default.low, default.high, tuned.low, tuned.high)
-    if None in ends or not better(metric):
+    if None in ends or default.doubt or tuned.doubt or not better(metric):
         return ""
     low, high, tuned_low, tuned_high = (float(end or 0) for end in ends)
     if tuned_low <= high and low <= tuned_high:
@@ -186,5 +196,6 @@ def described(name: str, measures: Measures) -> str:
     parts = []
     for metric, found in measures.items():
         real = f", real images {number(found.null)}" if found.null is not None else ""
-        parts.append(f"{label(metric)} {number(found.value)}{real}")
+        doubt = " (not to be believed)" if found.doubt else ""
+        parts.append(f"{label(metric)} {number(found.value)}{real}{doubt}")
     return f"Metrics of {name}: {'; '.join(parts)}."

@@ -10,10 +10,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from genlib.report import leaderboard
+from genlib.evaluation.controls import WORDS
+from genlib.evaluation.numbers import label, number
+from genlib.evaluation.verdict import Verdict, verdicts
+from genlib.report import leaderboard, planted
 from genlib.report.curves import curves
 from genlib.report.leaderboard import Cell, Table
-from genlib.evaluation.numbers import label, number
 from genlib.report.pictures import Picture, all_sizes, ceiling, data_uri, read_png
 from genlib.report.results import Comparison, ModelResults, Results
 from genlib.report.sweep import Trial, knob_plots, read_trials
@@ -26,6 +28,8 @@ CAPTIONS = {
     "samples": "The first images drawn from the averaged weights, not picked by hand.",
     "nearest_neighbours": "Generated images, each beside the training images nearest to it: copies would show here.",
     "closest_pairs": "The generated images that are most alike: a small repertoire would show here.",
+    "support_curve": "Of all pairs of images, the share that is nearer to each other than r: where the curve lies "
+    "above that of real images, there are more twins than chance makes.",
     "translations": "Test images of each domain, below each its translation, and below that the translation back.",
     "classes": "Generated images of each class that the model was asked for, as they came.",
     "resampled": "A sampler that knows no classes, made to: its images drawn again with the weights p(y|x) of judge A; "
@@ -35,9 +39,12 @@ CAPTIONS = {
     "interpolation": "From code to code in equal steps: a space of codes without gaps shows no ghosts on the way.",
     "posterior": "Classes of test images by judge B and by Bayes' rule from the model's p(x|y).",
     "reliability": "How many images the model gets right, by how sure it is; each bin with its 95 % interval.",
-    "metrics": "Each metric on its own scale; the band is what real images score.",
+    "metrics": "Each metric on its own scale; the band is what real images score. Struck through: the metric failed a "
+    "control and is not to be believed.",
 }
 WIDE = ("nearest_neighbours", "closest_pairs")
+CHARTS = ("metrics", "support_curve")
+DATASET = {"name": "", "source": "", "classes": (), "shape": (), "counts": {}, "sha256": ""}
 
 
 @dataclass(frozen=True)
@@ -59,17 +66,18 @@ class Change:
     default: Cell
     tuned: Cell
     null: Cell
-    verdict: str
+    outcome: str
 
 
 @dataclass(frozen=True)
 class Section:
-    """One model on the page."""
+    """One model on the page; each of `verdicts` with the picture that shows it, where there is one."""
 
     name: str
     anchor: str
     role: str
     facts: Mapping[str, str]
+    verdicts: Sequence[tuple[Verdict, Picture | None]]
     figures: Sequence[Picture]
     losses: Sequence[Picture]
     health: Sequence[Picture]
@@ -104,11 +112,13 @@ def page(results: Results, origin: Origin) -> str:
     room.filters |= {"uri": partial(data_uri, most=most), "label": label, "number": number, "json": _json}
     tables = leaderboard.tables(results)
     return room.get_template("page.html").render(
-        data=results.dataset,
+        data=DATASET | dict(results.dataset),
         origin=origin,
         judge=_judge(results),
         tables=tables,
         meanings=_meanings(tables),
+        faults=list(WORDS.values()),
+        controls=planted.lines(results.models),
         sections=sections,
     )
 
@@ -116,7 +126,7 @@ def page(results: Results, origin: Origin) -> str:
 def _judge(results: Results) -> dict[str, Any]:
     """Who gave the numbers, as the cards say; nothing where none were given."""
     cards = [model.card["judge"] for model in results.models if model.card.get("judge")]
-    return dict.fromkeys(("extractor", "layer", "accuracy", "sha256")) | cards[0] if cards else {}
+    return dict.fromkeys(("extractor", "layer", "accuracy", "sha256", "note")) | cards[0] if cards else {}
 
 
 def _meanings(tables: Sequence[Table]) -> dict[str, str]:
@@ -126,12 +136,14 @@ def _meanings(tables: Sequence[Table]) -> dict[str, str]:
 
 def _section(model: ModelResults, metric: str) -> Section:
     changes, notes = _changes(model.comparison) if model.comparison else ([], [])
+    pictures = _figures(model)
     return Section(
         name=model.name,
-        anchor="model-" + re.sub(r"[^a-zA-Z0-9_-]", "-", model.name),
+        anchor=_anchor(model.name),
         role=ROLES.get(model.name, ""),
         facts=_facts(model),
-        figures=_figures(model),
+        verdicts=[(verdict, pictures.get(verdict.figure)) for verdict in verdicts(model.measures)],
+        figures=list(pictures.values()),
         losses=curves(model.name, model.history, health=False),
         health=curves(model.name, model.history, health=True),
         players="d_real" in model.history,
@@ -158,10 +170,15 @@ def _facts(model: ModelResults) -> dict[str, str]:
     return {key: str(value) for key, value in found.items() if value is not None}
 
 
-def _figures(model: ModelResults) -> list[Picture]:
-    """The evaluation's pictures, the known ones in the order of CAPTIONS."""
+def _anchor(*names: str) -> str:
+    """Where on the page a model is, or something of it."""
+    return re.sub(r"[^a-zA-Z0-9_-]", "-", "-".join(["model", *names]))
+
+
+def _figures(model: ModelResults) -> dict[str, Picture]:
+    """The evaluation's pictures by name, the known ones in the order of CAPTIONS."""
     names = sorted(model.figures, key=lambda name: [*CAPTIONS, name].index(name))
-    return [_figure(model, name) for name in names]
+    return {name: _figure(model, name) for name in names}
 
 
 def _figure(model: ModelResults, name: str) -> Picture:
@@ -169,8 +186,9 @@ def _figure(model: ModelResults, name: str) -> Picture:
     alt = f"{label(name).capitalize()} of {model.name}. {caption}".strip()
     if name == "metrics":
         alt = leaderboard.described(model.name, model.measures)
-    kind = "chart" if name == "metrics" else "wide" if name in WIDE else "photo"
-    return Picture(label(name).capitalize(), alt, read_png(model.figures[name]), kind=kind, caption=caption)
+    kind = "chart" if name in CHARTS else "wide" if name in WIDE else "photo"
+    content = read_png(model.figures[name])
+    return Picture(label(name).capitalize(), alt, content, kind=kind, caption=caption, anchor=_anchor(model.name, name))
 
 
 def _changes(comparison: Comparison) -> tuple[list[Change], list[str]]:
@@ -180,8 +198,8 @@ def _changes(comparison: Comparison) -> tuple[list[Change], list[str]]:
     changes = []
     for row in table.rows:
         default, tuned = row.cells
-        verdict = leaderboard.verdict(row.metric, both[row.metric], comparison.tuned[row.metric])
-        changes.append(Change(row.metric, row.better, default, tuned, row.null, verdict))
+        outcome = leaderboard.outcome(row.metric, both[row.metric], comparison.tuned[row.metric])
+        changes.append(Change(row.metric, row.better, default, tuned, row.null, outcome))
     return changes, table.notes
 
 

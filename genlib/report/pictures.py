@@ -25,7 +25,8 @@ SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
 @dataclass(frozen=True)
 class Picture:
-    """`dark` is what a dark page shows in its place; `kind` is the class that the page's style knows it by."""
+    """`dark`: what a dark page shows in its place; `kind`: the class that the page's style knows it by; `anchor`: the
+    name by which links find it."""
 
     title: str
     alt: str
@@ -33,6 +34,7 @@ class Picture:
     dark: bytes | None = None
     kind: str = "plot"
     caption: str = ""
+    anchor: str = ""
 
     @property
     def size(self) -> tuple[int, int]:

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from genlib.report.leaderboard import better
 from genlib.evaluation.numbers import MINUS, label, number
+from genlib.report.leaderboard import better
 from genlib.report.pictures import Picture
 from genlib.report.plots import Theme, plot, scale
 from genlib.report.results import Sweep
