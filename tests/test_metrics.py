@@ -15,12 +15,15 @@ from genlib.evaluation import neighbours
 from genlib.evaluation.agreement import label_agreement
 from genlib.evaluation.diversity import simpson, support
 from genlib.evaluation.evidence import Evidence, View
+from genlib.evaluation.frechet import frechet
+from genlib.evaluation.inception import inception_score
 from genlib.evaluation.intervals import group_slices, jackknife, of_mean, student, wilson
+from genlib.evaluation.kernel import kid
+from genlib.evaluation.manifold import coverage
 from genlib.evaluation.measure import Measure, Undefined, to_json
 from genlib.evaluation.memorisation import authenticity, closeness
 from genlib.evaluation.metric import Metric, capabilities, check_names, evaluate, find, names
 from genlib.evaluation.neighbours import nearest
-from genlib.evaluation.realism import coverage, frechet, inception_score, kid
 
 CLASSES, D = 10, 12
 CENTRES = torch.randn(CLASSES, D, generator=torch.Generator().manual_seed(9)) * 4

@@ -10,7 +10,7 @@ GROUPS = 20
 Z = NormalDist().inv_cdf(0.975)
 
 
-def wilson(successes: int, n: int) -> tuple[float, float]:
+def wilson(successes: float, n: float) -> tuple[float, float]:
     """Interval of a share of n independent trials (Wilson 1927): never empty, never outside [0, 1]."""
     share = successes / n
     centre = (share + Z**2 / (2 * n)) / (1 + Z**2 / n)
@@ -39,10 +39,23 @@ def jackknife(value: float, without: Sequence[float]) -> tuple[float, float]:
 
     variance = (G - 1) / G * sum_g (without_g - their mean)^2, and t with G - 1 degrees of freedom.
     """
-    groups, mean = len(without), fmean(without)
-    variance = (groups - 1) / groups * sum((part - mean) ** 2 for part in without)
-    half = student(groups - 1) * math.sqrt(variance)
+    half = student(len(without) - 1) * math.sqrt(_variance(without))
     return value - half, value + half
+
+
+def _variance(without: Sequence[float]) -> float:
+    groups, mean = len(without), fmean(without)
+    return (groups - 1) / groups * sum((part - mean) ** 2 for part in without)
+
+
+def wilson_jackknife(share: float, n: int, without: Sequence[float]) -> tuple[float, float]:
+    """Wilson's interval of a share of n trials that are not independent, from its values with a group left out.
+
+    At the effective number of trials, share (1 - share) / variance, at most n (Korn and Graubard 1998).
+    """
+    variance, alone = _variance(without), share * (1 - share)
+    trials = min(n, alone / variance) if variance and alone else n
+    return wilson(share * trials, trials)
 
 
 def group_slices(n: int, groups: int = GROUPS) -> list[slice]:
