@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 INK, SOFT, MADE, REAL = "#222222", "#8a8a8a", "#c8442f", "#5b8db8"
 CELL = 0.62  # inches of one image
+SIZE, POINTS = 8.5, 72  # of type, in points; points in an inch
 DOTS = 150
 
 
@@ -28,7 +29,16 @@ def canvas(width: float, height: float, title: str) -> Axes:
 
 
 def text(sheet: Axes, left: float, bottom: float, words: str, color: str = INK, **style: Any) -> None:
-    sheet.text(left, bottom, words, color=color, va="baseline", **{"fontsize": 8.5, **style})
+    sheet.text(left, bottom, words, color=color, va="baseline", **{"fontsize": SIZE, **style})
+
+
+def struck(sheet: Axes, left: float, bottom: float, words: str) -> None:
+    """Words with a line through them."""
+    from matplotlib.textpath import TextPath
+
+    text(sheet, left, bottom, words, color=SOFT)
+    width = TextPath((0, 0), words, size=SIZE).get_extents().width / POINTS
+    sheet.plot([left, left + width], [bottom + 0.035, bottom + 0.035], color=MADE, lw=1)
 
 
 def image(sheet: Axes, left: float, bottom: float, pixels: Tensor, frame: str | None = None, label: str = "") -> None:

@@ -5,21 +5,27 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from pathlib import Path
+from textwrap import shorten
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
 from genlib.data.png import tile
-from genlib.evaluation.drawing import CELL, MADE, REAL, SOFT, canvas, image, save, show, text
+from genlib.evaluation.drawing import CELL, MADE, REAL, SOFT, canvas, image, save, show, struck, text
+from genlib.evaluation.diversity_figures import support_curve
 from genlib.evaluation.evidence import Evidence, View
 from genlib.evaluation.latent_figures import write_model_figures
 from genlib.evaluation.measure import Measure
 from genlib.evaluation.memorisation import closeness
 from genlib.evaluation.neighbours import nearest
+from genlib.evaluation.numbers import label, number
+from genlib.evaluation.questions import by_question
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+
+WIDTH, HEADING, LINE, ASIDE = 8.2, 0.32, 0.52, 0.2  # inches of the chart, and of what stands in it
 
 
 def write_figures(evidence: Evidence, measures: Mapping[str, Measure], folder: Path) -> list[Path]:
@@ -29,8 +35,11 @@ def write_figures(evidence: Evidence, measures: Mapping[str, Measure], folder: P
         written.append(sample_grid(evidence.fake.pixels, folder / "samples.png"))
         if evidence.train.given:
             written.append(nearest_neighbours(evidence, folder / "nearest_neighbours.png"))
-        if "closest_pairs" in measures.get("support", Measure()).detail:
-            written.append(closest_pairs(evidence, measures["support"], folder / "closest_pairs.png"))
+        support = measures.get("support", Measure())
+        if "closest_pairs" in support.detail:
+            written.append(closest_pairs(evidence, support, folder / "closest_pairs.png"))
+        if "curve" in support.detail:
+            written.append(support_curve(support, folder / "support_curve.png"))
     return written + write_model_figures(evidence, measures, folder)
 
 
@@ -118,32 +127,46 @@ def _pair_block(
 
 
 def metric_chart(measures: Mapping[str, Measure], path: Path) -> Path:
-    """One line per metric on its own scale: the value with its interval, and in its band what real images score."""
+    """One line per metric on its own scale: the value with its interval, and in its band what real images score.
+
+    By question; a metric that failed a control is struck through.
+    """
     shown = {name: measure for name, measure in measures.items() if measure.value is not None}
-    absent = {name: measure for name, measure in measures.items() if measure.value is None}
-    height = 0.85 + 0.62 * len(shown) + 0.24 * len(absent)
-    sheet = canvas(8.2, height, "Metrics with their 95 % intervals")
+    groups, asides = by_question(shown), _asides(measures)
+    height = 0.85 + HEADING * len(groups) + LINE * len(shown) + ASIDE * len(asides)
+    sheet = canvas(WIDTH, height, "Metrics with their 95 % intervals")
     _legend(sheet, height)
-    for row, (name, measure) in enumerate(shown.items()):
-        bottom = height - 0.72 - 0.62 * (row + 1) + 0.28
-        area = sheet.figure.add_axes((1.75 / 8.2, bottom / height, 4.3 / 8.2, 0.3 / height))
-        _metric_line(area, measure)
-        text(sheet, 0.15, bottom + 0.08, name.replace("_", " "))
-        text(sheet, 6.25, bottom + 0.08, _reading(measure), color=MADE)
-        text(sheet, 7.3, bottom + 0.08, "" if measure.null is None else _number(measure.null), color=REAL)
-    for row, (name, measure) in enumerate(absent.items()):
-        reason = f"{name.replace('_', ' ')}: {measure.detail.get('reason', 'no value')}"
-        text(sheet, 0.15, 0.12 + 0.24 * (len(absent) - 1 - row), reason, color=SOFT)
+    bottom = height - 0.6
+    for question, names in groups.items():
+        bottom -= HEADING
+        text(sheet, 0.15, bottom + 0.06, question, color=SOFT, fontstyle="italic")
+        for name in names:
+            bottom -= LINE
+            _metric_line(sheet, height, bottom, name, shown[name])
+    for place, aside in enumerate(reversed(asides)):
+        text(sheet, 0.15, 0.12 + ASIDE * place, aside, color=SOFT, fontsize=7)
     return save(sheet, path)
 
 
+def _asides(measures: Mapping[str, Measure]) -> list[str]:
+    """Why metrics have no value, or none to be believed; each reason in one line."""
+    reasons = {
+        name: measure.detail.get("reason", "no value") if measure.value is None else measure.doubt
+        for name, measure in measures.items()
+    }
+    return [shorten(f"{label(name)}: {reason}", 130) for name, reason in reasons.items() if reason]
+
+
+def _metric_line(sheet: Axes, height: float, bottom: float, name: str, measure: Measure) -> None:
+    area = sheet.figure.add_axes((1.85 / WIDTH, (bottom + 0.22) / height, 4.2 / WIDTH, 0.26 / height))
+    _interval(area, measure)
+    (text if measure.doubt is None else struck)(sheet, 0.15, bottom + 0.3, label(name))
+    text(sheet, 6.25, bottom + 0.3, _reading(measure), color=MADE)
+    text(sheet, 7.3, bottom + 0.3, "" if measure.null is None else number(measure.null), color=REAL)
+
+
 def _reading(measure: Measure) -> str:
-    return ("over " if measure.detail.get("more_than") else "") + _number(measure.value or 0.0)
-
-
-def _number(value: float) -> str:
-    """Three digits, in the form a person writes."""
-    return f"{float(f'{value:.3g}'):,.0f}" if 100 <= abs(value) < 1e7 else f"{value:.3g}"
+    return ("over " if measure.detail.get("more_than") else "") + number(measure.value)
 
 
 def _legend(sheet: Axes, height: float) -> None:
@@ -151,7 +174,7 @@ def _legend(sheet: Axes, height: float) -> None:
     text(sheet, 7.3, height - 0.55, "real images", color=REAL)
 
 
-def _metric_line(area: Axes, measure: Measure) -> None:
+def _interval(area: Axes, measure: Measure) -> None:
     band = measure.detail.get("null", {})
     ends = [measure.value, measure.low, measure.high, measure.null, band.get("low"), band.get("high")]
     points = [float(end) for end in ends if end is not None]
