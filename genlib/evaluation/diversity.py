@@ -129,11 +129,13 @@ def of_batches(shares: Sequence[float]) -> dict[str, Any]:
 
 
 def curve(evidence: Evidence) -> dict[str, Tensor]:
-    """C(r) of generated, training and test images in the judge's features, over radii in units of the spread of test
-    images, the root of twice their summed variances: the root mean square distance of two of them."""
-    real, train = evidence.real.features, evidence.train.features
+    """C(r) of generated, test and, where they are known, training images in the judge's features, over radii in units
+    of the spread of test images, the root of twice their summed variances: the root mean square distance of two."""
+    real = evidence.real.features
     n = min(len(real), PAIRED)
-    chosen = torch.randperm(len(train), generator=seeded(evidence.seed, "curve"))[:n]
     spread = (2 * real.double().var(0).sum()).sqrt()
-    sets = {"fake": evidence.made.features[:n], "train": train[chosen], "test": real[:n]}
+    sets = {"fake": evidence.made.features[:n], "test": real[:n]}
+    if evidence.train.given:
+        chosen = torch.randperm(len(evidence.train), generator=seeded(evidence.seed, "curve"))[:n]
+        sets["train"] = evidence.train.features[chosen]
     return {"radius": RADII} | {name: near_pairs(x, RADII * spread) for name, x in sets.items()}

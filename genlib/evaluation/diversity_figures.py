@@ -21,7 +21,8 @@ def support_curve(measure: Measure, path: Path) -> Path:
     sheet = canvas(width, height, "How many pairs of images are nearer than r")
     area = sheet.figure.add_axes((0.75 / width, 0.75 / height, 4.6 / width, 3.15 / height))
     area.set(xscale="log", yscale="log")
-    for name, (label, colour, style) in LINES.items():
+    for name in (name for name in LINES if name in curve):
+        label, colour, style = LINES[name]
         seen = [(r, share) for r, share in zip(curve["radius"], curve[name], strict=True) if share > 0]
         area.plot([r for r, _ in seen], [share for _, share in seen], style, color=colour, lw=1.5, label=label)
     area.axhline(measure.detail["rate"], color=SOFT, lw=0.7, ls="--")
