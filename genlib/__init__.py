@@ -6,14 +6,16 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from genlib.build import load as load
+    from genlib.judge_images import evaluate as evaluate
 
-__all__ = ["load"]
+HOMES = {"load": "build", "evaluate": "judge_images"}
+__all__ = ["evaluate", "load"]
 
 
 def __getattr__(name: str) -> object:
     """Public names are imported when first used, so that `import genlib` costs nothing."""
-    if name in __all__:
-        from genlib import build
+    if name in HOMES:
+        from importlib import import_module
 
-        return getattr(build, name)
+        return getattr(import_module(f"genlib.{HOMES[name]}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import os
+import shlex
 from collections.abc import Sequence
+from functools import partial
+from json import dumps
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
@@ -31,6 +35,7 @@ def _enter(arguments: Sequence[str] | None) -> None:
     parser = Parser(prog="genlib", description="Experiments on generative image models.")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
     _explore_arguments(commands.add_parser("explore", help=explore.__doc__, description=explore.__doc__))
+    _evaluate_arguments(commands.add_parser("evaluate", help=evaluate.__doc__, description=evaluate.__doc__))
     asked = vars(parser.parse_args(arguments))
     if command := asked.pop("command", None):
         command(**asked)
@@ -87,12 +92,97 @@ def _subject(model: Path, data: Path, seed: int, count: int) -> Subject:
     return Subject(network, dataset.test[order[:count]], dataset.train[:CODED], seed)
 
 
-def _made(folder: Path) -> Path:
+def _made(folder: Path, option: str = "--out") -> Path:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except (FileExistsError, NotADirectoryError, PermissionError) as error:
-        raise InputError(f"--out: found that {folder} cannot be made ({error.strerror}), legal: a folder") from error
+        raise InputError(f"{option}: found that {folder} cannot be made ({error.strerror}), legal: a folder") from error
     return folder
+
+
+def _evaluate_arguments(parser: argparse.ArgumentParser) -> None:
+    images = "a folder of images of any depth, an .npz or a .safetensors file"
+    parser.add_argument("--real", type=Path, required=True, metavar="DIR", help=f"held-out real images: {images}")
+    parser.add_argument("--fake", type=Path, required=True, metavar="DIR", help="generated images")
+    parser.add_argument("--train", type=Path, metavar="DIR", help="what the generator learned from")
+    parser.add_argument(
+        "--extractor",
+        metavar="WHO",
+        help="pca, a judge's folder, or inception_v3:WEIGHTS_FILE, or any classifier of torchvision [pca]",
+    )
+    parser.add_argument("--metrics", metavar="NAME,...", help="only these [all that judge images]")
+    parser.add_argument("--json", type=Path, metavar="OUT", help="where the numbers go, as in runs/evaluate")
+    parser.add_argument("--html", type=Path, metavar="OUT", help="where the page goes")
+    parser.add_argument("--size", type=int, metavar="N", help="resize all to N x N [the commonest size of the real]")
+    parser.add_argument("--seed", type=int, default=0, help="of the halves and of what is drawn [0]")
+    parser.add_argument("--strict", action="store_true", help="refuse what cannot be read or would be resized")
+    parser.set_defaults(command=evaluate)
+
+
+def evaluate(
+    real: Path,
+    fake: Path,
+    train: Path | None,
+    extractor: str | None,
+    metrics: str | None,
+    json: Path | None,
+    html: Path | None,
+    size: int | None,
+    seed: int,
+    strict: bool,
+) -> None:
+    """Judge images that nothing here made: real-looking, copied, all alike?"""
+    from genlib.data.settings import LARGEST_IMAGE
+    from genlib.evaluation.metric import check_names
+
+    if size is not None and not 1 <= size <= LARGEST_IMAGE:
+        raise InputError(f"--size: found {size}, legal: a whole number from 1 to {LARGEST_IMAGE}")
+    asked = None if metrics is None else list(dict.fromkeys(metrics.split(",")))
+    check_names(asked or (), "--metrics")
+    for option, out in (("--json", json), ("--html", html)):
+        if out is not None:
+            _writable(out, option)
+    from genlib.data.pictures import read
+    from genlib.evaluation.measure import to_json
+    from genlib.evaluation.verdict import verdicts
+    from genlib.judge_images import judged, shown, watched
+
+    given = {"real": real, "fake": fake} | ({} if train is None else {"train": train})
+    sets = {}
+    for name, path in given.items():
+        watch = partial(watched, title=f"reading --{name}")
+        sets[name] = read(path, f"--{name}", size=size, strict=strict, watch=watch)
+    case = judged(sets, extractor, size=size, strict=strict, seed=seed, say=_say, watch=watched)
+    measures = {}
+    for name, measure in case.measures(asked):
+        measures[name] = measure
+        _say(f"{name} {measure}")
+    for verdict in verdicts(measures):
+        _say(str(verdict))
+    if json is not None:
+        _written(dumps(to_json(measures, case.card), indent=2, allow_nan=False) + "\n", json)
+    if html is not None:
+        options = {**given, "extractor": extractor, "metrics": metrics, "size": size, "seed": seed or None}
+        words = [f"--{name}={value}" for name, value in options.items() if value is not None]
+        _written(shown(case, measures, shlex.join(["genlib", "evaluate", *words])), html)
+
+
+def _say(line: str) -> None:
+    print(f"evaluate: {line}", flush=True)
+
+
+def _writable(path: Path, option: str) -> None:
+    """Complain of a place that cannot be written to before the work rather than after it."""
+    if path.is_dir() or not os.access(_made(path.parent, option), os.W_OK):
+        raise InputError(f"{option}: found {path}, which cannot be written, legal: a file")
+
+
+def _written(text: str, path: Path) -> None:
+    """Under a temporary name, then renamed."""
+    partial = path.with_name(f".{path.name}.partial")
+    partial.write_text(text, encoding="utf-8")
+    partial.replace(path)
+    _say(f"wrote {path}")
 
 
 def _keep(sheet: Sheet, path: Path) -> None:

@@ -71,13 +71,13 @@ def listings(root: Path, domain: str = "") -> tuple[Listing, Listing | None]:
 
 def listing(folder: Path) -> Listing:
     """The images of one folder: of its sub-folders, which are the classes, or its own."""
-    flat, classes = _images(folder), _children(folder, files=False)
+    flat, classes = images_in(folder), children(folder, files=False)
     if flat and classes:
         raise InputError(
             f"data.root: found images ({flat[0].name}) beside folders ({classes[0].name}) in {folder}, "
             "legal: one folder per class, or images only"
         )
-    by_class = [_images(each) for each in classes]
+    by_class = [images_in(each) for each in classes]
     for each, paths in zip(classes, by_class, strict=True):
         if not paths:
             raise InputError(f"data.root: found no images in {each}, legal: files ending in {' '.join(SUFFIXES)}")
@@ -107,26 +107,28 @@ def natural(name: str) -> tuple[list[str | int], str]:
     return [int(piece) if at % 2 else piece for at, piece in enumerate(pieces)], name
 
 
-def _children(folder: Path, *, files: bool) -> list[Path]:
-    children = [path for path in folder.iterdir() if not path.name.startswith((".", "__"))]
-    return sorted((path for path in children if path.is_file() is files), key=lambda path: natural(path.name))
+def children(folder: Path, *, files: bool) -> list[Path]:
+    """The folders in a folder, or whatever else is there, in order."""
+    found = [path for path in folder.iterdir() if not path.name.startswith((".", "__"))]
+    return sorted((path for path in found if path.is_dir() is not files), key=lambda path: natural(path.name))
 
 
-def _images(folder: Path) -> list[Path]:
-    return [path for path in _children(folder, files=True) if path.suffix.lower() in SUFFIXES]
+def images_in(folder: Path) -> list[Path]:
+    return [path for path in children(folder, files=True) if path.suffix.lower() in SUFFIXES]
 
 
 def _decoded(paths: Sequence[Path], image_size: int | None) -> Iterator[NDArray[np.uint8]]:
     """One uint8 [C, H, W] after the other, once the headers of all are seen to agree."""
-    headers = [_header(path) for path in paths]
+    headers = [header(path) for path in paths]
     channels = _common_channels(paths, [mode for mode, _ in headers])
     if image_size is None:
         _require_one_size(paths, [size for _, size in headers])
     for path in paths:
-        yield _pixels(path, channels, image_size)
+        yield decode(path, channels, image_size)
 
 
-def _header(path: Path) -> tuple[str, tuple[int, int]]:
+def header(path: Path) -> tuple[str, tuple[int, int]]:
+    """Mode and (width, height), without decoding."""
     from PIL import Image
 
     try:
@@ -136,11 +138,14 @@ def _header(path: Path) -> tuple[str, tuple[int, int]]:
         raise _unreadable(path, error) from error
 
 
+def channels_of(path: Path, mode: str) -> int:
+    if mode not in CHANNELS:
+        raise InputError(f"{path}: found mode {mode}, legal: 8 bits per channel, grey, RGB or palette")
+    return CHANNELS[mode]
+
+
 def _common_channels(paths: Sequence[Path], modes: Sequence[str]) -> int:
-    for path, mode in zip(paths, modes, strict=True):
-        if mode not in CHANNELS:
-            raise InputError(f"{path}: found mode {mode}, legal: 8 bits per channel, grey, RGB or palette")
-    channels = [CHANNELS[mode] for mode in modes]
+    channels = [channels_of(path, mode) for path, mode in zip(paths, modes, strict=True)]
     if len(set(channels)) > 1:
         grey, colour = channels.index(1), channels.index(3)
         raise InputError(
@@ -159,7 +164,8 @@ def _require_one_size(paths: Sequence[Path], sizes: Sequence[tuple[int, int]]) -
             )
 
 
-def _pixels(path: Path, channels: int, image_size: int | None) -> NDArray[np.uint8]:
+def decode(path: Path, channels: int, image_size: int | None) -> NDArray[np.uint8]:
+    """uint8 [channels, H, W] of one file, in a square of `image_size` where it is given."""
     import numpy as np
     from PIL import Image, ImageOps
 

@@ -83,11 +83,12 @@ class Absent(View):
 class Evidence:
     """`fake`: n generated images, or None for a model that makes none; `train`, `valid`, `test`: all real images.
 
-    `train` is `Absent` where nobody knows it. `valid` and `test` are shuffled, and each holds at least n. `model` is what is judged, for metrics that ask it.
-    `other`: the test images of the second domain, where there is one. `fake.labels` are the classes that the model was
-    asked for. `planted`: images whose faults are known, see `controls`. `second`: the same images in the same order as
-    another judge sees them. `named`: whether the judge's probabilities are of the data's classes, rather than of cells
-    or quarter turns that it made up where there are no labels.
+    `train` is `Absent` where nobody knows it. `valid` and `test` are shuffled, and each holds at least n. `model` is
+    what is judged, for metrics that ask it. `other`: the test images of the second domain, where there is one.
+    `fake.labels` are the classes that the model was asked for. `planted`: images whose faults are known, see
+    `controls`. `second`: the same images in the same order as another judge sees them. `named`: whether the judge's
+    probabilities are of the data's classes, rather than of cells or quarter turns that it made up where there are no
+    labels.
     """
 
     train: View

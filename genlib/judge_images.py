@@ -1,0 +1,331 @@
+"""Where images that nothing here made, who looks at them, and the metrics meet.
+
+Held-out real images are dealt into two halves: fakes are held against `test`, and `valid` in their place gives the
+null. Training images are what the generator saw; without them, what needs them has no value.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+import torch
+from torch import nn
+
+from genlib.build import load
+from genlib.data import pictures
+from genlib.data.batches import seeded
+from genlib.data.images import Images
+from genlib.data.pictures import Pictures, Shape
+from genlib.data.splits import stratify
+from genlib.errors import InputError, unknown
+from genlib.evaluation.classification import accuracy_of
+from genlib.evaluation.controls import plant
+from genlib.evaluation.evidence import Absent, Evidence, View, shuffled
+from genlib.evaluation.extractors import COMPONENTS, Pca, network, networks
+from genlib.evaluation.judgement import applicable
+from genlib.evaluation.looker import Looker
+from genlib.evaluation.measure import Measure, Undefined
+from genlib.evaluation.metric import check_names, names
+from genlib.evaluation.metric import evaluate as measured
+
+T = TypeVar("T")
+Say = Callable[[str], None]
+Watch = Callable[[Sequence[Any], str], Iterable[Any]]
+
+NO_TRAIN = "no training images were given: --train"
+NO_JUDGE = "No judge given: principal components of pixels."
+CHUNK = 100  # images between two signs of progress
+EVERY = 10.0  # seconds between two lines of progress
+NAMED = 5  # unreadable files that are named one by one
+
+
+def silent(things: Sequence[T], title: str) -> Iterable[T]:
+    """The things as they are."""
+    return things
+
+
+def watched(things: Sequence[T], title: str) -> Iterator[T]:
+    """The things, with a bar in a terminal and a plain line now and then elsewhere."""
+    from tqdm import tqdm
+
+    bar, spoke = tqdm(things, desc=title, leave=False, disable=not sys.stderr.isatty()), time.monotonic()
+    for done, thing in enumerate(bar):
+        if bar.disable and time.monotonic() - spoke >= EVERY:
+            spoke = time.monotonic()
+            print(f"{title}: {100 * done // len(things)} %", file=sys.stderr, flush=True)
+        yield thing
+
+
+@dataclass(frozen=True)
+class Extractor:
+    """Who looks. `classes`: how many of the data's classes it knows, 0 for one that knows none; `facts` of its card."""
+
+    judge: nn.Module
+    name: str
+    layer: str
+    classes: int = 0
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+    def card(self, look: Looker, test: View) -> dict[str, Any]:
+        """As that of a judge: name, layer, accuracy on test where that is known, and the hash of the weights."""
+        try:
+            accuracy = accuracy_of(test).value if self.classes else None
+        except Undefined:
+            accuracy = None
+        layer = f"{self.layer}[{test.features.shape[1]}]"
+        return {"extractor": self.name, "layer": layer, "accuracy": accuracy, "sha256": look.sha256, **self.facts}
+
+
+def extractor(asked: str | nn.Module | None, images: Images, components: int, seed: int) -> Extractor:
+    """Who is asked for: None or "pca", a model folder, "<name of a torchvision classifier>:<weights file>", or any
+    module with `features(x)` and logits; `images` are what components would be fitted to.
+
+    Raises:
+        InputError: there is no such extractor, or it does not look at images of this shape.
+    """
+    if isinstance(asked, nn.Module):
+        return Extractor(asked, type(asked).__name__, "features")
+    if asked is None or asked == "pca":
+        pca = Pca(images, seed, components)
+        facts = {"explained": float(pca.explained), "fitted": len(images)} | ({} if asked else {"note": NO_JUDGE})
+        return Extractor(pca, "pca", "components", facts=facts)
+    if Path(asked).is_dir():
+        return _of_folder(Path(asked), images.shape)
+    name, colon, weights = asked.partition(":")
+    if name not in networks():
+        raise unknown("--extractor", asked, ["pca", "MODEL_FOLDER", *(f"{each}:WEIGHTS_FILE" for each in networks())])
+    if not colon:
+        raise InputError(f"--extractor: found {name} without its weights, legal: {name}:WEIGHTS_FILE")
+    return Extractor(network(name, Path(weights)), name, "penultimate")
+
+
+def _of_folder(folder: Path, shape: Shape) -> Extractor:
+    judge = load(folder)
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    if not hasattr(judge, "features"):
+        raise InputError(f"{folder}: found a model that does not classify, legal: a judge's folder")
+    if tuple(config["shape"]) != shape:
+        channels, height, width = config["shape"]
+        size = f" (--size {height})" if channels == shape[0] and height == width else ""
+        raise InputError(f"{folder}: found a judge of images {config['shape']}, legal: of {list(shape)}{size}")
+    return Extractor(judge, folder.resolve().name, "features", config["classes"])
+
+
+@dataclass(frozen=True)
+class Case:
+    """Evidence on images that nothing here made, the card of what it was made of, and the names of the classes."""
+
+    evidence: Evidence
+    card: Mapping[str, Any]
+    classes: Sequence[str]
+
+    def measures(self, asked: Sequence[str] | None = None) -> Iterator[tuple[str, Measure]]:
+        """One metric after the other: those asked for, or all that judge generated images."""
+        for name in asked or applicable(self.evidence, names()):
+            yield name, measured(self.evidence, [name])[name]
+
+
+def judged(
+    sets: Mapping[str, Pictures],
+    asked: str | nn.Module | None = None,
+    *,
+    size: int | None = None,
+    strict: bool = False,
+    seed: int = 0,
+    say: Say = lambda line: None,
+    watch: Watch = silent,
+) -> Case:
+    """What the extractor `asked` for sees of the sets `real`, `fake` and, where that is known, `train`.
+
+    All are brought to the commonest shape of the real ones, or to squares of `size`.
+
+    Raises:
+        InputError: there are fewer than two real images; or, if `strict`, shapes differ.
+    """
+    real, fake = sets["real"], sets["fake"]
+    if len(real) < 2:
+        raise InputError(f"--real: found {len(real)} image, legal: at least 2, to be dealt into two halves")
+    channels, height, width = pictures.commonest(real)
+    shape = (channels, size or height, size or width)
+    for name, each in sets.items():
+        _report(name, each, shape, size, strict, say)
+    known = pictures.all_classes(each for name, each in sets.items() if name != "fake")
+    images = {name: each.fitted(shape, known) for name, each in sets.items()}
+    components = max(1, min(COMPONENTS, len(real) // 4))
+    who = extractor(asked, images.get("train", images["real"]), components, seed)
+    classes = _understood(known, who.classes, say)
+    if not classes:
+        images = {name: Images(each.pixels) for name, each in images.items()}
+    if not who.classes:
+        images["fake"] = Images(images["fake"].pixels)
+    look = Looker(who.judge, device="cuda" if torch.cuda.is_available() else "cpu")
+    evidence = _evidence(images, who, look, seed, watch)
+    judge = who.card(look, evidence.test)
+    say(judge.get("note") or f"Judged by {who.name}.")
+    say(f"{evidence.n} of {len(fake)} generated images are held against {evidence.n} of {len(real)} real ones")
+    counts = {part: len(view) for part, view in (("valid", evidence.valid), ("test", evidence.test))}
+    card = {
+        **_made_by(),
+        "stage": "evaluate",
+        "model": "fake",
+        "data": real.source,
+        "data_sha256": pictures.sha256(images["real"]),
+        "counts": {"train": len(images.get("train", ())), **counts, "fake": len(fake)},
+        "split": "halves of the real images",
+        "real_in_train": _overlap(images, say),
+        "seed": seed,
+        "n": evidence.n,
+        "shape": list(shape),
+        "sources": {name: _source(each, images[name], shape) for name, each in sets.items()},
+        "judge": judge,
+    }
+    return Case(evidence, card, classes)
+
+
+def _report(name: str, found: Pictures, shape: Shape, size: int | None, strict: bool, say: Say) -> None:
+    """Say what was left out and what will be changed; if `strict`, refuse it, but for the sizes that `size` changes."""
+    words = f"{shape[0]}x{shape[1]}x{shape[2]}"
+    for reason in found.skipped[:NAMED]:
+        say(f"--{name}: left out {reason}")
+    if found.skipped:
+        say(f"--{name}: left out {len(found.skipped)} of {len(found) + len(found.skipped)} files")
+    odd = found.odd(shape)
+    wrong = odd if size is None else sum(pixels.shape[0] != shape[0] for pixels in found.pixels)
+    if wrong and strict:
+        raise InputError(f"--{name}: found {wrong} of {len(found)} images of another shape, legal: {words}")
+    if odd:
+        say(f"--{name}: {odd} of {len(found)} images are resized or converted to {words}")
+
+
+def _understood(known: tuple[str, ...], classes: int, say: Say) -> tuple[str, ...]:
+    """The names of the classes, as far as labels can be held against a judge of so many."""
+    if not classes or not known:
+        return known
+    if len(known) != classes:
+        say(f"labels are left aside: there are {len(known)} classes, and the judge knows {classes}")
+        return ()
+    return known
+
+
+def _evidence(images: Mapping[str, Images], who: Extractor, look: Looker, seed: int, watch: Watch) -> Evidence:
+    """The fakes, as many as can be held against half of the real images, and the controls."""
+
+    def seen(some: Images, title: str) -> View:
+        rows = torch.split(torch.arange(len(some)), CHUNK)
+        return _joined([look(some[part]) for part in watch(rows, f"looking at {title}")])
+
+    real = images["real"]
+    labels = torch.zeros(len(real), dtype=torch.long) if real.labels is None else real.labels
+    valid, test = stratify(labels, [len(real) // 2], seeded(seed, "halves"))
+    chosen = torch.randperm(len(images["fake"]), generator=seeded(seed, "fake"))[: min(len(valid), len(test))]
+    train = seen(images["train"], "training images") if "train" in images else Absent(NO_TRAIN)
+    held, against = shuffled(seen(real[valid], "real images"), seen(real[test], "real images"), seed)
+    made = seen(images["fake"][chosen], "fake images")
+    evidence = Evidence(train, held, against, made, seed, named=who.classes > 0)
+    return plant(evidence, lambda planted: seen(planted, "controls"))
+
+
+def _joined(views: Sequence[View]) -> View:
+    pixels, features, probabilities = (
+        torch.cat([getattr(view, part) for view in views]) for part in ("pixels", "features", "probabilities")
+    )
+    labels = [view.labels for view in views if view.labels is not None]
+    return View(pixels, torch.cat(labels) if labels else None, features, probabilities)
+
+
+def _overlap(images: Mapping[str, Images], say: Say) -> int | None:
+    """How many real images are also training images, byte for byte; None where those are not known."""
+    if "train" not in images:
+        return None
+    known = {pixels.tobytes() for pixels in images["train"].pixels.numpy()}
+    shared = sum(pixels.tobytes() in known for pixels in images["real"].pixels.numpy())
+    if shared:
+        say(f"{shared} of {len(images['real'])} real images are among the training images, so not held out")
+    return shared
+
+
+def _source(found: Pictures, images: Images, shape: Shape) -> dict[str, Any]:
+    return {
+        "source": found.source,
+        "images": len(found),
+        "sha256": pictures.sha256(images),
+        "classes": list(found.classes),
+        "changed": found.odd(shape),
+        "skipped": list(found.skipped),
+    }
+
+
+def _made_by() -> dict[str, str]:
+    """The version, and the commit where this is a checkout."""
+    from importlib.metadata import PackageNotFoundError, version
+
+    from genlib.tracking.provenance import commit, dirty
+
+    root = Path(__file__).parents[1]
+    checkout = (root / ".git").exists()
+    try:
+        release = version("genlib")
+    except PackageNotFoundError:
+        release = "unknown"
+    known = {"commit": commit(root), "dirty": str(dirty(root)).lower()} if checkout else {"commit": "unknown"}
+    return {"version": release, **known}
+
+
+def shown(case: Case, measures: Mapping[str, Measure], command: str) -> str:
+    """The page of one evaluation; `command` makes it again."""
+    from tempfile import TemporaryDirectory
+
+    from genlib.evaluation.figures import write_figures
+    from genlib.report.page import Origin, page
+    from genlib.report.results import ModelResults, Results
+
+    card = case.card
+    data = {
+        "name": Path(card["data"]).name,
+        "source": card["data"],
+        "classes": list(case.classes),
+        "shape": card["shape"],
+        "counts": card["counts"],
+        "sha256": card["data_sha256"],
+    }
+    tags = {f"genlib.{key}": card[key] for key in ("commit", "dirty") if key in card}
+    with TemporaryDirectory() as folder:
+        drawn = write_figures(case.evidence, measures, Path(folder))
+        figures = {path.stem: path for path in drawn}
+        results = Results(data, [ModelResults("fake", measures=measures, card=card, figures=figures)])
+        return page(results, Origin(tags, {}, "", command))
+
+
+def evaluate(
+    real: Any,
+    fake: Any,
+    train: Any = None,
+    *,
+    extractor: str | nn.Module | None = None,
+    metrics: Sequence[str] | None = None,
+    seed: int = 0,
+) -> dict[str, Measure]:
+    """The metrics of generated images against held-out real ones; `train` is what the generator saw.
+
+    Each set is `Images` or an array or tensor [N, C, H, W] (or [N, H, W, C]) of uint8 or of floats in [0, 1] or
+    [-1, 1]; `extractor` is spelt as on the command line, or a module with `features(x)` that gives logits.
+
+    Raises:
+        InputError: a set, the extractor or a metric is not of a legal form.
+    """
+    check_names(metrics or (), "metrics")
+    given = {"real": real, "fake": fake} | ({} if train is None else {"train": train})
+    sets = {name: _pictures(images, name) for name, images in given.items()}
+    return dict(judged(sets, extractor, seed=seed).measures(metrics))
+
+
+def _pictures(images: Any, where: str) -> Pictures:
+    if isinstance(images, Images):
+        return pictures.of_array(images.pixels, where, images.labels)
+    return pictures.of_array(images, where)
