@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 from genlib.data.png import tile
-from genlib.evaluation.drawing import CELL, MADE, REAL, SOFT, canvas, image, save, show, struck, text
 from genlib.evaluation.diversity_figures import support_curve
+from genlib.evaluation.drawing import CELL, MADE, REAL, SOFT, canvas, image, save, show, struck, text
 from genlib.evaluation.evidence import Evidence, View
 from genlib.evaluation.latent_figures import write_model_figures
 from genlib.evaluation.measure import Measure

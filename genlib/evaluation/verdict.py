@@ -12,7 +12,7 @@ Real-looking?   "yes" where no metric tells them from real images. "no" where mo
                 those metrics are heard that judge one image at a time: the others see what is missing.
 
 The share of the images that is at fault is 1 - value / null for shares and effective numbers, value - null for
-`copies`, and (value - null) / (1 - null) for the accuracy of `c2st`; the other metrics have no such scale.
+`copies`, and 2 value - 1 for the accuracy of `c2st`; the other metrics have no such scale.
 `membership_auc` asks the discriminator, not the images: it is told beside the answer and decides nothing. Of a
 translator each question gets the worse answer of its two ways.
 """
@@ -123,8 +123,8 @@ def _real(measures: Mapping[str, Measure], *, alone: bool) -> tuple[Answer, str]
     if not heard:
         return "cannot tell", _silence(measures, asked)
     if not finding:
-        return "yes", f"{_count(0, heard)} tells them from real images: {_cited(heard)}."
-    said = f"{_count(len(finding), heard)} tell them from real images: {_cited(finding)}."
+        return "yes", f"{_count([], heard)} told them from real images: {_cited(heard)}."
+    said = f"{_count(finding, heard)} told them from real images: {_cited(finding)}."
     scaled = any(witness.share is not None for witness in heard)
     return ("nearly" if scaled and _most(finding) <= QUARTER else "no"), said
 
@@ -135,8 +135,8 @@ def _copied(measures: Mapping[str, Measure]) -> tuple[Answer, str]:
     if not heard:
         return "cannot tell", _silence(measures, COPIES) + _discriminator(measures)
     if not finding:
-        return "no", f"{_count(0, heard)} finds copies: {_cited(heard)}.{_discriminator(measures)}"
-    said = f"{_count(len(finding), heard)} find copies: {_cited(finding)}.{_discriminator(measures)}"
+        return "no", f"{_count([], heard)} found copies: {_cited(heard)}.{_discriminator(measures)}"
+    said = f"{_count(finding, heard)} found copies: {_cited(finding)}.{_discriminator(measures)}"
     shares = [witness.share for witness in finding if witness.share is not None]
     return ("partly" if shares and max(shares) < HALF else "yes"), said
 
@@ -147,12 +147,12 @@ def _alike(measures: Mapping[str, Measure]) -> tuple[Answer, str]:
     if not different and not kinds:
         return "cannot tell", _silence(measures, DIFFERENT | KINDS)
     if fewer:
-        few = f"{_count(len(fewer), different)} find fewer different images than among real ones: {_cited(fewer)}."
+        few = f"{_count(fewer, different)} found fewer different images than among real ones: {_cited(fewer)}."
         return ("yes" if _most(fewer) > FOUR_FIFTHS else "partly"), few
     if missing:
-        return "partly", f"{_count(len(missing), kinds)} miss kinds of real images: {_cited(missing)}."
+        return "partly", f"{_count(missing, kinds)} missed kinds of real images: {_cited(missing)}."
     heard = different + kinds
-    return "no", f"{_count(0, heard)} finds less variety than among real images: {_cited(heard)}."
+    return "no", f"{_count([], heard)} found less variety than among real images: {_cited(heard)}."
 
 
 def _heard(measures: Mapping[str, Measure], sides: Mapping[str, Side]) -> list[Witness]:
@@ -184,7 +184,7 @@ def _share(metric: str, measure: Measure) -> float | None:
     if metric == "copies":
         return value - null
     if metric == "c2st":
-        return (value - null) / (1 - null) if null < 1 else None
+        return 2 * value - 1
     return 1 - value / null if metric in SHARES and null > 0 else None
 
 
@@ -199,8 +199,8 @@ def _cited(witnesses: Sequence[Witness]) -> str:
     return ", ".join(str(witness) for witness in worst[:CITED])
 
 
-def _count(finding: int, heard: Sequence[Witness]) -> str:
-    return f"{finding or 'None'} of {len(heard)} metric{'s' if len(heard) > 1 else ''}"
+def _count(finding: Sequence[Witness], heard: Sequence[Witness]) -> str:
+    return f"{len(finding) or 'None'} of {len(heard)} metric{'s' if len(heard) > 1 else ''}"
 
 
 def _silence(measures: Mapping[str, Measure], asked: Mapping[str, Side]) -> str:
