@@ -66,7 +66,7 @@ def copies(evidence: Evidence) -> Measure:
     detail = {
         "count": count,
         "expected": n * expected,
-        "threshold": {c: radii.radius[c] for c in kind.unique().tolist()},
+        "threshold": {c: radii.radius[c] for c in sorted(set(kind.tolist()))},
         "held_out": len(held),
         "nearest": torch.stack([closest, star[closest]], 1),
     }

@@ -66,7 +66,7 @@ def z_score(x: Tensor, y: Tensor) -> tuple[float, float, float]:
     """(U - nm / 2) / s with its interval, U the number of pairs with x > y and half of those that tie (Mann and Whitney
     1947); s^2 = nm / 12 (n + m + 1 - sum_t (t^3 - t) / ((n + m) (n + m - 1))), t the sizes of the ties. 0 if s is."""
     n, m = len(x), len(y)
-    ties = torch.cat([x, y]).unique(return_counts=True)[1].double()
+    ties = torch.unique(torch.cat([x, y]), return_counts=True)[1].double()
     spread = n + m + 1 - float((ties**3 - ties).sum()) / ((n + m) * (n + m - 1))
     if spread <= 0:
         return 0.0, 0.0, 0.0

@@ -17,6 +17,7 @@ from torch.nn import functional as F
 from genlib.evaluation.neighbours import nearest
 
 ELEMENTS = 1 << 22
+CHUNK = 1000
 CANDIDATES = 32
 SIDE = 9  # of the coarse image
 SHIFTS = (-1, 0, 1)  # pixels, along either axis
@@ -26,14 +27,14 @@ DEGREES = (-6, -3, 0, 3, 6)
 def registered(pixels: Tensor, train: Tensor) -> tuple[Tensor, Tensor]:
     """Of each image x, uint8 [n, C, H, W], 1 - max corr(move(x), y) float64 [n], from 0 to 2, and the row of that y.
 
-    corr is Pearson's over all pixels and channels, so brightness and contrast do not count; it is 0 with an image of one
-    colour. The maximum is over the moves and the candidates y among the rows of `train`, uint8 [N, C, H, W].
+    corr is Pearson's over all pixels and channels, so brightness and contrast do not count; it is 0 with an image of
+    one colour. The maximum is over the moves and the candidates y among the rows of `train`, uint8 [N, C, H, W].
     """
     candidates = nearest(coarse(pixels), coarse(train), min(CANDIDATES, len(train)))[1]
     grids = moves(pixels.shape[2], pixels.shape[3])
     rows = max(1, ELEMENTS // (len(grids) * pixels[0].numel()))
     best, star = [], []
-    for x, among in zip(pixels.split(rows), candidates.split(rows), strict=True):
+    for x, among in zip(torch.split(pixels, rows), torch.split(candidates, rows), strict=True):
         closest, which = _correlations(x, train[among], grids).amax(1).max(1)
         best.append(1 - closest.double())
         star.append(among.gather(1, which[:, None])[:, 0])
@@ -41,8 +42,8 @@ def registered(pixels: Tensor, train: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def coarse(pixels: Tensor) -> Tensor:
-    """Images of 9 by 9 pixels, each blurred with its neighbours, float32 [n, 81 C]: a small move changes them little."""
-    small = [F.adaptive_avg_pool2d(part.float(), SIDE) for part in pixels.split(1000)]
+    """Images of 9 by 9 pixels, each a mean with its neighbours, float32 [n, 81 C]: a small move changes them little."""
+    small = [F.adaptive_avg_pool2d(part.float(), SIDE) for part in torch.split(pixels, CHUNK)]
     return F.avg_pool2d(torch.cat(small), 3, stride=1, padding=1, count_include_pad=False).flatten(1)
 
 
