@@ -11,7 +11,6 @@ import pytest
 import torch
 
 from genlib.errors import InputError
-from genlib.evaluation import neighbours
 from genlib.evaluation.agreement import label_agreement
 from genlib.evaluation.diversity import simpson, support
 from genlib.evaluation.evidence import Evidence, View
@@ -23,7 +22,6 @@ from genlib.evaluation.manifold import coverage
 from genlib.evaluation.measure import Measure, Undefined, to_json
 from genlib.evaluation.memorisation import authenticity, closeness
 from genlib.evaluation.metric import Metric, capabilities, check_names, evaluate, find, names
-from genlib.evaluation.neighbours import nearest
 
 CLASSES, D = 10, 12
 CENTRES = torch.randn(CLASSES, D, generator=torch.Generator().manual_seed(9)) * 4
@@ -109,27 +107,6 @@ def test_coverage_is_exactly_that_of_prdc(amount, capsys):
     e = evidence(noisy(amount))
     theirs = prdc.compute_prdc(e.real.features.numpy(), e.made.features.numpy(), nearest_k=5)
     assert coverage(e).value == theirs["coverage"]
-
-
-@pytest.mark.parametrize("shift", [0.0, 1e4])
-@pytest.mark.parametrize("elements", [1 << 24, 5000])
-def test_neighbours_are_exactly_those_of_scikit_learn(shift, elements, monkeypatch):
-    sklearn = pytest.importorskip("sklearn.neighbors")
-    monkeypatch.setattr(neighbours, "ELEMENTS", elements)
-    x, among = real(301, 1).features + shift, real(977, 2).features + shift
-    distances, rows = nearest(x, among, 6)
-    tree = sklearn.NearestNeighbors(n_neighbors=6, algorithm="kd_tree").fit(among.double().numpy())
-    theirs, their_rows = tree.kneighbors(x.double().numpy())
-    np.testing.assert_array_equal(rows.numpy(), their_rows)
-    np.testing.assert_allclose(distances.numpy(), theirs, rtol=1e-8 if shift else 1e-12)
-
-
-def test_neighbours_find_copies_at_distance_zero_and_skip_themselves():
-    among = real(50, 1).features.repeat(20, 1) + 1e3
-    distances, rows = nearest(among, among, 19, skip=torch.arange(len(among)))
-    assert (distances == 0).all() and (rows != torch.arange(len(among))[:, None]).all()
-    distances, _ = nearest(among[:50], among[:50], 60)
-    assert distances.shape == (50, 50)
 
 
 def test_the_t_quantile_is_that_of_scipy():

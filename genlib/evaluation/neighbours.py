@@ -1,8 +1,8 @@
 """Exact nearest neighbours by matrix products, in bounded memory.
 
-||x - a||^2 = ||x||^2 + ||a||^2 - 2 x.a is fast but rounds. So the product, in float32 about the mean, only proposes a
-few more candidates than asked; these are measured again as differences in float64; and a row whose winners could have
-been overtaken by an unproposed one, given the rounding bound, is done again with the product in float64.
+||x - a||^2 - ||x||^2 = ||a||^2 - 2 x.a is fast but rounds, so products only propose, in blocks of rows of `among`, what
+could be one of the k nearest given the rounding bound; these few are measured again as differences in float64. The
+products are made in float32 about the mean, and in float64 for each x that leaves too many blocks in question.
 """
 
 from __future__ import annotations
@@ -10,47 +10,86 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-ELEMENTS = 1 << 24
-SPARE = 4
+ELEMENTS = 1 << 24  # products held at once
+MEASURED = 1 << 17  # numbers held in float64 at once
+WIDTH = 32
+SPARE = 8
 
 
 def nearest(x: Tensor, among: Tensor, k: int = 1, *, skip: Tensor | None = None) -> tuple[Tensor, Tensor]:
     """Distances float64 [n, k], ascending, and rows int64 [n, k] of the k rows of `among` nearest to each row of x.
 
-    `skip` int64 [n]: one row of `among` that does not count for each x (itself, say). Equal distances: lower row first.
+    `skip` int64 [n]: one row of `among` that does not count for each x (itself, say); where that leaves fewer than k,
+    the last distance is infinite. Equal distances: lower row first.
     """
-    centre = among.double().mean(0)
-    x, among = x.double() - centre, among.double() - centre
-    squares, index, sure = _propose(x, among, k, skip, torch.float32)
-    again = (~sure).nonzero().squeeze(1)
+    distances, rows, crowded = _search(x, among, k, skip, torch.float32)
+    again = crowded.nonzero().squeeze(1)
     if len(again):
         left_out = None if skip is None else skip[again]
-        squares[again], index[again], _ = _propose(x[again], among, k, left_out, torch.float64)
-    return squares.sqrt(), index
+        distances[again], rows[again], _ = _search(x[again], among, k, left_out, torch.float64)
+    return distances, rows
 
 
-def _propose(x: Tensor, among: Tensor, k: int, skip: Tensor | None, dtype: torch.dtype) -> tuple[Tensor, ...]:
-    """Squared distances, rows, and whether rounding in `dtype` cannot have hidden a nearer one; row by row of x."""
-    narrow, norms = among.to(dtype), among.square().sum(1).to(dtype)
-    rows = max(1, ELEMENTS // len(among))
-    parts = []
-    for start in range(0, len(x), rows):
-        part = slice(start, start + rows)
-        products = torch.addmm(norms, x[part].to(dtype), narrow.T, alpha=-2)  # ||x - a||^2 - ||x||^2
+def _search(x: Tensor, among: Tensor, k: int, skip: Tensor | None, dtype: torch.dtype) -> tuple[Tensor, Tensor, Tensor]:
+    """Distances, rows, and whether one of the k may be missing because there were too many candidates; by row of x."""
+    n, k = len(among), min(k, len(among))
+    found = torch.full((len(x), k), torch.inf, dtype=torch.float64), torch.zeros(len(x), k, dtype=torch.long)
+    crowded = torch.zeros(len(x), dtype=torch.bool)
+    centre = among.mean(0)
+    ours, theirs = _about(centre, x, dtype), _about(centre, among, dtype)
+    lengths = theirs.norm(dim=1)
+    squares, longest = lengths.square(), lengths.max()
+    slack = (x.shape[1] + 8) * torch.finfo(dtype).eps * longest * (ours.norm(dim=1) + longest)
+    width = max(1, min(WIDTH, n // (4 * k)))
+    blocks = torch.full((min(len(x), max(1, ELEMENTS // n)), -(-n // width), width), torch.inf, dtype=dtype)
+    for start in range(0, len(x), max(1, len(blocks))):
+        part = slice(start, start + len(blocks))
+        some = blocks[: len(x[part])]
+        products = some.flatten(1)[:, :n]
+        torch.addmm(squares, ours[part], theirs.T, alpha=-2, out=products)
         if skip is not None:
             products.scatter_(1, skip[part, None], torch.inf)
-        parts.append(_settle(x[part], among, products, k))
-    return tuple(torch.cat(column) for column in zip(*parts, strict=True))
+        row, column, crowded[part] = _candidates(some, slack[part], k)
+        for whole, measured in zip(found, _measured(x[part], among, row, column, k), strict=True):
+            whole[part] = measured
+    return *found, crowded
 
 
-def _settle(x: Tensor, among: Tensor, products: Tensor, k: int) -> tuple[Tensor, Tensor, Tensor]:
-    proposed, index = products.topk(min(k + SPARE, len(among)), largest=False)
-    index, order = index.sort(1)
-    squares = (x[:, None] - among[index]).square().sum(2)
-    squares[proposed.gather(1, order).isinf()] = torch.inf
-    squares, order = squares.sort(dim=1, stable=True)
-    squares, index = squares[:, :k], index.gather(1, order)[:, :k]
-    own = x.square().sum(1)
-    slack = (x.shape[1] + 8) * torch.finfo(products.dtype).eps * (own.sqrt() + among.norm(dim=1).max()).square()
-    sure = squares[:, -1] + slack < proposed[:, -1] + own
-    return squares, index, sure | (proposed.shape[1] == len(among))
+def _about(centre: Tensor, x: Tensor, dtype: torch.dtype) -> Tensor:
+    """x - centre, rounded to `dtype` once."""
+    return x.to(torch.promote_types(x.dtype, dtype), copy=True).sub_(centre).to(dtype)
+
+
+def _candidates(blocks: Tensor, slack: Tensor, k: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Pairs (row of x, row of `among`) that hold the k nearest, and of which x they may not, for want of room.
+
+    Rounding makes ||a||^2 - 2 x.a wrong by at most slack = (d + 8) eps ||a|| (||x|| + ||a||) for d numbers a row. So of
+    the k nearest none exceeds any k-th smallest by more than 2 slack: here that of the smallest in each block. Where
+    there is no room for all blocks below this limit, those that may tie give way, the later ones first.
+    """
+    count, width = blocks.shape[1:]
+    least = blocks.amin(2)
+    limit = least.topk(k, largest=False).values[:, -1:] + 2 * slack[:, None]
+    turn = torch.arange(count).where(least > limit - 4 * slack[:, None], -1).masked_fill(least > limit, count)
+    which = turn.topk(min(2 * k + SPARE, count), largest=False).indices
+    values = blocks.gather(1, which[:, :, None].expand(-1, -1, width))
+    row, slot, place = ((values <= limit[:, :, None]) & (values < torch.inf)).nonzero(as_tuple=True)
+    crowded = ((turn < count).sum(1) > which.shape[1]) | ~limit[:, 0].isfinite()
+    return row, which[row, slot] * width + place, crowded
+
+
+def _measured(x: Tensor, among: Tensor, row: Tensor, column: Tensor, k: int) -> tuple[Tensor, Tensor]:
+    """Distances and rows of the k nearest of each x among its candidates."""
+    at_once = max(1, MEASURED // x.shape[1])
+    pairs = zip(torch.split(row, at_once), torch.split(column, at_once), strict=True)
+    distance = torch.cat([(x[r].double() - among[c].double()).norm(dim=1) for r, c in pairs])
+    order = torch.arange(len(row))
+    for key in (column, distance, row):
+        order = order[key[order].argsort(stable=True)]
+    row = row[order]
+    place = torch.arange(len(row)) - torch.searchsorted(row, row)
+    kept = place < k
+    distances, rows = torch.full((len(x), k), torch.inf, dtype=torch.float64), torch.zeros(len(x), k, dtype=torch.long)
+    distances[row[kept], place[kept]] = distance[order][kept]
+    rows[row[kept], place[kept]] = column[order][kept]
+    return distances, rows
