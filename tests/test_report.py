@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import io
 import re
+from dataclasses import replace
+from html import escape
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -12,8 +14,10 @@ from typing import Any
 import pytest
 from report_tree import (
     KNOBS,
+    MISSED,
     MODELS,
     SHORT,
+    generated,
     report_tree,
     undefined,
     write,
@@ -23,12 +27,16 @@ from report_tree import (
 )
 
 from genlib.errors import InputError
+from genlib.evaluation.figures import metric_chart
+from genlib.evaluation.measure import Measure
 from genlib.evaluation.numbers import DASH, MINUS, interval, number
-from genlib.evaluation.questions import ALIKE, COPIED, REAL
+from genlib.evaluation.questions import ALIKE, COPIED, QUESTIONS, REAL
+from genlib.evaluation.verdict import verdicts
 from genlib.report.leaderboard import COLUMNS, rows, tables
 from genlib.report.page import Origin, page
-from genlib.report.pictures import ceiling, fit
-from genlib.report.results import read_results
+from genlib.report.pictures import Picture, ceiling, fit, read_png
+from genlib.report.planted import lines
+from genlib.report.results import ModelResults, Results, read_results
 from genlib.report.sweep import read_trials
 
 TAGS = {"genlib.commit": "c" * 40, "genlib.dirty": "true", "genlib.params_digest": "a" * 64}
@@ -73,7 +81,7 @@ def test_leaderboard_has_its_columns_and_a_row_per_model_seed_and_metric(tree: P
     assert COLUMNS == ("model", "seed", "metric", "value", "low", "high", "null", "n")
     assert all(tuple(row) == COLUMNS for row in found)
     keys = [(row["model"], str(row["seed"]), row["metric"]) for row in found]
-    assert len(keys) == len(set(keys)) == 2 + 4 + 5 + 2 * 4
+    assert len(keys) == len(set(keys)) == 2 + 4 + 6 + 2 * 4
     assert {(model, seed) for model, seed, _ in keys} == {
         *((model, "3") for model in MODELS),
         ("gan+tuned", "3"),
@@ -95,7 +103,7 @@ def test_leaderboard_leaves_what_is_undefined_empty(tree: Path, tmp_path: Path) 
 def test_models_that_share_a_metric_share_a_table(tree: Path) -> None:
     found = tables(read_results(tree, MODELS, ["gan"]))
     assert [(table.question, table.models, [row.metric for row in table.rows]) for table in found] == [
-        (REAL, ["vae", "gan", "gan+tuned"], ["inception_score", "frechet"]),
+        (REAL, ["vae", "gan", "gan+tuned"], ["density", "inception_score", "frechet"]),
         (COPIED, ["gan"], ["authenticity"]),
         (ALIKE, ["vae", "gan", "gan+tuned"], ["support", "coverage"]),
         ("Classes told?", ["classifier", "scorer"], ["accuracy"]),
@@ -112,6 +120,93 @@ def test_page_shows_every_model_with_its_pictures(html: str) -> None:
             assert any(alt.startswith(f"{figure} of {model}") for alt in alts), (figure, model)
     assert any(alt.startswith("Discriminator is right of gan") for alt in alts)
     assert all(any(knob in alt for alt in alts) for knob in KNOBS)
+
+
+def test_every_generator_gets_its_verdicts_and_the_figures_they_speak_of(tree: Path, html: str) -> None:
+    tags = Tags(html)
+    for model in read_results(tree, MODELS).models:
+        told = verdicts(model.measures)
+        assert len(told) == (3 if model.name in ("vae", "gan") else 0)
+        assert (f'<a href="#model-{model.name}">' in html.split('id="run"')[0].split('id="verdicts"')[1]) == bool(told)
+        for verdict in told:
+            assert escape(verdict.sentence) in html
+        links = {link["href"] for link in tags.all("a")}
+        figures = {f"#model-{model.name}.{name}" for name in ("samples", "nearest_neighbours", "closest_pairs")}
+        assert links >= figures if told else not links & figures
+
+
+def test_a_verdict_links_to_no_figure_that_is_not_there(tmp_path: Path) -> None:
+    bare(tmp_path, "vae")
+    write_evaluation(tmp_path, "vae", generated(7.1), figures=("samples",))
+    html = page(read_results(tmp_path, ["vae"]), ORIGIN)
+    links = [link["href"] for link in Tags(html).all("a")]
+    assert "#model-vae.samples" in links
+    assert "#model-vae.nearest_neighbours" not in links
+
+
+def test_a_metric_that_failed_a_control_is_struck_through_and_never_the_best(tree: Path, html: str) -> None:
+    row = next(row for row in tables(read_results(tree, MODELS, ["gan"]))[0].rows if row.metric == "density")
+    assert [cell.struck for cell in row.cells] == [False, True, False]
+    assert not any(cell.best for cell in row.cells)
+    assert '<s class="value">1.20</s><span class="quiet"> not to be believed</span>' in html
+    assert f"density is not to be believed: {MISSED}" in html
+
+
+def test_controls_are_shown_metric_by_metric(tree: Path, html: str) -> None:
+    found = {line.metric: line for line in lines(read_results(tree, MODELS).models)}
+    assert list(found) == ["density", "coverage"]
+    for metric, failed in (("density", MISSED), ("coverage", "")):
+        *others, noise = found[metric].cells
+        assert all(not cell.asked for cell in others)
+        assert (noise.text, noise.interval, noise.asked, noise.failed) == ("1.03", "0.990 to 1.07", "lower", failed)
+    section = html.split('<section id="controls"')[1].split("</section>")[0]
+    assert section.count('class="missed"') == section.count('class="caught"') == 1
+
+
+def test_a_page_of_images_that_nothing_here_made(tree: Path) -> None:
+    """No training, no params, no judge with an accuracy: what is not there is not spoken of."""
+    judge = {
+        "extractor": "pca",
+        "layer": "components[64]",
+        "accuracy": None,
+        "sha256": "b" * 64,
+        "note": "no judge given",
+    }
+    figures = {"samples": tree / "runs/evaluate/gan/figures/samples.png"}
+    fakes = ModelResults(
+        "fake", measures={"kid": Measure(0.3, 0.2, 0.4, 0.0, 200)}, card={"judge": judge}, figures=figures
+    )
+    data = {"name": "birds", "counts": {"test": 200, "fake": 300}, "shape": [3, 32, 32]}
+    html = page(Results(data, [fakes]), Origin({}, {}, "", "genlib evaluate --real birds --fake made"))
+    for text in (
+        "genlib evaluate --real birds --fake made",
+        "birds",
+        "pca",
+        "(no judge given)",
+        "200 test",
+        "300 fake",
+    ):
+        assert text in html
+    for text in ("make repro", "leaderboard.csv", "trained on", "Params digest", "Commit", "Data sha256", "None"):
+        assert text not in html, text
+    assert "Copied?" in html
+    bare_results = Results({"name": "birds", "counts": {}}, [ModelResults("fake")])
+    assert "birds" in page(bare_results, Origin({}, {}, ""))
+
+
+def test_the_chart_has_room_for_every_metric(tmp_path: Path) -> None:
+    failed = {"controls": {"noise": {"failed": "noise get 1 and real images 1 at n = 100"}}}
+    many = {name: Measure(0.5, 0.4, 0.6, 0.55, 100) for metrics in QUESTIONS.values() for name in metrics}
+    sizes = {}
+    for name, measures in {
+        "one": {"kid": many["kid"]},
+        "doubted": {"kid": replace(many["kid"], detail=failed)},
+        "many": many | {"own": Measure(detail={"reason": "no value " * 40})},
+    }.items():
+        content = read_png(metric_chart(measures, tmp_path / f"{name}.png"))
+        sizes[name] = Picture(name, name, content).size
+    assert sizes["one"][1] < sizes["doubted"][1] < sizes["many"][1]
+    assert len({width for width, _ in sizes.values()}) == 1
 
 
 def test_page_says_what_was_run(html: str) -> None:

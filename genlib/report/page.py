@@ -172,7 +172,7 @@ def _facts(model: ModelResults) -> dict[str, str]:
 
 def _anchor(*names: str) -> str:
     """Where on the page a model is, or something of it."""
-    return re.sub(r"[^a-zA-Z0-9_-]", "-", "-".join(["model", *names]))
+    return "model-" + ".".join(re.sub(r"[^a-zA-Z0-9_-]", "-", name) for name in names)
 
 
 def _figures(model: ModelResults) -> dict[str, Picture]:
