@@ -23,7 +23,7 @@ from genlib.data.batches import seeded
 from genlib.data.images import Images
 from genlib.data.pictures import Pictures, Shape
 from genlib.data.splits import stratify
-from genlib.errors import InputError, unknown
+from genlib.errors import InputError
 from genlib.evaluation.classification import accuracy_of
 from genlib.evaluation.controls import plant
 from genlib.evaluation.evidence import Absent, Evidence, View, shuffled
@@ -98,9 +98,7 @@ def extractor(asked: str | nn.Module | None, images: Images, components: int, se
     if Path(asked).is_dir():
         return _of_folder(Path(asked), images.shape)
     name, colon, weights = asked.partition(":")
-    if name not in networks():
-        raise unknown("--extractor", asked, ["pca", "MODEL_FOLDER", *(f"{each}:WEIGHTS_FILE" for each in networks())])
-    if not colon:
+    if name in networks() and not colon:
         raise InputError(f"--extractor: found {name} without its weights, legal: {name}:WEIGHTS_FILE")
     return Extractor(network(name, Path(weights)), name, "penultimate")
 

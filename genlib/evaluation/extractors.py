@@ -6,6 +6,7 @@ of the data: the first makes up cells, the second knows those of ImageNet.
 
 from __future__ import annotations
 
+import difflib
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +16,14 @@ from torch.nn import functional as F
 
 from genlib.data.batches import seeded
 from genlib.data.images import Images, to_float
-from genlib.errors import InputError, unknown
+from genlib.errors import InputError
 from genlib.evaluation.cells import CELLS, cells, kmeans
 
 COMPONENTS = 64
 FITTED = 2000  # images that components and cells are fitted to, at the most
 SIDE = 64  # pixels a side that larger images are averaged down to before
 CHUNK = 32  # images that pass a network of torchvision at once
+LEGAL = "pca, a judge's folder, or NAME:WEIGHTS_FILE with the name of a classifier of torchvision"
 AUXILIARY = ("AuxLogits.", "aux1.", "aux2.")  # heads of the inception nets that only training uses
 OF_INCEPTIONS = {"init_weights": False, "transform_input": True, "aux_logits": False}
 
@@ -132,7 +134,9 @@ def network(name: str, path: Path) -> Network:
     from torchvision import models
 
     if name not in networks():
-        raise unknown("--extractor", name, networks())
+        near = difflib.get_close_matches(name, networks(), n=1)
+        hint = f" (did you mean {near[0]}?)" if near else ""
+        raise InputError(f"--extractor: found {name!r}{hint}, legal: {LEGAL}")
     net = models.get_model(name, weights=None, **(OF_INCEPTIONS if name in ("inception_v3", "googlenet") else {}))
     weights = {key: value for key, value in _weights(path).items() if not key.startswith(AUXILIARY)}
     try:
