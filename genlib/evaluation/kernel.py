@@ -17,7 +17,7 @@ from genlib.evaluation.metric import metric
 SUBSETS, SIZE = 100, 1000
 
 
-@metric(minimum=40, better="lower", catches={"stored": "higher", "collapse": "higher", "noise": "higher"})
+@metric(minimum=40, better="lower", catches={"collapse": "higher", "noise": "higher"})
 def kid(evidence: Evidence) -> Measure:
     """Unbiased squared MMD with k(x, y) = (x.y / d + 1)^3 of the judge's features (Binkowski et al. 2018).
 

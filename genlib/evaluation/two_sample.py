@@ -13,8 +13,8 @@ from genlib.evaluation.neighbours import nearest
 
 @metric(minimum=20, better="lower", catches={"stored": "higher", "collapse": "higher", "noise": "higher"})
 def c2st(evidence: Evidence) -> Measure:
-    """Classifier two-sample test (Lopez-Paz and Oquab 2017): the share of generated and test images that are of the same
-    kind as their nearest neighbour among all others. 0.5 where the kinds cannot be told, 1 where they can.
+    """Classifier two-sample test (Lopez-Paz and Oquab 2017): the share of generated and test images of the same kind as
+    their nearest neighbour among all the others. 0.5 where the kinds cannot be told, 1 where they can.
 
     `detail.made` and `detail.real` are its halves (Xu et al. 2018): where the generated ones alone have a high share,
     they lie nearer to each other than to real ones, as when few are made again and again. Below 0.5 they lie on the
