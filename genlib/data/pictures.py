@@ -182,7 +182,7 @@ def _arrays(path: Path) -> dict[str, Any]:
         if path.suffix == ".safetensors":
             return dict(load_file(path))
         with np.load(path, allow_pickle=False) as stored:
-            return {name: stored[name] for name in stored.files if name in (*PIXELS, "labels")}
+            return {name: stored[name] if name in (*PIXELS, "labels") else None for name in stored.files}
     except Exception as error:
         raise InputError(f"{path}: found a file that cannot be read ({_reason(error)}), legal: {LEGAL}") from error
 
@@ -214,21 +214,21 @@ def _listed(folder: Path) -> tuple[list[Path], list[int], tuple[str, ...]]:
     while not (here := images_in(folder)) and len(inner := _holding(folder)) == 1:
         folder = inner[0]
     if here or not inner:
-        return [*here, *(path for each in _holding(folder) for path in _beneath(each))], [], ()
+        return _beneath(folder), [], ()
     by_class = [_beneath(each) for each in inner]
     labels = [label for label, paths in enumerate(by_class) for _ in paths]
     return [path for paths in by_class for path in paths], labels, tuple(each.name for each in inner)
 
 
 def _holding(folder: Path) -> list[Path]:
-    """The folders in a folder that hold an image at some depth."""
-    return [each for each in children(folder, files=False) if _beneath(each)]
+    """The folders in a folder that hold an image at some depth, but for links to what they lie in."""
+    inner = [each for each in children(folder, files=False) if not folder.resolve().is_relative_to(each.resolve())]
+    return [each for each in inner if images_in(each) or _holding(each)]
 
 
 def _beneath(folder: Path) -> list[Path]:
     """All image files in a folder and in those below it."""
-    inner = [each for each in children(folder, files=False) if not folder.resolve().is_relative_to(each.resolve())]
-    return [*images_in(folder), *(path for each in inner for path in _beneath(each))]
+    return [*images_in(folder), *(path for each in _holding(folder) for path in _beneath(each))]
 
 
 def _reason(error: Exception) -> str:
