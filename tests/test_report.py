@@ -43,6 +43,9 @@ TAGS = {"genlib.commit": "c" * 40, "genlib.dirty": "true", "genlib.params_digest
 ORIGIN = Origin(TAGS, {"data": {"name": "digits"}}, "kid")
 
 
+WAYS = [("kid_a2b", 1.0, 0.1), ("kid_b2a", 2.0, 0.2)]
+
+
 class Tags(HTMLParser):
     """Every start tag of a page with its attributes."""
 
@@ -109,6 +112,22 @@ def test_models_that_share_a_metric_share_a_table(tree: Path) -> None:
         ("Classes told?", ["classifier", "scorer"], ["accuracy"]),
     ]
     assert found[2].notes == [SHORT]
+
+
+def test_the_two_ways_of_a_translator_are_two_columns(tmp_path: Path) -> None:
+    found = {name: Measure(value, value - 1, value + 1, null) for name, value, null in WAYS}
+    results = Results(
+        {"name": "digits"},
+        [ModelResults("gan", measures={"kid": Measure(3.0)}), ModelResults("cyclegan", measures=found)],
+    )
+    assert [(table.models, [row.metric for row in table.rows]) for table in tables(results)] == [
+        (["gan"], ["kid"]),
+        (["cyclegan A to B", "cyclegan B to A"], ["kid"]),
+    ]
+    row = tables(results)[1].rows[0]
+    assert [(cell.text, cell.null) for cell in row.cells] == [("1.00", "0.100"), ("2.00", "0.200")]
+    assert not any(cell.best for cell in row.cells)
+    assert [line["metric"] for line in rows(results)] == ["kid", "kid_a2b", "kid_b2a"]
 
 
 def test_page_shows_every_model_with_its_pictures(html: str) -> None:

@@ -14,12 +14,12 @@ from typing import Any
 from genlib.evaluation.measure import Measure
 from genlib.evaluation.metric import catalogue, find
 from genlib.evaluation.numbers import DASH, interval, label, number
-from genlib.evaluation.questions import OTHER, QUESTIONS, by_question, way
+from genlib.evaluation.questions import OTHER, QUESTIONS, by_question, question, way
 from genlib.report.results import Measures, Results
 
 COLUMNS = ("model", "seed", "metric", "value", "low", "high", "null", "n")
 TUNED = "+tuned"
-WAYS = {"_a2b": "Of images of A translated to B.", "_b2a": "Of images of B translated to A."}
+WAYS = {"_a2b": ("A", "B"), "_b2a": ("B", "A")}
 
 
 def rows(results: Results) -> Iterator[dict[str, Any]]:
@@ -47,7 +47,8 @@ def meaning(metric: str) -> str:
     """The first paragraph of the metric's definition, and which way of a translator it is of."""
     name, ending = way(metric)
     text = (find(name).compute.__doc__ or "") if name in catalogue() else ""
-    return " ".join([*text.split("\n\n")[0].split(), *WAYS.get(ending, "").split()])
+    sentence = "Of images of {} translated to {}.".format(*WAYS[ending]) if ending else ""
+    return " ".join([*text.split("\n\n")[0].split(), *sentence.split()])
 
 
 @dataclass(frozen=True)
@@ -99,18 +100,43 @@ class Table:
 
 
 def tables(results: Results) -> list[Table]:
-    """The tables of all models that were judged: question by question, of each question that of most models first."""
-    entrants: dict[str, Measures] = {}
-    for model in results.models:
-        entrants[model.name] = model.measures
-        if model.comparison:
-            entrants[model.name + TUNED] = model.comparison.tuned
+    """The tables of all models that were judged: question by question, of each question that of most models first.
+
+    The two ways of a translator are two columns, in tables of translators.
+    """
     made: list[Table] = []
-    for question, names in by_question(dict.fromkeys(name for found in entrants.values() for name in found)).items():
-        asked = {model: {name: found[name] for name in names if name in found} for model, found in entrants.items()}
-        groups = sorted(_groups(asked), key=len, reverse=True)
-        made += [table({model: asked[model] for model in group}, question) for group in groups]
+    entrants, ways = _entrants(results), _ways(results)
+    for asked in (*QUESTIONS, OTHER):
+        for kind in (entrants, ways):
+            answers = {name: _answers(found, asked) for name, found in kind.items()}
+            groups = sorted(_groups(answers), key=len, reverse=True)
+            made += [table({name: answers[name] for name in group}, asked) for group in groups]
     return made
+
+
+def _entrants(results: Results) -> Mapping[str, Measures]:
+    """What each model, and each tuned one, got where it has no ways."""
+    found: dict[str, Measures] = {}
+    for model in results.models:
+        found[model.name] = model.measures
+        if model.comparison:
+            found[model.name + TUNED] = model.comparison.tuned
+    return {model: {name: each for name, each in of.items() if not way(name)[1]} for model, of in found.items()}
+
+
+def _ways(results: Results) -> Mapping[str, Measures]:
+    """What each way of each translator got, under the plain names of the metrics."""
+    found: dict[str, dict[str, Measure]] = {}
+    for model in results.models:
+        for name, measure in model.measures.items():
+            metric, ending = way(name)
+            if ending:
+                found.setdefault("{} {} to {}".format(model.name, *WAYS[ending]), {})[metric] = measure
+    return found
+
+
+def _answers(measures: Measures, asked: str) -> Measures:
+    return {metric: measure for metric, measure in measures.items() if question(metric) == asked}
 
 
 def _groups(entrants: Mapping[str, Measures]) -> list[list[str]]:
@@ -124,9 +150,9 @@ def _groups(entrants: Mapping[str, Measures]) -> list[list[str]]:
     return [names for names, metrics in groups if metrics]
 
 
-def table(entrants: Mapping[str, Measures], question: str = "") -> Table:
+def table(entrants: Mapping[str, Measures], asked: str = "") -> Table:
     """One table: a column per entrant, a row per metric that any of them has, in the order of questions."""
-    made = Table(list(entrants), question)
+    made = Table(list(entrants), asked)
     names = dict.fromkeys(name for measures in entrants.values() for name in measures)
     for metric in (name for group in by_question(names).values() for name in group):
         made.rows.append(_row(made, metric, [measures.get(metric) for measures in entrants.values()]))
@@ -144,9 +170,10 @@ def _row(table: Table, metric: str, measures: Sequence[Measure | None]) -> Row:
 
 
 def _best(metric: str, known: Iterable[Measure]) -> float | None:
-    """The best value of several that are to be believed, where what is better is known."""
+    """The best value of several that are to be believed and stand beside one null, where what is better is known."""
+    known = list(known)
     values = [found.value for found in known if found.value is not None and not found.doubt]
-    if len(values) < 2:
+    if len(values) < 2 or len({found.null for found in known}) > 1:
         return None
     return {"higher": max, "lower": min}.get(better(metric), lambda _: None)(values)
 
