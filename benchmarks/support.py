@@ -67,9 +67,9 @@ def alike(x: Tensor, k: int) -> list[float]:
     """The share of pairs that are the same in each of 50 batches of x, int64 [n], each below k."""
     size = len(x) // BATCHES
     batch = torch.arange(BATCHES).repeat_interleave(size)
-    which, counts = (batch * k + x[: len(batch)]).unique(return_counts=True)
-    pairs = torch.zeros(BATCHES, dtype=torch.long).index_add(0, which // k, counts * (counts - 1))
-    return [count / (size * (size - 1)) for count in pairs.tolist()]
+    which = batch * k + x[: len(batch)]
+    partners = which.bincount(minlength=BATCHES * k)[which] - 1
+    return [count / (size * (size - 1)) for count in partners.view(BATCHES, size).sum(1).tolist()]
 
 
 def within(truth: float, low: float | None, high: float | None) -> bool:
