@@ -297,11 +297,8 @@ class Knows(torch.nn.Module):
         self.known = torch.nn.Parameter(known.flatten(1))
 
     def forward(self, x):
-        return (
-            (torch.cdist(x.flatten(1), self.known, compute_mode="donot_use_mm_for_euclid_dist") == 0)
-            .any(1, keepdim=True)
-            .float()
-        )
+        equal = x.flatten(1)[:, None] == self.known
+        return equal.all(2).any(1, keepdim=True).float()
 
 
 def test_a_discriminator_that_knows_its_training_images_gives_them_away():
@@ -370,9 +367,7 @@ def test_few_images_give_the_reason():
         assert found[name].detail["reason"] == f"needs at least {least} images of each kind, found 15"
     e = of_pixels(blobs(300, 9))
     bare = evaluate(replace(e, train=e.train[:0]), METRICS)
-    assert all(
-        "training images, found 0" in m.detail["reason"] or "found none" in m.detail["reason"] for m in bare.values()
-    )
+    assert all("training images, found" in measure.detail["reason"] for measure in bare.values())
 
 
 @pytest.mark.parametrize("fault", ["constant", "all constant", "twice", "huge"])

@@ -38,15 +38,15 @@ class Mixture:
 
     @classmethod
     def fit(cls, made: Tensor, x: Tensor) -> Mixture:
-        """Around `made` [m, d], fitted to x [n, d]: the gradient of the mean of log p(x_i) along log v_j is the mean of
-        p(j|x_i) (|x_i - g_j|^2 / v_j - d) / 2."""
+        """Around `made` [m, d], fitted to x [n, d]: the gradient of -log p(x_i) along log v_j is p(j|x_i) (d - |x_i -
+        g_j|^2 / v_j) / 2."""
         centres = torch.cat([torch.zeros_like(made[:1]), made])
         squares, log_v = _squares(x, centres), torch.zeros(len(centres))
-        adam = torch.optim.Adam([log_v], lr=LR)
+        adam, (n, d) = torch.optim.Adam([log_v], lr=LR), x.shape
         for _ in range(STEPS):
-            scaled = squares * (-log_v).exp() - x.shape[1]
-            shares = (-(scaled + x.shape[1] * log_v) / 2).softmax(1)
-            log_v.grad = -(shares * scaled).sum(0) / (2 * len(x))
+            v = log_v.exp()
+            shares = ((squares / v + d * log_v) / -2).softmax(1)
+            log_v.grad = (d * shares.sum(0) - (shares * squares).sum(0) / v) / (2 * n)
             adam.step()
         return cls(centres, log_v)
 
