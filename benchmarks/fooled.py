@@ -2,8 +2,8 @@
 
 Four kinds of images stand before judge B, `scorer`: held-out digits; of each class the digit it is surest of, over and
 over; noise; and the same noise after gradient ascent on B's probability of a class, as many images for each. The second
-and the last score better than digits do. The other judge, `classifier`, is not taken in: what fools a network was made
-for that network.
+and the last have the higher score of the whole, for B is surer of them than of digits. The other judge, `classifier`,
+is taken in by the second alone: what fools a network was made for that network.
 
 `python -m benchmarks.fooled [--runs runs/train] [--data data/prepared] [--figure docs/fooled.png]`; judges as
 `make repro` trains them; ten seconds of one core.

@@ -135,7 +135,7 @@ def test_the_extrapolated_distance_is_nearer_to_that_of_the_laws(shift, scale):
     truth = d * (shift**2 + (scale - 1) ** 2)
     pairs = [(rows(n, d, s, scale, shift).double(), rows(n, d, 100 + s).double()) for s in range(8)]
     raw = np.array([frechet_distance(x, y) for x, y in pairs])
-    found = np.array([float(infinite(x, y, 0)["value"]) for x, y in pairs])
+    found = np.array([float(infinite(x, y)["value"]) for x, y in pairs])
     error = abs(found.mean() - truth)
     assert error < 0.2 * abs(raw.mean() - truth) and error < 0.05
     assert np.mean(abs(found - truth) < abs(raw - truth)) >= 0.75
@@ -143,11 +143,11 @@ def test_the_extrapolated_distance_is_nearer_to_that_of_the_laws(shift, scale):
 
 def test_extrapolation_is_a_straight_line_in_one_over_n(monkeypatch):
     monkeypatch.setattr("genlib.evaluation.frechet.frechet_distance", lambda x, y: 3.0 + 50.0 / len(x))
-    assert float(infinite(torch.zeros(900, 5), torch.zeros(900, 5), 0)["value"]) == pytest.approx(3)
+    assert float(infinite(torch.zeros(900, 5), torch.zeros(900, 5))["value"]) == pytest.approx(3)
 
 
 def test_extrapolation_needs_eight_images_a_feature():
-    assert "value" in infinite(rows(96, 12, 0), rows(96, 12, 1), 0)
+    assert "value" in infinite(rows(96, 12, 0), rows(96, 12, 1))
     few = frechet(evidence(real(95, 4)))
     assert few.value is not None
     assert few.detail["infinite"] == {"reason": "needs 96 images, eight times the judge's 12 features, found 95"}

@@ -8,7 +8,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from genlib.data.batches import seeded
 from genlib.evaluation.evidence import Evidence
 from genlib.evaluation.intervals import group_slices, jackknife
 from genlib.evaluation.measure import Measure, Undefined
@@ -32,7 +31,7 @@ def frechet(evidence: Evidence) -> Measure:
     value = frechet_distance(x, y)
     low, high = jackknife(value, [frechet_distance(_without(x, g), _without(y, g)) for g in group_slices(n)])
     mean = float((x.mean(0) - y.mean(0)).square().sum())
-    detail = {"features": d, "mean": mean, "covariance": value - mean, "infinite": infinite(x, y, evidence.seed)}
+    detail = {"features": d, "mean": mean, "covariance": value - mean, "infinite": infinite(x, y)}
     if evidence.made.labels is not None:
         detail["by_class"] = by_class(evidence)
     return Measure(value, max(0.0, low), high, n=n, detail=detail)
@@ -59,18 +58,16 @@ def _root(x: Tensor) -> Tensor:
     return root
 
 
-def infinite(x: Tensor, y: Tensor, seed: int) -> dict[str, Any]:
+def infinite(x: Tensor, y: Tensor) -> dict[str, Any]:
     """The distance of infinitely many images: the intercept at 1/m = 0 of the distances of m (Chong and Forsyth 2020).
 
-    m: 15 sizes from n / 10, but at least four times the number of features, to n. At each, the mean over the disjoint
-    subsets of one random order of x and of y.
+    m: 15 sizes from n / 10, but at least four times the number of features, to n; at each, the mean over disjoint
+    subsets. Rows stand in random order as they come, and test images so that each subset has the class mix of all.
     """
     n, d = x.shape
     least = max(n // 10, 4 * d)
     if n < 2 * least:
         return {"reason": f"needs {8 * d} images, eight times the judge's {d} features, found {n}"}
-    generator = seeded(seed, "infinite")
-    x, y = x[torch.randperm(n, generator=generator)], y[torch.randperm(n, generator=generator)]
     sizes = torch.linspace(least, n, SIZES, dtype=torch.float64).long()
     distances = torch.tensor([_of_subsets(x, y, m) for m in sizes.tolist()], dtype=torch.float64)
     inverse = 1 / sizes.double()
