@@ -6,6 +6,7 @@ null. Training images are what the generator saw; without them, what needs them 
 
 from __future__ import annotations
 
+import hashlib
 import json
 import sys
 import time
@@ -112,7 +113,8 @@ def _of_folder(folder: Path, shape: Shape) -> Extractor:
         channels, height, width = config["shape"]
         size = f" (--size {height})" if channels == shape[0] and height == width else ""
         raise InputError(f"{folder}: found a judge of images {config['shape']}, legal: of {list(shape)}{size}")
-    return Extractor(judge, folder.resolve().name, "features", config["classes"])
+    digest = hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest()
+    return Extractor(judge, folder.resolve().name, "features", config["classes"], {"sha256": digest})
 
 
 @dataclass(frozen=True)
@@ -146,7 +148,7 @@ def judged(
     Raises:
         InputError: there are fewer than two real images; or, if `strict`, shapes differ.
     """
-    real, fake = sets["real"], sets["fake"]
+    real = sets["real"]
     if len(real) < 2:
         raise InputError(f"--real: found {len(real)} image, legal: at least 2, to be dealt into two halves")
     channels, height, width = pictures.commonest(real)
@@ -158,32 +160,37 @@ def judged(
     components = max(1, min(COMPONENTS, len(real) // 4))
     who = extractor(asked, images.get("train", images["real"]), components, seed)
     classes = _understood(known, who.classes, say)
-    if not classes:
-        images = {name: Images(each.pixels) for name, each in images.items()}
-    if not who.classes:
-        images["fake"] = Images(images["fake"].pixels)
+    images = {name: each if _labelled(name, who, classes) else Images(each.pixels) for name, each in images.items()}
     look = Looker(who.judge, device="cuda" if torch.cuda.is_available() else "cpu")
     evidence = _evidence(images, who, look, seed, watch)
     judge = who.card(look, evidence.test)
     say(judge.get("note") or f"Judged by {who.name}.")
-    say(f"{evidence.n} of {len(fake)} generated images are held against {evidence.n} of {len(real)} real ones")
-    counts = {part: len(view) for part, view in (("valid", evidence.valid), ("test", evidence.test))}
-    card = {
+    say(f"{evidence.n} of {len(sets['fake'])} generated images are held against {evidence.n} of {len(real)} real ones")
+    facts = {"real_in_train": _overlap(images, say), "judge": judge}
+    return Case(evidence, _card(sets, images, evidence) | facts, classes)
+
+
+def _labelled(name: str, who: Extractor, classes: Sequence[str]) -> bool:
+    """Labels of real images name the data's classes, and those of fakes the classes that were asked for, which only a
+    judge that knows them can see."""
+    return bool(classes) and (name != "fake" or who.classes > 0)
+
+
+def _card(sets: Mapping[str, Pictures], images: Mapping[str, Images], evidence: Evidence) -> dict[str, Any]:
+    counts = {"valid": len(evidence.valid), "test": len(evidence.test), "fake": len(images["fake"])}
+    return {
         **_made_by(),
         "stage": "evaluate",
         "model": "fake",
-        "data": real.source,
+        "data": sets["real"].source,
         "data_sha256": pictures.sha256(images["real"]),
-        "counts": {"train": len(images.get("train", ())), **counts, "fake": len(fake)},
+        "counts": {"train": len(images.get("train", ())), **counts},
         "split": "halves of the real images",
-        "real_in_train": _overlap(images, say),
-        "seed": seed,
+        "seed": evidence.seed,
         "n": evidence.n,
-        "shape": list(shape),
-        "sources": {name: _source(each, images[name], shape) for name, each in sets.items()},
-        "judge": judge,
+        "shape": list(images["real"].shape),
+        "sources": {name: _source(each, images[name]) for name, each in sets.items()},
     }
-    return Case(evidence, card, classes)
 
 
 def _report(name: str, found: Pictures, shape: Shape, size: int | None, strict: bool, say: Say) -> None:
@@ -248,13 +255,13 @@ def _overlap(images: Mapping[str, Images], say: Say) -> int | None:
     return shared
 
 
-def _source(found: Pictures, images: Images, shape: Shape) -> dict[str, Any]:
+def _source(found: Pictures, images: Images) -> dict[str, Any]:
     return {
         "source": found.source,
         "images": len(found),
         "sha256": pictures.sha256(images),
         "classes": list(found.classes),
-        "changed": found.odd(shape),
+        "changed": found.odd(images.shape),
         "skipped": list(found.skipped),
     }
 

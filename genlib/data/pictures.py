@@ -113,7 +113,7 @@ def read(path: Path, where: str, *, size: int | None = None, strict: bool = Fals
         return _folder(path, where, size, strict, watch)
     if not path.is_file():
         raise InputError(f"{where}: found nothing at {path}, legal: {LEGAL}")
-    if path.suffix not in (".npz", ".safetensors"):
+    if path.suffix.lower() not in (".npz", ".safetensors"):
         raise InputError(f"{where}: found the file {path}, legal: {LEGAL}")
     arrays = _arrays(path)
     named = [name for name in PIXELS if name in arrays]
@@ -179,7 +179,7 @@ def _arrays(path: Path) -> dict[str, Any]:
     from safetensors.torch import load_file
 
     try:
-        if path.suffix == ".safetensors":
+        if path.suffix.lower() == ".safetensors":
             return dict(load_file(path))
         with np.load(path, allow_pickle=False) as stored:
             return {name: stored[name] if name in (*PIXELS, "labels") else None for name in stored.files}
