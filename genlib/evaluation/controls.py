@@ -2,7 +2,7 @@
 
 Five samplers are planted in the place of the generated images, at most SIZE images of each: `real` held-out images,
 `copies` of training images, `stored`, a few held-out images drawn again and again with jitter, `collapse`, one image
-per class, and `noise`. A metric says what each of those it must see has to do to it.
+per class, or ten where there are no labels, and `noise`. A metric says what each of those it must see has to do to it.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 SIZE = 1000
 JITTER = 2.0  # grey levels, the standard deviation of what tells two draws of one stored image apart
+UNLABELLED = 10  # images in `collapse` where there are no classes
 SLACK = 1.25  # factor by which a count may miss the number that was planted, beside its interval
 Control = Literal["copies", "stored", "collapse", "noise"]
 Must = Literal["lower", "higher", "count"]  # than real images, intervals apart; or return the number of stored images
@@ -56,7 +57,7 @@ def _faulty(evidence: Evidence, n: int) -> dict[str, Images]:
 
 def stored(n: int) -> int:
     """How many different images stand behind n stored ones."""
-    return max(2, n // 10)
+    return min(n, max(2, n // 10))
 
 
 def _jittered(images: Images, seed: int) -> Images:
@@ -65,8 +66,10 @@ def _jittered(images: Images, seed: int) -> Images:
 
 
 def _firsts(view: View) -> Tensor:
-    """The row of the first image of each class in `view`."""
-    classes = (view.classes if view.labels is None else view.labels).tolist()
+    """The row of the first image of each class in `view`; without labels, the first rows, whoever judges."""
+    if view.labels is None:
+        return torch.arange(min(UNLABELLED, len(view)))
+    classes = view.labels.tolist()
     return torch.tensor([classes.index(c) for c in sorted(set(classes))])
 
 

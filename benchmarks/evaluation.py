@@ -1,0 +1,118 @@
+"""What each metric costs and says: all of them for one model at 10,000 images of MNIST, AIS apart.
+
+`python -m benchmarks.evaluation [--data FOLDER] [--runs FOLDER] [--model NAME] [--images N]`: prepared MNIST, and the
+trained folders of both judges and of the model. The value, the null and the controls are timed apart. Where `valid`
+holds fewer images than asked for, the last training images join it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+import torch
+
+from benchmarks.results import record
+from genlib.build import load
+from genlib.data.dataset import load_dataset
+from genlib.evaluation.controls import tried
+from genlib.evaluation.evidence import Evidence, View
+from genlib.evaluation.judgement import Bench, Views, applicable
+from genlib.evaluation.measure import Measure
+from genlib.evaluation.metric import OF_IMAGES, find, names
+
+APART = "ais"
+SECONDS = 180
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Row:
+    """A metric, its values on the model's images and on real ones, and the seconds of value, null and controls."""
+
+    name: str
+    measure: Measure
+    null: Measure | None
+    seconds: tuple[float, float, float]
+
+    @property
+    def total(self) -> float:
+        return sum(self.seconds)
+
+    def __str__(self) -> str:
+        times = " | ".join(f"{part:7.2f}" for part in (self.total, *self.seconds))
+        null = "" if self.null is None else f"{self.null}"
+        return f"| {self.name:18} | {times} | {self.measure} | {null} |"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data", type=Path, default=Path("data/prepared"))
+    parser.add_argument("--runs", type=Path, default=Path("runs/train"))
+    parser.add_argument("--model", default="gan")
+    parser.add_argument("--images", type=int, default=10_000)
+    asked = parser.parse_args()
+    evidence, looking = timed(lambda: evidence_of(asked.data, asked.runs, asked.model, asked.images))
+    print(f"{asked.model}, n = {evidence.n}; images made, looked at and planted in {looking:.1f} s")
+    print("| metric | seconds | value | null | controls | measured | real images |\n|:--|--:|--:|--:|--:|:--|:--|")
+    began = time.process_time()
+    rows = [measured(name, evidence) for name in applicable(evidence, names()) if name != APART]
+    processor, total = time.process_time() - began, sum(row.total for row in rows)
+    rows.sort(key=lambda row: -row.total)
+    print(*rows, sep="\n")
+    detail: dict[str, Any] = {
+        "model": asked.model,
+        "n": evidence.n,
+        "train": len(evidence.train),
+        "threads": torch.get_num_threads(),
+        "seconds": round(total, 1),
+        "processor_seconds": round(processor, 1),
+        "looking": round(looking, 1),
+        "of": {row.name: round(row.total, 2) for row in rows},
+    }
+    record(
+        "evaluation: all metrics of one model, AIS apart / 180 s", total / SECONDS, 1.0, at_least=False, detail=detail
+    )
+
+
+def evidence_of(data: Path, runs: Path, model: str, n: int) -> Evidence:
+    dataset = load_dataset(data)
+    second = lengthened(Bench.of(runs / "classifier", dataset), n)
+    bench = lengthened(Bench.of(runs / "scorer", dataset, second=second), n)
+    return bench.evidence(load(runs / model), n, 0)[""]
+
+
+def lengthened(bench: Bench, n: int) -> Bench:
+    """`bench` with as many training images moved to `valid` as that lacks of n."""
+    train, valid = bench.real.train, bench.real.valid
+    kept = len(train) - max(0, n - len(valid))
+    return replace(bench, real=Views(train[:kept], joined(valid, train[kept:]), bench.real.test))
+
+
+def joined(one: View, other: View) -> View:
+    both = one.images + other.images
+    features = torch.cat([one.features, other.features])
+    return View(both.pixels, both.labels, features, torch.cat([one.probabilities, other.probabilities]))
+
+
+def measured(name: str, evidence: Evidence) -> Row:
+    metric = find(name)
+    measure, value = timed(lambda: metric(evidence))
+    if metric.needs not in OF_IMAGES:
+        return Row(name, measure, None, (value, 0.0, 0.0))
+    null, again = timed(lambda: metric(evidence.null()))
+    controls, planted = timed(lambda: tried(metric, evidence, metric.catches))
+    return Row(name, replace(measure, detail={**measure.detail, "controls": controls}), null, (value, again, planted))
+
+
+def timed(work: Callable[[], T]) -> tuple[T, float]:
+    began = time.perf_counter()
+    return work(), time.perf_counter() - began
+
+
+if __name__ == "__main__":
+    main()
