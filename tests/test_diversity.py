@@ -21,7 +21,7 @@ from genlib.evaluation.collisions import Points, Sameness, calibrate, near_pairs
 from genlib.evaluation.controls import plant, stored
 from genlib.evaluation.diversity import PAIRED, support
 from genlib.evaluation.diversity_figures import support_curve
-from genlib.evaluation.evidence import Evidence, View
+from genlib.evaluation.evidence import Absent, Evidence, View
 from genlib.evaluation.measure import to_json
 from genlib.evaluation.metric import evaluate
 from genlib.evaluation.modes import divergence, mode_kl, modes
@@ -170,7 +170,7 @@ def of_classes(counts, seed=0):
 
 def test_modes_counts_kinds_and_those_well_covered():
     measure = modes(evidence(of_classes([100, 60, 1, 19, 20])))
-    assert measure.value == 5 and measure.detail["well_covered"] == 3 and measure.detail["in_training"] == 10
+    assert measure.value == 5 and measure.detail["well_covered"] == 3 and measure.detail["in_test"] == 10
     assert measure.detail["counts"][:6] == [100, 60, 1, 19, 20, 0] and measure.low < 5 <= measure.high
     sure = modes(evidence(of_classes([20] * 10)))
     assert (sure.value, sure.low, sure.high) == (10, 10, 10)
@@ -350,3 +350,11 @@ def test_the_curve_is_drawn(fake, tmp_path):
     }[fake]
     path = support_curve(support(evidence(made)), tmp_path / "figures" / "curve.png")
     assert path.read_bytes()[:4] == b"\x89PNG" and not list(path.parent.glob("*.partial"))
+
+
+def test_what_needs_no_training_images_has_a_value_without_them():
+    found = evaluate(replace(evidence(real(200, 4)), train=Absent("none were given")), METRICS)
+    for name in ("support", "modes", "vendi"):
+        assert found[name].value is not None
+    assert set(found["support"].detail["curve"]) == {"radius", "fake", "test"}
+    assert found["mode_kl"].detail["reason"] == found["ndb"].detail["reason"] == "none were given"

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from genlib.evaluation.cells import kinds
-from genlib.evaluation.evidence import Evidence
+from genlib.evaluation.evidence import Evidence, View
 from genlib.evaluation.intervals import group_slices, jackknife
 from genlib.evaluation.measure import Measure, Undefined
 from genlib.evaluation.metric import metric
@@ -21,14 +21,14 @@ def modes(evidence: Evidence) -> Measure:
     One image is little: `detail.well_covered` counts the kinds with 20. Interval: delete-group jackknife, which has
     width where some kinds are rare. It sees neither sameness within a kind nor what the images look like.
     """
-    groups, train = by_kind(evidence)
+    groups, real = by_kind(evidence, evidence.test)
     counts = groups.sum(0)
     value = float((counts > 0).sum())
     low, high = jackknife(value, ((counts - groups) > 0).sum(1).tolist())
-    known = int((train > 0).sum())
+    known = int((real > 0).sum())
     detail = {
         "kinds": "classes of the judge" if evidence.named else "k-means cells of the judge's features",
-        "in_training": known,
+        "in_test": known,
         "well_covered": int((counts >= WELL).sum()),
         "counts": counts,
     }
@@ -43,7 +43,7 @@ def mode_kl(evidence: Evidence) -> Measure:
     Interval: delete-group jackknife over the generated images. Equal laws give about (K - 1) / 2 (1 / n + 1 / m) for n
     generated and m training images, `detail.bias`, and that is in the value.
     """
-    groups, train = by_kind(evidence)
+    groups, train = by_kind(evidence, evidence.train)
     counts = groups.sum(0)
     foreign = (counts > 0) & (train == 0)
     if foreign.any():
@@ -56,14 +56,13 @@ def mode_kl(evidence: Evidence) -> Measure:
     return Measure(value, max(0.0, low), high, n=evidence.n, detail=detail)
 
 
-def by_kind(evidence: Evidence) -> tuple[Tensor, Tensor]:
-    """How many generated images of each of 20 groups, int64 [20, K], and how many training images, [K], are of each
-    kind."""
+def by_kind(evidence: Evidence, others: View) -> tuple[Tensor, Tensor]:
+    """How many images of each of 20 groups of generated ones, int64 [20, K], and of `others`, [K], are of each kind."""
     kind = kinds(evidence)
-    made, train = kind(evidence.made), kind(evidence.train)
-    size = 1 + max(int(made.max()), int(train.max()))
+    made, known = kind(evidence.made), kind(others)
+    size = 1 + max(int(made.max()), int(known.max()))
     groups = torch.stack([made[group].bincount(minlength=size) for group in group_slices(len(made))])
-    return groups, train.bincount(minlength=size)
+    return groups, known.bincount(minlength=size)
 
 
 def divergence(counts: Tensor, others: Tensor) -> float:
