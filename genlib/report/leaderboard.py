@@ -7,7 +7,7 @@ stands beside its default under the name `<model>+tuned`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -169,13 +169,19 @@ def _row(table: Table, metric: str, measures: Sequence[Measure | None]) -> Row:
     return Row(metric, better(metric), cells, nulls[0] if shared else Cell())
 
 
-def _best(metric: str, known: Iterable[Measure]) -> float | None:
-    """The best value of several that are to be believed and stand beside one null, where what is better is known."""
-    known = list(known)
-    values = [found.value for found in known if found.value is not None and not found.doubt]
-    if len(values) < 2 or len({found.null for found in known}) > 1:
+def _best(metric: str, known: Sequence[Measure]) -> float | None:
+    """The best merit of several that are to be believed and stand beside one null, where what is better is known."""
+    merits = [merit for found in known if (merit := _merit(metric, found)) is not None]
+    if len(merits) < 2 or len({found.null for found in known}) > 1:
         return None
-    return {"higher": max, "lower": min}.get(better(metric), lambda _: None)(values)
+    return {"higher": max, "lower": min}.get(better(metric), lambda _: None)(merits)
+
+
+def _merit(metric: str, found: Measure) -> float | None:
+    """The value, but not better than what real images get."""
+    if found.value is None or found.null is None or found.doubt:
+        return None if found.doubt else found.value
+    return {"higher": min, "lower": max}.get(better(metric), max)(found.value, found.null)
 
 
 def _cell(table: Table, metric: str, found: Measure | None, best: float | None, shared: bool) -> Cell:
@@ -187,7 +193,7 @@ def _cell(table: Table, metric: str, found: Measure | None, best: float | None, 
     text = ("over " if found.detail.get("more_than") else "") + number(found.value)
     ends = interval(found.low, found.high)
     if found.doubt is None:
-        return Cell(text, ends, null, best=found.value == best)
+        return Cell(text, ends, null, best=best is not None and _merit(metric, found) == best)
     reason = f"{label(metric)} is not to be believed: {found.doubt}"
     return Cell(text, ends, null, reason=reason, note=table.note(reason), struck=True)
 

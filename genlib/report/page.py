@@ -25,7 +25,7 @@ ROLES = {
     "scorer": "Judge B: gives the reported numbers, on test images.",
 }
 CAPTIONS = {
-    "samples": "The first images drawn from the averaged weights, not picked by hand.",
+    "samples": "The first images that were made, not picked by hand.",
     "nearest_neighbours": "Generated images, each beside the training images nearest to it: copies would show here.",
     "closest_pairs": "The generated images that are most alike: a small repertoire would show here.",
     "support_curve": "Of all pairs of images, the share that is nearer to each other than r: where the curve lies "
