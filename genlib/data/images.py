@@ -58,6 +58,15 @@ def to_pixels(x: Tensor) -> Tensor:
     return x.float().add(1).mul_(255 / 2).round_().clamp_(0, 255).to(torch.uint8)
 
 
+def dequantised(x: Tensor, u: Tensor) -> Tensor:
+    """Grey level p, as floats in [-1, 1] -> 2 (p + u) / 256 - 1, u uniform in [0, 1): greys are spread over their bin,
+    so that a density is a likelihood.
+
+    Theis, van den Oord and Bethge 2016, "A note on the evaluation of generative models".
+    """
+    return (255 * (x + 1) / 2 + u) / 128 - 1
+
+
 def save_images(images: Images, path: Path) -> None:
     """Write `pixels` and, where there are any, `labels` to a safetensors file, whole or not at all."""
     tensors = {"pixels": images.pixels.contiguous()}

@@ -93,8 +93,11 @@ class Burda(LatentVariableModel):
 
     def drawn(self, noise: Tensor) -> Tensor:
         """The mean images [n, C, H, W] that standard normal numbers [n, noise] lead to."""
+        return self.given(noise).mean
+
+    def given(self, noise: Tensor, y: Tensor | None = None) -> Bernoulli:
         z = noise[:, :LATENT]
-        return self.emit(self.down[0](z).at(noise[:, LATENT:]) if self.down else z).mean
+        return self.emit(self.down[0](z).at(noise[:, LATENT:]) if self.down else z)
 
     def below(self, x: Tensor) -> Diagonal:
         """The posterior of the layer next to the image."""

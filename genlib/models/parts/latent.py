@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from genlib.data.images import dequantised
 from genlib.models.parts.layers import sample_from
 from genlib.options import one_of
 
@@ -74,6 +75,9 @@ class Observation(Protocol):
     def log_prob(self, x: Tensor) -> Tensor:
         """log p(x|z) [...] in nats of x as the model observes it; x [n, C, H, W] may meet [k, n, C, H, W]."""
 
+    def at(self, noise: Tensor) -> Tensor:
+        """An image [..., C, H, W] which has this distribution where the noise is standard normal."""
+
     def split(self, k: int) -> Observation:
         """[k n, C, H, W] -> [k, n, C, H, W]."""
 
@@ -95,6 +99,10 @@ class Bernoulli:
         """sum p l - log(1 + e^l), with the intensity p = (x + 1) / 2."""
         return ((x + 1) / 2 * self.logits - F.softplus(self.logits)).flatten(-3).sum(-1)
 
+    def at(self, noise: Tensor) -> Tensor:
+        white: Tensor = torch.special.ndtr(noise) < torch.sigmoid(self.logits)
+        return 2 * white.to(noise.dtype) - 1
+
     def split(self, k: int) -> Bernoulli:
         return Bernoulli(_split(self.logits, k))
 
@@ -108,6 +116,9 @@ class Gaussian:
 
     def log_prob(self, x: Tensor) -> Tensor:
         return Diagonal(self.mean.flatten(-3), self.log_variance.flatten(-3)).log_prob(x.flatten(-3))
+
+    def at(self, noise: Tensor) -> Tensor:
+        return self.mean + (0.5 * self.log_variance).exp() * noise
 
     def split(self, k: int) -> Gaussian:
         return Gaussian(_split(self.mean, k), _split(self.log_variance, k))
@@ -144,7 +155,8 @@ class Emission(nn.Module):
 
 
 class LatentVariableModel(nn.Module):
-    """One stochastic layer. A model with several overrides `noise`, `parts` and `sample`, and calls the top layer z.
+    """One stochastic layer. A model with several overrides `noise`, `given`, `parts` and `sample`, and calls the top
+    layer z.
 
     A model that takes labels y int64 [n] says `conditional = True`; the others leave y alone.
     """
@@ -180,19 +192,26 @@ class LatentVariableModel(nn.Module):
     def observe(self, x: Tensor, u: Tensor) -> Tensor:
         """Images [n, C, H, W] as the likelihood sees them; `u` uniform in [0, 1), of their shape.
 
-        bernoulli: +1 where u < (x + 1) / 2, else -1. gaussian: grey level p -> 2 (p + u) / 256 - 1 (uniform
-        dequantisation; Theis, van den Oord and Bethge 2016, "A note on the evaluation of generative models").
+        bernoulli: +1 where u < (x + 1) / 2, else -1; gaussian: dequantised.
         """
         if self.observation == "bernoulli":
             return 2 * (u < (x + 1) / 2).to(x.dtype) - 1
         if self.observation == "gaussian":
-            return (255 * (x + 1) / 2 + u) / 128 - 1
+            return dequantised(x, u)
         return x
 
-    def likelihood(self, x: Tensor, z: Tensor, y: Tensor | None = None) -> Tensor:
-        """log p(x|z) [k, n] of codes [k, n, latent]."""
-        k = len(z)
-        return self.decode(z.flatten(0, 1), None if y is None else y.repeat(k)).split(k).log_prob(x)
+    def given(self, noise: Tensor, y: Tensor | None = None) -> Observation:
+        """p(x|h) of the layer h to which standard normal numbers [n, noise] lead; of one layer, they are the codes."""
+        return self.decode(noise, y)
+
+    def likelihood(self, x: Tensor, noise: Tensor, y: Tensor | None = None) -> Tensor:
+        """log p(x|noise) [k, n] of standard normal numbers [k, n, noise]; of one layer, they are the codes."""
+        k = len(noise)
+        return self.given(noise.flatten(0, 1), None if y is None else y.repeat(k)).split(k).log_prob(x)
+
+    def draw(self, noise: Tensor, pixels: Tensor, y: Tensor | None = None) -> Tensor:
+        """x ~ p(x|noise) [n, C, H, W] by standard normal `pixels` of that shape, as `observe` would give it."""
+        return self.given(noise, y).at(pixels)
 
     def parts(self, x: Tensor, noise: Tensor, y: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """log p(x|z) and log q(z|x) / p(z), each [k, n], at the codes of `noise` [k, n, noise]."""

@@ -1,0 +1,277 @@
+"""Annealed importance sampling against closed forms, quadrature and importance sampling."""
+
+import math
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import nn
+
+from genlib.build import build
+from genlib.data.images import Images, to_float
+from genlib.evaluation.ais import Spherical
+from genlib.evaluation.annealing import (
+    Normal,
+    Point,
+    annealed_log_likelihood,
+    move,
+    reverse_log_likelihood,
+    sigmoidal,
+)
+from genlib.evaluation.bayes import importance_log_likelihood
+from genlib.evaluation.evidence import Evidence, View
+from genlib.evaluation.metric import find
+from genlib.models.parts.latent import Bernoulli, Gaussian
+
+PIXELS, CLASSES = 6, 3
+
+
+class Linear:
+    """z ~ N(0, 1), x ~ N(W z + b_y, s^2): log p(x) = log N(b_y, W W^T + s^2)."""
+
+    noise, s = 2, 0.4
+
+    def __init__(self):
+        g = torch.Generator().manual_seed(0)
+        self.w = torch.randn(PIXELS, 2, generator=g, dtype=torch.float64)
+        self.b = torch.randn(2, PIXELS, generator=g, dtype=torch.float64)
+
+    def mean(self, z, y):
+        return z @ self.w.T + (self.b[0] if y is None else self.b[y])
+
+    def likelihood(self, x, z, y=None):
+        scaled = (x - self.mean(z, y)) / self.s
+        return -(0.5 * scaled.square() + math.log(self.s) + 0.5 * math.log(2 * math.pi)).sum(-1)
+
+    def exact(self, x, y=None):
+        covariance = self.w @ self.w.T + self.s**2 * torch.eye(PIXELS).double()
+        return torch.distributions.MultivariateNormal(self.mean(torch.zeros(2).double(), y), covariance).log_prob(x)
+
+    def drawn(self, n, y=None):
+        g = torch.Generator().manual_seed(1)
+        z = torch.randn(n, 2, generator=g, dtype=torch.float64)
+        return z, self.mean(z, y) + self.s * torch.randn(n, PIXELS, generator=g, dtype=torch.float64)
+
+
+class Coins:
+    """z ~ N(0, 1) in one dimension, x of black and white pixels with the logits 3 sin(2 z + phase)."""
+
+    noise = 1
+
+    def likelihood(self, x, z, y=None):
+        return Bernoulli(3 * torch.sin(2 * z + torch.arange(PIXELS).double()).view(*z.shape[:-1], 1, 1, -1)).log_prob(x)
+
+    def exact(self, x):
+        grid = torch.linspace(-9, 9, 4001, dtype=torch.float64)
+        prior = torch.distributions.Normal(0.0, 1.0).log_prob(grid)
+        joint = prior[:, None] + self.likelihood(x, grid[:, None, None].expand(-1, len(x), 1))
+        return joint.logsumexp(0) + math.log(18 / 4000)
+
+
+# --- the algorithm
+
+
+def test_both_bounds_close_upon_the_closed_form():
+    model = Linear()
+    z, x = model.drawn(120)
+    exact, gaps = model.exact(x), []
+    for distributions in (5, 15, 60):
+        low = annealed_log_likelihood(model, x, distributions=distributions, chains=4, seed=0)
+        high = reverse_log_likelihood(model, x, z, distributions=distributions, chains=4, seed=0)
+        assert low.mean() < exact.mean() + 0.02 and high.mean() > exact.mean() - 0.02
+        gaps.append(float((high - low).mean()))
+    assert gaps[0] > 2 * gaps[1] > 4 * gaps[2] > 0
+    assert gaps[2] < 1
+    assert low.shape == (120,) and low.dtype == torch.float64 and not low.requires_grad
+
+
+def test_the_weights_have_the_mean_p_both_ways():
+    model = Linear()
+    z, x = model.drawn(1000)
+    low = annealed_log_likelihood(model, x, distributions=20, chains=4, seed=2, chunk=20_000)
+    high = reverse_log_likelihood(model, x, z, distributions=20, chains=4, seed=2, chunk=20_000)
+    for ratio in ((low - model.exact(x)).exp(), (model.exact(x) - high).exp()):
+        assert float(ratio.mean()) == pytest.approx(1, abs=5 * float(ratio.std()) / 1000**0.5)
+        assert 0.01 < float(ratio.std()) < 3
+
+
+def test_labels_reach_the_decoder():
+    model, y = Linear(), torch.arange(40) % 2
+    _, x = model.drawn(40, y)
+    found = annealed_log_likelihood(model, x, distributions=150, chains=5, seed=0, y=y, chunk=35)
+    torch.testing.assert_close(found, model.exact(x, y), rtol=0, atol=0.5)
+    assert (found - model.exact(x, y)).mean().abs() < 0.05
+
+
+def test_a_latent_of_several_modes_agrees_with_quadrature():
+    model = Coins()
+    g = torch.Generator().manual_seed(0)
+    x = 2.0 * torch.randint(2, (60, 1, 1, PIXELS), generator=g).double() - 1
+    found = annealed_log_likelihood(model, x, distributions=50, chains=10, seed=0)
+    torch.testing.assert_close(found, model.exact(x), rtol=0, atol=0.4)
+    assert (found - model.exact(x)).mean().abs() < 0.03
+
+
+@pytest.mark.parametrize("beta", [0.0, 0.4, 1.0])
+def test_a_move_leaves_its_target_as_it_is(beta):
+    """The posterior of a linear model, sharpened, at steps long enough that a good part is refused."""
+    model = Linear()
+    precision = torch.eye(2).double() + beta * model.w.T @ model.w / model.s**2
+    centre = torch.linalg.solve(precision, beta * model.w.T.sum(1) / model.s**2)
+    x = (model.b[0] + 1).expand(1, PIXELS)
+    law = torch.distributions.MultivariateNormal(centre, precision_matrix=precision)
+    torch.manual_seed(0)
+    start = law.sample((20_000, 1))
+    likelihood = lambda z: model.likelihood(x, z)  # noqa: E731
+    point, normal = Point.at(start, likelihood), Normal(x, 20_000, 0)
+    shares = []
+    for _ in range(4):
+        length = torch.full((1,), 0.9 * 2 / float(torch.linalg.eigvalsh(precision).max()) ** 0.5).double()
+        point, acceptance = move(likelihood, point, beta, length, normal(3))
+        shares.append(float(acceptance.mean()))
+    assert 0.2 < min(shares) < 0.95
+    assert (point.z != start).any(-1).double().mean() > 0.5
+    found = (point.z[:, 0] - centre) @ torch.linalg.cholesky(precision)
+    torch.testing.assert_close(found.mean(0), torch.zeros(2).double(), rtol=0, atol=0.03)
+    torch.testing.assert_close(found.T.cov(), torch.eye(2).double(), rtol=0, atol=0.04)
+    torch.testing.assert_close(point.likelihood, likelihood(point.z))
+
+
+def test_the_schedule_rises_from_prior_to_posterior():
+    schedule = sigmoidal(40)
+    assert len(schedule) == 41 and schedule[0] == 0 and schedule[-1] == 1
+    steps = schedule.diff()
+    assert (steps > 0).all() and steps[0] < steps[20] / 4 and steps[-1] < steps[20] / 4
+
+
+def test_neither_chunks_nor_company_change_an_image():
+    model = Linear()
+    z, x = model.drawn(9)
+    options = {"distributions": 15, "chains": 4, "seed": 0}
+    whole, back = annealed_log_likelihood(model, x, **options), reverse_log_likelihood(model, x, z, **options)
+    for chunk in (1, 8, 12):
+        torch.testing.assert_close(annealed_log_likelihood(model, x, chunk=chunk, **options), whole, rtol=0, atol=1e-6)
+        found = reverse_log_likelihood(model, x, z, chunk=chunk, **options)
+        torch.testing.assert_close(found, back, rtol=0, atol=1e-6)
+    torch.testing.assert_close(annealed_log_likelihood(model, x[:3], **options), whole[:3], rtol=0, atol=1e-6)
+    assert torch.equal(annealed_log_likelihood(model, x, **options), whole)
+    assert not torch.allclose(annealed_log_likelihood(model, x, **options | {"seed": 1}), whole)
+
+
+# --- the project's decoders
+
+
+def made(name, **options):
+    torch.manual_seed(0)
+    return build("models", {"name": name, **options}, (1, 8, 8), CLASSES, where="model")
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [("vae", {"observation": "bernoulli"}), ("cvae", {"observation": "gaussian", "variance": "shared"})],
+)
+def test_it_agrees_with_importance_sampling(name, options):
+    model = made(name, width=4, latent=2, **options).eval().requires_grad_(False)
+    g = torch.Generator().manual_seed(0)
+    x = model.observe(2 * torch.rand(6, 1, 8, 8, generator=g) - 1, torch.rand(6, 1, 8, 8, generator=g))
+    y = torch.arange(6) % CLASSES if name == "cvae" else None
+    exact = importance_log_likelihood(model, x, samples=5000, seed=0, y=y)
+    found = annealed_log_likelihood(model, x, distributions=40, chains=8, seed=0, y=y)
+    torch.testing.assert_close(found, exact, rtol=0, atol=0.1)
+
+
+def test_two_stochastic_layers_are_one_of_all_their_noise():
+    model = made("burda", layers=2).eval().requires_grad_(False)
+    g = torch.Generator().manual_seed(0)
+    x = 2.0 * torch.randint(2, (5, 1, 8, 8), generator=g) - 1
+    exact = importance_log_likelihood(model, x, samples=20_000, seed=0)
+    found = annealed_log_likelihood(model, x, distributions=60, chains=4, seed=0)
+    torch.testing.assert_close(found, exact, rtol=0, atol=0.5)
+
+
+def test_what_an_observation_draws_has_its_distribution():
+    noise = torch.randn(200_000, 1, 1, 3, generator=torch.Generator().manual_seed(0))
+    logits = torch.tensor([-2.0, 0.0, 1.0]).view(1, 1, 3)
+    drawn = Bernoulli(logits).at(noise)
+    assert set(drawn.unique().tolist()) == {-1, 1}
+    torch.testing.assert_close(drawn.mean(0), Bernoulli(logits).mean, rtol=0, atol=0.01)
+    drawn = Gaussian(logits, logits).at(noise)
+    torch.testing.assert_close(drawn.mean(0), logits, rtol=0, atol=0.02)
+    torch.testing.assert_close(drawn.var(0), logits.exp(), rtol=0.02, atol=0)
+
+
+def test_a_generator_is_seen_through_noise_of_one_deviation():
+    decoder = Spherical(lambda z: z.view(-1, 1, 1, 2), 2, (1, 1, 2))
+    z, x = torch.randn(3, 4, 2), torch.randn(4, 1, 1, 2)
+    expected = torch.distributions.Normal(z, 0.2).log_prob(x.view(4, 2)).sum(-1)
+    torch.testing.assert_close(decoder.likelihood(x, z), expected)
+    assert decoder.nll_offset == pytest.approx(-2 * math.log(2))
+    law = torch.distributions.MultivariateNormal(torch.zeros(2), 1.04 * torch.eye(2))
+    found = annealed_log_likelihood(decoder, x, distributions=100, chains=20, seed=0)
+    torch.testing.assert_close(found.float(), law.log_prob(x.view(4, 2)), rtol=0, atol=0.2)
+
+
+# --- the metric
+
+
+def evidence(model, n=12, labelled=True):
+    g = torch.Generator().manual_seed(0)
+    images = Images(torch.randint(0, 256, (n, 1, 8, 8), generator=g).to(torch.uint8), torch.arange(n) % CLASSES)
+    seen = View(images.pixels, images.labels, to_float(images.pixels).flatten(1), torch.full((n, CLASSES), 1 / CLASSES))
+    seen = seen if labelled else replace(seen, labels=None)
+    return Evidence(seen, seen, seen, None, 0, model)
+
+
+@pytest.fixture(autouse=True)
+def short(monkeypatch):
+    monkeypatch.setattr("genlib.evaluation.ais.DISTRIBUTIONS", 8)
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "observation"),
+    [
+        ("vae", {"width": 4, "latent": 2, "observation": "bernoulli"}, "bernoulli"),
+        ("vae", {"width": 4, "latent": 2, "observation": "intensity"}, "spherical"),
+        ("cvae", {"width": 4, "latent": 2, "observation": "gaussian"}, "gaussian"),
+        ("burda", {"layers": 2}, "bernoulli"),
+        ("gan", {"width": 4, "width_d": 4, "latent": 2, "prior": "uniform"}, "spherical"),
+        ("cgan", {"width": 4, "width_d": 4, "latent": 2}, "spherical"),
+    ],
+)
+def test_every_decoder_is_measured(name, options, observation):
+    model = made(name, **options)
+    before = [parameter.requires_grad for parameter in model.parameters()]
+    e = evidence(model)
+    found = find("ais")(e)
+    assert found.low < found.value < found.high and found.n == 10 and found.null is None
+    assert found.detail["observation"] == observation and found.detail["gap"]["n"] == 6
+    assert found.detail["of"] == ("x given its label" if name in ("cvae", "cgan") else "x")
+    assert found.detail["train"]["n"] == 10
+    assert ("spherical" in found.detail) == (observation != "spherical")
+    assert find("ais")(e) == found and find("ais")(replace(e, seed=1)).value != found.value
+    assert model.training and before == [parameter.requires_grad for parameter in model.parameters()]
+    assert all(parameter.grad is None for parameter in model.parameters())
+
+
+def test_it_speaks_of_what_nll_speaks_of():
+    """An untrained decoder hardly heeds its code, so that the two estimates of the same images agree."""
+    for kind in ("bernoulli", "gaussian"):
+        e = evidence(made("vae", width=4, latent=2, observation=kind), 10)
+        found, nll = find("ais")(e), find("nll")(e)
+        assert found.value == pytest.approx(-nll.value, abs=5)
+        assert abs(found.detail["above_importance"]["value"]) < 0.3
+
+
+@pytest.mark.parametrize(
+    ("model", "labelled", "n", "reason"),
+    [
+        (None, True, 12, "this model makes no images of codes of a normal prior"),
+        (nn.Linear(1, 1), True, 12, "this model makes no images of codes of a normal prior"),
+        (made("cgan", width=4, width_d=4, latent=2), False, 12, "the data have no labels"),
+        (made("cvae", width=4, latent=2, observation="bernoulli"), False, 12, "the data have no labels"),
+        (made("gan", width=4, width_d=4, latent=2), True, 1, "needs at least 2 test images, found 1"),
+    ],
+)
+def test_what_is_missing_is_the_reason(model, labelled, n, reason):
+    found = find("ais")(evidence(model, n, labelled))
+    assert found.value is None and found.detail["reason"] == reason
