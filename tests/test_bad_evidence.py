@@ -1,0 +1,174 @@
+"""Every metric of images, on evidence that nobody hopes for: a number or the reason, never NaN, never an exception."""
+
+import json
+from dataclasses import replace
+from functools import cache
+
+import pytest
+import torch
+
+from genlib.evaluation.controls import plant
+from genlib.evaluation.evidence import Evidence, View
+from genlib.evaluation.measure import to_json
+from genlib.evaluation.metric import OF_IMAGES, evaluate, find, names
+
+CLASSES, SIDE = 4, 8
+OF_PICTURES = [name for name in names() if find(name).needs in OF_IMAGES]
+WEIGHTS = torch.randn(SIDE * SIDE, 6, generator=torch.Generator().manual_seed(1)) / SIDE
+
+
+def look(pixels, labels=None):
+    """Six projections of the pixels; the class is the brightest quarter."""
+    x = pixels.float() / 255
+    quarters = torch.nn.functional.avg_pool2d(x, SIDE // 2).flatten(1)
+    return View(pixels, labels, x.flatten(1) @ WEIGHTS, (12 * quarters).softmax(1))
+
+
+def see(images):
+    return look(images.pixels, images.labels)
+
+
+def pictures(n, seed):
+    """Smooth blots, each in a corner, and what it is of."""
+    g = torch.Generator().manual_seed(seed)
+    labels = torch.arange(n)[torch.randperm(n, generator=g)] % CLASSES
+    x = 60 * torch.rand(n, 1, SIDE, SIDE, generator=g)
+    half = SIDE // 2
+    for c in range(CLASSES):
+        top, left = half * (c // 2), half * (c % 2)
+        x[labels == c, :, top : top + half, left : left + half] += 100 + 80 * torch.rand(1, generator=g)
+    return look(x.to(torch.uint8), labels)
+
+
+def evidence(n=60, train=150):
+    held = max(n, 60)
+    return Evidence(pictures(train, 1), pictures(held, 2), pictures(held, 3), pictures(n, 4), seed=0)
+
+
+def of_all(change, e):
+    """The same done to every set."""
+    return replace(e, train=change(e.train), valid=change(e.valid), test=change(e.test), fake=change(e.made))
+
+
+def with_features(change):
+    return lambda view: replace(view, features=change(view.features))
+
+
+def with_probabilities(change):
+    return lambda view: replace(view, probabilities=change(view.probabilities))
+
+
+def spoilt(view, value):
+    features = view.features.clone()
+    features[0, 0] = value
+    return replace(view, features=features)
+
+
+def rows(view, *chosen):
+    return view[torch.tensor(chosen)[torch.arange(len(view)) % len(chosen)]]
+
+
+def flat(grey):
+    return lambda view: look(torch.full_like(view.pixels, grey), view.labels)
+
+
+def unlabelled(view):
+    return replace(view, labels=None)
+
+
+def without_class(view, c=0):
+    """As many, with others again in the place of those of class c."""
+    return rows(view, *(view.classes != c).nonzero().squeeze(1).tolist())
+
+
+def certain(p):
+    return torch.nn.functional.one_hot(p.argmax(1), p.shape[1]).float()
+
+
+HOSTILE = {
+    **{f"{n} images": (lambda e, n=n: evidence(n)) for n in (1, 2, 5, 19, 39, 100)},
+    "as few held out": lambda e: (lambda s: replace(s, valid=s.valid[:5], test=s.test[:5]))(evidence(5)),
+    "one training image": lambda e: replace(e, train=e.train[:1]),
+    "two training images": lambda e: replace(e, train=e.train[:2]),
+    "black fakes": lambda e: replace(e, fake=flat(0)(e.made)),
+    "grey everything": lambda e: of_all(flat(128), e),
+    "a NaN among the fakes": lambda e: replace(e, fake=spoilt(e.made, torch.nan)),
+    "an infinity in train": lambda e: replace(e, train=spoilt(e.train, torch.inf)),
+    "a NaN in valid": lambda e: replace(e, valid=spoilt(e.valid, torch.nan)),
+    "a NaN in test": lambda e: replace(e, test=spoilt(e.test, torch.nan)),
+    "NaN probabilities": lambda e: replace(e, fake=with_probabilities(lambda p: p * torch.nan)(e.made)),
+    "no class 0 in the fakes": lambda e: replace(e, fake=without_class(e.made)),
+    "no class 0 in train": lambda e: replace(e, train=without_class(e.train)),
+    "no class 0 in test": lambda e: replace(e, test=without_class(e.test)),
+    "one class only": lambda e: replace(e, fake=rows(e.made[e.made.classes == 1], *range(9))),
+    "all fakes equal": lambda e: replace(e, fake=rows(e.made, 0)),
+    "two different fakes": lambda e: replace(e, fake=rows(e.made, 0, 1)),
+    "fakes are train": lambda e: replace(e, fake=e.train[: e.n]),
+    "fakes are train, all of it": lambda e: replace(evidence(60, 60), fake=evidence(60, 60).train),
+    "fakes are test": lambda e: replace(e, fake=e.test[: e.n]),
+    "train twice": lambda e: replace(e, train=rows(e.train, *range(75))),
+    "train all equal": lambda e: replace(e, train=rows(e.train, 0)),
+    "test all equal": lambda e: replace(e, test=rows(e.test, 0)),
+    "no labels": lambda e: replace(of_all(unlabelled, e), named=False),
+    "labels of nothing": lambda e: of_all(unlabelled, e),
+    "certain judge": lambda e: of_all(with_probabilities(certain), e),
+    "undecided judge": lambda e: of_all(with_probabilities(lambda p: torch.full_like(p, 1 / CLASSES)), e),
+    "a judge of one class": lambda e: of_all(with_probabilities(lambda p: torch.ones(len(p), 1)), e),
+    "one feature": lambda e: of_all(with_features(lambda x: x[:, :1]), e),
+    "more features than images": lambda e: of_all(with_features(lambda x: x.repeat(1, 40)), e),
+    "constant features": lambda e: of_all(with_features(torch.zeros_like), e),
+    "huge features": lambda e: replace(e, fake=with_features(lambda x: x * 1e30)(e.made)),
+    "tiny features": lambda e: of_all(with_features(lambda x: x * 1e-30), e),
+    "far features": lambda e: of_all(with_features(lambda x: x + 1e6), e),
+}
+PLANTED = {case for case in HOSTILE if case[0].isdigit()} | {"no labels", "grey everything", "one training image"}
+
+
+@pytest.mark.parametrize("case", HOSTILE)
+def test_hostile_evidence_gives_numbers_or_reasons(case):
+    hostile = HOSTILE[case](evidence())
+    if case in PLANTED:
+        hostile = plant(replace(hostile, second=plant(hostile, see)), see)
+    measures = evaluate(hostile, OF_PICTURES)
+    written = json.loads(json.dumps(to_json(measures, {}), allow_nan=False))["metrics"]
+    for name, found in written.items():
+        if found["value"] is None:
+            assert found["detail"].get("reason"), name
+        if found["null"] is None:
+            assert found["detail"]["null"].get("reason"), name
+        ends = [end for end in (found["low"], found["value"], found["high"]) if end is not None]
+        assert found["value"] is None or ends == sorted(ends), name
+
+
+@cache
+def usual():
+    return replace(evidence(200, 300), second=replace(evidence(200, 300)))
+
+
+@pytest.mark.parametrize("name", OF_PICTURES)
+def test_the_order_of_the_fakes_does_not_matter(name):
+    e = usual()
+    order = torch.randperm(e.n, generator=torch.Generator().manual_seed(0))
+    turned = replace(e, fake=e.made[order], second=replace(e.second, fake=e.second.made[order]))
+    found, again = find(name)(e), find(name)(turned)
+    assert found.value is not None or found.detail["reason"]
+    slack = 3 * spread(found) if name in RESAMPLED else 1e-6 * abs(found.value or 0) + 1e-9
+    assert again.value == pytest.approx(found.value, abs=slack)
+
+
+RESAMPLED = {"inception_score"}  # their value is a mean over splits of the images as they stand
+
+
+def spread(measure):
+    return measure.high - measure.low
+
+
+@pytest.mark.parametrize("name", OF_PICTURES)
+def test_chunks_do_not_matter(name, monkeypatch):
+    from genlib.evaluation import collisions, neighbours
+
+    found = find(name)(usual())
+    monkeypatch.setattr(neighbours, "ELEMENTS", 1000)
+    monkeypatch.setattr(neighbours, "MEASURED", 10)
+    monkeypatch.setattr(collisions, "ELEMENTS", 1000)
+    assert find(name)(usual()).value == pytest.approx(found.value, rel=1e-6, abs=1e-9)
