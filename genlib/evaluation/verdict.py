@@ -194,8 +194,8 @@ def _most(witnesses: Sequence[Witness]) -> float:
 
 
 def _cited(witnesses: Sequence[Witness]) -> str:
-    """The numbers of those who see most."""
-    worst = sorted(witnesses, key=lambda witness: -math.inf if witness.share is None else witness.share, reverse=True)
+    """The numbers of those who find most; where nobody finds anything, of the first."""
+    worst = sorted(witnesses, key=lambda witness: (witness.share or 0.0) if witness.finds else 0.0, reverse=True)
     return ", ".join(str(witness) for witness in worst[:CITED])
 
 
