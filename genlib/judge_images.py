@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from genlib.build import load
 from genlib.data import pictures
@@ -166,7 +166,7 @@ def judged(
     judge = who.card(look, evidence.test)
     say(judge.get("note") or f"Judged by {who.name}.")
     say(f"{evidence.n} of {len(sets['fake'])} generated images are held against {evidence.n} of {len(real)} real ones")
-    facts = {"real_in_train": _overlap(images, say), "judge": judge}
+    facts = {"shared": _shared(images, say), "judge": judge}
     return Case(evidence, _card(sets, images, evidence) | facts, classes)
 
 
@@ -244,15 +244,21 @@ def _joined(views: Sequence[View]) -> View:
     return View(pixels, torch.cat(labels) if labels else None, features, probabilities)
 
 
-def _overlap(images: Mapping[str, Images], say: Say) -> int | None:
-    """How many real images are also training images, byte for byte; None where those are not known."""
-    if "train" not in images:
-        return None
-    known = {pixels.tobytes() for pixels in images["train"].pixels.numpy()}
-    shared = sum(pixels.tobytes() in known for pixels in images["real"].pixels.numpy())
-    if shared:
-        say(f"{shared} of {len(images['real'])} real images are among the training images, so not held out")
+def _shared(images: Mapping[str, Images], say: Say) -> dict[str, int]:
+    """How many images of one set are also in another, byte for byte: there should be none."""
+    known = {name: [_hash(pixels) for pixels in each.pixels] for name, each in images.items()}
+    shared = {}
+    for one, other in (("real", "train"), ("fake", "real"), ("fake", "train")):
+        if one in known and other in known:
+            there = set(known[other])
+            shared[f"{one}_in_{other}"] = count = sum(each in there for each in known[one])
+            if count:
+                say(f"{count} of {len(known[one])} images of --{one} are also in --{other}, byte for byte")
     return shared
+
+
+def _hash(pixels: Tensor) -> bytes:
+    return hashlib.sha256(pixels.numpy().tobytes()).digest()
 
 
 def _source(found: Pictures, images: Images) -> dict[str, Any]:

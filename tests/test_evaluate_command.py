@@ -103,7 +103,8 @@ def test_every_metric_of_generated_images_is_there_with_its_null(whole):
 def test_the_card_says_what_the_numbers_are_made_of(whole):
     card = strictly(whole / "a/m.json")["card"]
     assert card["counts"] == {"train": 160, "valid": 100, "test": 100, "fake": 100}
-    assert (card["n"], card["seed"], card["shape"], card["real_in_train"]) == (100, 0, [1, 8, 8], 0)
+    assert (card["n"], card["seed"], card["shape"]) == (100, 0, [1, 8, 8])
+    assert card["shared"] == {"real_in_train": 0, "fake_in_real": 0, "fake_in_train": 0}
     assert {name: source["images"] for name, source in card["sources"].items()} == {
         "real": 200,
         "fake": 100,
@@ -146,7 +147,7 @@ def test_without_training_images_what_needs_them_says_so(here, tmp_path):
     assert authenticity["value"] is None and authenticity["null"] is None
     assert authenticity["detail"]["reason"] == "no training images were given: --train"
     assert kid["value"] is not None and support["value"] is not None
-    assert "train" not in found["card"]["sources"] and found["card"]["real_in_train"] is None
+    assert "train" not in found["card"]["sources"] and found["card"]["shared"] == {"fake_in_real": 0}
 
 
 def test_copies_and_noise_do_not_pass(here, tmp_path):
@@ -182,10 +183,12 @@ def test_the_library_takes_any_module_that_looks():
         genlib.evaluate(PIXELS[REAL], PIXELS[FAKE], metrics=["fretchet"])
 
 
-def test_real_images_that_were_trained_on_are_counted(here, tmp_path, capsys):
-    assert judged("--train", "real", "--json", tmp_path / "m.json", metrics="kid") == 0
-    assert "200 of 200 real images are among the training images" in capsys.readouterr().out
-    assert strictly(tmp_path / "m.json")["card"]["real_in_train"] == 200
+def test_images_that_are_in_two_sets_are_counted(here, tmp_path, capsys):
+    assert judged("--train", "real", "--json", tmp_path / "m.json", fake="flat", metrics="kid") == 0
+    said = capsys.readouterr().out
+    assert "200 of 200 images of --real are also in --train, byte for byte" in said
+    shared = strictly(tmp_path / "m.json")["card"]["shared"]
+    assert shared == {"real_in_train": 200, "fake_in_real": 200, "fake_in_train": 200}
 
 
 # every form of the same images
