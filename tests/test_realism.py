@@ -54,7 +54,7 @@ def test_all_four_are_exactly_those_of_prdc(n, d, scale, capsys):
         assert ours(between(x, y)).value == pytest.approx(theirs[name], abs=1e-12), name
 
 
-def test_they_are_close_to_the_figures_that_prdc_prints(capsys):
+def test_standard_normal_rows_as_on_the_page_of_prdc(capsys):
     """Its page has 10,000 standard normal rows of 1,000 numbers either way; here are a tenth of both."""
     prdc = pytest.importorskip("prdc")
     x, y = rows(1000, 100, 2), rows(1000, 100, 3)
