@@ -189,7 +189,7 @@ def test_a_page_of_images_that_nothing_here_made(tree: Path) -> None:
         "layer": "components[64]",
         "accuracy": None,
         "sha256": "b" * 64,
-        "note": "no judge given",
+        "note": "No judge given.",
     }
     figures = {"samples": tree / "runs/evaluate/gan/figures/samples.png"}
     fakes = ModelResults(
@@ -201,7 +201,7 @@ def test_a_page_of_images_that_nothing_here_made(tree: Path) -> None:
         "genlib evaluate --real birds --fake made",
         "birds",
         "pca",
-        "(no judge given)",
+        "pca</em>. No judge given. Every",
         "200 test",
         "300 fake",
     ):
