@@ -9,8 +9,8 @@ Copies are exact; jittered by noise of 10 grey levels; shifted by a pixel along 
 way (cubic splines); blurred by a Gaussian of one pixel; or blended, 70 % the copy and 30 % another training image.
 
 `python -m benchmarks.memorisation [--root FOLDER] [--runs FOLDER] [--figure docs/memorisation.png]`; the runs hold the
-`scorer`, trained on MNIST, pooled split, seed 0. A minute and a half of one core; `fld_gap` as well, asked for by `--fits`,
-takes a second for each of 41 settings and repetition.
+`scorer`, trained on MNIST, pooled split, seed 0. A minute and a half of one core; `--fits N` adds `fld_gap` with N
+repetitions, 41 seconds for each.
 """
 
 from __future__ import annotations
