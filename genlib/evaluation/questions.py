@@ -19,7 +19,7 @@ QUESTIONS: dict[str, tuple[str, ...]] = {
     ),
     COPIED: ("copies", "authenticity", "copying", "fld_gap", "membership_auc"),
     ALIKE: ("support", "vendi", "coverage", "recall", "modes", "mode_kl", "ndb"),
-    "As asked?": ("label_agreement", "class_frechet", "one_to_many"),
+    "As asked?": ("label_agreement", "one_to_many"),
     "Well translated?": ("label_preservation", "cycle_error"),
     "Real images probable?": ("nll", "ais", "elbo", "anomaly_auroc"),
     "Classes told?": ("accuracy", "ece", "bayes_accuracy", "probe_accuracy"),
