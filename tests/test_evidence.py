@@ -150,7 +150,7 @@ def test_figures_are_written_whole(channels, tmp_path):
     shape = (channels, 8, 8)
     sets = [images(size, seed, shape) for seed, size in enumerate((300, 150, 140, 200))]
     asked = gather(Judge(shape), *sets, 120, 0)
-    usual = {"metrics", "samples", "nearest_neighbours", "closest_pairs"}
+    usual = {"metrics", "samples", "nearest_neighbours", "closest_pairs", "support_curve"}
     assert written(asked, evaluate(asked, names()), tmp_path / "asked") == {*usual, "classes"}
     plain = replace(asked, fake=replace(asked.fake, labels=None))
     assert written(plain, evaluate(plain, ["support"]), tmp_path / "plain") == usual
