@@ -25,6 +25,7 @@ from genlib.errors import InputError, unknown
 from genlib.objectives.parts.turns import Objective
 from genlib.training.group import Group
 from genlib.training.loop import Plan, Progress, train
+from genlib.training.repertoire import plays, repertoire
 from genlib.training.schedule import Schedule
 from genlib.training.state import Adam, TrainState, finished, newest
 
@@ -150,10 +151,12 @@ def fit(job: Job, group: Group | None = None, images: Images | None = None) -> I
     for progress in train(state, known.train, plan, group, known.other):
         if progress.done:
             _moment("conclude", state.ema, known)
+        health = repertoire(state.ema, known.train) if group.leads and plays(state.ema) else {}
+        state.history[-1].update(health)
         if progress.checkpoint and job.state and group.leads:
             state.save(job.state)
         shown = samples(state.ema) if group.leads and _shows(progress, plan) else None
-        yield replace(progress, model=state.ema, samples=shown)
+        yield replace(progress, metrics={**progress.metrics, **health}, model=state.ema, samples=shown)
 
 
 def objective_of(job: Job) -> Objective:

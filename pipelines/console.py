@@ -9,6 +9,7 @@ import time
 from collections.abc import Mapping
 from types import FrameType, TracebackType
 
+from genlib.training.health import state
 from genlib.training.loop import Progress
 
 EVERY = 10.0
@@ -68,5 +69,6 @@ class Console:
 
 
 def summary(metrics: Mapping[str, float]) -> str:
-    """The first few metrics in short."""
-    return ", ".join(f"{name} {value:.3g}" for name, value in list(metrics.items())[:SHOWN])
+    """The first few metrics in short, and how a game of two players stands."""
+    stands = [stand] if (stand := state(metrics)) else []
+    return ", ".join([*(f"{name} {value:.3g}" for name, value in list(metrics.items())[:SHOWN]), *stands])

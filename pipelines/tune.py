@@ -111,7 +111,7 @@ class Board:
 
     def feasible(self, trial: Trial) -> bool:
         """Whether the trial has a score and stays within every limit."""
-        scored = self.sweep.metric in trial.metrics and trial.status not in ("error", "diverged")
+        scored = self.sweep.metric in trial.metrics and trial.status in ("finished", "stopped early")
         return scored and all(trial.metrics.get(name, -1.0) >= floor for name, floor in self.floors.items())
 
     def best(self, trials: list[Trial]) -> Trial:

@@ -32,6 +32,7 @@ from genlib.evaluation.measure import Measure
 from genlib.evaluation.numbers import DASH, MINUS, interval, number
 from genlib.evaluation.questions import ALIKE, COPIED, QUESTIONS, REAL
 from genlib.evaluation.verdict import verdicts
+from genlib.report.curves import Spell, curves, spells
 from genlib.report.leaderboard import COLUMNS, rows, tables
 from genlib.report.page import Origin, page
 from genlib.report.pictures import Picture, ceiling, fit, read_png
@@ -387,3 +388,17 @@ def test_intervals_may_be_open() -> None:
     assert interval(1.0, 2.0) == "1.00 to 2.00"
     assert interval(1.0, None) == "at least 1.00"
     assert interval(None, None) == ""
+
+
+def test_a_game_that_stands_badly_is_marked_and_said() -> None:
+    columns = {
+        "images_seen": [10.0, 20.0, 30.0, 40.0, 50.0],
+        "d_real": [0.6, 1.0, 1.0, 0.6, None],
+        "d_fake": [0.6, 1.0, 0.99, 0.6, None],
+        "duplicate_rate": [None, None, 0.0, 0.0, 0.9],
+    }
+    assert spells(columns) == [Spell(10, 30, "D wins"), Spell(40, 50, "collapsed")]
+    drawn = curves("gan", columns, health=True)
+    assert [picture.title for picture in drawn] == ["Discriminator is right", "Repertoire, in pixels"]
+    assert all("From 10.0 to 30.0 images: D wins. From 40.0 to 50.0 images: collapsed." in p.alt for p in drawn)
+    assert spells({"images_seen": [10.0], "loss": [0.1]}) == []

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
-Status = Literal["finished", "stopped early", "diverged", "error"]
+Status = Literal["finished", "stopped early", "collapsed", "diverged", "error"]
 
 
 @dataclass

@@ -19,6 +19,7 @@ from genlib.cluster.session import quiet, session
 from genlib.cluster.trial import Listener, Status, Trial
 from genlib.data.images import Images
 from genlib.fit import Job, fit
+from genlib.training.health import Patience
 from genlib.training.loop import Diverged
 
 Space = Mapping[str, Mapping[str, list[Any]]]
@@ -72,20 +73,25 @@ def _trial(config: dict[str, Any], sweep: Sweep, images: Images) -> None:
     from ray import tune
 
     torch.set_num_threads(1)
+    patience = Patience(sweep.job.train.images)
     try:
         for progress in fit(sweep.job.changed(config["knobs"]), images=images):
-            if not progress.resumed:
-                tune.report({"images_seen": progress.images_seen, **sweep.score(progress.model)})
+            if progress.resumed:
+                continue
+            tune.report({"images_seen": progress.images_seen, **sweep.score(progress.model)})
+            if patience.lost(progress.images_seen, progress.metrics):
+                tune.report(_last(sweep, "collapsed", "most generated images have a twin"))
+                return
     except Diverged as error:
-        tune.report(_last(sweep, "diverged", error))
+        tune.report(_last(sweep, "diverged", f"Diverged: {error}"))
     except Exception as error:
-        tune.report(_last(sweep, "error", error))
+        tune.report(_last(sweep, "error", f"{type(error).__name__}: {error}"))
 
 
-def _last(sweep: Sweep, status: Status, error: Exception) -> dict[str, Any]:
+def _last(sweep: Sweep, status: Status, reason: str) -> dict[str, Any]:
     """The last report of a trial that came to nothing: the worst score, and why."""
     worst = math.inf if sweep.mode == "min" else -math.inf
-    return {"images_seen": 0, sweep.metric: worst, "status": status, "reason": f"{type(error).__name__}: {error}"}
+    return {"images_seen": 0, sweep.metric: worst, "status": status, "reason": reason}
 
 
 def _random_search(sweep: Sweep) -> Any:

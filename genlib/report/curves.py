@@ -6,12 +6,13 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from genlib.evaluation.numbers import label, number
 from genlib.report.pictures import Picture
 from genlib.report.plots import Theme, legend, plot, scale
 from genlib.report.results import History
+from genlib.training.health import State, state
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -28,15 +29,26 @@ class Family:
     log: bool = False
 
 
+_TOP: Any = {"ha": "center", "va": "top", "rotation": 90}
 FAMILIES = (
     Family("Loss", r"loss(_\w+)?", health=False),
     Family("Discriminator is right", r"d_(real|fake)", share=True),
     Family("Logit gap, real minus fake", r"logit_gap"),
     Family("Gradient norm", r"grad_norm_\w+", log=True),
     Family("Gradient penalty", r"r[12]", log=True),
+    Family("Repertoire, in pixels", r"pixel_coverage|duplicate_rate", share=True),
 )
 
 Points = Sequence[tuple[float, float]]
+
+
+@dataclass(frozen=True)
+class Spell:
+    """A stretch of training, in images seen, in which a game of two players stood badly."""
+
+    start: float
+    end: float
+    state: State
 
 
 def curves(model: str, history: History, *, health: bool) -> list[Picture]:
@@ -47,7 +59,24 @@ def curves(model: str, history: History, *, health: bool) -> list[Picture]:
         points = _points(history, column)
         if column != "images_seen" and family.health == health and points:
             panels.setdefault(family, {})[column] = points
-    return [_panel(model, family, lines) for family, lines in sorted(panels.items(), key=lambda item: _place(item[0]))]
+    bad = spells(history) if health else []
+    ordered = sorted(panels.items(), key=lambda item: _place(item[0]))
+    return [_panel(model, family, lines, bad) for family, lines in ordered]
+
+
+def spells(history: History) -> list[Spell]:
+    """The stretches between reports that end in a state other than balance; equal ones that touch are one."""
+    found: list[Spell] = []
+    before = 0.0
+    for row in zip(*history.values(), strict=True):
+        report = {name: value for name, value in zip(history, row, strict=True) if value is not None}
+        seen, stands = report.pop("images_seen"), state(report)
+        if stands and stands != "balanced":
+            goes_on = found and found[-1].state == stands and found[-1].end == before
+            start = found.pop().start if goes_on else before
+            found.append(Spell(start, seen, stands))
+        before = seen
+    return found
 
 
 def _family(column: str) -> Family:
@@ -64,8 +93,9 @@ def _points(history: History, column: str) -> Points:
     return [(x, y) for x, y in pairs if x is not None and y is not None and math.isfinite(y)]
 
 
-def _panel(model: str, family: Family, lines: Mapping[str, Points]) -> Picture:
+def _panel(model: str, family: Family, lines: Mapping[str, Points], bad: Sequence[Spell]) -> Picture:
     ends = "; ".join(f"{label(name)} from {number(p[0][1])} to {number(p[-1][1])}" for name, p in lines.items())
+    stood = "".join(f" From {number(s.start)} to {number(s.end)} images: {s.state}." for s in bad)
 
     def draw(axes: Axes, theme: Theme) -> None:
         for (name, points), colour in zip(lines.items(), theme.lines * len(lines), strict=False):
@@ -75,11 +105,19 @@ def _panel(model: str, family: Family, lines: Mapping[str, Points]) -> Picture:
             axes.set_yscale(scale([y for points in lines.values() for _, y in points]))
         if family.share:
             axes.set_ylim(-0.03, 1.03)
+        for spell in bad:
+            _mark(axes, spell, theme)
         _images_axis(axes)
         if len(lines) > 1:
             legend(axes, theme)
 
-    return plot(family.title, f"{family.title} of {model} over images seen: {ends}.", draw)
+    return plot(family.title, f"{family.title} of {model} over images seen: {ends}.{stood}", draw)
+
+
+def _mark(axes: Axes, spell: Spell, theme: Theme) -> None:
+    axes.axvspan(spell.start, spell.end, color=theme.soft, alpha=0.15, linewidth=0)
+    middle = (spell.start + spell.end) / 2
+    axes.text(middle, 0.97, spell.state, transform=axes.get_xaxis_transform(), color=theme.ink, fontsize=7.5, **_TOP)
 
 
 def _images_axis(axes: Axes) -> None:

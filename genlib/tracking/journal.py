@@ -14,6 +14,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
+from genlib.training.health import state
+
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -27,17 +29,21 @@ class Tracker(Protocol):
 
     def log(self, metrics: Mapping[str, float], step: int) -> None: ...
 
+    def tag(self, tags: Mapping[str, str]) -> None: ...
+
     def keep(self, path: Path, folder: str = "") -> None: ...
 
     def figure(self, name: str, pixels: Tensor, step: int) -> None: ...
 
 
 class Reporter:
-    """Tells `tracker` of every report and picture of a training run, with the rate since the first."""
+    """Tells `tracker` of every report and picture of a training run, with the rate since the first, and how a game of
+    two players stands whenever that changes."""
 
     def __init__(self, tracker: Tracker) -> None:
         self.tracker = tracker
         self.first: tuple[int, float] | None = None
+        self.health: str | None = None
 
     def __call__(self, progress: Progress) -> None:
         now = time.monotonic()
@@ -46,6 +52,10 @@ class Reporter:
         images, seconds = progress.images_seen - self.first[0], now - self.first[1]
         rate = {"images_per_second": images / seconds} if images and seconds else {}
         self.tracker.log({**progress.metrics, **rate}, progress.images_seen)
+        health = state(progress.metrics)
+        if health != self.health:
+            self.tracker.tag({"genlib.health": str(health)})
+            self.health = health
         if progress.samples is not None:
             self.tracker.figure("samples", progress.samples, progress.images_seen)
 

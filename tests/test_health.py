@@ -1,0 +1,127 @@
+"""How a game of two players stands: planted repertoires are told, real ones pass, trials are given up in time."""
+
+import pytest
+import torch
+from prepared import digits, job
+
+from genlib.data.dataset import load_dataset
+from genlib.data.images import Images, to_float
+from genlib.fit import fit
+from genlib.tracking.journal import Reporter
+from genlib.training.health import GRACE, PATIENCE, Patience, state
+from genlib.training.repertoire import LOOKED_AT, NEAREST, plays, repertoire
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    return digits(tmp_path_factory.mktemp("data"))
+
+
+class Stored:
+    """A generator of these images, one after the other."""
+
+    def __init__(self, pixels):
+        self.pixels = pixels
+
+    def sample(self, n, *, seed=0):
+        return to_float(self.pixels[torch.arange(n) % len(self.pixels)])
+
+
+def test_real_images_cover_and_do_not_repeat(data):
+    dataset = load_dataset(data)
+    found = repertoire(Stored(dataset.valid.pixels), dataset.train)
+    assert found["pixel_coverage"] > 0.9
+    assert found["duplicate_rate"] < 0.1
+    assert state({"d_real": 0.6, "d_fake": 0.6, **found}) == "balanced"
+
+
+@pytest.mark.parametrize("k", [1, 10, 100])
+def test_a_stored_repertoire_is_a_collapse(data, k):
+    dataset = load_dataset(data)
+    found = repertoire(Stored(dataset.valid.pixels[:k]), dataset.train)
+    assert found["duplicate_rate"] == 1
+    assert found["pixel_coverage"] < 0.9
+    assert state({"d_real": 0.6, "d_fake": 0.6, **found}) == "collapsed"
+
+
+def test_coverage_falls_with_the_repertoire(data):
+    dataset = load_dataset(data)
+    sizes = (1, 10, 100, len(dataset.valid))
+    covered = [repertoire(Stored(dataset.valid.pixels[:k]), dataset.train)["pixel_coverage"] for k in sizes]
+    assert covered == sorted(covered)
+    assert covered[0] < 0.1
+
+
+def test_noise_covers_nothing_and_is_no_collapse(data):
+    dataset = load_dataset(data)
+    noise = torch.randint(256, (LOOKED_AT, *dataset.shape), generator=torch.Generator().manual_seed(0))
+    found = repertoire(Stored(noise.to(torch.uint8)), dataset.train)
+    assert found == {"pixel_coverage": 0, "duplicate_rate": 0}
+
+
+@pytest.mark.parametrize("n", [1, NEAREST, NEAREST + 1])
+def test_few_images_give_nothing_or_numbers(n):
+    pixels = torch.randint(256, (n, 3, 8, 12), generator=torch.Generator().manual_seed(0)).to(torch.uint8)
+    found = repertoire(Stored(pixels), Images(pixels))
+    assert (found == {}) == (n <= NEAREST)
+
+
+@pytest.mark.parametrize(
+    ("report", "stands"),
+    [
+        ({"loss": 0.1}, None),
+        ({"d_real": 0.99, "d_fake": 1.0}, "D wins"),
+        ({"d_real": 0.6, "d_fake": 0.2}, "G wins"),
+        ({"d_real": 0.6, "d_fake": 0.6}, "balanced"),
+        ({"d_real": 0.99, "d_fake": 1.0, "duplicate_rate": 0.9}, "collapsed"),
+    ],
+)
+def test_a_report_says_how_the_game_stands(report, stands):
+    assert state(report) == stands
+
+
+def test_a_trial_is_given_up_late_and_only_for_what_lasts():
+    gone, well = {"duplicate_rate": 1.0}, {"duplicate_rate": 0.0}
+    patience = Patience(900)
+    reports = [(100, gone), (200, gone), (300, gone), (400, well), (500, gone), (600, gone), (700, gone)]
+    lost = [seen for seen, metrics in reports if patience.lost(seen, metrics)]
+    assert lost == [600, 700]
+    early = Patience(900)
+    assert not any(early.lost(seen, gone) for seen in range(0, int(900 * GRACE), 50))
+    assert PATIENCE == 2
+
+
+@pytest.mark.parametrize("name", ["gan", "cgan"])
+def test_every_report_of_two_players_tells_their_repertoire(name, data):
+    reports = [progress for progress in fit(job(name, data)) if not progress.resumed]
+    assert reports and plays(reports[0].model)
+    assert all({"pixel_coverage", "duplicate_rate", "d_real", "d_fake"} <= set(report.metrics) for report in reports)
+
+
+def test_a_model_of_one_player_is_not_watched(data):
+    assert all("duplicate_rate" not in progress.metrics for progress in fit(job("vae", data)))
+
+
+class Tags:
+    """A tracker that keeps what it was tagged with."""
+
+    def __init__(self):
+        self.tags = []
+
+    def log(self, metrics, step):
+        pass
+
+    def tag(self, tags):
+        self.tags.append(tags["genlib.health"])
+
+
+def test_a_run_is_tagged_when_the_game_turns():
+    from genlib.training.loop import Progress
+
+    tracker = Tags()
+    report = Reporter(tracker)
+    turns = [(0.6, 0.6), (0.6, 0.6), (1.0, 1.0), (0.6, 0.6)]
+    for step, (real, fake) in enumerate(turns):
+        report(Progress(step, len(turns), {"d_real": real, "d_fake": fake}))
+    report(Progress(len(turns), len(turns), {"d_real": 0.6, "d_fake": 0.6, "duplicate_rate": 0.8}))
+    assert tracker.tags == ["balanced", "D wins", "balanced", "collapsed"]
