@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from genlib.cluster.trial import best, feasible
 from genlib.errors import InputError
 from pipelines.files import read_json, write_csv, write_yaml
 from pipelines.stage import JUDGE_A, PREPARED, ROOT, Stage, Tracked, run
@@ -16,6 +17,7 @@ from pipelines.train import train_job
 if TYPE_CHECKING:
     from genlib.cluster.trial import Trial
     from genlib.cluster.tune import Sweep
+    from genlib.evaluation.limits import Limit
     from genlib.fit import Job
 
 REHEARSED = 1000
@@ -46,14 +48,14 @@ def search(stage: Stage, tracked: Tracked) -> Trial:
     from genlib.cluster import tune as ray_tune
     from genlib.data.dataset import load_dataset
     from genlib.evaluation.judgement import Bench, Rehearsal
+    from genlib.evaluation.limits import limits
     from genlib.evaluation.metric import find
 
     section, dataset = stage.params.tune, load_dataset(PREPARED)
     asked = tuple(dict.fromkeys((section.metric, *section.limits)))
     n = min(REHEARSED, stage.params.evaluate.samples)
     rehearsal = Rehearsal(Bench.of(JUDGE_A, dataset), asked, n, stage.params.evaluate.seed)
-    nulls = rehearsal.nulls()
-    floors = {name: share * nulls[name] for name, share in section.limits.items()}
+    bounds = limits(section.limits, rehearsal.nulls())
     sweep = ray_tune.Sweep(
         job=stage.job(images=section.images, workers=0, report_every=max(1, section.images // REPORTS)),
         score=rehearsal,
@@ -64,7 +66,7 @@ def search(stage: Stage, tracked: Tracked) -> Trial:
         trials=section.trials,
         seed=stage.params.train.seed,
     )
-    board = Board(stage, tracked, sweep, floors)
+    board = Board(stage, tracked, sweep, bounds)
     storage = ROOT / stage.params.cluster.storage
     trials = ray_tune.search(sweep, dataset.train, storage, stage.title.replace(" ", "-"), board)
     columns = ["trial", *sweep.space, *asked, *OUTCOME]
@@ -90,8 +92,8 @@ def current(stage: Stage) -> dict[str, Any]:
 class Board:
     """Judges and shows the trials of a sweep, each a run nested under it."""
 
-    def __init__(self, stage: Stage, tracked: Tracked, sweep: Sweep, floors: Mapping[str, float]) -> None:
-        self.stage, self.tracked, self.sweep, self.floors = stage, tracked, sweep, floors
+    def __init__(self, stage: Stage, tracked: Tracked, sweep: Sweep, limits: Sequence[Limit]) -> None:
+        self.stage, self.tracked, self.sweep, self.limits = stage, tracked, sweep, limits
         self.ended = 0
 
     def __call__(self, trial: Trial, ended: bool) -> None:
@@ -110,19 +112,17 @@ class Board:
             )
 
     def feasible(self, trial: Trial) -> bool:
-        """Whether the trial has a score and stays within every limit."""
-        scored = self.sweep.metric in trial.metrics and trial.status in ("finished", "stopped early")
-        return scored and all(trial.metrics.get(name, -1.0) >= floor for name, floor in self.floors.items())
+        return feasible(trial, self.sweep.metric, self.limits)
 
     def best(self, trials: list[Trial]) -> Trial:
-        """The feasible trial with the best score; trial 0, the default, where no trial is feasible."""
-        sign = 1 if self.sweep.mode == "min" else -1
+        """The best trial that may win; trial 0, the default, where none may."""
         if all(trial.status == "error" for trial in trials):
             raise InputError(f"{self.stage.title}: every trial failed, the first with {trials[0].reason}")
-        fit = [trial for trial in trials if self.feasible(trial) and trial.status == "finished"]
-        if not fit:
-            print(f"{self.stage.title}: no trial keeps within {dict(self.floors)}: the default params stay")
-        return min(fit, key=lambda trial: sign * trial.metrics[self.sweep.metric], default=trials[0])
+        winner = best(trials, self.sweep.metric, self.sweep.mode, self.limits)
+        if winner is None:
+            kept = ", ".join(map(str, self.limits))
+            print(f"{self.stage.title}: no trial keeps {kept}: the default params stay")
+        return winner or trials[0]
 
     def row(self, trial: Trial) -> dict[str, Any]:
         """One line of trials.csv."""

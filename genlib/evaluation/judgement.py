@@ -202,9 +202,11 @@ class Rehearsal:
         return {name: fmean(values) for name, values in known.items() if len(values) == len(ways)}
 
     def nulls(self) -> dict[str, float]:
-        """What real training images of the first domain get in the place of the fakes."""
-        bench, real = self.bench, self.bench.real
-        shown = real.train[: self.n].images
-        null = gather(bench.look.judge, real.train, real.train, real.valid, shown, self.n, self.seed).null()
+        """What real images of the first domain get in the place of the fakes: training images, held out of the rest."""
+        real = self.bench.real
+        order = torch.randperm(len(real.train), generator=seeded(self.seed, "rehearsal"))
+        n = min(self.n, len(order) // 2)
+        shown, known = real.train[order[:n]], real.train[order[n:]]
+        null = gather(self.bench.look.judge, known, shown, real.valid, shown, n, self.seed).null()
         found = {name: find(name)(null).value for name in self.asked}
         return {name: value for name, value in found.items() if value is not None}

@@ -1,10 +1,19 @@
 """Ray Tune, for real: the default first, the data once, bad trials named, the best one found."""
 
-import pytest
-from prepared import digits, job
+from dataclasses import replace
 
+import pytest
+import torch
+from prepared import digits, job
+from torch import nn
+
+from genlib.cluster.trial import best, feasible
 from genlib.cluster.tune import Sweep, search
 from genlib.data.dataset import load_dataset
+from genlib.data.images import to_float
+from genlib.evaluation.judgement import Bench, Rehearsal
+from genlib.evaluation.limits import limits
+from genlib.fit import fit, save_model
 
 
 @pytest.fixture(scope="module")
@@ -62,3 +71,79 @@ def test_trials_that_diverge_or_fail_are_named_and_the_search_goes_on(data, tmp_
         else:
             assert trial.status in ("finished", "stopped early")
     assert {"error", "diverged"} <= {trial.status for trial in trials}
+
+
+class Planted(nn.Module):
+    """In place of a trained model: one sharp image per class where its code has one number, else real images, blurred
+    a little."""
+
+    def __init__(self, latent, images):
+        super().__init__()
+        self.latent, self.images, self.place = latent, images, nn.Parameter(torch.zeros(()))
+
+    def sample(self, n, *, seed=0):
+        drawn = torch.randint(len(self.images), (n,), generator=torch.Generator().manual_seed(seed))
+        if self.latent == 1:
+            firsts = [self.images.labels.tolist().index(c) for c in range(10)]
+            return to_float(self.images.pixels[torch.tensor(firsts)[drawn % 10]])
+        soft = nn.functional.avg_pool2d(to_float(self.images.pixels), 3, stride=1, padding=1)
+        return (0.6 * to_float(self.images.pixels) + 0.4 * soft)[drawn]
+
+
+@pytest.fixture(scope="module")
+def rehearsal(data, tmp_path_factory):
+    """Judge A, trained, with the metrics of the two searches."""
+    dataset, state = load_dataset(data), tmp_path_factory.mktemp("judge")
+    judge = job("classifier", data, state, images=16_000, batch_size=64, lr=3e-3, ema=0.99, report_every=16_000)
+    judge = replace(judge, model=judge.model | {"width": 12})
+    for _ in fit(replace(judge, train=replace(judge.train, checkpoint_every=16_000))):
+        pass
+    save_model(judge, state / "model")
+    asked = ("inception_score", "kid", "coverage", "support")
+    return Rehearsal(Bench.of(state / "model", dataset), asked, 300, 0)
+
+
+def test_a_search_is_fooled_by_the_inception_score_and_not_by_the_default_objective(data, tmp_path, rehearsal):
+    """A code of one number makes ten images, one per class, for ever."""
+    images = load_dataset(data).valid
+    space = {"model.latent": {"choice": [1, 4]}}
+
+    def score(model):
+        return rehearsal(Planted(model.latent, images))
+
+    default = {"model.latent": 4}
+    settings = {"score": score, "space": space, "default": default, "trials": 6, "seed": 3}
+    shares = {"coverage": 0.3, "support": 0.5}
+    bounds = limits(shares, rehearsal.nulls())
+    naive = search(
+        replace(sweep(data, space), metric="inception_score", mode="max", **settings),
+        load_dataset(data).train,
+        tmp_path,
+        "naive",
+        lambda t, e: None,
+    )
+    guarded = search(
+        replace(sweep(data, space), metric="kid", mode="min", **settings),
+        load_dataset(data).train,
+        tmp_path,
+        "guarded",
+        lambda t, e: None,
+    )
+    assert {trial.knobs["model.latent"] for trial in naive} == {1, 4}
+    assert best(naive, "inception_score", "max", []).knobs["model.latent"] == 1
+    assert best(guarded, "kid", "min", bounds).knobs["model.latent"] == 4
+    collapsed = [trial for trial in naive + guarded if trial.knobs["model.latent"] == 1]
+    assert collapsed and not any(feasible(trial, "kid", bounds) for trial in collapsed)
+    assert all(feasible(trial, "kid", bounds) for trial in guarded if trial.knobs["model.latent"] == 4)
+
+
+def test_a_trial_whose_repertoire_is_gone_is_given_up(data, tmp_path):
+    """A generator that never moves makes one grey image."""
+    run = job("gan", data, images=480, report_every=48)
+    still = replace(sweep(data, {}), job=run, space={"train.lr_g": {"choice": [1e-12, 1e-13]}})
+    still = replace(still, score=lambda model: {"latent": 1.0}, default={"train.lr_g": 1e-12}, trials=2)
+    trials = search(still, load_dataset(data).train, tmp_path, "test", lambda t, e: None)
+    assert {trial.status for trial in trials} <= {"collapsed", "stopped early"}
+    assert trials[0].status == "collapsed" and trials[0].reason
+    assert 160 <= trials[0].images_seen < 480
+    assert not feasible(trials[0], "latent", [])
