@@ -49,7 +49,7 @@ def capabilities(model: object | None) -> frozenset[Need]:
         "discriminates": hasattr(model, "discriminator"),
         "likelihood": likelihood,
         "conditional": likelihood and getattr(model, "conditional", False),
-        "decodes": hasattr(model, "image") and (likelihood or hasattr(model, "discriminator")),
+        "decodes": hasattr(model, "image") and (hasattr(model, "likelihood") or hasattr(model, "discriminator")),
         "encodes": hasattr(model, "code"),
         "translates": hasattr(model, "translate"),
     }
