@@ -23,8 +23,8 @@ from genlib.data.batches import seeded
 from genlib.data.dataset import Dataset, load_dataset, prepare
 from genlib.data.images import Images, to_float
 from genlib.data.settings import DataSettings
-from genlib.evaluation.bayes import class_log_likelihood, log_frequencies, posterior
-from genlib.evaluation.intervals import wilson
+from genlib.evaluation.parts.bayes import class_log_likelihood, log_frequencies, posterior
+from genlib.evaluation.parts.intervals import wilson
 from genlib.fit import Job, Training, fit, save_model
 from genlib.models.parts.latent import LatentVariableModel
 

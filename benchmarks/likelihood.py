@@ -25,7 +25,7 @@ from genlib.data.batches import seeded
 from genlib.data.dataset import load_dataset, prepare
 from genlib.data.images import to_float
 from genlib.data.settings import DataSettings
-from genlib.evaluation.bayes import importance_log_likelihood
+from genlib.evaluation.parts.bayes import importance_log_likelihood
 from genlib.fit import Job, Training, fit, save_model
 from genlib.models.parts.latent import LatentVariableModel
 

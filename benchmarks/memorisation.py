@@ -31,13 +31,13 @@ from genlib.data.batches import seeded
 from genlib.data.dataset import Dataset, load_dataset, prepare
 from genlib.data.images import Images
 from genlib.data.settings import DataSettings
-from genlib.evaluation.cells import cells, kmeans
 from genlib.evaluation.copies import HELD, Radii
 from genlib.evaluation.copying import averaged, compared
 from genlib.evaluation.evidence import look
 from genlib.evaluation.fld import FITTED, Grouped, Mixture, standardised
-from genlib.evaluation.neighbours import nearest
-from genlib.evaluation.registration import registered
+from genlib.evaluation.parts.cells import cells, kmeans
+from genlib.evaluation.parts.neighbours import nearest
+from genlib.evaluation.parts.registration import registered
 
 N = 1000
 CELLS = N // 100

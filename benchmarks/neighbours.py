@@ -25,7 +25,7 @@ from benchmarks.results import record
 from genlib.data.settings import DataSettings
 from genlib.data.sources import mnist
 from genlib.errors import InputError
-from genlib.evaluation.neighbours import ELEMENTS, nearest
+from genlib.evaluation.parts.neighbours import ELEMENTS, nearest
 
 X, AMONG, D = 10_000, 60_000, 784
 BOUND, GIB = 1.3, 1.5

@@ -28,10 +28,10 @@ from torch import nn
 from genlib.data.dataset import Dataset, load_dataset, prepare
 from genlib.data.images import Images, to_pixels
 from genlib.data.settings import DataSettings
-from genlib.evaluation.collisions import Points, calibrate, pair_count
 from genlib.evaluation.diversity import BY_CHANCE, counted
 from genlib.evaluation.evidence import View, gather, look
 from genlib.evaluation.metric import find
+from genlib.evaluation.parts.collisions import Points, calibrate, pair_count
 from genlib.fit import Job, Training, fit
 from genlib.models import gan
 from genlib.objectives import adversarial

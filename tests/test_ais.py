@@ -10,7 +10,9 @@ from torch import nn
 from genlib.build import build
 from genlib.data.images import Images, to_float
 from genlib.evaluation.ais import Spherical
-from genlib.evaluation.annealing import (
+from genlib.evaluation.evidence import Evidence, View
+from genlib.evaluation.metric import find
+from genlib.evaluation.parts.annealing import (
     Normal,
     Point,
     annealed_log_likelihood,
@@ -18,9 +20,7 @@ from genlib.evaluation.annealing import (
     reverse_log_likelihood,
     sigmoidal,
 )
-from genlib.evaluation.bayes import importance_log_likelihood
-from genlib.evaluation.evidence import Evidence, View
-from genlib.evaluation.metric import find
+from genlib.evaluation.parts.bayes import importance_log_likelihood
 from genlib.models.parts.latent import Bernoulli, Gaussian
 
 PIXELS, CLASSES = 6, 3

@@ -10,7 +10,10 @@ from torch import nn
 
 from benchmarks.bayes import ppca
 from genlib.data.images import Images, to_float
-from genlib.evaluation.bayes import (
+from genlib.evaluation.evidence import Evidence, View
+from genlib.evaluation.likelihood import affordable
+from genlib.evaluation.metric import evaluate, find
+from genlib.evaluation.parts.bayes import (
     agreement,
     effective_sample_size,
     importance_log_likelihood,
@@ -21,11 +24,8 @@ from genlib.evaluation.bayes import (
     posterior,
     resample,
 )
-from genlib.evaluation.evidence import Evidence, View
-from genlib.evaluation.intervals import wilson
-from genlib.evaluation.likelihood import affordable
-from genlib.evaluation.metric import evaluate, find
-from genlib.evaluation.ranking import auroc
+from genlib.evaluation.parts.intervals import wilson
+from genlib.evaluation.parts.ranking import auroc
 
 SHAPE, LATENT, CLASSES = (1, 2, 3), 2, 3
 LIKELIHOODS = ("anomaly_auroc", "bayes_accuracy", "elbo", "nll")

@@ -9,8 +9,8 @@ from test_metrics import evidence, real, view
 
 from genlib.build import build
 from genlib.data.images import Images
-from genlib.evaluation.cells import CELLS, cells, kinds, kmeans
 from genlib.evaluation.evidence import gather, look
+from genlib.evaluation.parts.cells import CELLS, cells, kinds, kmeans
 
 
 def inertia(x, centres):

@@ -15,9 +15,6 @@ from genlib.data.batches import seeded
 from genlib.data.images import Images
 from genlib.data.settings import DataSettings
 from genlib.data.sources import mnist
-from genlib.evaluation import collisions, neighbours
-from genlib.evaluation.cells import cells
-from genlib.evaluation.collisions import Points, Sameness, calibrate, near_pairs, pair_count
 from genlib.evaluation.controls import plant, stored
 from genlib.evaluation.diversity import PAIRED, support
 from genlib.evaluation.diversity_figures import support_curve
@@ -26,6 +23,9 @@ from genlib.evaluation.measure import to_json
 from genlib.evaluation.metric import evaluate
 from genlib.evaluation.modes import divergence, mode_kl, modes
 from genlib.evaluation.ndb import bins, counted_bins, jensen_shannon, ndb, scores
+from genlib.evaluation.parts import collisions, neighbours
+from genlib.evaluation.parts.cells import cells
+from genlib.evaluation.parts.collisions import Points, Sameness, calibrate, near_pairs, pair_count
 from genlib.evaluation.vendi import effective_number, vendi
 
 SHARED = Path(__file__).parents[1] / ".." / "shared" / "data"

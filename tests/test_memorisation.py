@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from genlib.build import build
 from genlib.data.images import to_float
 from genlib.evaluation import fld as fld_module
-from genlib.evaluation import membership, neighbours, registration
+from genlib.evaluation import membership
 from genlib.evaluation.copies import HELD, Radii, copies
 from genlib.evaluation.copying import averaged, copying, z_score
 from genlib.evaluation.evidence import Evidence, View
@@ -22,7 +22,8 @@ from genlib.evaluation.measure import to_json
 from genlib.evaluation.membership import membership_auc
 from genlib.evaluation.memorisation import authenticity
 from genlib.evaluation.metric import evaluate
-from genlib.evaluation.registration import registered
+from genlib.evaluation.parts import neighbours, registration
+from genlib.evaluation.parts.registration import registered
 
 METRICS = ("authenticity", "copies", "copying", "fld", "fld_gap")
 

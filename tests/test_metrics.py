@@ -16,12 +16,12 @@ from genlib.evaluation.diversity import simpson, support
 from genlib.evaluation.evidence import Evidence, View
 from genlib.evaluation.frechet import frechet
 from genlib.evaluation.inception import inception_score
-from genlib.evaluation.intervals import group_slices, jackknife, of_mean, student, wilson
 from genlib.evaluation.kernel import kid
 from genlib.evaluation.manifold import coverage
 from genlib.evaluation.measure import Measure, Undefined, to_json
 from genlib.evaluation.memorisation import authenticity, closeness
 from genlib.evaluation.metric import Metric, capabilities, check_names, evaluate, find, names
+from genlib.evaluation.parts.intervals import group_slices, jackknife, of_mean, student, wilson
 
 CLASSES, D = 10, 12
 CENTRES = torch.randn(CLASSES, D, generator=torch.Generator().manual_seed(9)) * 4

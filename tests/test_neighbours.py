@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from genlib.evaluation import neighbours
-from genlib.evaluation.neighbours import nearest
+from genlib.evaluation.parts import neighbours
+from genlib.evaluation.parts.neighbours import nearest
 
 
 def normal(n, d, seed):

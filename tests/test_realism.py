@@ -13,10 +13,10 @@ from genlib.evaluation.agreement import label_agreement, one_to_many, spread
 from genlib.evaluation.evidence import Evidence, View
 from genlib.evaluation.frechet import frechet, frechet_distance, infinite
 from genlib.evaluation.inception import inception_score
-from genlib.evaluation.intervals import group_slices, jackknife, wilson, wilson_jackknife
 from genlib.evaluation.kernel import SUBSETS, kid, mmd, on_subsets
 from genlib.evaluation.manifold import coverage, density, precision, recall, squared_radii, within
 from genlib.evaluation.metric import evaluate, find
+from genlib.evaluation.parts.intervals import group_slices, jackknife, wilson, wilson_jackknife
 from genlib.evaluation.sharpness import edges, sharpness
 from genlib.evaluation.two_sample import c2st
 

@@ -29,7 +29,7 @@ from report_tree import (
 from genlib.errors import InputError
 from genlib.evaluation.figures import metric_chart
 from genlib.evaluation.measure import Measure
-from genlib.evaluation.numbers import DASH, MINUS, interval, number
+from genlib.evaluation.parts.numbers import DASH, MINUS, interval, number
 from genlib.evaluation.questions import ALIKE, COPIED, QUESTIONS, REAL
 from genlib.evaluation.verdict import verdicts
 from genlib.report.curves import Spell, curves, spells

@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 
 from genlib.evaluation.evidence import Evidence, View
-from genlib.evaluation.intervals import GROUPS, jackknife, wilson
 from genlib.evaluation.measure import Measure, Undefined
 from genlib.evaluation.metric import metric
+from genlib.evaluation.parts.intervals import GROUPS, jackknife, wilson
 
 FEWEST = 3  # images of a class, so that two are left when one group is left out
 ELEMENTS = 1 << 24
@@ -29,7 +29,7 @@ def label_agreement(evidence: Evidence) -> Measure:
     return Measure(agreed / evidence.n, low, high, n=evidence.n, detail={"agreed": agreed})
 
 
-@metric(needs="asked", minimum=40, catches={"collapse": "lower"})
+@metric(needs="asked", minimum=40, better="real", catches={"collapse": "lower"})
 def one_to_many(evidence: Evidence) -> Measure:
     """How far apart, in features, two images asked for one class are, over how far apart two test images of it are.
 

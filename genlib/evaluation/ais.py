@@ -13,12 +13,12 @@ from torch import Tensor, nn
 
 from genlib.data.batches import seeded
 from genlib.data.images import dequantised, to_float
-from genlib.evaluation.annealing import Decoder, annealed_log_likelihood, reverse_log_likelihood
-from genlib.evaluation.bayes import Likelihood, importance_log_likelihood
 from genlib.evaluation.evidence import Evidence, View
-from genlib.evaluation.intervals import of_mean
 from genlib.evaluation.measure import Measure, Undefined
 from genlib.evaluation.metric import metric
+from genlib.evaluation.parts.annealing import Decoder, annealed_log_likelihood, reverse_log_likelihood
+from genlib.evaluation.parts.bayes import Likelihood, importance_log_likelihood
+from genlib.evaluation.parts.intervals import of_mean
 
 IMAGES = 10  # of test, and of train
 SIMULATED = 6

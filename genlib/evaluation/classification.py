@@ -9,9 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from genlib.evaluation.evidence import Evidence, View, look
-from genlib.evaluation.intervals import group_slices, jackknife, wilson
 from genlib.evaluation.measure import Measure, Undefined
 from genlib.evaluation.metric import metric
+from genlib.evaluation.parts.intervals import group_slices, jackknife, wilson
 
 BINS = 15
 

@@ -9,12 +9,12 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
-from genlib.evaluation.cells import kinds
 from genlib.evaluation.evidence import Evidence, View
-from genlib.evaluation.intervals import Z, wilson
 from genlib.evaluation.measure import Measure, Undefined
 from genlib.evaluation.metric import metric
-from genlib.evaluation.registration import registered
+from genlib.evaluation.parts.cells import kinds
+from genlib.evaluation.parts.intervals import Z, wilson
+from genlib.evaluation.parts.registration import registered
 
 SHARE = 0.01  # of the real images of a kind are nearer than the radius
 HELD = 2000  # test images that set the radii, at most

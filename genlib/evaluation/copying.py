@@ -9,12 +9,12 @@ import torch
 from torch import Tensor
 
 from genlib.data.batches import seeded
-from genlib.evaluation.cells import cells, kmeans
 from genlib.evaluation.evidence import Evidence
 from genlib.evaluation.measure import Measure, Undefined
 from genlib.evaluation.metric import metric
-from genlib.evaluation.neighbours import nearest
-from genlib.evaluation.ranking import auroc
+from genlib.evaluation.parts.cells import cells, kmeans
+from genlib.evaluation.parts.neighbours import nearest
+from genlib.evaluation.parts.ranking import auroc
 
 PER_CELL = 100  # images, which gives n / 100 cells, at least 1 and
 MOST_CELLS = 50  # as Meehan et al. have for 10,000 images
@@ -22,7 +22,7 @@ FITTED = 5000  # training images, at most, whose k-means makes the cells
 THRESHOLD = 20  # generated images that a cell must exceed to count: tau = 20 / m
 
 
-@metric(minimum=2 * THRESHOLD, catches={"copies": "lower"})
+@metric(minimum=2 * THRESHOLD, better="real", catches={"copies": "lower"})
 def copying(evidence: Evidence) -> Measure:
     """C_T = sum_c P(c) Z_c / sum_c P(c) (Meehan et al. 2020): far below 0 for copies, above 0 for underfitting.
 

@@ -11,12 +11,12 @@ import torch
 from torch import Tensor
 
 from genlib.data.batches import seeded
-from genlib.evaluation.cells import kinds
-from genlib.evaluation.collisions import Points, Sameness, calibrate, near_pairs, pair_count
 from genlib.evaluation.evidence import Evidence
-from genlib.evaluation.intervals import Z, group_slices, of_mean
 from genlib.evaluation.measure import Measure
 from genlib.evaluation.metric import metric
+from genlib.evaluation.parts.cells import kinds
+from genlib.evaluation.parts.collisions import Points, Sameness, calibrate, near_pairs, pair_count
+from genlib.evaluation.parts.intervals import Z, group_slices, of_mean
 
 BATCHES = 50
 BY_CHANCE = 50

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from genlib.evaluation.drawing import INK, MADE, REAL, SOFT, canvas, save, text
 from genlib.evaluation.measure import Measure
+from genlib.evaluation.parts.drawing import INK, MADE, REAL, SOFT, canvas, save, text
 
 LINES = {"test": ("test images", REAL, "-"), "train": ("training images", INK, ":"), "fake": ("generated", MADE, "-")}
 

@@ -13,13 +13,13 @@ from torch import Tensor
 
 from genlib.data.png import tile
 from genlib.evaluation.diversity_figures import support_curve
-from genlib.evaluation.drawing import CELL, MADE, REAL, SOFT, canvas, image, save, show, struck, text
 from genlib.evaluation.evidence import Evidence, View
 from genlib.evaluation.latent_figures import write_model_figures
 from genlib.evaluation.measure import Measure
 from genlib.evaluation.memorisation import closeness
-from genlib.evaluation.neighbours import nearest
-from genlib.evaluation.numbers import label, number
+from genlib.evaluation.parts.drawing import CELL, MADE, REAL, SOFT, canvas, image, save, show, struck, text
+from genlib.evaluation.parts.neighbours import nearest
+from genlib.evaluation.parts.numbers import label, number
 from genlib.evaluation.questions import by_question
 
 if TYPE_CHECKING:

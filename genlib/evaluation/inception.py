@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 
 from genlib.evaluation.evidence import Evidence
-from genlib.evaluation.intervals import group_slices, of_mean
 from genlib.evaluation.measure import Measure, Undefined
 from genlib.evaluation.metric import metric
+from genlib.evaluation.parts.intervals import group_slices, of_mean
 
 SPLITS = 10
 

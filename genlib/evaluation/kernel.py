@@ -10,9 +10,9 @@ from torch import Tensor
 
 from genlib.data.batches import seeded
 from genlib.evaluation.evidence import Evidence
-from genlib.evaluation.intervals import group_slices, jackknife
 from genlib.evaluation.measure import Measure
 from genlib.evaluation.metric import metric
+from genlib.evaluation.parts.intervals import group_slices, jackknife
 
 SUBSETS, SIZE = 100, 1000
 

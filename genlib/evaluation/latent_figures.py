@@ -14,13 +14,13 @@ from genlib import explore
 from genlib.data.batches import seeded
 from genlib.data.images import to_float, to_pixels
 from genlib.data.png import tile
-from genlib.evaluation.bayes import divergence, resample
-from genlib.evaluation.drawing import CELL, MADE, REAL, SOFT, canvas, image, save, show, text
 from genlib.evaluation.evidence import Evidence
-from genlib.evaluation.intervals import wilson
 from genlib.evaluation.likelihood import posteriors
 from genlib.evaluation.measure import Measure
 from genlib.evaluation.metric import capabilities, held
+from genlib.evaluation.parts.bayes import divergence, resample
+from genlib.evaluation.parts.drawing import CELL, MADE, REAL, SOFT, canvas, image, save, show, text
+from genlib.evaluation.parts.intervals import wilson
 
 CLASSES = 10  # rows of a figure with a row per class, at the most
 COLUMNS = 12

@@ -12,9 +12,9 @@ from torch.nn import functional as F
 from genlib.data.batches import seeded
 from genlib.data.images import to_float
 from genlib.evaluation.evidence import CHUNK, Evidence, View
-from genlib.evaluation.intervals import wilson
 from genlib.evaluation.measure import Measure, Undefined
 from genlib.evaluation.metric import metric
+from genlib.evaluation.parts.intervals import wilson
 
 TRAIN = 10_000  # images a probe learns from, at the most
 PENALTIES = (1.0, 0.1, 0.01, 0.001, 0.0001)

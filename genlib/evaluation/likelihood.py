@@ -11,7 +11,11 @@ from torch import Tensor, nn
 
 from genlib.data.batches import seeded
 from genlib.data.images import to_float
-from genlib.evaluation.bayes import (
+from genlib.evaluation.classification import calibration_error
+from genlib.evaluation.evidence import Evidence
+from genlib.evaluation.measure import Measure, Undefined
+from genlib.evaluation.metric import capabilities, metric
+from genlib.evaluation.parts.bayes import (
     Likelihood,
     agreement,
     class_log_likelihood,
@@ -21,12 +25,8 @@ from genlib.evaluation.bayes import (
     marginal,
     posterior,
 )
-from genlib.evaluation.classification import calibration_error
-from genlib.evaluation.evidence import Evidence
-from genlib.evaluation.intervals import of_mean, wilson
-from genlib.evaluation.measure import Measure, Undefined
-from genlib.evaluation.metric import capabilities, metric
-from genlib.evaluation.ranking import auroc
+from genlib.evaluation.parts.intervals import of_mean, wilson
+from genlib.evaluation.parts.ranking import auroc
 
 EVALUATIONS = 250_000  # pairs of an image and a sample that one metric may decode
 DRAWS = 8  # binarisations of an image whose log-likelihoods Bayes' rule averages: one alone throws greys away

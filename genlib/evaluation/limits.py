@@ -39,5 +39,5 @@ def limits(asked: Mapping[str, float], nulls: Mapping[str, float]) -> list[Limit
 def _limit(name: str, amount: float, nulls: Mapping[str, float]) -> Limit:
     if name not in nulls:
         raise InputError(f"tune.limits.{name}: found no value for real images, legal: a metric that these data allow")
-    more = find(name).better == "higher"
+    more = find(name).better != "lower"
     return Limit(name, amount * nulls[name] if more else nulls[name] + amount, more)

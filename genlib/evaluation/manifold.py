@@ -12,10 +12,10 @@ import torch
 from torch import Tensor
 
 from genlib.evaluation.evidence import Evidence
-from genlib.evaluation.intervals import group_slices, jackknife, wilson_jackknife
 from genlib.evaluation.measure import Measure
 from genlib.evaluation.metric import metric
-from genlib.evaluation.neighbours import nearest
+from genlib.evaluation.parts.intervals import group_slices, jackknife, wilson_jackknife
+from genlib.evaluation.parts.neighbours import nearest
 
 NEAREST = 5
 ELEMENTS = 1 << 21
@@ -51,7 +51,7 @@ def coverage(evidence: Evidence) -> Measure:
     return share(within(real, made, squared_radii(real)[:, None]))
 
 
-@metric(minimum=20, catches={"noise": "lower"})
+@metric(minimum=20, better="real", catches={"noise": "lower"})
 def density(evidence: Evidence) -> Measure:
     """Mean number of test images' balls that hold a generated image, over k (Naeem et al. 2020); 1 for equal laws.
 

@@ -12,7 +12,7 @@ from genlib.data.images import Images, to_float
 from genlib.evaluation.evidence import CHUNK, Evidence
 from genlib.evaluation.measure import Measure, Undefined
 from genlib.evaluation.metric import metric
-from genlib.evaluation.ranking import auroc
+from genlib.evaluation.parts.ranking import auroc
 
 MOST = 10_000  # images of each kind
 

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from genlib.evaluation.evidence import Evidence
-from genlib.evaluation.intervals import wilson
 from genlib.evaluation.measure import Measure, Undefined
 from genlib.evaluation.metric import metric
-from genlib.evaluation.neighbours import nearest
+from genlib.evaluation.parts.intervals import wilson
+from genlib.evaluation.parts.neighbours import nearest
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ def closeness(evidence: Evidence) -> Closeness:
     return Closeness(star, distance, nearest(train[star], train, skip=star)[0][:, 0])
 
 
-@metric(minimum=20, catches={"copies": "lower"})
+@metric(minimum=20, better="real", catches={"copies": "lower"})
 def authenticity(evidence: Evidence) -> Measure:
     """Share of generated x farther from x*, their nearest training image, than x* is from its own nearest other
     training image (Alaa et al. 2022). Interval: Wilson.

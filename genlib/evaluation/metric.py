@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 Need = Literal[
     "fake", "asked", "classifies", "discriminates", "likelihood", "conditional", "decodes", "encodes", "translates"
 ]
+Better = Literal["higher", "lower", "real"]  # "real": the nearer to what real images get
 OF_IMAGES = ("fake", "asked")  # real images can take the place of the generated ones
 LACKS: dict[Need, str] = {
     "fake": "this model makes no images",
@@ -74,7 +75,7 @@ class Metric:
     compute: Callable[[Evidence], Measure]
     needs: Need
     minimum: int
-    better: Literal["higher", "lower"]
+    better: Better
     catches: Mapping[Control, Must] = field(default_factory=dict)
 
     def __call__(self, evidence: Evidence) -> Measure:
@@ -109,7 +110,7 @@ def metric(
     *,
     needs: Need = "fake",
     minimum: int = 1,
-    better: Literal["higher", "lower"] = "higher",
+    better: Better = "higher",
     catches: Mapping[Control, Must] | None = None,
 ) -> Callable[[Callable[[Evidence], Measure]], Metric]:
     """Make a function a metric under its own name."""

@@ -5,11 +5,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from genlib.evaluation.cells import kinds
 from genlib.evaluation.evidence import Evidence, View
-from genlib.evaluation.intervals import group_slices, jackknife
 from genlib.evaluation.measure import Measure, Undefined
 from genlib.evaluation.metric import metric
+from genlib.evaluation.parts.cells import kinds
+from genlib.evaluation.parts.intervals import group_slices, jackknife
 
 WELL = 20  # images of a kind from which on it is well covered
 

@@ -8,11 +8,11 @@ import torch
 from torch import Tensor
 
 from genlib.data.batches import seeded
-from genlib.evaluation.cells import cells, kmeans
 from genlib.evaluation.evidence import Evidence
-from genlib.evaluation.intervals import Z
 from genlib.evaluation.measure import Measure
 from genlib.evaluation.metric import metric
+from genlib.evaluation.parts.cells import cells, kmeans
+from genlib.evaluation.parts.intervals import Z
 
 BINS = 100
 IN_BIN = 20  # generated images to a bin, on the average, at the least

@@ -7,14 +7,14 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from genlib.evaluation.evidence import CHUNK, Evidence
-from genlib.evaluation.intervals import group_slices, jackknife
 from genlib.evaluation.measure import Measure, Undefined
 from genlib.evaluation.metric import metric
+from genlib.evaluation.parts.intervals import group_slices, jackknife
 
 LAPLACE = torch.tensor([[0.0, 1.0, 0.0], [1.0, -4.0, 1.0], [0.0, 1.0, 0.0]])
 
 
-@metric(minimum=20, catches={"noise": "higher"})
+@metric(minimum=20, better="real", catches={"noise": "higher"})
 def sharpness(evidence: Evidence) -> Measure:
     """Mean variance of the Laplacian of generated images over that of test images (Pech-Pacheco et al. 2000).
 

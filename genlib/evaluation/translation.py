@@ -14,9 +14,9 @@ from torch import Tensor
 from genlib.data.images import Images, to_float, to_pixels
 from genlib.evaluation.classification import accuracy_of
 from genlib.evaluation.evidence import Evidence
-from genlib.evaluation.intervals import of_mean
 from genlib.evaluation.measure import Measure, Undefined
 from genlib.evaluation.metric import metric
+from genlib.evaluation.parts.intervals import of_mean
 
 Domain = Literal["a", "b"]
 FEW = 6  # images below which a t-interval is not to be had

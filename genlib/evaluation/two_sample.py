@@ -5,10 +5,10 @@ from __future__ import annotations
 import torch
 
 from genlib.evaluation.evidence import Evidence
-from genlib.evaluation.intervals import wilson
 from genlib.evaluation.measure import Measure
 from genlib.evaluation.metric import metric
-from genlib.evaluation.neighbours import nearest
+from genlib.evaluation.parts.intervals import wilson
+from genlib.evaluation.parts.neighbours import nearest
 
 
 @metric(minimum=20, better="lower", catches={"stored": "higher", "collapse": "higher", "noise": "higher"})

@@ -6,9 +6,9 @@ import torch
 from torch import Tensor
 
 from genlib.evaluation.evidence import Evidence
-from genlib.evaluation.intervals import group_slices, jackknife
 from genlib.evaluation.measure import Measure, Undefined
 from genlib.evaluation.metric import metric
+from genlib.evaluation.parts.intervals import group_slices, jackknife
 
 
 @metric(minimum=40, catches={"collapse": "lower"})

@@ -25,7 +25,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from genlib.evaluation.measure import Measure
-from genlib.evaluation.numbers import MINUS, label, number
+from genlib.evaluation.parts.numbers import MINUS, label, number
 from genlib.evaluation.questions import ALIKE, COPIED, REAL, way
 
 Answer = Literal["yes", "nearly", "partly", "no", "cannot tell"]

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from genlib.evaluation.numbers import label, number
+from genlib.evaluation.parts.numbers import label, number
 from genlib.report.pictures import Picture
 from genlib.report.plots import Theme, legend, plot, scale
 from genlib.report.results import History

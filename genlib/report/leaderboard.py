@@ -13,7 +13,7 @@ from typing import Any
 
 from genlib.evaluation.measure import Measure
 from genlib.evaluation.metric import catalogue, find
-from genlib.evaluation.numbers import DASH, interval, label, number
+from genlib.evaluation.parts.numbers import DASH, interval, label, number
 from genlib.evaluation.questions import OTHER, QUESTIONS, by_question, question, way
 from genlib.report.results import Measures, Results
 
@@ -38,7 +38,7 @@ def _rows(model: str, seed: int | str | None, measures: Measures) -> Iterator[di
 
 
 def better(metric: str) -> str:
-    """ "higher", "lower", or "" for a metric that there is no more."""
+    """ "higher", "lower", "real", or "" for a metric that there is no more."""
     name, _ = way(metric)
     return find(name).better if name in catalogue() else ""
 
@@ -174,13 +174,15 @@ def _best(metric: str, known: Sequence[Measure]) -> float | None:
     merits = [merit for found in known if (merit := _merit(metric, found)) is not None]
     if len(merits) < 2 or len({found.null for found in known}) > 1:
         return None
-    return {"higher": max, "lower": min}.get(better(metric), lambda _: None)(merits)
+    return {"higher": max, "lower": min, "real": max}.get(better(metric), lambda _: None)(merits)
 
 
 def _merit(metric: str, found: Measure) -> float | None:
-    """The value, but not better than what real images get."""
+    """The value, but not better than what real images get; where those are best, how near it comes to theirs."""
     if found.value is None or found.null is None or found.doubt:
         return None if found.doubt else found.value
+    if better(metric) == "real":
+        return -abs(found.value - found.null)
     return {"higher": min, "lower": max}.get(better(metric), max)(found.value, found.null)
 
 
@@ -220,7 +222,11 @@ def outcome(metric: str, default: Measure, tuned: Measure) -> str:
     low, high, tuned_low, tuned_high = (float(end or 0) for end in ends)
     if tuned_low <= high and low <= tuned_high:
         return "intervals overlap"
-    gained = (tuned_low > high) == (better(metric) == "higher")
+    before, after = _merit(metric, default), _merit(metric, tuned)
+    if better(metric) == "real" and before is not None and after is not None:
+        gained = after > before
+    else:
+        gained = (tuned_low > high) == (better(metric) == "higher")
     return "tuned is better" if gained else "default is better"
 
 

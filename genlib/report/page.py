@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from genlib.evaluation.controls import WORDS
-from genlib.evaluation.numbers import label, number
+from genlib.evaluation.parts.numbers import label, number
 from genlib.evaluation.verdict import Verdict, verdicts
 from genlib.report import leaderboard, planted
 from genlib.report.curves import curves

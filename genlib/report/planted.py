@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from genlib.evaluation.controls import WORDS
-from genlib.evaluation.numbers import interval, number
+from genlib.evaluation.parts.numbers import interval, number
 from genlib.evaluation.questions import by_question, way
 from genlib.report.results import ModelResults
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from genlib.evaluation.numbers import MINUS, label, number
+from genlib.evaluation.parts.numbers import MINUS, label, number
 from genlib.report.leaderboard import better
 from genlib.report.pictures import Picture
 from genlib.report.plots import Theme, plot, scale

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from genlib.evaluation.intervals import Z, wilson
+from genlib.evaluation.parts.intervals import Z, wilson
 
 
 def auroc(positive: Tensor, negative: Tensor) -> tuple[float, float, float]:

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from genlib.evaluation.neighbours import nearest
+from genlib.evaluation.parts.neighbours import nearest
 
 ELEMENTS = 1 << 22
 CHUNK = 1000
