@@ -94,6 +94,18 @@ def test_kid_agrees_with_torch_fidelity(n):
     assert kid(e).value == pytest.approx(theirs, rel=1e-6)
 
 
+@pytest.mark.parametrize("n", [400, 437])
+@pytest.mark.filterwarnings("ignore:Metric .Kernel Inception Distance. will save:UserWarning")
+def test_kid_agrees_with_torchmetrics(n):
+    torchmetrics = pytest.importorskip("torchmetrics.image.kid")
+    e = evidence(noisy(0.5, n), n=n)
+    e = replace(e, test=e.test[:n])
+    theirs = torchmetrics.KernelInceptionDistance(feature=torch.nn.Identity(), subsets=1, subset_size=n)
+    theirs.update(e.made.features.double(), real=False)
+    theirs.update(e.real.features.double(), real=True)
+    assert kid(e).value == pytest.approx(float(theirs.compute()[0]), rel=1e-6)
+
+
 def test_inception_score_agrees_with_torch_fidelity():
     metric_isc = pytest.importorskip("torch_fidelity.metric_isc")
     logits = torch.randn(537, CLASSES, generator=torch.Generator().manual_seed(0), dtype=torch.float64) * 3
