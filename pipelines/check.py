@@ -103,8 +103,17 @@ def _once(params: Params, facts: Facts) -> None:
     digest = hashlib.sha256(b"".join([params.digest().encode(), repr(facts).encode(), *code])).hexdigest()
     if STAMP.exists() and STAMP.read_text() == digest:
         return
+    _goal(params.tune.metric)
     _build(params, facts)
     write_text(digest, STAMP)
+
+
+def _goal(name: str) -> None:
+    """A sweep pushes its metric as far as it can, so that has to be good."""
+    from genlib.evaluation.metric import find
+
+    if find(name).better == "real":
+        raise InputError(f"params.yaml: tune.metric: found '{name}', best where real images are, legal: one to push")
 
 
 def _build(params: Params, facts: Facts) -> None:

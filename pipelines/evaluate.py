@@ -33,7 +33,8 @@ def evaluate(stage: Stage) -> None:
             figures.append(resampled(first, by_a, stage.out / "figures/resampled.png"))
         if both:
             figures.append(translations(evidence, stage.out / "figures/translations.png"))
-        write_json(to_json(measures, stage.card(bench.card, model, first.n)), stage.out / "metrics.json")
+        card = stage.card(bench.card, model, first.n) | {"second_judge": second.card}
+        write_json(to_json(measures, card), stage.out / "metrics.json")
         tracked.run.log(logged(measures), step=0)
         for path in [*figures, stage.out / "metrics.json"]:
             tracked.run.keep(path, "evaluation")

@@ -192,6 +192,7 @@ WRONG = {
     "rate out of range": (["models.gan.train.lr_g=-1"], "models.gan.train.lr_g: found -1"),
     "unknown metric": (["evaluate.metrics=[frecht]"], "did you mean"),
     "unknown sweep metric": (["tune.metric=fid"], "tune.metric"),
+    "sweep metric that is best in the middle": (["tune.metric=density"], "tune.metric"),
     "knob of nothing": (["models.gan.search={objective.r9: {uniform: [0, 1]}}"], "objective.r9: unknown key"),
     "knob out of range": (["models.gan.search={model.width: {int: [0, 3]}}"], "width must be at least 1"),
     "no root": (folder("nowhere"), "data.root"),
