@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from statistics import fmean
 
 import torch
@@ -19,8 +20,8 @@ SPLITS = 10
 def inception_score(evidence: Evidence) -> Measure:
     """exp E_x KL(p(y|x) || p(y)), the mean of 10 splits (Salimans et al. 2016); from 1 to the number of classes.
 
-    Interval: t over the splits. `detail.whole` is the score of all images at once, which factors exactly into
-    variety = exp H(p(y)), the effective number of classes, times confidence = exp(-E_x H(p(y|x))), at most 1
+    Interval: t over the splits. `detail.whole` is the score of all images at once (`log`: the mutual information of image
+    and class, in nats), which factors exactly into variety = exp H(p(y)), the effective number of classes, times confidence = exp(-E_x H(p(y|x))), at most 1
     (Barratt and Sharma 2018). It sees neither copies nor sameness within a class, and images made to please the judge
     please it.
     """
@@ -29,7 +30,8 @@ def inception_score(evidence: Evidence) -> Measure:
     p = evidence.made.probabilities.double()
     scores = [_score(p[part]) for part in group_slices(len(p), SPLITS)]
     low, high = of_mean(scores)
-    detail = {"splits": SPLITS, "whole": _score(p), "variety": _variety(p), "confidence": _confidence(p)}
+    whole = {"whole": _score(p), "log": math.log(_score(p)), "variety": _variety(p), "confidence": _confidence(p)}
+    detail = {"splits": SPLITS, **whole}
     return Measure(fmean(scores), low, high, n=len(p), detail=detail)
 
 
