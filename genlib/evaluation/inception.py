@@ -20,10 +20,10 @@ SPLITS = 10
 def inception_score(evidence: Evidence) -> Measure:
     """exp E_x KL(p(y|x) || p(y)), the mean of 10 splits (Salimans et al. 2016); from 1 to the number of classes.
 
-    Interval: t over the splits. `detail.whole` is the score of all images at once (`log`: the mutual information of image
-    and class, in nats), which factors exactly into variety = exp H(p(y)), the effective number of classes, times confidence = exp(-E_x H(p(y|x))), at most 1
-    (Barratt and Sharma 2018). It sees neither copies nor sameness within a class, and images made to please the judge
-    please it.
+    Interval: t over the splits. `detail.whole` is the score of all images at once (`log`: the mutual information of
+    image and class, in nats), which factors exactly into variety = exp H(p(y)), the effective number of classes, times
+    confidence = exp(-E_x H(p(y|x))), at most 1 (Barratt and Sharma 2018). It sees neither copies nor sameness within a
+    class, and images made to please the judge please it.
     """
     if not evidence.named:
         raise Undefined("the judge knows no classes")
