@@ -77,7 +77,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--root", type=Path, default=Path("data/raw"))
     parser.add_argument("--runs", type=Path, default=Path("runs/train"))
-    parser.add_argument("--fits", type=int, default=0, help="repetitions with fld_gap too, of a second each")
+    parser.add_argument("--fits", type=int, default=0, help="repetitions with fld_gap too")
     parser.add_argument("--figure", type=Path)
     asked = parser.parse_args()
     torch.set_num_threads(1)
