@@ -6,6 +6,7 @@ import sys
 
 import pytest
 import torch
+from safetensors.torch import save
 from test_evidence import Judge, images
 
 from genlib.data.images import Images
@@ -66,15 +67,22 @@ def test_the_same_weights_by_another_name_of_the_same_judge_are_the_same(tmp_pat
     assert len(kept(tmp_path)) == 1
 
 
-@pytest.mark.parametrize("damage", ["empty", "short", "zeros"])
+@pytest.mark.parametrize("damage", ["empty", "short", "zeros", "other"])
 def test_a_broken_file_is_looked_at_anew(tmp_path, damage):
     some, judge = images(8, 0), Judge()
     Looker(judge, tmp_path)(some)
     (path,) = tmp_path.glob("*.safetensors")
     content = path.read_bytes()
-    path.write_bytes({"empty": b"", "short": content[:-9], "zeros": bytes(len(content))}[damage])
+    other = save({"features": torch.zeros(8, 2)})
+    path.write_bytes({"empty": b"", "short": content[:-9], "zeros": bytes(len(content)), "other": other}[damage])
     assert same(Looker(judge, tmp_path)(some), look(judge, some))
     assert path.read_bytes() == content
+
+
+def test_a_file_that_another_process_removes_meanwhile_is_no_matter(tmp_path):
+    (tmp_path / "gone.safetensors").symlink_to(tmp_path / "nowhere")
+    some, judge = images(8, 0), Judge()
+    assert same(Looker(judge, tmp_path)(some), look(judge, some))
 
 
 def test_the_last_used_stay(tmp_path, monkeypatch):

@@ -68,7 +68,7 @@ def _kept(path: Path) -> Mapping[str, Tensor] | None:
         path.touch()
     except (OSError, SafetensorError):
         return None
-    return seen
+    return seen if seen.keys() == {"features", "probabilities"} else None
 
 
 def _keep(path: Path, seen: Mapping[str, Any]) -> None:
@@ -76,6 +76,13 @@ def _keep(path: Path, seen: Mapping[str, Any]) -> None:
     partial = path.with_suffix(f".{os.getpid()}.partial")
     save_file(dict(seen), partial)
     partial.replace(path)
-    kept = sorted(path.parent.glob("*.safetensors"), key=lambda one: one.stat().st_mtime)
-    for old in kept[:-KEPT]:
+    for _, old in sorted((_used(one), one) for one in path.parent.glob("*.safetensors"))[:-KEPT]:
         old.unlink(missing_ok=True)
+
+
+def _used(path: Path) -> float:
+    """When it was last used; 0 where another process has removed it meanwhile."""
+    try:
+        return path.stat().st_mtime
+    except FileNotFoundError:
+        return 0.0
