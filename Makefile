@@ -40,8 +40,8 @@ ui: setup
 
 tune: setup
 	@test -n "$(MODEL)" || { echo "make tune: MODEL is missing, legal: make tune MODEL=gan [TRIALS=50]" >&2; exit 2; }
-	@python -m pipelines.check --set $(if $(TRIALS),tune.trials=$(TRIALS)) $(SET)
-	@dvc repro "compare@$(MODEL)"
+	@python -m pipelines.check --tune "$(MODEL)" --set $(if $(TRIALS),tune.trials=$(TRIALS)) $(SET)
+	@dvc exp run --quiet $(if $(TRIALS),-S tune.trials=$(TRIALS)) "compare@$(MODEL)"
 
 bench: setup
 	@python -m benchmarks.first_step

@@ -22,6 +22,7 @@ from genlib.build import build
 from genlib.data.dataset import Dataset, load_dataset
 from genlib.data.images import Images, to_pixels
 from genlib.errors import InputError, unknown
+from genlib.knobs import options, resolved
 from genlib.objectives.parts.turns import Objective
 from genlib.training.group import Group
 from genlib.training.loop import Plan, Progress, train
@@ -79,12 +80,16 @@ class Job:
         }
         return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
 
+    def options(self) -> dict[str, Any]:
+        """Every option by its dotted key, with the value that it has."""
+        return options(self.model, self.objective, asdict(self.train))
+
     def changed(self, knobs: Mapping[str, Any]) -> Job:
-        """This job with other values at dotted keys: `model.width`, `objective.r1`, `train.lr_g`."""
+        """This job with other values at dotted keys (`model.width`, `train.lr_g`) or ratios (`train.lr_d/lr_g`)."""
         model, objective, train = dict(self.model), dict(self.objective), asdict(self.train)
         rates = {f"lr_{turn}": rate for turn, rate in train.pop("lr_by_turn").items()}
         parts = {"model": model, "objective": objective, "train": train}
-        for key, value in knobs.items():
+        for key, value in resolved(knobs, self.options()).items():
             part, _, option = key.partition(".")
             place = rates if option.startswith("lr_") else parts[part]
             place[option] = value

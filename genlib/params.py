@@ -24,6 +24,7 @@ PARAMS = Path("params.yaml")
 Count = Annotated[int, Field(ge=1)]
 Share = Annotated[float, Field(ge=0, lt=1)]
 Seed = Annotated[int, Field(ge=0)]
+Searcher = Literal["random", "random_full", "tpe", "pareto", "pbt", "pb2"]
 
 
 class Section(BaseModel):
@@ -112,13 +113,25 @@ class RefitSection(Section):
     seeds: Count = 1
 
 
+class ResourcesSection(Section):
+    """What one trial gets: shares of CPUs and GPUs, or so many Ray Train workers."""
+
+    cpu: Annotated[float, Field(gt=0)] = 1.0
+    gpu: Annotated[float, Field(ge=0)] = 0.0
+    workers: Annotated[int, Field(ge=0)] = 0
+
+
 class TuneSection(Section):
     models: list[str] = []
-    searcher: Literal["random"] = "random"
+    searcher: Searcher = "random"
     trials: Count = 8
     images: Count = 60_000
+    minutes: Annotated[float, Field(gt=0)] | None = None
     metric: str = "kid"
+    diversity: str = "coverage"
     limits: dict[str, Annotated[float, Field(ge=0)]] = {}
+    repeats: Count = 3
+    resources: ResourcesSection = ResourcesSection()
     refit: RefitSection = RefitSection()
 
 

@@ -1,7 +1,7 @@
 """Before anything is touched: are the params, the data they name and the tracking address legal?
 
-`python -m pipelines.check [--preset NAME] [--set key=value ...]` lays a preset and single values over params.yaml,
-validates the result, and only then writes it. Exits with 2 and one line on anything wrong.
+`python -m pipelines.check [--preset NAME] [--set key=value ...] [--tune MODEL]` lays a preset and single values over
+params.yaml, validates the result, and only then writes it. Exits with 2 and one line on anything wrong.
 """
 
 from __future__ import annotations
@@ -32,14 +32,20 @@ STAMP = Path(".genlib/checked")
 RATING_COLUMNS = "rater,item,answer,truth,seconds,time\n"
 
 
-def check(preset: str | None, assignments: list[str]) -> None:
-    """Validate params.yaml with a preset and single values laid over it, and write it where they change it."""
+def check(preset: str | None, assignments: list[str], tuned: str | None = None) -> None:
+    """Validate params.yaml with a preset and single values laid over it, and write it where they change it.
+
+    `tuned` is a model that is to be tuned.
+    """
     values = read_yaml(PARAMS)
     wanted = merge(merge(values, _preset(preset)), _assigned(assignments))
     params = parse(wanted, PARAMS)
+    if tuned and tuned not in params.tune.models:
+        raise unknown("MODEL", tuned, params.tune.models)
     domains = [source for source, _ in find_domains(params.data.settings())]
     check_names(params.evaluate.metrics, "params.yaml: evaluate.metrics")
     check_names([params.tune.metric], "params.yaml: tune.metric")
+    check_names([params.tune.diversity], "params.yaml: tune.diversity")
     check_names(params.tune.limits, "params.yaml: tune.limits")
     tracking_uri(provenance.home(ROOT))
     _once(params, Facts.of(params, domains))
@@ -103,17 +109,38 @@ def _once(params: Params, facts: Facts) -> None:
     digest = hashlib.sha256(b"".join([params.digest().encode(), repr(facts).encode(), *code])).hexdigest()
     if STAMP.exists() and STAMP.read_text() == digest:
         return
-    _goal(params.tune.metric)
+    for key, name in (("metric", params.tune.metric), ("diversity", params.tune.diversity)):
+        _goal(key, name)
+    _population(params)
     _build(params, facts)
     write_text(digest, STAMP)
 
 
-def _goal(name: str) -> None:
-    """A sweep pushes its metric as far as it can, so that has to be good."""
+def _goal(key: str, name: str) -> None:
+    """A sweep pushes its metrics as far as it can, so that has to be good."""
     from genlib.evaluation.metric import find
 
     if find(name).better == "real":
-        raise InputError(f"params.yaml: tune.metric: found '{name}', best where real images are, legal: one to push")
+        raise InputError(f"params.yaml: tune.{key}: found '{name}', best where real images are, legal: one to push")
+
+
+def _population(params: Params) -> None:
+    """A population changes continuous knobs of a trial in training, and hands its state to another."""
+    from genlib.cluster.coding import continuous
+    from genlib.cluster.searchers import POPULATIONS
+
+    searcher = params.tune.searcher
+    if searcher not in POPULATIONS:
+        return
+    if workers := params.tune.resources.workers:
+        raise InputError(f"params.yaml: tune.resources.workers: found {workers}, legal: 0 with the searcher {searcher}")
+    for model in params.tune.models:
+        space = params.models[model].search
+        if not any(continuous(entry) for key, entry in space.items() if not key.startswith("model.")):
+            raise InputError(
+                f"params.yaml: models.{model}.search: found no uniform or loguniform knob of train or objective, "
+                f"legal: one or more with the searcher {searcher}"
+            )
 
 
 def _build(params: Params, facts: Facts) -> None:
@@ -135,25 +162,43 @@ def _refusal(params: Params, name: str, facts: Facts) -> InputError | None:
     """Why one model cannot be trained on such data; None where it can."""
     import torch
 
-    from genlib.fit import Job, Training, objective_of, start
-
     try:
         with torch.device("meta"):
-            for knobs in [{}, *_ends(params.models[name].search)]:
-                tried = params.changed({f"models.{name}.{key}": value for key, value in knobs.items()})
-                own = tried.models[name]
-                job = Job(name, own.model, own.objective, Training(**tried.training(name)), Path())
-                classes = facts.common if objective_of(job).domains == "pair" else facts.classes
-                start(job, facts.shape, classes, facts.domains, torch.device("meta"))
+            for knobs in [{}, *_corners(params.models[name].search)]:
+                _start(_turned(params, name, knobs), name, facts)
     except InputError as error:
         return error
     return None
 
 
-def _ends(search: Mapping[str, Mapping[str, list[Any]]]) -> list[dict[str, Any]]:
-    """The lowest and the highest value of every knob, together."""
+def _turned(params: Params, name: str, knobs: Mapping[str, Any]) -> Params:
+    """The params with these knobs of the model `name`, validated again."""
+    from genlib.knobs import options, resolved
+
+    section = params.models[name]
+    values = resolved(knobs, options(section.model, section.objective, params.training(name))) if knobs else {}
+    return params.changed({f"models.{name}.{key}": value for key, value in values.items()})
+
+
+def _start(params: Params, name: str, facts: Facts) -> None:
+    import torch
+
+    from genlib.fit import Job, Training, objective_of, start
+
+    section = params.models[name]
+    job = Job(name, section.model, section.objective, Training(**params.training(name)), Path())
+    classes = facts.common if objective_of(job).domains == "pair" else facts.classes
+    start(job, facts.shape, classes, facts.domains, torch.device("meta"))
+
+
+def _corners(search: Mapping[str, Mapping[str, list[Any]]]) -> list[dict[str, Any]]:
+    """Knobs that reach every choice and both ends of every range, a few at a time: all the first, all the last,
+    and each choice between them once."""
     lists = {key: next(iter(entry.values())) for key, entry in search.items()}
-    return [{key: values[end] for key, values in lists.items()} for end in (0, -1)] if lists else []
+    if not lists:
+        return []
+    first, last = ({key: values[end] for key, values in lists.items()} for end in (0, -1))
+    return [first, last, *(first | {key: value} for key, values in lists.items() for value in values[1:-1])]
 
 
 def _write(wanted: Mapping[str, Any]) -> None:
@@ -187,8 +232,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m pipelines.check", description=check.__doc__)
     parser.add_argument("--preset", metavar="NAME", help="a file of presets/, without .yaml")
     parser.add_argument("--set", metavar="KEY=VALUE", nargs="*", default=[], help="single values by dotted key")
+    parser.add_argument("--tune", metavar="MODEL", help="a model that is to be tuned, one of tune.models")
     asked = parser.parse_args()
-    sys.exit(guarded(lambda: check(asked.preset, asked.set)))
+    sys.exit(guarded(lambda: check(asked.preset, asked.set, asked.tune)))
 
 
 if __name__ == "__main__":

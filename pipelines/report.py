@@ -19,7 +19,7 @@ def report(stage: Stage) -> None:
         tracked.courier.start()
         results = read_results(ROOT, list(params.models), params.tune.models)
         write_csv(COLUMNS, rows(results), REPORTS / "leaderboard.csv")
-        origin = Origin(stage.tags(), params.model_dump(), params.tune.metric)
+        origin = Origin(stage.tags(), params.model_dump(), params.tune.metric, diversity=params.tune.diversity)
         write_text(page(results, origin), REPORTS / "index.html")
         for name in ("leaderboard.csv", "index.html"):
             tracked.run.keep(REPORTS / name)

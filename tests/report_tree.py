@@ -141,13 +141,16 @@ def write_evaluation(
 def write_tune(root: Path, model: str) -> None:
     """Trial 2 has won; trial 3 scored better but below a limit, 4 was stopped early and 5 diverged."""
     trials = [
-        "trial,train.lr_g,objective.d_turns,kid,coverage,status,feasible,images_seen,seconds",
-        "0,0.001,1,0.31,0.8,finished,True,40000,12.1",
-        "1,0.0005,2,0.25,0.82,finished,True,40000,13.4",
-        "2,0.0021,1,0.19,0.85,finished,True,40000,12.9",
-        "3,0.0013,2,0.17,0.31,finished,False,40000,12.9",
-        "4,0.0001,1,0.9,0.6,stopped early,True,10000,3.2",
-        "5,0.003,2,,,diverged,False,5000,1.9",
+        "trial,repeat_of,seed,train.lr_g,train.lr_d/lr_g,objective.d_turns,kid,kid_low,kid_high,kid_median,coverage,"
+        "status,feasible,winner,front,health,images_seen,seconds,spent,reason",
+        "0,,0,0.001,1.0,1,0.31,0.3,0.32,,0.8,finished,True,False,False,balanced,40000,12.1,50000,",
+        "1,,0,0.0005,2.0,2,0.25,0.2,0.3,0.26,0.82,finished,True,False,False,D wins,40000,13.4,95000,",
+        "2,,0,0.0021,0.5,1,0.19,0.14,0.24,0.2,0.85,finished,True,True,True,balanced,40000,12.9,130000,",
+        "3,,0,0.0013,1.5,2,0.17,0.1,0.2,,0.31,finished,False,False,False,G wins,40000,12.9,170000,",
+        "4,,0,0.0001,1.0,1,0.9,0.8,1.0,,0.6,stopped early,True,False,False,D wins,10000,3.2,180000,",
+        "5,,0,0.003,1.0,2,,,,,,diverged,False,False,False,diverged (NaN),5000,1.9,185000,loss stopped being finite",
+        "6,1,1,0.0005,2.0,2,0.26,0.2,0.3,,0.82,finished,True,False,False,balanced,40000,13.4,80000,",
+        "7,2,1,0.0021,0.5,1,0.2,0.14,0.24,,0.85,finished,True,False,False,balanced,40000,12.9,80000,",
     ]
     write(root / f"runs/tune/{model}/trials.csv", "\n".join(trials) + "\n")
     best = f"models:\n  {model}:\n    train:\n      lr_g: 0.0021\n    objective:\n      d_turns: 1\n"

@@ -55,12 +55,24 @@ class Ear:
         return Outcome(workers, self.last.images_seen, dict(self.last.metrics))
 
 
-def launch(job: Job, storage: Path, name: str, hear: Hear, say: Callable[[str], None] = print) -> Outcome:
+def without_model(progress: Progress) -> Progress:
+    """What leaves the process that trains."""
+    return replace(progress, model=None)
+
+
+def launch(
+    job: Job,
+    storage: Path,
+    name: str,
+    hear: Hear,
+    say: Callable[[str], None] = print,
+    look: Callable[[Progress], Progress] = without_model,
+) -> Outcome:
     """Train `job` under Ray Train and call `hear` with every report, in order.
 
     `job.train.workers` = 0 is Ray Train's local mode: this process, no other. Otherwise that many workers, or as many
     as there are CPUs, with gradients averaged over them. A worker that dies is replaced, and its group goes on from the
-    last checkpoint in `job.state`.
+    last checkpoint in `job.state`. `look` makes of every report, in the process that trains, what the driver is told.
 
     Raises:
         Diverged: the loss stopped being finite.
@@ -68,14 +80,14 @@ def launch(job: Job, storage: Path, name: str, hear: Hear, say: Callable[[str], 
     ear = Ear(hear)
     if job.train.workers == 0:
         settle()
-        _run(job, storage, name, 0, {"hear": ear})
+        _run(job, storage, name, 0, {"hear": ear, "look": look})
         return ear.outcome(0)
     with session() as cpus:
         workers = min(job.train.workers, cpus)
         if workers < job.train.workers:
             say(f"{name}: {job.train.workers} workers asked, {workers} CPUs there: {workers} used")
         with _line(ear) as queue:
-            _run(job, storage, name, workers, {"queue": queue})
+            _run(job, storage, name, workers, {"queue": queue, "look": look})
     return ear.outcome(workers)
 
 
@@ -114,7 +126,7 @@ def _work(config: dict[str, Any]) -> None:
     try:
         for progress in fit(config["job"]):
             if leads:
-                tell(replace(progress, model=None))
+                tell(config["look"](progress))
     except Diverged as error:
         if leads:
             tell(error)

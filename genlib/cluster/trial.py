@@ -1,47 +1,54 @@
-"""One trial of a sweep, as everybody but Ray sees it."""
+"""One trial of a search, as everybody but Ray sees it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
-Status = Literal["finished", "stopped early", "collapsed", "diverged", "error"]
+Status = Literal["running", "finished", "stopped early", "collapsed", "diverged", "error"]
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a trial says of itself on its way: how many images it has seen, and what it scores now."""
+
+    images_seen: int
+    metrics: Mapping[str, float]
+
+
+class GivenUp(Exception):
+    """A trial that is not worth its images any more: how it ends, and why."""
+
+    def __init__(self, status: Status, reason: str) -> None:
+        super().__init__(reason)
+        self.status = status
+        self.reason = reason
 
 
 @dataclass
 class Trial:
-    """Its knobs, its last scores, how far it came (images, seconds), how it ended and, if badly, why."""
+    """Its knobs, its last scores, how far it came (images, seconds), how it ended and, if badly, why.
+
+    `spent`: images of all trials together by the time this one ended. `knobs` of a trial of a population are those it
+    has now.
+    """
 
     number: int
     knobs: dict[str, Any]
     metrics: dict[str, float] = field(default_factory=dict)
     images_seen: int = 0
     seconds: float = 0.0
-    status: Status = "finished"
+    spent: int = 0
+    status: Status = "running"
     reason: str = ""
 
-
-class Bound(Protocol):
-    """What a trial may not pay with."""
-
-    def kept(self, metrics: Mapping[str, float]) -> bool: ...
-
-
-def feasible(trial: Trial, metric: str, bounds: Iterable[Bound]) -> bool:
-    """Whether the trial came to a score and keeps within every bound."""
-    scored = metric in trial.metrics and trial.status in ("finished", "stopped early")
-    return scored and all(bound.kept(trial.metrics) for bound in bounds)
-
-
-def best(trials: Sequence[Trial], metric: str, mode: Literal["min", "max"], bounds: Iterable[Bound]) -> Trial | None:
-    """The feasible trial with the best score of those that ran to their end."""
-    sign, bounds = (1 if mode == "min" else -1), list(bounds)
-    fit = [trial for trial in trials if trial.status == "finished" and feasible(trial, metric, bounds)]
-    return min(fit, key=lambda trial: sign * trial.metrics[metric], default=None)
+    @property
+    def ended(self) -> bool:
+        return self.status != "running"
 
 
 class Listener(Protocol):
     """Who wants to know of trials as they go."""
 
-    def __call__(self, trial: Trial, ended: bool) -> None: ...
+    def __call__(self, trial: Trial) -> None: ...

@@ -1,120 +1,197 @@
-"""Ray Tune: many trials of one model, each a plain function in an actor that the next trial reuses.
+"""Ray Tune: many trials of one function, each in an actor that the next trial reuses.
 
-The first trial is the current params. Asynchronous successive halving (ASHA, Li et al. 2020) stops the worse two
-thirds of the trials at every rung, so that images go to those worth them. The data lie in the object store once, not
-per trial.
+The function may be anything that yields reports; `genlib.cluster.job_trial` trains a model:
+
+    def run(knobs, folder):
+        for images_seen in range(100, 1001, 100):
+            yield Report(images_seen, {"loss": (knobs["lr"] - 0.01) ** 2 + 1 / images_seen})
+
+    search(run, Search({"lr": {"loguniform": [1e-4, 1.0]}}, Aim("loss"), trials=20, images=1000), Path("sweep"))
+
+What `run` writes into `folder` is kept at every report. A trial whose process died is begun again with the folder as it
+was last kept, and so is one of a population that takes over another's state; a `run` that leaves the folder empty
+starts from nothing. What it holds (a data set) goes to the object store once, not with every trial.
 """
 
 from __future__ import annotations
 
+import json
 import math
-import os
 import shutil
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+import tempfile
+import warnings
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
+from genlib.cluster.aim import Aim
+from genlib.cluster.coding import Knobs, Space
+from genlib.cluster.searchers import PROGRESS, SEARCHERS, Searcher, Task
 from genlib.cluster.session import quiet, session
-from genlib.cluster.trial import Listener, Status, Trial
-from genlib.data.images import Images
-from genlib.fit import Job, fit
-from genlib.training.health import Patience
-from genlib.training.loop import Diverged
+from genlib.cluster.trial import GivenUp, Listener, Report, Status, Trial
+from genlib.errors import InputError, unknown
 
-Space = Mapping[str, Mapping[str, list[Any]]]
-FACTOR, RUNGS = 3, 3
-Score = Callable[[Any], dict[str, float]]
+Run = Callable[[dict[str, Any], Path], Iterator[Report]]
+RESTARTS = 3  # of a trial whose process dies
+SNAPSHOT = "experiment_state-*.json"
 
 
 @dataclass(frozen=True)
-class Sweep:
-    """What to search: `space` changes knobs of `job`, and `score(model)` gives a trial's metrics at each report."""
+class Resources:
+    """What one trial gets: `cpu` and `gpu` may be fractions. With `workers` it trains on so many, each with a CPU."""
 
-    job: Job
-    score: Score
+    cpu: float = 1.0
+    gpu: float = 0.0
+    workers: int = 0
+
+    @property
+    def bundle(self) -> dict[str, float]:
+        """What Ray sets aside for the trial itself; where workers do the work, one byte of memory, since it wants
+        something."""
+        return {"CPU": 0, "memory": 1} if self.workers else {"CPU": self.cpu, "GPU": self.gpu}
+
+
+@dataclass(frozen=True)
+class Search:
+    """What to search: `space` holds a distribution for each knob ({"loguniform": [low, high]}, uniform, int or
+    {"choice": [...]}), of `trials` trials that see `images` images in full.
+
+    `searcher` is a name of `genlib.cluster.searchers`. `points` are the knobs of the first trials. No trial is begun or
+    gone on with after `minutes`. `for_life`: knobs that a trial of a population keeps.
+    """
+
     space: Space
-    default: Mapping[str, Any]
-    metric: str
-    mode: Literal["min", "max"]
+    aim: Aim
     trials: int
+    images: int
+    searcher: str = "random"
+    points: Sequence[Knobs] = ()
+    minutes: float | None = None
+    resources: Resources = field(default_factory=Resources)
     seed: int = 0
+    for_life: Collection[str] = ()
 
 
-def search(sweep: Sweep, images: Images, storage: Path, name: str, hear: Listener) -> list[Trial]:
-    """Run the trials of `sweep` on the training split `images`, the first with the default knobs, in order of start."""
-    with session() as cpus:
-        from ray import tune
+def ignore(trial: Trial) -> None:
+    """Hear nothing."""
 
+
+def search(run: Run, plan: Search, folder: Path, hear: Listener = ignore) -> list[Trial]:
+    """Run the trials of `plan` and tell `hear` of each as it changes; returns them in the order of their start.
+
+    `folder` holds the state of the search, on a disk that every node sees. The same call goes on with a search that was
+    interrupted or killed: trials that ended are not repeated, others go on from what they kept last. A folder is for
+    one plan: remove it when the trials are wanted no more.
+
+    Raises:
+        InputError: no node has what one trial asks for, or the searcher cannot search this space.
+    """
+    with session():
         from genlib.cluster.book import Book
 
         quiet()
-        book = Book(hear, budget=sweep.job.train.images)
-        folder = f"{name}-{os.getpid()}"
-        tune.Tuner(
-            tune.with_resources(tune.with_parameters(_trial, sweep=sweep, images=images), {"CPU": 1}),
-            param_space={"knobs": {key: _distribution(entry) for key, entry in sweep.space.items()}},
-            tune_config=tune.TuneConfig(
-                num_samples=sweep.trials,
-                max_concurrent_trials=cpus,
-                reuse_actors=True,
-                search_alg=_random_search(sweep),
-                scheduler=_halving(sweep, sweep.job.train.images),
-            ),
-            run_config=tune.RunConfig(name=folder, storage_path=str(storage.resolve()), verbose=0, callbacks=[book]),
-        ).fit()
-        shutil.rmtree(storage / folder, ignore_errors=True)
+        _check(plan)
+        folder = folder.resolve()
+        folder.mkdir(parents=True, exist_ok=True)
+        searcher = SEARCHERS[plan.searcher](
+            Task(plan.space, plan.images, plan.seed, plan.points, plan.for_life),
+        )
+        book = Book(folder / "book.json", searcher.coding, hear, plan.images)
+        left = math.inf if plan.minutes is None else 60 * plan.minutes - book.seconds
+        if len(book.ended) < plan.trials and left > 0:
+            _tune(run, plan, searcher, folder, book, left)
     return [book.trials[number] for number in sorted(book.trials)]
 
 
-def _trial(config: dict[str, Any], sweep: Sweep, images: Images) -> None:
-    """One trial: train, and score the averaged model at each report."""
-    import torch
+def _check(plan: Search) -> None:
+    import ray
+
+    if plan.searcher not in SEARCHERS:
+        raise unknown("searcher", plan.searcher, SEARCHERS)
+    wanted = {name: amount for name, amount in plan.resources.bundle.items() if amount}
+    found = ray.nodes()  # type: ignore[no-untyped-call]
+    nodes = [node["Resources"] for node in found if node["Alive"]]
+    if not any(all(node.get(name, 0) >= amount for name, amount in wanted.items()) for node in nodes):
+        there = ", ".join(f"{max(node.get(name, 0) for node in nodes):g} {name}" for name in ("CPU", "GPU"))
+        asked = ", ".join(f"{amount:g} {name}" for name, amount in wanted.items())
+        raise InputError(f"tune.resources: found {asked} for a trial, legal: what one node has, at the most {there}")
+
+
+def _tune(run: Run, plan: Search, searcher: Searcher, folder: Path, book: Any, left: float) -> None:
     from ray import tune
 
-    torch.set_num_threads(1)
-    patience = Patience(sweep.job.train.images)
+    state = folder / "ray"
+    if not _intact(state):
+        shutil.rmtree(state, ignore_errors=True)
+        book.restart()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of Ray about itself, and of the process that pb2 fits
+        tune.run(
+            tune.with_parameters(_trial, run=run, aim=plan.aim, coding=searcher.coding),
+            name=state.name,
+            storage_path=str(folder),
+            resume="AUTO+ERRORED" if state.exists() else None,
+            config=searcher.coding.distributions(),
+            num_samples=plan.trials - book.first,
+            search_alg=searcher.search_alg,
+            scheduler=searcher.scheduler,
+            resources_per_trial=plan.resources.bundle,
+            max_concurrent_trials=None if searcher.populous else _places(plan.resources),
+            reuse_actors=not plan.resources.workers,
+            max_failures=RESTARTS,
+            raise_on_failed_trial=False,
+            time_budget_s=None if math.isinf(left) else left,
+            checkpoint_config=tune.CheckpointConfig(num_to_keep=3),
+            callbacks=[book],
+            verbose=0,
+        )
+
+
+def _places(resources: Resources) -> int:
+    """How many trials run at a time."""
+    import ray
+
+    there: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
+    wanted = {"CPU": resources.workers} if resources.workers else resources.bundle
+    return max(1, int(min(there.get(name, 0) / amount for name, amount in wanted.items() if amount)))
+
+
+def _intact(state: Path) -> bool:
+    """Whether there is a snapshot of a search by Ray, and none of its files was cut off while it was written."""
+    snapshots = sorted(state.glob(SNAPSHOT))
     try:
-        for progress in fit(sweep.job.changed(config["knobs"]), images=images):
-            if progress.resumed:
-                continue
-            tune.report({"images_seen": progress.images_seen, **sweep.score(progress.model)})
-            if patience.lost(progress.images_seen, progress.metrics):
-                tune.report(_last(sweep, "collapsed", "most generated images have a twin"))
-                return
-    except Diverged as error:
-        tune.report(_last(sweep, "diverged", f"Diverged: {error}"))
-    except Exception as error:
-        tune.report(_last(sweep, "error", f"{type(error).__name__}: {error}"))
+        whole = bool(snapshots) and json.loads(snapshots[-1].read_text())
+    except ValueError:
+        return False
+    return bool(whole) and all(path.read_bytes().endswith(b".") for path in state.glob("*.pkl"))
 
 
-def _last(sweep: Sweep, status: Status, reason: str) -> dict[str, Any]:
-    """The last report of a trial that came to nothing: the worst score, and why."""
-    worst = math.inf if sweep.mode == "min" else -math.inf
-    return {"images_seen": 0, sweep.metric: worst, "status": status, "reason": reason}
-
-
-def _random_search(sweep: Sweep) -> Any:
-    from ray.tune.search.basic_variant import BasicVariantGenerator
-
-    return BasicVariantGenerator(points_to_evaluate=[{"knobs": dict(sweep.default)}], random_state=sweep.seed)
-
-
-def _halving(sweep: Sweep, budget: int) -> Any:
-    from ray.tune.schedulers import ASHAScheduler
-
-    grace = max(1, budget // FACTOR ** (RUNGS - 1))
-    return ASHAScheduler(
-        "images_seen", sweep.metric, sweep.mode, max_t=budget, grace_period=grace, reduction_factor=FACTOR
-    )
-
-
-def _distribution(entry: Mapping[str, list[Any]]) -> Any:
+def _trial(config: dict[str, Any], run: Run, aim: Aim, coding: Any) -> None:
+    """One trial: run, and tell Tune of every report."""
     from ray import tune
 
-    [(kind, values)] = entry.items()
-    if kind == "choice":
-        return tune.choice(values)
-    if kind == "int":
-        return tune.randint(values[0], values[1] + 1)
-    return {"uniform": tune.uniform, "loguniform": tune.loguniform}[kind](*values)
+    seen = 0
+    with tempfile.TemporaryDirectory() as kept:
+        folder, before = Path(kept), tune.get_checkpoint()
+        if before:
+            before.to_directory(kept)
+        try:
+            for report in run(coding.decode(config), folder):
+                seen = report.images_seen
+                told = {PROGRESS: seen, **aim.told(report.metrics), "scores": dict(report.metrics)}
+                checkpoint = tune.Checkpoint.from_directory(kept) if any(folder.iterdir()) else None
+                tune.report(told, checkpoint=checkpoint)
+        except GivenUp as loss:
+            _lose(aim, seen, loss.status, loss.reason)
+        except ArithmeticError as error:
+            _lose(aim, seen, "diverged", f"{type(error).__name__}: {error}")
+        except Exception as error:
+            _lose(aim, seen, "error", f"{type(error).__name__}: {error}")
+
+
+def _lose(aim: Aim, seen: int, status: Status, reason: str) -> None:
+    """The last report of a trial that came to nothing."""
+    from ray import tune
+
+    tune.report({PROGRESS: seen, **aim.lost(), "scores": {}, "status": status, "reason": reason})

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
+from functools import lru_cache
 from typing import NoReturn, Protocol, cast
 
 import torch
@@ -176,8 +177,9 @@ def gather(
     return Evidence(known, held, against, made, seed, model, named=known.labels is not None)
 
 
+@lru_cache(maxsize=2)
 def shuffled(valid: View, test: View, seed: int) -> tuple[View, View]:
-    """Both sets in their seeded order, the same whoever looks."""
+    """Both sets in their seeded order, the same whoever looks; kept, since a sweep looks again and again."""
     held = valid[torch.randperm(len(valid), generator=seeded(seed, "valid"))]
     return held, test[stratified(test.labels, len(test), seed)]
 

@@ -195,9 +195,15 @@ class Rehearsal:
     seed: int
 
     def __call__(self, model: nn.Module) -> dict[str, float]:
-        """The values of the metrics asked for, of a translator the means of both ways; an undefined one is left out."""
+        """The values of the metrics asked for, the first with the ends of its interval as `<metric>_low` and `_high`.
+
+        Of a translator the means of both ways; an undefined one is left out.
+        """
         ways = self.bench.rehearsal(model, self.n, self.seed).values()
-        found = {name: [find(name)(way).value for way in ways] for name in self.asked}
+        measures = {name: [find(name)(way) for way in ways] for name in self.asked}
+        found = {name: [measure.value for measure in each] for name, each in measures.items()}
+        for end in ("low", "high"):
+            found[f"{self.asked[0]}_{end}"] = [getattr(measure, end) for measure in measures[self.asked[0]]]
         known = {name: [value for value in values if value is not None] for name, values in found.items()}
         return {name: fmean(values) for name, values in known.items() if len(values) == len(ways)}
 

@@ -20,10 +20,14 @@ class Limit:
     def __str__(self) -> str:
         return f"{self.metric} {'at least' if self.at_least else 'at most'} {self.bound:.3g}"
 
-    def kept(self, metrics: Mapping[str, float]) -> bool:
-        """Whether a model with these metrics keeps within it; one that has no value does not."""
+    def missed(self, metrics: Mapping[str, float]) -> float:
+        """How far outside a model with these metrics is: 0 within, the gap as a share of gap and bound beyond, and 1
+        where there is no value."""
         value = metrics.get(self.metric)
-        return value is not None and (value >= self.bound if self.at_least else value <= self.bound)
+        if value is None:
+            return 1.0
+        gap = max(0.0, self.bound - value if self.at_least else value - self.bound)
+        return gap / (gap + abs(self.bound)) if gap else 0.0
 
 
 def limits(asked: Mapping[str, float], nulls: Mapping[str, float]) -> list[Limit]:

@@ -23,6 +23,7 @@ from genlib.options import at_least, one_of, within
 
 class Adversaries(Protocol):
     conditional: bool
+    separate: bool
     latent: int
     pack: int
     generator: nn.Module
@@ -97,7 +98,8 @@ class Adversarial(Objective):
         with torch.no_grad():
             made = model.generator(batch.randn("z_d", model.latent), *labels(model, batch)).float()
         x, made = self.shown(model, batch, batch.x, "real_d"), self.shown(model, batch, made, "fake_d")
-        real, fake = self.judge(model, batch)(torch.cat([x, made])).float().flatten().chunk(2)
+        passes = (x, made) if model.separate else (torch.cat([x, made]),)
+        real, fake = torch.cat([self.judge(model, batch)(seen) for seen in passes]).float().flatten().chunk(2)
         loss = self.d_loss(real, fake)
         watch = {
             "loss_d": loss.detach(),

@@ -18,7 +18,8 @@ from genlib.report.curves import curves
 from genlib.report.leaderboard import Cell, Table
 from genlib.report.pictures import Picture, all_sizes, ceiling, data_uri, read_png
 from genlib.report.results import Comparison, ModelResults, Results
-from genlib.report.sweep import Trial, knob_plots, read_trials
+from genlib.report.search_plots import search_plots
+from genlib.report.sweep import Cost, Trial, cost, knob_plots, read_trials
 
 ROLES = {
     "classifier": "Judge A: scores sweeps, on validation images.",
@@ -49,12 +50,14 @@ DATASET = {"name": "", "source": "", "classes": (), "shape": (), "counts": {}, "
 
 @dataclass(frozen=True)
 class Origin:
-    """What made the page: the tags of its run, the params, the metric that sweeps look at, and how to make it again."""
+    """What made the page: the tags of its run, the params, the two metrics that sweeps look at, and how to make it
+    again."""
 
     tags: Mapping[str, str]
     params: Mapping[str, Any]
     metric: str
     command: str = "make repro"
+    diversity: str = "coverage"
 
 
 @dataclass(frozen=True)
@@ -83,6 +86,8 @@ class Section:
     health: Sequence[Picture]
     players: bool
     trials: Sequence[Trial]
+    cost: Cost | None
+    search: Sequence[Picture]
     knobs: Sequence[Picture]
     changes: Sequence[Change]
     notes: Sequence[str]
@@ -91,8 +96,16 @@ class Section:
     card: str
 
     @property
+    def bought(self) -> str:
+        """What tuning did, in a sentence."""
+        outcomes = [change.outcome for change in self.changes]
+        won, lost = (outcomes.count(f"{side} is better") for side in ("tuned", "default"))
+        cost = f", for {self.cost.images} images of searching" if self.cost else ""
+        return f"Tuned, {won} of {len(outcomes)} metrics are better and {lost} worse{cost}."
+
+    @property
     def pictures(self) -> list[Picture]:
-        return [*self.figures, *self.losses, *self.health, *self.knobs]
+        return [*self.figures, *self.losses, *self.health, *self.search, *self.knobs]
 
 
 def page(results: Results, origin: Origin) -> str:
@@ -100,7 +113,7 @@ def page(results: Results, origin: Origin) -> str:
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     generators_first = sorted(results.models, key=lambda model: "samples" not in model.figures)
-    sections = [_section(model, origin.metric) for model in generators_first]
+    sections = [_section(model, origin) for model in generators_first]
     most = ceiling(all_sizes([picture for section in sections for picture in section.pictures]))
     room = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
@@ -134,9 +147,10 @@ def _meanings(tables: Sequence[Table]) -> dict[str, str]:
     return {name: text for name in names if (text := leaderboard.meaning(name))}
 
 
-def _section(model: ModelResults, metric: str) -> Section:
+def _section(model: ModelResults, origin: Origin) -> Section:
     changes, notes = _changes(model.comparison) if model.comparison else ([], [])
-    pictures = _figures(model)
+    pictures, sweep = _figures(model), model.sweep
+    trials = read_trials(sweep, origin.metric) if sweep else []
     return Section(
         name=model.name,
         anchor=_anchor(model.name),
@@ -147,8 +161,10 @@ def _section(model: ModelResults, metric: str) -> Section:
         losses=curves(model.name, model.history, health=False),
         health=curves(model.name, model.history, health=True),
         players="d_real" in model.history,
-        trials=read_trials(model.sweep, metric) if model.sweep else [],
-        knobs=knob_plots(model.name, model.sweep, metric) if model.sweep else [],
+        trials=trials,
+        cost=cost(sweep) if sweep else None,
+        search=search_plots(model.name, trials, sweep.trials, origin.metric, origin.diversity) if sweep else [],
+        knobs=knob_plots(model.name, sweep, origin.metric) if sweep else [],
         changes=changes,
         notes=notes,
         seeds=len(model.comparison.tuned_seeds) if model.comparison else 0,

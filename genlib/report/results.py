@@ -31,7 +31,7 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Sweep:
-    """`trials`: the rows of trials.csv as text; `best`: the knobs of best.yaml."""
+    """`trials`: the rows of trials.csv as text; `best`: the winning values in best.yaml."""
 
     trials: Sequence[Mapping[str, str]]
     best: Mapping[str, Any]

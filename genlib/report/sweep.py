@@ -16,7 +16,9 @@ from genlib.report.results import Sweep
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-OUTCOME = ("status", "feasible", "images_seen", "seconds")
+OUTCOME = ("status", "feasible", "winner", "front", "health", "images_seen", "seconds", "spent", "reason")
+FACTS = ("trial", "repeat_of", "seed", *OUTCOME)
+STOPPED = ("stopped early", "collapsed", "diverged")
 CHOICES = 4  # a knob with so few values is marked at each
 
 
@@ -40,26 +42,14 @@ class Trial:
 
 
 def read_trials(sweep: Sweep, metric: str) -> list[Trial]:
-    """The trials by their score, the best first and those without one last."""
-    winner = next((row["trial"] for row in sweep.trials if _is(row, sweep.best) and not _obstacle(row)), "")
-    trials = [_trial(row, metric, row["trial"] == winner) for row in sweep.trials]
+    """The trials by their score, the best first and those without one last; repeats of near ties are left out."""
+    trials = [_trial(row, metric) for row in sweep.trials if not row.get("repeat_of")]
     sign = -1 if better(metric) == "higher" else 1
     return sorted(trials, key=lambda trial: math.inf if trial.score is None else sign * trial.score)
 
 
-def _is(row: Mapping[str, str], knobs: Mapping[str, object]) -> bool:
-    return bool(knobs) and all(_same(row.get(key, ""), value) for key, value in knobs.items())
-
-
-def _same(text: str, value: object) -> bool:
-    number = numeric(text)
-    if number is None or isinstance(value, bool) or not isinstance(value, int | float):
-        return text == str(value)
-    return math.isclose(number, value, rel_tol=1e-9)
-
-
-def _trial(row: Mapping[str, str], metric: str, won: bool) -> Trial:
-    other = [name for name in row if name not in ("trial", *OUTCOME)]
+def _trial(row: Mapping[str, str], metric: str) -> Trial:
+    other = [name for name in row if name not in FACTS and not name.endswith(("_low", "_high"))]
     return Trial(
         number=row["trial"],
         default=row["trial"] == "0",
@@ -67,7 +57,7 @@ def _trial(row: Mapping[str, str], metric: str, won: bool) -> Trial:
         metrics={name: shown(row[name]) for name in other if "." not in name},
         score=numeric(row.get(metric, "")),
         status=row.get("status", ""),
-        mark="winner" if won else _obstacle(row),
+        mark="winner" if row.get("winner", "").lower() == "true" else _obstacle(row),
         images=shown(row.get("images_seen", "")),
         seconds=shown(row.get("seconds", "")),
     )
@@ -78,6 +68,25 @@ def _obstacle(row: Mapping[str, str]) -> str:
     if row.get("status", "finished") != "finished":
         return row["status"]
     return "below a limit" if row.get("feasible", "").lower() == "false" else ""
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a search took: trials and repeats, how many of them were stopped early, images, and seconds of training."""
+
+    trials: int
+    repeats: int
+    stopped: int
+    images: str
+    seconds: str
+
+
+def cost(sweep: Sweep) -> Cost:
+    rows = sweep.trials
+    repeats = sum(bool(row.get("repeat_of")) for row in rows)
+    stopped = sum(row.get("status") in STOPPED for row in rows)
+    images, seconds = (sum(numeric(row.get(key, "")) or 0.0 for row in rows) for key in ("images_seen", "seconds"))
+    return Cost(len(rows) - repeats, repeats, stopped, f"{images:,.0f}", f"{seconds:,.0f}")
 
 
 def numeric(text: str) -> float | None:

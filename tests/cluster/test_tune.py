@@ -1,19 +1,42 @@
-"""Ray Tune, for real: the default first, the data once, bad trials named, the best one found."""
+"""Ray Tune, for real: every searcher, bad trials named, nothing repeated after a kill, what is not there refused."""
 
+import itertools
+import json
+import math
+import os
+import signal
+import subprocess
+import sys
+import time
 from dataclasses import replace
+from pathlib import Path
 
+import psutil
 import pytest
 import torch
 from prepared import digits, job
 from torch import nn
+from trials import STEP, STEPS, Curve, Raising, begun
 
-from genlib.cluster.trial import best, feasible
-from genlib.cluster.tune import Sweep, search
+from genlib.cluster.aim import Aim
+from genlib.cluster.job_trial import JobTrial
+from genlib.cluster.searchers import POPULATIONS, SEARCHERS
+from genlib.cluster.tune import Resources, Search, search
 from genlib.data.dataset import load_dataset
 from genlib.data.images import to_float
+from genlib.errors import InputError
 from genlib.evaluation.judgement import Bench, Rehearsal
 from genlib.evaluation.limits import limits
 from genlib.fit import fit, save_model
+
+SPACE = {
+    "lr": {"loguniform": [1e-4, 1.0]},
+    "spread": {"uniform": [0.0, 1.0]},
+    "width/other": {"choice": [1, 2]},
+    "depth": {"int": [1, 3]},
+}
+DEFAULT = {"lr": 0.03, "spread": 0.5, "width/other": 4, "depth": 2}
+PLAN = Search(SPACE, Aim("loss"), trials=6, images=STEPS * STEP, points=[DEFAULT], seed=1)
 
 
 @pytest.fixture(scope="module")
@@ -21,56 +44,234 @@ def data(tmp_path_factory):
     return digits(tmp_path_factory.mktemp("data"))
 
 
+@pytest.mark.parametrize("searcher", SEARCHERS)
+def test_every_searcher_runs_its_trials_the_default_first_and_finds_the_best(tmp_path, searcher):
+    aim = Aim("loss", diversity="spread" if searcher == "pareto" else "")
+    heard = []
+    plan = replace(PLAN, searcher=searcher, aim=aim, for_life=("spread",))
+    trials = search(Curve(tmp_path / "log"), plan, tmp_path / "state", lambda trial: heard.append(replace(trial)))
+    assert [trial.number for trial in trials] == list(range(6))
+    assert {trial.status for trial in trials} <= {"finished", "stopped early"}
+    first = next(trial for trial in heard if trial.number == 0)
+    assert first.knobs == pytest.approx(DEFAULT)
+    for trial in trials[1:]:
+        assert 0.9999e-4 <= trial.knobs["lr"] <= 1.0001 and 0 <= trial.knobs["spread"] <= 1
+        assert trial.knobs["width/other"] in (1, 2, 4) and trial.knobs["depth"] in (1, 2, 3)
+    best = aim.best(trials)
+    assert best.images_seen == STEPS * STEP and best.metrics["loss"] == min(t.metrics["loss"] for t in trials)
+    assert sum(each.ended for each in heard) == 6 and max(each.spent for each in heard) == trials_spent(trials)
+    if searcher in ("random_full", "pareto", *POPULATIONS):
+        assert all(trial.images_seen == STEPS * STEP for trial in trials)
+
+
+def trials_spent(trials):
+    return sum(trial.images_seen for trial in trials)
+
+
+def test_a_population_takes_over_what_the_better_kept_and_changes_only_what_may_change(tmp_path):
+    plan = replace(PLAN, searcher="pbt", trials=4, for_life=("spread",))
+    trials = search(Curve(tmp_path / "log", pause=0.02), plan, tmp_path / "state")
+    starts = begun(tmp_path / "log")
+    taken = [(lr, first) for _, lr, first in starts if first]
+    drawn = {lr for _, lr, first in starts if not first}
+    assert len(drawn) == 4 and {lr for lr, _ in taken} - drawn, "no trial went on with changed knobs"
+    assert all(trial.status == "finished" for trial in trials)
+    assert len({trial.knobs["spread"] for trial in trials}) < 4, "no trial took over another's knobs"
+
+
+def test_halving_stops_the_worse_early(tmp_path):
+    points = [{"lr": lr, "spread": 0, "width/other": 1, "depth": 1} for lr in (0.01, 0.011, 0.009, 0.5, 0.7, 0.9)]
+    plan = replace(PLAN, points=points, resources=Resources(cpu=2))
+    trials = search(Curve(tmp_path / "log"), plan, tmp_path / "state")
+    assert [trial.status for trial in trials[3:]] == ["stopped early"] * 3
+    assert trials[0].status == "finished"
+    assert trials_spent(trials) < 0.6 * 6 * STEPS * STEP
+
+
+def test_trials_that_come_to_nothing_are_named_and_the_search_goes_on(tmp_path):
+    space = {"lr": {"choice": [0.01]}, "kind": {"choice": ["well"]}}
+    kinds = {"well": "finished", "wrong": "error", "infinite": "diverged", "lost": "collapsed"}
+    points = [{"lr": 0.01, "kind": kind} for kind in kinds]
+    plan = replace(PLAN, space=space, trials=4, points=points, searcher="random_full")
+    trials = search(Curve(tmp_path / "log", fails=Raising()), plan, tmp_path / "state")
+    assert [trial.status for trial in trials] == list(kinds.values())
+    assert [trial.images_seen for trial in trials] == [900, 300, 300, 300]
+    assert [trial.reason for trial in trials] == ["", "KeyError: 'x'", "ArithmeticError: loss", "twins"]
+    assert plan.aim.best(trials).number == 0
+
+
+def test_a_finished_search_is_not_searched_again(tmp_path):
+    first = search(Curve(tmp_path / "log"), PLAN, tmp_path / "state")
+    starts = begun(tmp_path / "log")
+    heard = []
+    assert search(Curve(tmp_path / "log"), PLAN, tmp_path / "state", heard.append) == first
+    assert begun(tmp_path / "log") == starts and not heard
+
+
+def test_time_is_kept(tmp_path):
+    """Ten trials of nine seconds each in the six that are allowed, and no more in a second call."""
+    plan = replace(PLAN, trials=10, minutes=0.1, searcher="random_full")
+    started = time.monotonic()
+    trials = search(Curve(tmp_path / "log", pause=1.0), plan, tmp_path / "state")
+    assert 0 < len(trials) < 10
+    assert {trial.status for trial in trials} == {"stopped early"}
+    before = begun(tmp_path / "log")
+    assert search(Curve(tmp_path / "log", pause=1.0), plan, tmp_path / "state") == trials
+    assert begun(tmp_path / "log") == before and time.monotonic() - started < 60
+
+
+def test_a_trial_whose_process_is_killed_goes_on_from_what_it_kept(tmp_path):
+    killed = []
+
+    def kill(trial):
+        if trial.images_seen == 4 * STEP and not killed:
+            killed.append(begun(tmp_path / "log")[-1][0])
+            os.kill(killed[0], signal.SIGKILL)
+
+    plan = replace(PLAN, trials=1, searcher="random_full")
+    [trial] = search(Curve(tmp_path / "log", pause=0.2), plan, tmp_path / "state", kill)
+    (first, *again) = begun(tmp_path / "log")
+    assert killed and first[2] == 0
+    assert [lr for _, lr, _ in again] == [first[1]] and again[0][2] >= 3
+    assert (trial.status, trial.images_seen) == ("finished", STEPS * STEP)
+
+
+DRIVER = """
+import sys
+from pathlib import Path
+sys.path[:0] = {paths!r}
+from test_tune import PLAN
+from dataclasses import replace
+from trials import Curve
+from genlib.cluster.tune import search
+plan = replace(PLAN, searcher=sys.argv[2], trials=6)
+folder = Path(sys.argv[1])
+run, hear = Curve(folder / "log", pause=0.25), lambda t: print(t.number, t.status, flush=True)
+trials = search(run, plan, folder / "state", hear)
+print("done", [t.status for t in trials], flush=True)
+"""
+
+
+def driver(folder, searcher):
+    """A search in a process and a Ray session of its own."""
+    here = Path(__file__).parent
+    script = DRIVER.format(paths=[str(here), str(here.parent)])
+    env = {key: value for key, value in os.environ.items() if not key.startswith("RAY_")}
+    return subprocess.Popen(
+        [sys.executable, "-c", script, str(folder), searcher], env=env, stdout=subprocess.PIPE, text=True
+    )
+
+
+@pytest.mark.parametrize(("searcher", "by"), [("tpe", signal.SIGKILL), ("random_full", signal.SIGINT)])
+def test_a_driver_that_dies_is_gone_on_with_and_no_trial_is_repeated(tmp_path, searcher, by):
+    process = driver(tmp_path, searcher)
+    for line in process.stdout:
+        if "finished" in line:
+            break
+    time.sleep(1.5)
+    process.send_signal(by)
+    process.wait(30)
+    children_gone(process.pid)
+    book = json.loads((tmp_path / "state/book.json").read_text())
+    ended = {tuple(trial["knobs"].values()) for trial in book["trials"] if trial["status"] == "finished"}
+    before = begun(tmp_path / "log")
+    assert ended
+
+    plan = replace(PLAN, searcher=searcher, trials=6)
+    trials = search(Curve(tmp_path / "log", pause=0.25), plan, tmp_path / "state")
+    after = begun(tmp_path / "log")[len(before) :]
+    assert len(trials) == 6 and all(trial.ended for trial in trials)
+    assert ended <= {tuple(trial.knobs.values()) for trial in trials}
+    assert not {knobs[0] for knobs in ended} & {lr for _, lr, _ in after}, "a finished trial was repeated"
+    unfinished = {lr for _, lr, _ in before} - {knobs[0] for knobs in ended}
+    assert all(first > 0 for _, lr, first in after if lr in unfinished), "a trial lost what it had kept"
+
+
+def children_gone(pid):
+    """Ray's processes of a dead driver end by themselves, or are ended here."""
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline:
+        theirs = [
+            p for p in psutil.process_iter(["cmdline"]) if f"driver-of-{pid}" in " ".join(p.info["cmdline"] or [])
+        ]
+        if not theirs:
+            return
+        time.sleep(0.5)
+
+
+def test_a_torn_snapshot_costs_no_trial_that_ended(tmp_path):
+    plan = replace(PLAN, trials=3, searcher="random_full")
+    first = search(Curve(tmp_path / "log"), plan, tmp_path / "state")
+    [snapshot] = (tmp_path / "state/ray").glob("experiment_state-*.json")
+    snapshot.write_text(snapshot.read_text()[:100])
+    more = search(Curve(tmp_path / "log"), replace(plan, trials=5, points=()), tmp_path / "state")
+    assert more[:3] == first
+    assert [trial.number for trial in more] == [0, 1, 2, 3, 4] and all(trial.ended for trial in more)
+    assert len(begun(tmp_path / "log")) == 5
+
+
+@pytest.mark.parametrize("resources", [Resources(cpu=1000), Resources(gpu=8.5)])
+def test_what_no_node_has_is_refused_at_once(tmp_path, resources):
+    started = time.monotonic()
+    with pytest.raises(InputError, match=r"^tune.resources: found .* for a trial, legal: what one node has"):
+        search(Curve(tmp_path / "log"), replace(PLAN, resources=resources), tmp_path / "state")
+    assert time.monotonic() - started < 20 and not begun(tmp_path / "log")
+
+
 def latent(model):
     """A score that one knob decides."""
     return {"latent": float(model.latent)}
 
 
-def sweep(data, space, **more):
-    run = job("vae", data, images=144, report_every=16)
-    default = {"model.latent": 4, "train.lr": 1e-3}
-    settings = {"job": run, "score": latent, "space": space, "default": default, "metric": "latent", "mode": "max"}
-    return Sweep(**settings | {"trials": 6, "seed": 1} | more)
+def trial(data, tmp_path, name="vae", score=latent, **train):
+    run = job(name, data, **{"images": 144, "report_every": 16, "checkpoint_every": 16} | train)
+    return JobTrial(run, score, load_dataset(data).train, tmp_path / "workers")
 
 
-SPACE = {"model.latent": {"int": [1, 9]}, "train.lr": {"loguniform": [1e-4, 1e-2]}}
-
-
-def test_a_search_runs_its_trials_the_default_first(data, tmp_path):
-    heard = []
-    trials = search(
-        sweep(data, SPACE),
-        load_dataset(data).train,
-        tmp_path,
-        "test",
-        lambda trial, ended: heard.append((trial.number, ended)),
-    )
-    assert [trial.number for trial in trials] == list(range(6))
+def test_a_trial_of_a_job_trains_with_its_knobs(data, tmp_path):
+    space = {"model.latent": {"int": [1, 9]}, "train.lr": {"loguniform": [1e-4, 1e-2]}}
+    plan = Search(space, Aim("latent", "higher"), trials=3, images=144, points=[{"model.latent": 4, "train.lr": 1e-3}])
+    trials = search(trial(data, tmp_path), plan, tmp_path / "state")
+    assert all(each.metrics["latent"] == each.knobs["model.latent"] for each in trials)
+    assert all("reconstruction" in each.metrics for each in trials)
     assert trials[0].knobs == {"model.latent": 4, "train.lr": 1e-3}
-    assert all(1 <= trial.knobs["model.latent"] <= 9 for trial in trials)
-    assert all(trial.metrics == {"latent": trial.knobs["model.latent"]} for trial in trials)
-    assert {trial.status for trial in trials} <= {"finished", "stopped early"}
-    best = max(trials, key=lambda trial: trial.metrics["latent"])
-    assert best.status == "finished"
-    assert best.images_seen == 144
-    assert [number for number, ended in heard if ended] and sum(ended for _, ended in heard) == 6
-    assert not list(tmp_path.iterdir())
 
 
-def test_trials_that_diverge_or_fail_are_named_and_the_search_goes_on(data, tmp_path):
-    space = {"train.lr": {"choice": [1e-3, 1e30]}, "model.latent": {"choice": [4, -1]}}
-    trials = search(
-        sweep(data, space, trials=8, seed=0), load_dataset(data).train, tmp_path, "test", lambda trial, ended: None
-    )
-    for trial in trials:
-        if trial.knobs["model.latent"] == -1:
-            assert trial.status == "error"
-            assert "latent must be at least 1" in trial.reason
-        elif trial.knobs["train.lr"] == 1e30:
-            assert trial.status == "diverged"
-        else:
-            assert trial.status in ("finished", "stopped early")
-    assert {"error", "diverged"} <= {trial.status for trial in trials}
+def test_knobs_that_do_not_work_are_an_error_of_the_trial(data, tmp_path):
+    space = {"train.lr": {"choice": [1e-3]}, "model.latent": {"choice": [4]}}
+    points = [{"train.lr": 1e-3, "model.latent": -1}, {"train.lr": 1e30, "model.latent": 4}]
+    plan = Search(space, Aim("latent", "higher"), trials=3, images=144, points=points, searcher="random_full")
+    wrong, diverged, well = search(trial(data, tmp_path), plan, tmp_path / "state")
+    assert wrong.status == "error" and "latent must be at least 1" in wrong.reason
+    assert diverged.status == "diverged" and diverged.reason
+    assert well.status == "finished"
+
+
+def test_a_population_exchanges_weights(data, tmp_path):
+    """A rate of 0 learns nothing, so a trial of that rate has what it has from another."""
+    space = {"train.lr": {"loguniform": [1e-3, 1e-2]}}
+    still = {"train.lr": 1e-12}
+    plan = Search(space, Aim("reconstruction"), trials=3, images=432, searcher="pbt", points=[still], seed=2)
+    trials = search(trial(data, tmp_path, score=nothing, images=432), plan, tmp_path / "state")
+    assert all(each.status == "finished" for each in trials)
+    assert trials[0].knobs["train.lr"] != 1e-12
+    assert trials[0].metrics["reconstruction"] < 1.3 * trials[1].metrics["reconstruction"]
+
+
+def nothing(model):
+    return {}
+
+
+def test_a_trial_may_hold_a_job_of_two_workers(data, tmp_path):
+    """On two CPUs two such trials come one after the other, and give what one process gives."""
+    space = {"train.lr": {"choice": [1e-3]}}
+    together = trial(data, tmp_path, workers=2)
+    plan = Search(space, Aim("latent", "higher"), trials=2, images=144, resources=Resources(workers=2))
+    trials = search(together, replace(plan, searcher="random_full"), tmp_path / "state")
+    alone = search(trial(data, tmp_path), replace(plan, trials=1, resources=Resources()), tmp_path / "alone")
+    assert [each.status for each in trials] == ["finished", "finished"]
+    for name in ("latent", "reconstruction"):
+        assert trials[0].metrics[name] == pytest.approx(alone[0].metrics[name], rel=1e-3)
 
 
 class Planted(nn.Module):
@@ -105,40 +306,32 @@ def rehearsal(data, tmp_path_factory):
     for _ in fit(replace(judge, train=replace(judge.train, checkpoint_every=16_000))):
         pass
     save_model(judge, state / "model")
-    asked = ("inception_score", "kid", "coverage", "support")
+    asked = ("kid", "inception_score", "coverage", "support")
     return Rehearsal(Bench.of(state / "model", dataset), asked, 300, 0)
 
 
 def test_a_search_is_fooled_by_the_inception_score_and_not_by_the_default_objective(data, tmp_path, rehearsal):
     """A code of one number makes ten images for ever, which the judge is surer of than of real ones."""
-    images, known = load_dataset(data).valid, load_dataset(data).train
-    planted = sweep(
-        data,
-        {"model.latent": {"choice": [1, 4]}},
-        job=job("vae", data, images=144, report_every=72),
-        score=lambda model: rehearsal(Planted(model.latent, images)),
-        default={"model.latent": 4},
-        seed=3,
-    )
-    naive, guarded = (
-        search(replace(planted, metric=metric, mode=mode), known, tmp_path, metric, lambda trial, ended: None)
-        for metric, mode in (("inception_score", "max"), ("kid", "min"))
-    )
-    bounds = limits({"coverage": 0.3, "support": 0.5}, rehearsal.nulls())
-    assert {trial.knobs["model.latent"] for trial in naive} == {1, 4}
-    assert best(naive, "inception_score", "max", []).knobs["model.latent"] == 1
-    assert best(guarded, "kid", "min", bounds).knobs["model.latent"] == 4
-    for trial in naive + guarded:
-        assert feasible(trial, "kid", bounds) == (trial.knobs["model.latent"] == 4)
+    images = load_dataset(data).valid
+    planted = trial(data, tmp_path, score=lambda model: rehearsal(Planted(model.latent, images)), report_every=72)
+    bounds = tuple(limits({"coverage": 0.3, "support": 0.5}, rehearsal.nulls()))
+    space, default = {"model.latent": {"choice": [1, 4]}}, {"model.latent": 4}
+    plan = Search(space, Aim("inception_score", "higher"), trials=6, images=144, points=[default], seed=3)
+    naive = search(planted, plan, tmp_path / "naive")
+    guarded = search(planted, replace(plan, aim=Aim("kid", "lower", bounds)), tmp_path / "guarded")
+    assert {each.knobs["model.latent"] for each in naive} == {1, 4} == {each.knobs["model.latent"] for each in guarded}
+    assert plan.aim.best(naive).knobs["model.latent"] == 1
+    assert Aim("kid", "lower", bounds).best(guarded).knobs["model.latent"] == 4
+    for each in naive + guarded:
+        assert Aim("kid", "lower", bounds).feasible(each) == (each.knobs["model.latent"] == 4)
 
 
 def test_a_trial_whose_repertoire_is_gone_is_given_up(data, tmp_path):
     """A generator that never moves makes one grey image."""
-    run = job("gan", data, images=480, report_every=48)
-    still = replace(sweep(data, {}), job=run, space={"train.lr_g": {"choice": [1e-12, 1e-13]}})
-    still = replace(still, score=lambda model: {"latent": 1.0}, default={"train.lr_g": 1e-12}, trials=2)
-    trials = search(still, load_dataset(data).train, tmp_path, "test", lambda trial, ended: None)
-    assert {trial.status for trial in trials} <= {"collapsed", "stopped early"}
-    assert trials[0].status == "collapsed" and trials[0].reason
-    assert 160 <= trials[0].images_seen < 480
-    assert not feasible(trials[0], "latent", [])
+    still = trial(data, tmp_path, "gan", score=lambda model: {"latent": 1.0}, images=480, report_every=48)
+    plan = Search({"train.lr_g": {"choice": [1e-12]}}, Aim("latent"), trials=1, images=480)
+    [lost] = search(still, plan, tmp_path / "state")
+    assert lost.status == "collapsed" and lost.reason
+    assert 160 <= lost.images_seen < 480
+    assert not plan.aim.feasible(lost)
+    assert math.isfinite(next(itertools.chain(lost.metrics.values())))

@@ -18,10 +18,11 @@ class Players(nn.Module):
     """`generator(z, [y])` makes images in [-1, 1] of codes [n, latent].
 
     `discriminator(x, [y])` gives the logit [n, 1] of being real to `pack` images at a time, side by side along the
-    channels.
+    channels. Where it is `separate` it is shown real and generated images in passes of their own.
     """
 
     conditional: ClassVar[bool] = False
+    separate: ClassVar[bool] = False
     latent: int
     pack: int = 1
     generator: nn.Module

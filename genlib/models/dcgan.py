@@ -1,0 +1,89 @@
+"""DCGAN as it was published: batch normalisation in both players, no biases, weights from N(0, 0.02).
+
+Radford, Metz and Chintala 2015, "Unsupervised representation learning with deep convolutional GANs". At 32 pixels with
+a width of 32 these are the nets of Ray's own tuning example, pbt_dcgan_mnist. `gan` trains better; this one is for
+comparison.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from torch import Tensor, nn
+
+from genlib.models.parts.batch_norm import BatchNorm2d
+from genlib.models.parts.layers import check_shape, sample_from, widths
+from genlib.models.parts.nets import Crop, Shape
+from genlib.models.parts.players import Players
+from genlib.options import at_least
+
+
+class DCGAN(Players):
+    """`width`, `width_d`: channels of G's finest and of D's first level.
+
+    `separate`: D normalises over the batch, so real and generated images are shown to it apart.
+    """
+
+    separate: ClassVar[bool] = True
+
+    def __init__(self, shape: Shape, classes: int, *, latent: int = 100, width: int = 32, width_d: int = 32) -> None:
+        at_least(1, latent=latent, width=width, width_d=width_d)
+        check_shape(shape)
+        super().__init__()
+        self.latent = latent
+        self.generator = nn.Sequential(*generator(shape, latent, width), nn.Tanh())
+        self.discriminator = nn.Sequential(*discriminator(shape, width_d), nn.Flatten())
+        self.apply(drawn)
+
+    def image(self, z: Tensor) -> Tensor:
+        """Images of codes [n, latent]."""
+        image: Tensor = self.generator(z)
+        return image.float()
+
+    def sample(self, n: int, *, seed: int = 0) -> Tensor:
+        """Images of z ~ N(0, 1), with the running statistics, so that none depends on the others."""
+        before = self.training
+        try:
+            return sample_from(self.eval().image, self, self.latent, n, seed)
+        finally:
+            self.train(before)
+
+
+def doublings(shape: Shape) -> int:
+    """How often a side of 4 has to double to reach the shorter side: 1 for 8, 2 for 16, 3 for 28 and 32."""
+    return (-(-min(shape[1:]) // 4) - 1).bit_length()
+
+
+def generator(shape: Shape, latent: int, width: int) -> list[nn.Module]:
+    """Vector [n, latent] -> [n, C, H, W] by transposed convolutions; what is too much is cropped."""
+    levels = doublings(shape)
+    base = [-(-side // 2**levels) for side in shape[1:]]
+    channels = [*reversed(widths(width, levels))]
+    layers: list[nn.Module] = [
+        nn.Unflatten(1, (latent, 1, 1)),
+        nn.ConvTranspose2d(latent, channels[0], (base[0], base[1]), bias=False),
+    ]
+    for wider, narrower in zip(channels, [*channels[1:], shape[0]], strict=True):
+        layers += [BatchNorm2d(wider), nn.ReLU(), nn.ConvTranspose2d(wider, narrower, 4, 2, 1, bias=False)]
+    return [*layers, Crop(*shape[1:])]
+
+
+def discriminator(shape: Shape, width: int) -> list[nn.Module]:
+    """Image -> logit [n, 1, 1, 1], the mirror of `generator`; the first level is not normalised."""
+    levels = doublings(shape)
+    channels = [shape[0], *widths(width, levels)]
+    layers: list[nn.Module] = []
+    for level in range(levels):
+        norm = [BatchNorm2d(channels[level + 1])] if level else []
+        layers += [nn.Conv2d(channels[level], channels[level + 1], 4, 2, 1, bias=False), *norm, nn.LeakyReLU(0.2)]
+    height, breadth = (side >> levels for side in shape[1:])
+    return [*layers, nn.Conv2d(channels[-1], 1, (height, breadth), bias=False)]
+
+
+def drawn(layer: nn.Module) -> None:
+    """Weights from N(0, 0.02), scales from N(1, 0.02)."""
+    if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d | nn.BatchNorm2d):
+        nn.init.normal_(layer.weight, 1.0 if isinstance(layer, nn.BatchNorm2d) else 0.0, 0.02)
+
+
+Build = DCGAN

@@ -1,0 +1,76 @@
+"""Knobs at dotted keys and ratios of two of them: they change a job, and one that does not exist is named."""
+
+import pytest
+from prepared import PARAMS, digits, job
+
+from genlib.cluster.coding import Coding
+from genlib.errors import InputError
+from genlib.knobs import options, pair, present, resolved
+
+
+@pytest.fixture(scope="module")
+def gan(tmp_path_factory):
+    return job("gan", digits(tmp_path_factory.mktemp("data")), lr=1e-3, lr_by_turn={"g": 2e-3})
+
+
+def test_options_are_the_given_ones_and_those_of_the_code(gan):
+    found = gan.options()
+    assert found["model.width"] == 4 and found["model.pack"] == 1
+    assert found["objective.r2"] == 0.0 and found["train.lr_g"] == 2e-3
+    assert "train.lr_by_turn" not in found
+
+
+def test_a_ratio_follows_what_it_is_a_ratio_to(gan):
+    assert pair("train.lr_d/lr_g") == ("train.lr_d", "train.lr_g")
+    assert present("train.lr_d", gan.options()) == 1e-3
+    assert present("train.lr_d/lr_g", gan.options()) == 0.5
+    alone = gan.changed({"train.lr_d/lr_g": 0.25})
+    assert alone.train.lr_by_turn == {"g": 2e-3, "d": 5e-4}
+    both = gan.changed({"train.lr_d/lr_g": 0.25, "train.lr_g": 1.0})
+    assert both.train.lr_by_turn == {"g": 1.0, "d": 0.25}
+
+
+@pytest.mark.parametrize(("ratio", "width"), [(0.5, 2), (0.6, 2), (0.9, 4), (0.01, 1), (2, 8)])
+def test_the_product_with_a_whole_number_is_whole_and_at_least_one(gan, ratio, width):
+    assert gan.changed({"model.width_d/width": ratio}).model["width_d"] == width
+
+
+def test_current_values_change_nothing(gan):
+    keys = ["train.lr_g", "train.lr_d/lr_g", "model.width_d/width", "objective.r1", "train.beta1"]
+    same = gan.changed({key: present(key, gan.options()) for key in keys})
+    assert same.options() == gan.options() | {"train.lr_d": 1e-3}
+
+
+@pytest.mark.parametrize("key", ["model.depth", "objective.beta", "train.rate", "model.width_d/depth"])
+def test_a_knob_that_is_nothing_is_named(gan, key):
+    with pytest.raises(InputError, match="legal: "):
+        present(key, gan.options())
+
+
+def test_the_default_spaces_hold_knobs_that_exist():
+    searched = {name: section for name, section in PARAMS.models.items() if section.search}
+    assert set(searched) == {"vae", "gan"}
+    for name, section in searched.items():
+        values = options(section.model, section.objective, PARAMS.training(name))
+        current = {key: present(key, values) for key in section.search}
+        assert set(resolved(current, values)) == {pair(key)[0] if "/" in key else key for key in section.search}
+
+
+@pytest.mark.parametrize("logarithms", [False, True])
+def test_a_config_of_ray_is_read_back_as_the_knobs(logarithms):
+    space = {
+        "train.lr_g": {"loguniform": [1e-4, 1e-2]},
+        "train.lr_d/lr_g": {"loguniform": [0.5, 2.0]},
+        "objective.r1": {"uniform": [0, 10]},
+        "model.pack": {"choice": [1, 2]},
+        "model.latent": {"int": [4, 32]},
+    }
+    knobs = {"train.lr_g": 1e-3, "train.lr_d/lr_g": 1.0, "objective.r1": 3, "model.pack": 2, "model.latent": 8}
+    coding = Coding(space, logarithms)
+    config = coding.encode(knobs | {"train.seed": 5})
+    assert not any("/" in name for name in config)
+    assert isinstance(config["objective.r1"], float), "a population rounds what is whole"
+    assert coding.decode(config) == pytest.approx(knobs | {"train.seed": 5})
+    assert set(coding.distributions()) == {coding.name(key) for key in space}
+    low, high = coding.ends("train.lr_g")
+    assert low < config["train.lr_g"] < high
