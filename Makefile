@@ -46,6 +46,7 @@ tune: setup
 bench: setup
 	@python -m benchmarks.first_step
 	@python -m benchmarks.overhead
+	@python -m benchmarks.tune
 
 lint: setup
 	@ruff check . && ruff format --check . && mypy

@@ -9,15 +9,13 @@ from statistics import median
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from genlib.training.health import state
+from genlib.training.health import DIVERGED, state
 
 if TYPE_CHECKING:
     from genlib.cluster.aim import Aim
     from genlib.cluster.trial import Trial
     from pipelines.stage import Tracked
     from pipelines.sweep import Sweep
-
-DIVERGED = "diverged (NaN)"
 
 
 class Board:

@@ -26,6 +26,8 @@ def train_job(stage: Stage, job: Job, out: Path, part: str = "") -> None:
     from genlib.cluster.train import launch
     from genlib.fit import save_model
     from genlib.tracking.journal import Reporter
+    from genlib.training.health import DIVERGED
+    from genlib.training.loop import Diverged
     from pipelines.console import Console
 
     with stage.tracked(job.digest(), part) as tracked, Console(stage.title) as console:
@@ -36,7 +38,11 @@ def train_job(stage: Stage, job: Job, out: Path, part: str = "") -> None:
             console.show(progress)
             tracked.courier.start()
 
-        launch(job, ROOT / stage.params.cluster.storage, stage.title.replace(" ", "-"), hear, console.say)
+        try:
+            launch(job, ROOT / stage.params.cluster.storage, stage.title.replace(" ", "-"), hear, console.say)
+        except Diverged:
+            tracked.run.tag({"genlib.health": DIVERGED})
+            raise
         save_model(job, out)
         tracked.run.tag({"genlib.model_path": str(out), "genlib.model_sha256": sha256(out / "model.safetensors")})
         tracked.run.keep(out / "config.json")

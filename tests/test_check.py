@@ -193,6 +193,25 @@ WRONG = {
     "unknown metric": (["evaluate.metrics=[frecht]"], "did you mean"),
     "unknown sweep metric": (["tune.metric=fid"], "tune.metric"),
     "sweep metric that is best in the middle": (["tune.metric=density"], "tune.metric"),
+    "unknown second sweep metric": (["tune.diversity=covrage"], "tune.diversity: found 'covrage'"),
+    "no trials": (["tune.trials=0"], "tune.trials: found 0, legal: greater than or equal to 1"),
+    "no time": (["tune.minutes=0"], "tune.minutes: found 0, legal: greater than 0"),
+    "unknown searcher": (["tune.searcher=bayes"], "tune.searcher: found 'bayes'"),
+    "unknown limit": (["tune.limits={covrage: 0.3}"], "tune.limits: found 'covrage' (did you mean 'coverage'?)"),
+    "an empty space": (["models.gan.search={}"], "tune.models: found 'gan'"),
+    "a wrong distribution": (["models.gan.search={train.lr_g: {gauss: [0, 1]}}"], "search.train.lr_g: found {'gauss'"),
+    "a choice that is wrong among right ones": (
+        ["models.gan.search={objective.loss: {choice: [hinge, hing, hinge]}}"],
+        "objective.loss: found 'hing'",
+    ),
+    "a ratio to nothing": (["models.gan.search={model.width_d/widht: {uniform: [0, 1]}}"], "model.widht: found"),
+    "a ratio of nothing": (["models.gan.search={model.widht_d/width: {uniform: [0, 1]}}"], "widht_d: unknown key"),
+    "a population with nothing to change": (
+        ["tune.searcher=pbt", "models.gan.search={model.width_d: {int: [8, 16]}}"],
+        "models.gan.search: found no uniform or loguniform knob of train or objective",
+    ),
+    "a population of workers": (["tune.searcher=pb2", "tune.resources.workers=2"], "tune.resources.workers: found 2"),
+    "no CPU for a trial": (["tune.resources.cpu=0"], "tune.resources.cpu: found 0, legal: greater than 0"),
     "knob of nothing": (["models.gan.search={objective.r9: {uniform: [0, 1]}}"], "objective.r9: unknown key"),
     "knob out of range": (["models.gan.search={model.width: {int: [0, 3]}}"], "width must be at least 1"),
     "no root": (folder("nowhere"), "data.root"),
@@ -303,3 +322,9 @@ def test_the_command_exits_with_2_and_one_line(project, stage):
     assert done.returncode == 2
     assert done.stderr.startswith("genlib: ")
     assert done.stderr.count("\n") == 1
+
+
+def test_a_model_that_is_not_tuned_is_named(project):
+    with pytest.raises(InputError, match=r"^MODEL: found 'vae', legal: gan$"):
+        check(None, [], "vae")
+    check(None, ["tune.models=[gan, vae]"], "vae")

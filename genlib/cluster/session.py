@@ -37,6 +37,7 @@ def settle() -> None:
 def quiet() -> None:
     """Let Ray's own loggers, set up as it is imported, speak of errors only."""
     logging.getLogger("ray").setLevel(logging.ERROR)
+    logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # trials that end badly are told by name
 
 
 @contextmanager

@@ -34,6 +34,7 @@ from genlib.errors import InputError, unknown
 
 Run = Callable[[dict[str, Any], Path], Iterator[Report]]
 RESTARTS = 3  # of a trial whose process dies
+KEPT = 9  # checkpoints of a trial of a population, which others may take over; a snapshot may lag behind by some
 SNAPSHOT = "experiment_state-*.json"
 
 
@@ -97,7 +98,8 @@ def search(run: Run, plan: Search, folder: Path, hear: Listener = ignore) -> lis
         searcher = SEARCHERS[plan.searcher](
             Task(plan.space, plan.images, plan.seed, plan.points, plan.for_life),
         )
-        book = Book(folder / "book.json", searcher.coding, hear, plan.images)
+        kept = None if searcher.populous else folder / "ray"
+        book = Book(folder / "book.json", searcher.coding, hear, plan.images, kept)
         left = math.inf if plan.minutes is None else 60 * plan.minutes - book.seconds
         if len(book.ended) < plan.trials and left > 0:
             _tune(run, plan, searcher, folder, book, left)
@@ -133,7 +135,7 @@ def _tune(run: Run, plan: Search, searcher: Searcher, folder: Path, book: Any, l
             storage_path=str(folder),
             resume="AUTO+ERRORED" if state.exists() else None,
             config=searcher.coding.distributions(),
-            num_samples=plan.trials - book.first,
+            num_samples=plan.trials - book.before,
             search_alg=searcher.search_alg,
             scheduler=searcher.scheduler,
             resources_per_trial=plan.resources.bundle,
@@ -142,10 +144,11 @@ def _tune(run: Run, plan: Search, searcher: Searcher, folder: Path, book: Any, l
             max_failures=RESTARTS,
             raise_on_failed_trial=False,
             time_budget_s=None if math.isinf(left) else left,
-            checkpoint_config=tune.CheckpointConfig(num_to_keep=3),
+            checkpoint_config=tune.CheckpointConfig(num_to_keep=KEPT if searcher.populous else None),
             callbacks=[book],
             verbose=0,
         )
+    book.close()
 
 
 def _places(resources: Resources) -> int:

@@ -11,12 +11,13 @@ from genlib.report.leaderboard import better
 from genlib.report.pictures import Picture
 from genlib.report.plots import Theme, legend, plot, scale
 from genlib.report.sweep import Trial, numeric
+from genlib.training.health import DIVERGED
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.colors import Colormap
 
-MARKS = {"D wins": "^", "G wins": "v", "collapsed": "X", "diverged (NaN)": "X"}
+MARKS = {"D wins": "^", "G wins": "v", "collapsed": "X", DIVERGED: "X"}
 HORIZONTAL, VERTICAL = "train.lr_g", ("train.lr_d", "train.lr_d/lr_g", "model.width_d", "model.width_d/width")
 
 Rows = Sequence[Mapping[str, str]]

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 State = Literal["balanced", "D wins", "G wins", "collapsed"]
+DIVERGED = "diverged (NaN)"  # what ended in numbers that are not finite: no report says so, since there is none
 SURE, LOST = 0.97, 0.45  # D's accuracy from which it wins, and below which it does worse than a coin
 ALIKE = 0.5  # duplicate rate above which a repertoire is gone
 PATIENCE = 2  # reports in a row that must say so before a trial is given up

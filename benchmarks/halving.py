@@ -1,0 +1,109 @@
+"""What successive halving saves, and whether it finds as good a winner: 32 trials of the GAN on digits, both ways.
+
+`python -m benchmarks.halving [--runs runs/train] [--data data/prepared]`; the classifier as `make repro` trains it; ten
+minutes of two cores. The same 32 points are searched with ASHA and all in full, by the default objective and within the
+default limits. Then each winner is trained with three seeds at the length of a trial, and scored as trials are.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from statistics import fmean
+
+from benchmarks.results import record
+from genlib.cluster.aim import Aim
+from genlib.cluster.job_trial import JobTrial
+from genlib.cluster.session import session
+from genlib.cluster.trial import Trial
+from genlib.cluster.tune import Search, search
+from genlib.data.dataset import load_dataset
+from genlib.evaluation.judgement import Bench, Rehearsal
+from genlib.evaluation.limits import limits
+from genlib.fit import Job, Training
+from genlib.knobs import present
+from genlib.params import load_params
+
+TRIALS, SEEDS, BOUND = 32, 3, 0.4
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--runs", type=Path, default=Path("runs/train"))
+    parser.add_argument("--data", type=Path, default=Path("data/prepared"))
+    parser.add_argument("--images", type=int, default=16_000, help="of a trial in full")
+    asked = parser.parse_args()
+    with session(), tempfile.TemporaryDirectory() as folder:
+        both = sweeps(asked.runs / "classifier", asked.data, asked.images, Path(folder))
+    print(table(both))
+    halved, full = both["random"], both["random_full"]
+    share = spent(halved.trials) / spent(full.trials)
+    detail = {
+        "images": {"asha": spent(halved.trials), "full": spent(full.trials)},
+        "winner": {"asha": halved.scores, "full": full.scores},
+        "same_winner": halved.winner.number == full.winner.number,
+        "within": min(full.scores) <= fmean(halved.scores) <= max(full.scores),
+        "trials": TRIALS,
+    }
+    record("images of a search with ASHA, against all trials in full", share, BOUND, at_least=False, detail=detail)
+
+
+class Outcome:
+    """A search, its winner, and what the winner scores with each seed."""
+
+    def __init__(self, trials: list[Trial], winner: Trial, scores: list[float]) -> None:
+        self.trials, self.winner, self.scores = trials, winner, scores
+
+
+def sweeps(judge: Path, data: Path, images: int, folder: Path) -> dict[str, Outcome]:
+    params, dataset = load_params(), load_dataset(data)
+    section, sought = params.models["gan"], params.tune
+    every = max(1, images // 9)
+    settings = params.training("gan") | {
+        "images": images, "workers": 0, "report_every": every, "checkpoint_every": every
+    }  # fmt: skip
+    job = Job("gan", section.model, section.objective, Training(**settings), data)
+    asked = tuple(dict.fromkeys((sought.metric, *sought.limits)))
+    rehearsal = Rehearsal(Bench.of(judge, dataset), asked, 1000, 0)
+    aim = Aim(sought.metric, "lower", tuple(limits(sought.limits, rehearsal.nulls())))
+    run = JobTrial(job, rehearsal, dataset.train, folder)
+    current = {key: present(key, job.options()) for key in section.search}
+    plan = Search(section.search, aim, TRIALS, images, points=[current], seed=1)
+    return {name: searched(run, replace(plan, searcher=name), folder / name) for name in ("random", "random_full")}
+
+
+def searched(run: JobTrial, plan: Search, folder: Path) -> Outcome:
+    trials = search(run, plan, folder / "search", lambda trial: trial.ended and print(plan.searcher, trial, flush=True))
+    winner = plan.aim.best(trials)
+    assert winner is not None, "no trial is within the limits"
+    seeds = list(range(1, SEEDS + 1))
+    again = replace(
+        plan,
+        space={**plan.space, "train.seed": {"choice": seeds}},
+        trials=SEEDS,
+        searcher="random_full",
+        points=[winner.knobs | {"train.seed": seed} for seed in seeds],
+    )
+    runs = search(run, again, folder / "seeds")
+    return Outcome(trials, winner, [round(each.metrics[plan.aim.metric], 4) for each in runs])
+
+
+def spent(trials: list[Trial]) -> int:
+    return sum(trial.images_seen for trial in trials)
+
+
+def table(both: Mapping[str, Outcome]) -> str:
+    """Markdown."""
+    lines = ["| search | images | stopped early | winner | its KID over seeds |", "|---|---|---|---|---|"]
+    for name, found in both.items():
+        stopped = sum(trial.images_seen < max(t.images_seen for t in found.trials) for trial in found.trials)
+        scores = f"{fmean(found.scores):.3f} ({min(found.scores):.3f} to {max(found.scores):.3f})"
+        lines.append(f"| {name} | {spent(found.trials):,} | {stopped} | trial {found.winner.number} | {scores} |")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,74 @@
+"""What a search costs beside the training of its trials.
+
+`python -m benchmarks.tune`: half a minute of two cores, Ray's start apart. Trials of a function that waits, with actors
+reused: their wall time, times how many run at a time, less what they waited, over their number. Then the same with a
+checkpoint of four megabytes at every report, as the default GAN has.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import statistics
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from benchmarks.results import record
+from genlib.cluster.aim import Aim
+from genlib.cluster.session import session
+from genlib.cluster.trial import Report
+from genlib.cluster.tune import Search, search
+
+TRIALS, REPORTS, PAUSE, BOUND = 16, 9, 0.1, 1.5
+SIZE = 4_000_000
+
+
+class Waiting:
+    """A trial of REPORTS pauses, which keeps so many bytes at each."""
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+
+    def __call__(self, knobs: dict[str, Any], folder: Path) -> Iterator[Report]:
+        for step in range(1, REPORTS + 1):
+            time.sleep(PAUSE)
+            if self.size:
+                (folder / "state").write_bytes(os.urandom(self.size))
+            yield Report(step, {"score": knobs["x"]})
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=3)
+    asked = parser.parse_args()
+    with session() as cpus:
+        overhead(0, cpus)  # the first search starts the actors
+        rounds = [[overhead(size, cpus) for size in (0, SIZE)] for _ in range(asked.rounds)]
+    plain, kept = (statistics.median(seconds) for seconds in zip(*rounds, strict=True))
+    detail = {
+        "seconds_a_trial": round(plain, 3),
+        "with_checkpoints": round(kept, 3),
+        "rounds": [[round(seconds, 3) for seconds in each] for each in rounds],
+        "trials": TRIALS,
+        "reports_a_trial": REPORTS,
+        "at_a_time": cpus,
+    }
+    record("overhead of a trial in seconds, against 1.5", kept / BOUND, 1.0, at_least=False, detail=detail)
+
+
+def overhead(size: int, cpus: int) -> float:
+    """Seconds beyond its own that one trial takes."""
+    plan = Search({"x": {"uniform": [0.0, 1.0]}}, Aim("score"), TRIALS, REPORTS, "random_full")
+    with tempfile.TemporaryDirectory() as folder:
+        started = time.monotonic()
+        trials = search(Waiting(size), plan, Path(folder))
+        wall = time.monotonic() - started
+    assert all(trial.status == "finished" for trial in trials)
+    return wall * min(cpus, TRIALS) / TRIALS - REPORTS * PAUSE
+
+
+if __name__ == "__main__":
+    main()
