@@ -11,7 +11,7 @@ STEPS, STEP = 9, 100
 
 class Curve:
     """(log10 lr + 2)^2 + 1 / step: best at lr = 0.01. What was begun, and from which step, is written to `log`; every
-    step takes `pause` seconds."""
+    step but the first takes `pause` seconds."""
 
     def __init__(self, log, pause=0.0, fails=None):
         self.log, self.pause, self.fails = log, pause, fails
@@ -24,7 +24,7 @@ class Curve:
         with Path(self.log).open("a") as file:
             file.write(f"{os.getpid()} {knobs['lr']!r} {first}\n")
         for step in range(first + 1, STEPS + 1):
-            time.sleep(self.pause)
+            time.sleep(self.pause if step > first + 1 else 0)
             if self.fails:
                 self.fails(knobs, step)
             place.write_text(str(step))

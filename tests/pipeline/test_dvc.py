@@ -108,7 +108,7 @@ def test_another_metric_reruns_evaluate_compare_and_report(project, changed):
 
 
 def test_another_search_space_reruns_the_sweep_alone(project, changed):
-    changed("params.yaml", "objective.r1: {loguniform: [0.01", "objective.r1: {loguniform: [0.02")
+    changed("params.yaml", "objective.r1: {loguniform: [0.02", "objective.r1: {loguniform: [0.03")
     assert downstream(project, stale(project)) == {"tune@gan", "compare@gan", "report"}
 
 
