@@ -56,9 +56,12 @@ class Book(tune.Callback):
 
     def on_trial_result(self, iteration: int, trials: Any, trial: Any, result: Mapping[str, Any], **_: Any) -> None:
         found = self._trial(trial, trials)
+        if found.over:
+            return
         found.seconds = result["time_total_s"]
         if "reason" in result:
             found.status, found.reason = result["status"], result["reason"]
+            self._end(found)
             return
         found.status, found.reason = "running", ""
         found.knobs = self.coding.decode(trial.config)
@@ -68,9 +71,9 @@ class Book(tune.Callback):
 
     def on_trial_complete(self, iteration: int, trials: Any, trial: Any, **_: Any) -> None:
         found = self._trial(trial, trials)
-        if not found.reason:
+        if not found.ended:
             found.status = "finished" if found.images_seen >= self.budget else "stopped early"
-        self._end(found)
+            self._end(found)
         self._clear(trial)
 
     def on_trial_error(self, iteration: int, trials: Any, trial: Any, **_: Any) -> None:
@@ -124,6 +127,13 @@ class Book(tune.Callback):
             found = self.trials.get(self.numbers[name])
             if found is None or not found.ended:
                 self.trials.pop(self.numbers.pop(name), None)
+
+
+def over(path: Path, name: str) -> Trial | None:
+    """The trial that Tune calls so, where the book at `path` says that it is over."""
+    _, numbers, trials = read(path)
+    found = trials.get(numbers.get(name, -1))
+    return found if found and found.over else None
 
 
 def read(path: Path) -> tuple[float, dict[str, int], dict[int, Trial]]:

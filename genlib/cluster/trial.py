@@ -47,6 +47,11 @@ class Trial:
     def ended(self) -> bool:
         return self.status != "running"
 
+    @property
+    def over(self) -> bool:
+        """Ended for good: a process that died may be tried again."""
+        return self.ended and self.status != "error"
+
 
 class Listener(Protocol):
     """Who wants to know of trials as they go."""

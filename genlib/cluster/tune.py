@@ -82,7 +82,7 @@ def search(run: Run, plan: Search, folder: Path, hear: Listener = ignore) -> lis
     """Run the trials of `plan` and tell `hear` of each as it changes; returns them in the order of their start.
 
     `folder` holds the state of the search, on a disk that every node sees. The same call goes on with a search that was
-    interrupted or killed: trials that ended are not repeated, others go on from what they kept last. A folder is for
+    interrupted or killed: trials that ended are told of again but not repeated, others go on from what they kept last. A folder is for
     one plan: remove it when the trials are wanted no more.
 
     Raises:
@@ -101,6 +101,8 @@ def search(run: Run, plan: Search, folder: Path, hear: Listener = ignore) -> lis
         kept = None if searcher.populous else folder / "ray"
         book = Book(folder / "book.json", searcher.coding, hear, plan.images, kept)
         left = math.inf if plan.minutes is None else 60 * plan.minutes - book.seconds
+        for trial in book.ended:
+            hear(trial)
         if len(book.ended) < plan.trials and left > 0:
             _tune(run, plan, searcher, folder, book, left)
     return [book.trials[number] for number in sorted(book.trials)]
@@ -130,7 +132,7 @@ def _tune(run: Run, plan: Search, searcher: Searcher, folder: Path, book: Any, l
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of Ray about itself, and of the process that pb2 fits
         tune.run(
-            tune.with_parameters(_trial, run=run, aim=plan.aim, coding=searcher.coding),
+            tune.with_parameters(_trial, run=run, aim=plan.aim, coding=searcher.coding, book=book.path),
             name=state.name,
             storage_path=str(folder),
             resume="AUTO+ERRORED" if state.exists() else None,
@@ -170,11 +172,20 @@ def _intact(state: Path) -> bool:
     return bool(whole) and all(path.read_bytes().endswith(b".") for path in state.glob("*.pkl"))
 
 
-def _trial(config: dict[str, Any], run: Run, aim: Aim, coding: Any) -> None:
-    """One trial: run, and tell Tune of every report."""
+def _trial(config: dict[str, Any], run: Run, aim: Aim, coding: Any, book: Path) -> None:
+    """One trial: run, and tell Tune of every report.
+
+    One that the book says is over is told as it ended: Ray's snapshot may have missed that.
+    """
     from ray import tune
 
-    seen = 0
+    from genlib.cluster.book import over
+
+    past, seen = over(book, tune.get_context().get_trial_id()), 0
+    if past:
+        told: dict[str, Any] = aim.lost() if past.reason else aim.told(past.metrics)
+        tune.report({PROGRESS: past.images_seen, **told, "scores": past.metrics})
+        return
     with tempfile.TemporaryDirectory() as kept:
         folder, before = Path(kept), tune.get_checkpoint()
         if before:
