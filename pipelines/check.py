@@ -159,12 +159,13 @@ def _build(params: Params, facts: Facts) -> None:
 
 
 def _refusal(params: Params, name: str, facts: Facts) -> InputError | None:
-    """Why one model cannot be trained on such data; None where it can."""
+    """Why one model cannot be trained on such data, or not with a knob that a sweep would turn; None where it can."""
     import torch
 
+    turned = _corners(params.models[name].search) if name in params.tune.models else []
     try:
         with torch.device("meta"):
-            for knobs in [{}, *_corners(params.models[name].search)]:
+            for knobs in [{}, *turned]:
                 _start(_turned(params, name, knobs), name, facts)
     except InputError as error:
         return error

@@ -82,8 +82,8 @@ def search(run: Run, plan: Search, folder: Path, hear: Listener = ignore) -> lis
     """Run the trials of `plan` and tell `hear` of each as it changes; returns them in the order of their start.
 
     `folder` holds the state of the search, on a disk that every node sees. The same call goes on with a search that was
-    interrupted or killed: trials that ended are told of again but not repeated, others go on from what they kept last. A folder is for
-    one plan: remove it when the trials are wanted no more.
+    interrupted or killed: trials that ended are told of again but not repeated, others go on from what they kept last.
+    A folder is for one plan: remove it when the trials are wanted no more.
 
     Raises:
         InputError: no node has what one trial asks for, or the searcher cannot search this space.
