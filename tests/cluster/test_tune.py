@@ -1,13 +1,10 @@
 """Ray Tune, for real: every searcher, bad trials named, nothing repeated after a kill, what is not there refused."""
 
 import itertools
-import json
 import math
 import os
 import re
 import signal
-import subprocess
-import sys
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -119,51 +116,6 @@ def test_a_trial_whose_process_is_killed_goes_on_from_what_it_kept(tmp_path):
     assert killed and first[2] == 0
     assert [lr for _, lr, _ in again] == [first[1]] and again[0][2] >= 3
     assert (trial.status, trial.images_seen) == ("finished", STEPS * STEP)
-
-
-DRIVER = """
-import sys
-from dataclasses import replace
-from pathlib import Path
-sys.path[:0] = {paths!r}
-from genlib.cluster.tune import Resources, search
-from test_tune import PLAN
-from trials import Curve
-folder, plan = Path(sys.argv[1]), replace(PLAN, searcher=sys.argv[2], trials=4, resources=Resources())
-hear = lambda trial: print(trial.number, trial.images_seen, trial.status, flush=True)
-search(Curve(folder / "log", pause=0.4), plan, folder / "state", hear)
-"""
-
-
-def driver(folder, searcher):
-    """A search in a process and a Ray session of its own."""
-    here = Path(__file__).parent
-    script = DRIVER.format(paths=[str(here), str(here.parent)])
-    env = {key: value for key, value in os.environ.items() if not key.startswith("RAY_")}
-    return subprocess.Popen(
-        [sys.executable, "-c", script, str(folder), searcher], env=env, stdout=subprocess.PIPE, text=True
-    )
-
-
-@pytest.mark.parametrize(("searcher", "by"), [("tpe", signal.SIGKILL), ("random_full", signal.SIGINT)])
-def test_a_driver_that_dies_is_gone_on_with_and_no_trial_is_repeated(tmp_path, searcher, by):
-    """It dies when the third or fourth trial has told of seven steps of nine; the snapshot of every second may lag."""
-    process = driver(tmp_path, searcher)
-    late = next(line for line in process.stdout if int(line.split()[0]) > 1 and f" {(STEPS - 2) * STEP} run" in line)
-    process.send_signal(by)
-    process.wait(60)
-    book = {trial["number"]: trial for trial in json.loads((tmp_path / "state/book.json").read_text())["trials"]}
-    ended = {trial["knobs"]["lr"] for trial in book.values() if trial["status"] == "finished"}
-    under_way = book[int(late.split()[0])]["knobs"]["lr"]
-    before = begun(tmp_path / "log")
-    assert ended and under_way not in ended
-
-    trials = search(Curve(tmp_path / "log"), replace(PLAN, searcher=searcher, trials=4), tmp_path / "state")
-    after = begun(tmp_path / "log")[len(before) :]
-    assert len(trials) == 4 and all(trial.ended for trial in trials)
-    assert ended | {under_way} <= {trial.knobs["lr"] for trial in trials}
-    assert not ended & {lr for _, lr, _ in after}, "a finished trial was repeated"
-    assert next(first for _, lr, first in after if lr == under_way) > 0, "a trial lost what it had kept"
 
 
 def test_a_torn_snapshot_costs_no_trial_that_ended(tmp_path):
