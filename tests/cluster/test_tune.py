@@ -188,17 +188,6 @@ def nothing(model):
     return {}
 
 
-def test_a_trial_may_hold_a_job_of_two_workers(data, tmp_path):
-    """It gives what one process gives, up to rounding."""
-    together = trial(data, tmp_path, workers=2, images=48)
-    plan = Search({"train.lr": {"choice": [1e-3]}}, Aim("latent", "higher"), trials=1, images=48)
-    [found] = search(together, replace(plan, resources=Resources(workers=2)), tmp_path / "state")
-    *_, alone = trial(data, tmp_path, images=48)({"train.lr": 1e-3}, tmp_path / "alone")
-    assert found.status == "finished"
-    for name in ("latent", "reconstruction"):
-        assert found.metrics[name] == pytest.approx(alone.metrics[name], rel=1e-3)
-
-
 class Planted(nn.Module):
     """In place of a trained model: where its code has one number, the most typical image of each class and no other;
     else real images, blurred a little."""
@@ -260,3 +249,14 @@ def test_a_trial_whose_repertoire_is_gone_is_given_up(data, tmp_path):
     assert 160 <= lost.images_seen < 480
     assert not plan.aim.feasible(lost)
     assert math.isfinite(next(itertools.chain(lost.metrics.values())))
+
+
+def test_a_trial_may_hold_a_job_of_two_workers(data, tmp_path):
+    """It gives what one process gives, up to rounding."""
+    together = trial(data, tmp_path, workers=2, images=48)
+    plan = Search({"train.lr": {"choice": [1e-3]}}, Aim("latent", "higher"), trials=1, images=48)
+    [found] = search(together, replace(plan, resources=Resources(workers=2)), tmp_path / "state")
+    *_, alone = trial(data, tmp_path, images=48)({"train.lr": 1e-3}, tmp_path / "alone")
+    assert found.status == "finished"
+    for name in ("latent", "reconstruction"):
+        assert found.metrics[name] == pytest.approx(alone.metrics[name], rel=1e-3)
