@@ -111,7 +111,7 @@ def _once(params: Params, facts: Facts) -> None:
         return
     for key, name in (("metric", params.tune.metric), ("diversity", params.tune.diversity)):
         _goal(key, name)
-    _population(params)
+    _searcher(params)
     _build(params, facts)
     write_text(digest, STAMP)
 
@@ -124,16 +124,18 @@ def _goal(key: str, name: str) -> None:
         raise InputError(f"params.yaml: tune.{key}: found '{name}', best where real images are, legal: one to push")
 
 
-def _population(params: Params) -> None:
-    """A population changes continuous knobs of a trial in training, and hands its state to another."""
+def _searcher(params: Params) -> None:
+    """Trials of several workers are run in full, since a group of workers whose trial is stopped keeps its CPUs; a
+    population changes continuous knobs of a trial in training."""
     from genlib.cluster.coding import continuous
-    from genlib.cluster.searchers import POPULATIONS
+    from genlib.cluster.searchers import IN_FULL, POPULATIONS
 
-    searcher = params.tune.searcher
+    searcher, workers = params.tune.searcher, params.tune.resources.workers
+    if workers and searcher not in IN_FULL:
+        legal = f"0 with the searcher {searcher}, or tune.searcher {' or '.join(IN_FULL)}"
+        raise InputError(f"params.yaml: tune.resources.workers: found {workers}, legal: {legal}")
     if searcher not in POPULATIONS:
         return
-    if workers := params.tune.resources.workers:
-        raise InputError(f"params.yaml: tune.resources.workers: found {workers}, legal: 0 with the searcher {searcher}")
     for model in params.tune.models:
         space = params.models[model].search
         if not any(continuous(entry) for key, entry in space.items() if not key.startswith("model.")):

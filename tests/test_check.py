@@ -211,6 +211,7 @@ WRONG = {
         "models.gan.search: found no uniform or loguniform knob of train or objective",
     ),
     "a population of workers": (["tune.searcher=pb2", "tune.resources.workers=2"], "tune.resources.workers: found 2"),
+    "workers that would be stopped": (["tune.resources.workers=2"], "legal: 0 with the searcher random, or"),
     "no CPU for a trial": (["tune.resources.cpu=0"], "tune.resources.cpu: found 0, legal: greater than 0"),
     "knob of nothing": (["models.gan.search={objective.r9: {uniform: [0, 1]}}"], "objective.r9: unknown key"),
     "knob out of range": (["models.gan.search={model.width: {int: [0, 3]}}"], "width must be at least 1"),

@@ -61,7 +61,11 @@ class JobTrial:
         return map(self.scored, fit(replace(job, state=folder), images=self.images))
 
     def _together(self, job: Job, knobs: dict[str, Any]) -> Iterator[Progress]:
-        """Ray Train calls, and Ray Tune asks: a thread between the two."""
+        """Ray Train calls, and Ray Tune asks: a thread between the two.
+
+        The last report waits until Ray Train has ended: Ray Tune ends the trial's process with it, and the CPUs of an
+        orphaned group of workers would stay taken.
+        """
         name = hashlib.sha256(json.dumps(knobs, sort_keys=True).encode()).hexdigest()[:16]
         told: Queue[Progress | BaseException | None] = Queue()
 
@@ -74,7 +78,12 @@ class JobTrial:
                 told.put(error)
 
         threading.Thread(target=train, daemon=True, name="train").start()
+        last: list[Progress] = []
         while (progress := told.get()) is not None:
             if isinstance(progress, BaseException):
                 raise progress
-            yield progress
+            if progress.done:
+                last = [progress]
+            else:
+                yield progress
+        yield from last

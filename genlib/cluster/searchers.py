@@ -103,6 +103,7 @@ SEARCHERS: dict[str, Callable[[Task], Searcher]] = {
     "pb2": pb2,
 }
 POPULATIONS: tuple[str, ...] = ("pbt", "pb2")
+IN_FULL: tuple[str, ...] = ("random_full", "pareto")
 
 
 class Inside:

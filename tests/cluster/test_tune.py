@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import ray
 import torch
 from prepared import digits, job
 from torch import nn
@@ -178,7 +179,8 @@ def test_a_population_exchanges_weights(data, tmp_path):
     space = {"train.lr": {"loguniform": [1e-3, 1e-2]}}
     still = {"train.lr": 1e-12}
     plan = Search(space, Aim("reconstruction"), trials=3, images=432, searcher="pbt", points=[still], seed=2)
-    trials = search(trial(data, tmp_path, score=nothing, images=432), plan, tmp_path / "state")
+    exchanging = trial(data, tmp_path, score=nothing, images=432, report_every=72, checkpoint_every=72)
+    trials = search(exchanging, plan, tmp_path / "state")
     assert all(each.status == "finished" for each in trials)
     assert trials[0].knobs["train.lr"] != 1e-12
     assert trials[0].metrics["reconstruction"] < 1.3 * trials[1].metrics["reconstruction"]
@@ -251,12 +253,13 @@ def test_a_trial_whose_repertoire_is_gone_is_given_up(data, tmp_path):
     assert math.isfinite(next(itertools.chain(lost.metrics.values())))
 
 
-def test_a_trial_may_hold_a_job_of_two_workers(data, tmp_path):
+def test_a_trial_may_hold_a_job_of_two_workers(data, tmp_path, ray_session):
     """It gives what one process gives, up to rounding."""
     together = trial(data, tmp_path, workers=2, images=48)
     plan = Search({"train.lr": {"choice": [1e-3]}}, Aim("latent", "higher"), trials=1, images=48)
     [found] = search(together, replace(plan, resources=Resources(workers=2)), tmp_path / "state")
     *_, alone = trial(data, tmp_path, images=48)({"train.lr": 1e-3}, tmp_path / "alone")
     assert found.status == "finished"
+    assert ray.available_resources()["CPU"] == ray_session, "the workers of a trial that ended keep their CPUs"
     for name in ("latent", "reconstruction"):
         assert found.metrics[name] == pytest.approx(alone.metrics[name], rel=1e-3)
