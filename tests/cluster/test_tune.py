@@ -93,8 +93,8 @@ def test_trials_that_come_to_nothing_are_named_and_the_search_goes_on(tmp_path):
 
 
 def test_time_is_kept(tmp_path):
-    """Of trials of 64 seconds each the 24 that are allowed see the first, and a second call sees no more."""
-    plan = replace(PLAN, trials=40, minutes=0.4, searcher="random_full")
+    """Of trials of 64 seconds each the 12 that are allowed see the first, and a second call sees no more."""
+    plan = replace(PLAN, trials=40, minutes=0.2, searcher="random_full")
     trials = search(Curve(tmp_path / "log", pause=8.0), plan, tmp_path / "state")
     assert 0 < len(trials) <= 4
     assert {trial.status for trial in trials} == {"stopped early"}
