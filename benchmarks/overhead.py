@@ -86,7 +86,7 @@ def everything(job: Job, folder: Path) -> float:
             courier.start()
             moments.append((time.monotonic(), progress.images_seen))
 
-        launch(replace(job, state=folder / "state"), folder / "ray", "benchmark", hear)
+        launch(replace(job, state=folder / "state"), str(folder / "ray"), "benchmark", hear)
     run.end()
     courier.close()
     (first, _), (last, seen) = moments[0], moments[-1]

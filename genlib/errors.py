@@ -17,6 +17,10 @@ class InputError(ValueError):
     """
 
 
+class Lost(RuntimeError):
+    """Work that ended half-way through no fault of its input: the same command goes on with it."""
+
+
 def unknown(where: str, found: object, legal: Collection[str]) -> InputError:
     """The error for a name that is not among the legal ones, with the nearest legal one when it looks like a slip."""
     near = difflib.get_close_matches(str(found), legal, n=1)
@@ -25,8 +29,8 @@ def unknown(where: str, found: object, legal: Collection[str]) -> InputError:
 
 
 def guarded(body: Callable[[], None], interrupted: str = "interrupted") -> int:
-    """Run `body`; its exit code: 2 for the user's mistakes and a full disk, 1 for diverged training, 130 for Ctrl-C,
-    each with one line."""
+    """Run `body`; its exit code: 2 for the user's mistakes and a full disk, 1 for training that diverged or lost its
+    workers, 130 for Ctrl-C, each with one line."""
     try:
         body()
     except InputError as error:
@@ -37,6 +41,8 @@ def guarded(body: Callable[[], None], interrupted: str = "interrupted") -> int:
         return _complain(f"{error.filename or Path.cwd()}: no space left on the disk, legal: a disk with room", 2)
     except ArithmeticError as error:
         return _complain(f"{error}; lower the learning rates or raise the penalties", 1)
+    except Lost as error:
+        return _complain(f"{error}; the same command goes on from the last checkpoint", 1)
     except KeyboardInterrupt:
         return _complain(interrupted, 130)
     return 0

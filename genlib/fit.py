@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -38,11 +38,12 @@ _FOLDERS = ("genlib/models/parts", "genlib/objectives/parts", "genlib/training")
 
 @dataclass(frozen=True)
 class Training:
-    """The `train` section as one model sees it; `lr_by_turn` overrides `lr` for the turn it names."""
+    """The `train` section as one model sees it; `lr_by_turn` overrides `lr` for the turn it names. A pair of `workers`
+    is the least and the most."""
 
     images: int
     batch_size: int = 128
-    workers: int = 0
+    workers: int | Sequence[int] = 0
     seed: int = 0
     lr: float = 1e-3
     lr_by_turn: dict[str, float] = field(default_factory=dict)
@@ -124,12 +125,12 @@ class Known:
         return cls(dataset.train.to(device), dataset.valid.to(device), second)
 
 
-def fit(job: Job, group: Group | None = None, images: Images | None = None) -> Iterator[Progress]:
+def fit(job: Job, group: Group | None = None, dataset: Dataset | None = None) -> Iterator[Progress]:
     """Train `job` as one member of `group`, going on from the newest intact checkpoint in `job.state`.
 
-    The reports made before a resumed checkpoint are yielded again first, so the stream is whole every time. `images`
-    replaces the job's own training split (a sweep hands the same tensors to every trial). Rank 0 writes the checkpoints
-    and draws the samples.
+    The reports made before a resumed checkpoint are yielded again first, so the stream is whole every time. `dataset`
+    is the job's own where it is loaded already (a sweep hands the same tensors to every trial). Rank 0 writes the
+    checkpoints and draws the samples.
 
     A model may have two moments of its own: `adapt(train, valid)` before the first step, for what it takes from the
     data (the mean image, their range), and `conclude(train, valid)` of the averaged model after the last one, for what
@@ -140,11 +141,10 @@ def fit(job: Job, group: Group | None = None, images: Images | None = None) -> I
         Diverged: the loss stopped being finite.
     """
     group = group or Group.current()
-    dataset = load_dataset(job.data)
+    dataset = dataset or load_dataset(job.data)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     state, plan = start(job, dataset.shape, len(dataset.classes), dataset.domains, device)
     known = Known.of(dataset, objective_of(job), device)
-    known = known if images is None else replace(known, train=images.to(device))
     for model in (state.model, state.ema):
         _moment("adapt", model, known)
     if job.state:

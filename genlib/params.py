@@ -66,7 +66,7 @@ class TrainSection(Section):
 
     images: Count = 100_000
     batch_size: Count = 128
-    workers: Annotated[int, Field(ge=0)] = 0
+    workers: int | list[int] = 0
     seed: Seed = 0
     lr: Annotated[float, Field(gt=0)] = 1e-3
     beta1: Share = 0.9
@@ -86,6 +86,15 @@ class TrainSection(Section):
             if not key.startswith("lr_"):
                 raise unknown(f"{key}: unknown key", key, [*type(self).model_fields, "lr_<turn>"])
         return self
+
+    @field_validator("workers", mode="before")
+    @classmethod
+    def _number_or_least_and_most(cls, workers: Any) -> Any:
+        ends = workers if isinstance(workers, list) and len(workers) == 2 else [workers, workers]
+        least = 1 if isinstance(workers, list) else 0
+        if not all(type(end) is int for end in ends) or not least <= ends[0] <= ends[1]:
+            raise ValueError("a whole number of at least 0, or [least, most], both at least 1")
+        return workers
 
     def settings(self) -> dict[str, Any]:
         """The fields, with the rates of single turns gathered under `lr_by_turn`."""

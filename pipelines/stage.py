@@ -57,6 +57,12 @@ class Stage:
         training = Training(**self.params.training(self.model) | changes)
         return Job(self.model, section.model, section.objective, training, PREPARED)
 
+    @property
+    def storage(self) -> str:
+        """Where Ray keeps its notes: a folder, or the URL of one."""
+        place = self.params.cluster.storage
+        return place if "://" in place else str(ROOT / place)
+
     def kept(self, job: Job) -> Job:
         """`job` with its checkpoints in the folder of its digest."""
         return replace(job, state=self.state / job.digest())

@@ -21,7 +21,7 @@ from genlib.evaluation.metric import find
 from genlib.knobs import present
 from pipelines.board import Board
 from pipelines.files import sha256
-from pipelines.stage import JUDGE_A, PREPARED, ROOT, Stage, Tracked
+from pipelines.stage import JUDGE_A, PREPARED, Stage, Tracked
 
 if TYPE_CHECKING:
     from genlib.cluster.trial import Trial
@@ -55,7 +55,7 @@ class Sweep:
         )
         self.folder = folder_of(stage, self.job)
         cpus = max(1, int(section.resources.cpu))
-        self.trial = JobTrial(self.job, rehearsal, dataset.train, self.folder / "workers", cpus)
+        self.trial = JobTrial(self.job, rehearsal, dataset.held(), self.folder / "workers", cpus)
         self.plan = Search(
             self.space,
             self.aim,
@@ -118,7 +118,7 @@ def folder_of(stage: Stage, job: Job) -> Path:
         "judge": sha256(JUDGE_A / "model.safetensors"),
     }
     digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
-    home = ROOT / stage.params.cluster.storage / stage.title.replace(" ", "-")
+    home = Path(stage.storage) / stage.title.replace(" ", "-")
     for other in home.glob("*"):
         if other.name != digest:
             shutil.rmtree(other)

@@ -6,7 +6,7 @@ import shutil
 from typing import TYPE_CHECKING
 
 from pipelines.files import sha256
-from pipelines.stage import ROOT, Stage, run
+from pipelines.stage import Stage, run
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -39,7 +39,7 @@ def train_job(stage: Stage, job: Job, out: Path, part: str = "") -> None:
             tracked.courier.start()
 
         try:
-            launch(job, ROOT / stage.params.cluster.storage, stage.title.replace(" ", "-"), hear, console.say)
+            launch(job, stage.storage, stage.title.replace(" ", "-"), hear, console.say)
         except Diverged:
             tracked.run.tag({"genlib.health": DIVERGED})
             raise

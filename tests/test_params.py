@@ -37,7 +37,7 @@ WRONG = {
     "train.batch_size": (0, "greater than or equal to 1"),
     "train.lr": (-1.0, "greater than 0"),
     "train.imagess": (5, "did you mean images"),
-    "models.gan.train.workers": ("two", "valid integer"),
+    "models.gan.train.workers": ("two", "[least, most]"),
     "models.gan.train.ema": (1.0, "less than 1"),
     "models.gan.train.warmupp": (0.1, "did you mean warmup"),
     "models.gan.modle": ({}, "did you mean model"),

@@ -13,7 +13,7 @@ from typing import Any
 
 from genlib.cluster.train import launch
 from genlib.cluster.trial import GivenUp, Report
-from genlib.data.images import Images
+from genlib.data.dataset import Dataset
 from genlib.fit import Job, fit
 from genlib.training.health import Patience
 from genlib.training.loop import Progress
@@ -23,7 +23,7 @@ Score = Callable[[Any], dict[str, float]]
 
 @dataclass(frozen=True)
 class JobTrial:
-    """`job` with a trial's knobs, on the training images `images`; `score` gives metrics of the averaged model, which
+    """`job` with a trial's knobs, on `dataset`, which is the job's; `score` gives metrics of the averaged model, which
     stand before those of training in every report.
 
     Where the job has workers the trial holds a Ray Train job, whose checkpoints lie in `shared`, a folder that every
@@ -32,7 +32,7 @@ class JobTrial:
 
     job: Job
     score: Score
-    images: Images
+    dataset: Dataset
     shared: Path
     threads: int = 1
 
@@ -58,7 +58,7 @@ class JobTrial:
         import torch
 
         torch.set_num_threads(self.threads)
-        return map(self.scored, fit(replace(job, state=folder), images=self.images))
+        return map(self.scored, fit(replace(job, state=folder), dataset=self.dataset))
 
     def _together(self, job: Job, knobs: dict[str, Any]) -> Iterator[Progress]:
         """Ray Train calls, and Ray Tune asks: a thread between the two.
@@ -72,7 +72,7 @@ class JobTrial:
         def train() -> None:
             try:
                 state = self.shared / "states" / name
-                launch(replace(job, state=state), self.shared / "train", name, told.put, look=self.scored)
+                launch(replace(job, state=state), str(self.shared / "train"), name, told.put, look=self.scored)
                 told.put(None)
             except BaseException as error:
                 told.put(error)

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import logging
 import os
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+
+from genlib.cluster.orphans import end_orphans, mark
+from genlib.errors import InputError
 
 ROOT = Path(__file__).parent.parent.parent
 _SETTINGS = {
@@ -18,6 +21,7 @@ _SETTINGS = {
     "RAY_TRAIN_METRICS_ENABLED": "0",
     "RAY_AIR_NEW_OUTPUT": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    "RAY_AUTH_MODE": "token",
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
     "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",
     "TUNE_DISABLE_SIGINT_HANDLER": "1",
@@ -42,17 +46,60 @@ def quiet() -> None:
 
 @contextmanager
 def session() -> Iterator[int]:
-    """A Ray session for the length of a `with` block, or the one that is open already; yields its number of CPUs."""
+    """A Ray session for the length of a `with` block, or the one that is open already; yields its number of CPUs.
+
+    Raises:
+        InputError: no Ray that can be joined answers at `RAY_ADDRESS`.
+    """
     settle()
     import ray
 
     joined = ray.is_initialized()
     if not joined:
-        address = os.environ.get("RAY_ADDRESS")
-        local: dict[str, Any] = {} if address else {"include_dashboard": False, "object_store_memory": 512 * 2**20}
-        ray.init(address=address or "local", log_to_driver=False, logging_level=logging.ERROR, **local)
+        _join(os.environ["RAY_ADDRESS"]) if os.environ.get("RAY_ADDRESS") else _begin()
     try:
         yield int(ray.cluster_resources().get("CPU", 1))  # type: ignore[no-untyped-call]
     finally:
         if not joined:
             ray.shutdown()
+
+
+def _begin() -> None:
+    """Start Ray on this machine, once what a killed driver left of its own is gone."""
+    import ray
+
+    end_orphans()
+    mark()
+    ray.init(
+        address="local", include_dashboard=False, object_store_memory=512 * 2**20,
+        log_to_driver=False, logging_level=logging.ERROR,
+    )  # fmt: skip
+
+
+def _join(address: str) -> None:
+    """Join the cluster at `address`; its workers import the project from where this process has it."""
+    import ray
+    from ray.exceptions import AuthenticationError
+
+    paths = {"PYTHONPATH": os.environ["PYTHONPATH"]}
+    try:
+        _probe(address)
+        ray.init(address=address, log_to_driver=False, logging_level=logging.CRITICAL, runtime_env={"env_vars": paths})
+    except AuthenticationError as error:
+        raise InputError(f"RAY_ADDRESS: found {address!r}, which refuses the token here, legal: a head whose "
+                         "~/.ray/auth_token is also this machine's") from error  # fmt: skip
+    except (OSError, RuntimeError, ValueError) as error:
+        reason = " ".join(str(error).split())[:160]
+        raise InputError(f"RAY_ADDRESS: found {address!r} ({reason}), legal: host:port of a head that runs, as "
+                         "`ray start --head` says it, with the same versions of Python and Ray") from error  # fmt: skip
+
+
+def _probe(address: str) -> None:
+    """Fail within seconds where nothing listens at host:port; Ray itself tries for minutes.
+
+    Raises:
+        OSError: nothing listens there.
+    """
+    host, _, port = address.rpartition("://")[2].rpartition(":")
+    if port.isdigit():
+        socket.create_connection((host, int(port)), timeout=5).close()

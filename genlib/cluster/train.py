@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import os
 import shutil
-import threading
+import tempfile
 from collections.abc import Callable
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from genlib.cluster.session import quiet, session, settle
+from genlib.data.dataset import load_dataset
+from genlib.errors import InputError, Lost
 from genlib.fit import Job, fit
 from genlib.training.group import Group
 from genlib.training.loop import Diverged, Progress
+from genlib.training.state import keep, newest
 
 Hear = Callable[[Progress], None]
+Say = Callable[[str], None]
 RESTARTS = 3
+RESIZE_EVERY = 60.0  # seconds between two looks whether there are more workers, or fewer, to be had
 
 
 @dataclass(frozen=True)
@@ -29,30 +33,44 @@ class Outcome:
     metrics: dict[str, float]
 
 
+@dataclass(frozen=True)
+class Begun:
+    """Word of a group of workers that it has begun, and after how many images."""
+
+    workers: int
+    images_seen: int
+
+
 class Ear:
-    """Hears every report once: a restarted group of workers tells again what the driver has heard already."""
+    """Hears every report once: a group of workers that goes on for another tells again what was heard already."""
 
-    def __init__(self, hear: Hear) -> None:
-        self.hear = hear
+    def __init__(self, name: str, hear: Hear, say: Say) -> None:
+        self.name, self.hear, self.say = name, hear, say
         self.last = Progress(-1, 0, {})
-        self.failure: Diverged | None = None
+        self.failure: Diverged | InputError | None = None
+        self.workers: int | None = None
 
-    def __call__(self, told: Progress | Diverged) -> None:
-        if isinstance(told, Diverged):
+    def __call__(self, told: Progress | Begun | Diverged | InputError) -> None:
+        if isinstance(told, Exception):
             self.failure = told
+        elif isinstance(told, Begun):
+            if self.workers is not None:
+                self.say(f"{self.name}: begun again with {told.workers} workers at {told.images_seen:,} images")
+            self.workers = told.workers
         elif told.images_seen > self.last.images_seen:
             self.last = told
             self.hear(told)
 
-    def outcome(self, workers: int) -> Outcome:
+    def outcome(self) -> Outcome:
         """How the job ended.
 
         Raises:
             Diverged: it ended in numbers that are not finite.
+            InputError: its parts do not fit.
         """
         if self.failure:
             raise self.failure
-        return Outcome(workers, self.last.images_seen, dict(self.last.metrics))
+        return Outcome(self.workers or 0, self.last.images_seen, dict(self.last.metrics))
 
 
 def without_model(progress: Progress) -> Progress:
@@ -62,106 +80,177 @@ def without_model(progress: Progress) -> Progress:
 
 def launch(
     job: Job,
-    storage: Path,
+    storage: str,
     name: str,
     hear: Hear,
-    say: Callable[[str], None] = print,
+    say: Say = print,
     look: Callable[[Progress], Progress] = without_model,
 ) -> Outcome:
     """Train `job` under Ray Train and call `hear` with every report, in order.
 
     `job.train.workers` = 0 is Ray Train's local mode: this process, no other. Otherwise that many workers, or as many
-    as there are CPUs, with gradients averaged over them. A worker that dies is replaced, and its group goes on from the
-    last checkpoint in `job.state`. `look` makes of every report, in the process that trains, what the driver is told.
+    as there is room for, with gradients averaged over them; (1, 4) are at least one, and up to four as nodes come and
+    go. A worker that dies is replaced, and its group goes on from the last checkpoint in `job.state`. `look` makes of
+    every report, in the process that trains, what the driver is told. `storage`, a folder that every node sees or a URL
+    (s3://...), is for Ray's own notes on the run.
 
     Raises:
         Diverged: the loss stopped being finite.
+        Lost: workers died again and again.
     """
-    ear = Ear(hear)
+    ear = Ear(name, hear, say)
     if job.train.workers == 0:
         settle()
-        _run(job, storage, name, 0, {"hear": ear, "look": look})
-        return ear.outcome(0)
+        _run(_alone, storage, name, 0, {"job": job, "ear": ear, "look": look})
+        return ear.outcome()
     with session() as cpus:
-        workers = min(job.train.workers, cpus)
-        if workers < job.train.workers:
-            say(f"{name}: {job.train.workers} workers asked, {workers} CPUs there: {workers} used")
-        with _line(ear) as queue:
-            _run(job, storage, name, workers, {"queue": queue, "look": look})
-    return ear.outcome(workers)
+        import ray
+
+        from genlib.cluster.desk import desk
+
+        workers = _room(job, cpus, lambda line: say(f"{name}: {line}"))
+        dataset = ray.put(load_dataset(job.data).held())
+        with desk(job.state, ear) as between:
+            facts = {"job": job, "look": look, "desk": between, "dataset": dataset}
+            _run(_together, storage, name, workers, facts)
+    return ear.outcome()
 
 
-def _run(job: Job, storage: Path, name: str, workers: int, channel: dict[str, Any]) -> None:
-    import torch
-    from ray.train import FailureConfig, RunConfig, ScalingConfig
-    from ray.train.torch import TorchTrainer
+def _room(job: Job, cpus: int, say: Say) -> int | tuple[int, int]:
+    """How many workers to ask for: each takes a GPU where there are any, or a CPU."""
+    gpus = _gpus()
+    there, what = (gpus, "GPUs") if gpus else (cpus, "CPUs")
+    asked = job.train.workers
+    if not isinstance(asked, int):
+        return min(asked[0], there), asked[1]
+    if asked > there:
+        say(f"{asked} workers asked, {there} {what} there: {there} used")
+    return min(asked, there)
+
+
+def _gpus() -> int:
+    import ray
+
+    return int(ray.cluster_resources().get("GPU", 0))  # type: ignore[no-untyped-call]
+
+
+def _run(
+    work: Callable[[dict[str, Any]], None],
+    storage: str,
+    name: str,
+    workers: int | tuple[int, int],
+    facts: dict[str, Any],
+) -> None:
+    from ray.train import FailureConfig, RunConfig, ScalingConfig, WorkerGroupError
+    from ray.train.torch import TorchConfig, TorchTrainer
     from ray.train.v2.api.config import LoggingConfig
 
+    class Trainer(TorchTrainer):
+        def _register_sigint_handler(self, controller: Any) -> None:
+            """Leave Ctrl-C to who called: Ray's own handler ends the process, and not as one expects."""
+
     quiet()
-    threads = max(1, (os.cpu_count() or 1) // max(1, workers))
+    gpu = bool(workers) and _gpus() > 0
     folder = f"{name}-{os.getpid()}"
-    TorchTrainer(
-        _work,
-        train_loop_config={"job": job, "threads": threads, **channel},
-        scaling_config=ScalingConfig(num_workers=workers, use_gpu=torch.cuda.is_available()),
-        run_config=RunConfig(
-            name=folder,
-            storage_path=str(storage.resolve()),
-            failure_config=FailureConfig(max_failures=RESTARTS),
-            logging_config=LoggingConfig(  # type: ignore[call-arg]
-                log_level="ERROR"
+    place = storage if "://" in storage else str(Path(storage).resolve())
+    try:
+        Trainer(
+            work,
+            train_loop_config=facts,
+            torch_config=TorchConfig(backend="cpu:gloo,cuda:nccl" if gpu else "gloo"),
+            scaling_config=ScalingConfig(  # type: ignore[call-arg]
+                num_workers=workers,  # type: ignore[arg-type]
+                use_gpu=gpu,
+                elastic_resize_monitor_interval_s=RESIZE_EVERY,
             ),
-        ),
-    ).fit()
-    shutil.rmtree(storage / folder, ignore_errors=True)
+            run_config=RunConfig(
+                name=folder,
+                storage_path=place,
+                failure_config=FailureConfig(max_failures=RESTARTS),
+                logging_config=LoggingConfig(  # type: ignore[call-arg]
+                    log_level="ERROR"
+                ),
+            ),
+        ).fit()
+    except WorkerGroupError as error:
+        _explain(name, error)
+    _forget(f"{place}/{folder}")
 
 
-def _work(config: dict[str, Any]) -> None:
-    """What every worker runs: train, and let rank 0 tell the driver."""
+def _explain(name: str, error: Any) -> None:
+    """Raise what workers raised themselves; where they died, say so.
+
+    Raises:
+        Lost: they died.
+    """
+    from ray.exceptions import RayTaskError
+
+    first = next(iter(error.worker_failures.values()), error)
+    if isinstance(first, RayTaskError):
+        raise error
+    reason = " ".join(str(first).split())[:200]
+    raise Lost(f"{name}: its workers died {RESTARTS + 1} times, the last with {reason!r}") from error
+
+
+def _forget(run: str) -> None:
+    """Remove Ray's notes on a run that has ended."""
+    if "://" not in run:
+        shutil.rmtree(run, ignore_errors=True)
+        return
+    from fsspec.core import url_to_fs
+
+    files, path = url_to_fs(run)
+    files.rm(path, recursive=True)
+
+
+def _alone(facts: dict[str, Any]) -> None:
+    """Train in this process."""
     import torch
 
-    torch.set_num_threads(config["threads"])
-    tell = config["hear"] if "hear" in config else config["queue"].put
-    leads = Group.current().leads
+    torch.set_num_threads(os.cpu_count() or 1)
+    tell, look = facts["ear"], facts["look"]
     try:
-        for progress in fit(config["job"]):
-            if leads:
-                tell(config["look"](progress))
-    except Diverged as error:
-        if leads:
+        for progress in fit(facts["job"]):
+            tell(look(progress))
+    except (Diverged, InputError) as error:
+        tell(error)
+
+
+def _together(facts: dict[str, Any]) -> None:
+    """What every worker runs: train, and let rank 0 tell the driver and hand it the checkpoints."""
+    import ray
+    import torch
+
+    desk, look, group = facts["desk"], facts["look"], Group.current()
+
+    def tell(message: Any) -> None:
+        if group.leads:
+            ray.get(desk.tell.remote(message))
+
+    torch.set_num_threads(_threads())
+    with tempfile.TemporaryDirectory() as folder:
+        state, begun, before = Path(folder), False, 0
+        if found := ray.get(desk.newest.remote()):
+            keep(state, *found)
+        try:
+            for progress in fit(replace(facts["job"], state=state), dataset=ray.get(facts["dataset"])):
+                if not (progress.resumed or begun):
+                    tell(Begun(group.world, before))
+                    begun = True
+                before = progress.images_seen
+                if progress.checkpoint and group.leads and (path := newest(state)):
+                    ray.get(desk.keep.remote(path.name, path.read_bytes()))
+                tell(look(progress))
+        except (Diverged, InputError) as error:
             tell(error)
 
 
-@contextmanager
-def _line(hear: Hear) -> Any:
-    """A queue from the workers, drained into `hear` by a thread of the driver."""
-    from ray.util.queue import Empty, Queue
+def _threads() -> int:
+    """The CPUs of this node, shared by the workers that are on it."""
+    import ray
+    from ray.train import get_context
 
-    queue = Queue(actor_options={"num_cpus": 0})
-    ended = threading.Event()
-
-    failures: list[Exception] = []
-
-    def drain() -> None:
-        while True:
-            try:
-                progress = queue.get(timeout=0.5)
-            except Empty:
-                if ended.is_set():
-                    return
-                continue
-            try:
-                hear(progress)
-            except Exception as error:
-                failures.append(error)
-
-    thread = threading.Thread(target=drain, daemon=True, name="ear")
-    thread.start()
-    try:
-        yield queue
-    finally:
-        ended.set()
-        thread.join()
-        queue.shutdown()
-    if failures:
-        raise failures[0]
+    here = ray.get_runtime_context().get_node_id()
+    found = ray.nodes()  # type: ignore[no-untyped-call]
+    cpus = next(node["Resources"].get("CPU", 1) for node in found if node["NodeID"] == here)
+    return max(1, int(cpus) // int(get_context().get_local_world_size()))

@@ -61,16 +61,7 @@ class TrainState:
         facts = {"images_seen": self.images_seen, "history": self.history}
         content = save(dict(self._tensors()), metadata={"genlib": json.dumps(facts)})
         name = f"{self.images_seen:012d}-{hashlib.sha256(content).hexdigest()[:16]}.safetensors"
-        folder.mkdir(parents=True, exist_ok=True)
-        partial = folder / f".{name}.partial"
-        with partial.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(folder / name)
-        for old in checkpoints(folder)[KEPT:]:
-            old.unlink()
-        return folder / name
+        return keep(folder, name, content)
 
     def load(self, path: Path) -> None:
         """Become what `path` holds, bit for bit."""
@@ -87,6 +78,20 @@ class TrainState:
         for turn, optimizer in zip(self.turns, self.optimizers, strict=True):
             for index, slots in optimizer.state_dict()["state"].items():
                 yield from ((f"adam.{turn.name}.{index}.{slot}", t.contiguous()) for slot, t in slots.items())
+
+
+def keep(folder: Path, name: str, content: bytes) -> Path:
+    """Write the checkpoint `name` into `folder`, whole or not at all, and keep the last two."""
+    folder.mkdir(parents=True, exist_ok=True)
+    partial = folder / f".{name}.partial"
+    with partial.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    partial.replace(folder / name)
+    for old in checkpoints(folder)[KEPT:]:
+        old.unlink()
+    return folder / name
 
 
 def checkpoints(folder: Path) -> list[Path]:

@@ -5,7 +5,7 @@ import pytest
 import torch
 from prepared import digits, job
 
-from genlib.cluster.train import Ear, launch
+from genlib.cluster.train import Begun, Ear, launch
 from genlib.training.loop import Progress
 from genlib.training.state import finished, newest
 
@@ -25,7 +25,7 @@ def test_local_mode_and_two_workers_tell_the_same_and_give_the_same_weights(data
     heard, said = {0: [], ray_session + 3: []}, []
     for workers, told in heard.items():
         run = job("gan", data, tmp_path / str(workers), workers=workers)
-        outcome = launch(run, tmp_path / "ray", "test", told.append, said.append)
+        outcome = launch(run, str(tmp_path / "ray"), "test", told.append, said.append)
         assert outcome.images_seen == 96
         assert outcome.workers == min(workers, ray_session)
     assert said == [f"test: {ray_session + 3} workers asked, {ray_session} CPUs there: {ray_session} used"]
@@ -41,7 +41,7 @@ def test_local_mode_and_two_workers_tell_the_same_and_give_the_same_weights(data
 def test_a_killed_worker_is_replaced_and_the_weights_are_those_of_an_undisturbed_run(data, tmp_path):
     def train(workers, hear):
         run = job("vae", data, tmp_path / str(workers), workers=workers, images=3200)
-        launch(run, tmp_path / "ray", "test", hear)
+        launch(run, str(tmp_path / "ray"), "test", hear)
         return weights(tmp_path / str(workers))
 
     killed = []
@@ -63,7 +63,10 @@ def test_a_killed_worker_is_replaced_and_the_weights_are_those_of_an_undisturbed
 
 def test_an_ear_hears_nothing_twice():
     heard = []
-    ear = Ear(lambda progress: heard.append(progress.images_seen))
-    for seen in (0, 10, 20, 0, 10, 20, 30):
-        ear(Progress(seen, 30, {}))
+    said = []
+    ear = Ear("test", lambda progress: heard.append(progress.images_seen), said.append)
+    for told in (Begun(2, 0), 0, 10, 20, 0, Begun(1, 10), 10, 20, 30):
+        ear(told if isinstance(told, Begun) else Progress(told, 30, {}))
     assert heard == [0, 10, 20, 30]
+    assert said == ["test: begun again with 1 workers at 10 images"]
+    assert ear.outcome().workers == 1

@@ -160,7 +160,7 @@ def latent(model):
 
 def trial(data, tmp_path, name="vae", score=latent, **train):
     run = job(name, data, **{"images": 144, "report_every": 16, "checkpoint_every": 16} | train)
-    return JobTrial(run, score, load_dataset(data).train, tmp_path / "workers")
+    return JobTrial(run, score, load_dataset(data).held(), tmp_path / "workers")
 
 
 def test_a_trial_trains_a_job_with_its_knobs_and_names_what_does_not_work(data, tmp_path):
