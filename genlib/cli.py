@@ -36,6 +36,7 @@ def _enter(arguments: Sequence[str] | None) -> None:
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
     _explore_arguments(commands.add_parser("explore", help=explore.__doc__, description=explore.__doc__))
     _evaluate_arguments(commands.add_parser("evaluate", help=evaluate.__doc__, description=evaluate.__doc__))
+    _track_arguments(commands.add_parser("track", help=track.__doc__, description=track.__doc__))
     asked = vars(parser.parse_args(arguments))
     if command := asked.pop("command", None):
         command(**asked)
@@ -165,6 +166,29 @@ def evaluate(
         options = {**given, "extractor": extractor, "metrics": metrics, "size": size, "seed": seed or None}
         words = [f"--{name}={value}" for name, value in options.items() if value is not None]
         _written(shown(case, measures, shlex.join(["genlib", "evaluate", *words])), html)
+
+
+def _track_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--flush", action="store_true", help="send it, of unfinished runs what there is so far")
+    parser.set_defaults(command=track)
+
+
+def track(flush: bool) -> None:
+    """Say what waits for the tracking server, or send it."""
+    from genlib.tracking import provenance
+    from genlib.tracking.mlflow import Unreachable, events, send, tracking_uri, waiting
+
+    home = provenance.home(Path.cwd())
+    uri, journals = tracking_uri(home), waiting(home / ".genlib" / "journal")
+    for journal in journals:
+        if flush:
+            try:
+                send(journal, uri, home)
+            except Unreachable as error:
+                raise InputError(f"MLFLOW_TRACKING_URI: found that {error}, legal: a server that runs") from error
+        print(f"{journal.name}: sent" if flush else f"{journal.name}: {events(journal)} events wait")
+    if not journals:
+        print(f"nothing waits for {uri}")
 
 
 def _say(line: str) -> None:

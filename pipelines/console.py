@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import signal
 import sys
 import threading
@@ -29,7 +30,8 @@ class Console:
         self.title = title
         self.bar = tqdm(desc=title, unit=" images", unit_scale=True, disable=not sys.stderr.isatty())
         self.first = 0
-        self.started = self.spoke = time.monotonic()
+        self.started = time.monotonic()
+        self.spoke = -math.inf
         self.interrupted = False
 
     def __enter__(self) -> Console:

@@ -17,6 +17,7 @@ from genlib.tracking import mlflow
 from genlib.tracking.journal import Journal
 from genlib.tracking.mlflow import Courier, Unreachable, send, tracking_uri
 
+ROOT = Path(__file__).parent.parent
 pytestmark = pytest.mark.filterwarnings("ignore")
 TAGS = {"genlib.stage": "train", "genlib.model": "gan"}
 
@@ -182,3 +183,25 @@ def test_the_default_is_a_database_in_the_project(monkeypatch, tmp_path):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "nonsense")
     with pytest.raises(InputError):
         Courier(tmp_path / "j", tmp_path)
+
+
+def test_a_database_whose_making_was_cut_off_is_made_anew(tmp_path):
+    code = f"""
+import os, pathlib, signal, threading, time
+from genlib.tracking.mlflow import connect
+home = pathlib.Path({str(tmp_path)!r})
+def cut():
+    while not (list(home.glob("*mlflow.db*")) + list(home.glob(".mlflow.db*"))):
+        time.sleep(0.001)
+    time.sleep(0.2)
+    os.kill(os.getpid(), signal.SIGKILL)
+threading.Thread(target=cut).start()
+connect(f"sqlite:///{{home}}/mlflow.db", home)
+time.sleep(60)
+"""
+    assert subprocess.run([sys.executable, "-c", code], env=os.environ | {"PYTHONPATH": str(ROOT)}).returncode == -9
+    assert not (tmp_path / "mlflow.db").exists()
+    assert mlflow.connect(f"sqlite:///{tmp_path}/mlflow.db", tmp_path).search_experiments()
+    (tmp_path / "mlflow.db").write_bytes(b"x" * 5000)
+    with pytest.raises(Unreachable, match="does not answer"):
+        mlflow.connect(f"sqlite:///{tmp_path}/mlflow.db", tmp_path)

@@ -81,7 +81,7 @@ class Courier:
         if self.thread:
             self.thread.join()
         try:
-            for journal in sorted(path.parent for path in self.journal.parent.glob("*/events.jsonl")):
+            for journal in waiting(self.journal.parent):
                 if journal == self.journal or finished(journal):
                     send(journal, self.uri, self.home)
         except Unreachable as error:
@@ -89,19 +89,35 @@ class Courier:
         return None
 
     def _deliver(self) -> None:
-        with suppress(Unreachable):
-            while True:
+        """A server that is silent may be back the next time."""
+        while True:
+            with suppress(Unreachable):
                 send(self.journal, self.uri, self.home)
-                if self.closing.wait(EVERY):
-                    return
+            if self.closing.wait(EVERY):
+                return
+
+
+def waiting(journals: Path) -> list[Path]:
+    """The journals in this folder."""
+    return sorted(path.parent for path in journals.glob("*/events.jsonl"))
+
+
+def events(journal: Path) -> int:
+    """How many events of the journal were not sent yet."""
+    return len(read_events(journal / "events.jsonl", _Sent(journal / "sent.json").lines))
 
 
 def send(journal: Path, uri: str, home: Path) -> None:
-    """Send what is new in `journal`, and remove it once all its runs have ended.
+    """Send what is new in `journal`, and remove it once all its runs have ended; one process at a time.
 
     Raises:
         Unreachable: the server does not answer; nothing is lost.
     """
+    with locked(home / ".genlib" / "journal.lock"):
+        _send(journal, uri, home)
+
+
+def _send(journal: Path, uri: str, home: Path) -> None:
     whole = finished(journal)  # asked first: what ends while it is being sent has events that were not read
     sent = _Sent(journal / "sent.json")
     events = read_events(journal / "events.jsonl", sent.lines)
@@ -122,10 +138,10 @@ def send(journal: Path, uri: str, home: Path) -> None:
 
 
 def connect(uri: str, home: Path) -> MlflowClient:
-    """A client of the server or database at `uri`; a new SQLite file is made by one process at a time.
+    """A client of the server or database at `uri`; a new SQLite file is made by one process at a time, and whole.
 
     Raises:
-        Unreachable: nothing answers there.
+        Unreachable: nothing answers there, or what does is no store of MLflow's.
     """
     _probe(uri)
     for key, value in _SETTINGS.items():
@@ -135,12 +151,28 @@ def connect(uri: str, home: Path) -> MlflowClient:
     for name in ("mlflow", "alembic"):
         logging.getLogger(name).setLevel(logging.ERROR)
     with locked(home / ".genlib" / "mlflow.lock"):
-        client = mlflow.MlflowClient(tracking_uri=uri)
         try:
+            _make(uri)
+            client = mlflow.MlflowClient(tracking_uri=uri)
             client.search_experiments(max_results=1)
-        except mlflow.MlflowException as error:
+        except Exception as error:
+            if type(error).__module__.partition(".")[0] not in ("mlflow", "sqlalchemy", "alembic"):
+                raise
             raise Unreachable(f"{uri} does not answer ({' '.join(str(error).split())[:160]})") from error
     return client
+
+
+def _make(uri: str) -> None:
+    """Make an SQLite file that is not there yet under another name first: MLflow cannot go on with one whose making was
+    cut off."""
+    import mlflow
+
+    path = Path(uri.removeprefix("sqlite:///"))
+    if uri.startswith("sqlite:///") and not path.exists():
+        partial = path.with_name(f".{path.name}.partial")
+        partial.unlink(missing_ok=True)
+        mlflow.MlflowClient(tracking_uri=f"sqlite:///{partial}").search_experiments(max_results=1)
+        partial.replace(path)
 
 
 def _probe(uri: str) -> None:
