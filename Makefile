@@ -1,5 +1,6 @@
 # make repro        set up, check, run the whole graph          make test    set up, run the tests
 # make ui           open MLflow on loopback                     make tune MODEL=gan [TRIALS=50]
+# make submit ADDRESS=http://head:8265 [STAGE=train@gan]        make faults       60 kills, the long form of a test
 SHELL := /bin/bash
 PYTHON ?= python3
 BIN := $(CURDIR)/.venv/bin
@@ -14,8 +15,9 @@ PORT ?= 5000
 PRESET ?=
 SET ?=
 TRIALS ?=
+STAGE ?=
 
-.PHONY: setup repro test ui tune bench lint lock clean
+.PHONY: setup repro test ui tune submit bench faults lint lock clean
 
 setup: $(STAMP)
 
@@ -43,10 +45,18 @@ tune: setup
 	@python -m pipelines.check --tune "$(MODEL)" --set $(if $(TRIALS),tune.trials=$(TRIALS)) $(SET)
 	@dvc exp run --quiet $(if $(TRIALS),-S tune.trials=$(TRIALS)) "compare@$(MODEL)"
 
+submit: setup
+	@test -n "$(ADDRESS)" || { echo "make submit: ADDRESS is missing, legal: make submit ADDRESS=http://head:8265" >&2; exit 2; }
+	@python -m pipelines.check --preset "$(PRESET)" --set $(SET)
+	@python -m pipelines.submit "$(ADDRESS)" --stage "$(STAGE)"
+
 bench: setup
 	@python -m benchmarks.first_step
 	@python -m benchmarks.overhead
 	@python -m benchmarks.tune
+
+faults: setup
+	@PYTHONPATH=tests python tests/faults/kills.py
 
 lint: setup
 	@ruff check . && ruff format --check . && mypy

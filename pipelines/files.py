@@ -54,3 +54,21 @@ def write_csv(columns: Sequence[str], rows: Iterable[Mapping[str, Any]], path: P
 
 def sha256(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def put(path: Path, url: str) -> None:
+    """Copy a file to a folder's path or a URL."""
+    from fsspec.core import url_to_fs
+
+    files, target = url_to_fs(url)
+    files.put_file(str(path), target)
+
+
+def get(url: str, path: Path) -> None:
+    """Copy a file from there, whole or not at all."""
+    from fsspec.core import url_to_fs
+
+    files, source = url_to_fs(url)
+    partial = path.with_name(f".{path.name}.partial")
+    files.get_file(source, str(partial))
+    partial.replace(path)

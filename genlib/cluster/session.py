@@ -77,14 +77,14 @@ def _begin() -> None:
 
 
 def _join(address: str) -> None:
-    """Join the cluster at `address`; its workers import the project from where this process has it."""
+    """Join the cluster at `address`; its workers get the package from here."""
     import ray
     from ray.exceptions import AuthenticationError
 
-    paths = {"PYTHONPATH": os.environ["PYTHONPATH"]}
+    package = {"py_modules": [str(ROOT / "genlib")]}
     try:
         _probe(address)
-        ray.init(address=address, log_to_driver=False, logging_level=logging.CRITICAL, runtime_env={"env_vars": paths})
+        ray.init(address=address, log_to_driver=False, logging_level=logging.CRITICAL, runtime_env=package)
     except AuthenticationError as error:
         raise InputError(f"RAY_ADDRESS: found {address!r}, which refuses the token here, legal: a head whose "
                          "~/.ray/auth_token is also this machine's") from error  # fmt: skip

@@ -1,20 +1,35 @@
-"""What made a number: the commit, whether code or params differ from it, and where the project's main worktree is."""
+"""What made a number: the commit, whether code or params differ from it, and where the project's main worktree is.
+
+A copy on a cluster has no git: there both are what the environment says they were where the copy was made.
+"""
 
 from __future__ import annotations
 
+import os
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 
 CODE = ("genlib", "pipelines", "params.yaml", "dvc.yaml", "requirements.lock")
 
 
+COMMIT, DIRTY = "GENLIB_COMMIT", "GENLIB_DIRTY"
+
+
+def carried(root: Path) -> Mapping[str, str]:
+    """The environment that tells a copy of `root` what it is a copy of."""
+    return {COMMIT: commit(root), DIRTY: str(dirty(root)).lower()}
+
+
 def commit(root: Path) -> str:
     """The commit that `root` is a checkout of, or "unknown" outside git."""
-    return _git(root, "rev-parse", "HEAD") or "unknown"
+    return os.environ.get(COMMIT) or _git(root, "rev-parse", "HEAD") or "unknown"
 
 
 def dirty(root: Path) -> bool:
     """Whether code or params differ from the commit; data and results do not count."""
+    if DIRTY in os.environ:
+        return os.environ[DIRTY] == "true"
     return bool(_git(root, "status", "--porcelain", "--", *(path for path in CODE if (root / path).exists())))
 
 

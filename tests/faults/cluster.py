@@ -70,19 +70,19 @@ class Cluster:
             *(board if dashboard else ["--include-dashboard=false"]),
         )  # fmt: skip
         self.address = f"127.0.0.1:{self.port}"
-        until(lambda: answers(self.port), 60, "the head")
         self.nodes = [self.join() for _ in range(nodes)]
 
     def _ray(self, *options):
+        """Nodes of one machine begin one after the other: two at once disturb each other."""
         command = [BIN / "ray", "start", "--block", "--disable-usage-stats", "--object-store-memory=100000000"]
-        return start([*command, *options], self.folder / "log")
+        log = self.folder / f"{len(list(self.folder.glob('*.log')))}.log"
+        node = start([*command, *options], log)
+        until(lambda: "Ray runtime started" in log.read_text() or node.poll() is not None, 90, "a node")
+        assert node.poll() is None, log.read_text()
+        return node
 
     def join(self):
         return self._ray(f"--address={self.address}", "--num-cpus=1")
-
-    def ready(self):
-        """Wait until every node has its raylet."""
-        until(lambda: all(raylet(node) for node in self.nodes), 60, "the nodes")
 
     def kill_raylet(self, place):
         raylet(self.nodes[place]).kill()
@@ -101,14 +101,6 @@ def raylet(node):
         return next((each for each in below if each.name() == "raylet"), None)
     except psutil.NoSuchProcess:
         return None
-
-
-def answers(port):
-    try:
-        socket.create_connection(("127.0.0.1", port), timeout=1).close()
-    except OSError:
-        return False
-    return True
 
 
 class Server:

@@ -25,7 +25,7 @@ from prepared import digits
 from safetensors.torch import load_file
 
 ROOT = Path(__file__).parents[2]
-IMAGES, REPORT, CHECKPOINT, ONCE = 60_000, 1_000, 2_000, 3
+IMAGES, REPORT, CHECKPOINT, ONCE = 30_000, 1_000, 2_000, 3
 PARAMS = """
 data: {{name: digits}}
 models:
@@ -142,7 +142,6 @@ def drivers(project, targets, chance):
 def nodes(project, targets, chance):
     cluster = Cluster(nodes=2)
     try:
-        cluster.ready()
         process = project.train(RAY_ADDRESS=cluster.address)
         for count, target in enumerate(targets, 1):
             at, kept = project.reached(process, target)

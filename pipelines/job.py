@@ -1,0 +1,40 @@
+"""What a submitted job runs on the cluster's head: the graph, by DVC, without git.
+
+It begins with the results that the remote in `cluster.storage` holds, and leaves there what it made, with its dvc.lock.
+It runs in a folder of its own, since Ray removes the one that it unpacked when it thinks that nobody needs it.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+
+from genlib.errors import guarded
+from pipelines.files import put
+from pipelines.stage import ROOT
+from pipelines.submit import dvc, python
+
+
+def job() -> None:
+    """Run what `pipelines.submit` asked for."""
+    storage, stage = os.environ["GENLIB_STORAGE"], os.environ["GENLIB_JOB"]
+    with tempfile.TemporaryDirectory() as folder:
+        home = Path(folder) / "genlib"
+        shutil.copytree(ROOT, home)
+        os.environ["PYTHONPATH"] = str(home)
+        dvc(home, "config", "--local", "core.no_scm", "true")
+        dvc(home, "remote", "add", "--local", "--force", "jobs", f"{storage}/dvc")
+        dvc(home, "pull", "--quiet", "--allow-missing", "--remote", "jobs")
+        python(home, "pipelines.check")
+        try:
+            dvc(home, "repro", *filter(None, [stage]))
+        finally:
+            dvc(home, "push", "--quiet", "--remote", "jobs")
+            put(home / "dvc.lock", f"{storage}/dvc.lock")
+
+
+if __name__ == "__main__":
+    sys.exit(guarded(job))

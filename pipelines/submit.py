@@ -1,0 +1,112 @@
+"""`make submit ADDRESS=http://head:8265`: the graph on a cluster, its results in this workspace.
+
+A job gets the files that git knows or would know, and by value what an upload leaves behind: the commit, and whether
+code or params differ from it. Results travel by a DVC remote in `cluster.storage`: what is known here goes there first,
+and what the job made is pulled at the end, with its dvc.lock, so that nothing is run again here.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from genlib.errors import InputError, guarded
+from genlib.params import load_params
+from genlib.tracking import provenance
+from pipelines.files import get
+from pipelines.stage import ROOT
+
+CARRIED = ("MLFLOW_TRACKING_URI", "MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN")
+QUIET = {
+    "DVC_NO_ANALYTICS": "1",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "DO_NOT_TRACK": "1",
+}
+INTERRUPTED = "no longer followed; the job goes on, and `make submit` again brings its results"
+
+
+def submit(address: str, stage: str) -> None:
+    """Run the graph, or one stage of it and what that needs, on a cluster."""
+    from genlib.cluster.jobs import submit as run
+
+    storage = shared(load_params().cluster.storage)
+    dvc(ROOT, "remote", "add", "--local", "--force", "jobs", f"{storage}/dvc")
+    dvc(ROOT, "push", "--quiet", "--remote", "jobs")
+    carried = {name: os.environ[name] for name in CARRIED if os.environ.get(name)}
+    if "MLFLOW_TRACKING_URI" not in carried:
+        print("MLFLOW_TRACKING_URI is not set: what the job logs stays on the cluster")
+    facts = {"GENLIB_JOB": stage, "GENLIB_STORAGE": storage, **provenance.carried(ROOT)}
+    with tempfile.TemporaryDirectory() as folder:
+        copy(Path(folder))
+        run(
+            address,
+            Path(folder),
+            "python -m pipelines.job",
+            QUIET | carried | facts,
+            lambda line: print(line, flush=True),
+        )
+    get(f"{storage}/dvc.lock", ROOT / "dvc.lock")
+    dvc(ROOT, "pull", "--quiet", "--force", "--allow-missing", "--remote", "jobs")
+    print("the results are here: dvc status, dvc metrics show")
+
+
+def shared(storage: str) -> str:
+    """`storage`, where both this machine and the cluster's head can see it.
+
+    Raises:
+        InputError: it is a path within this folder, which the head does not see.
+    """
+    if "://" not in storage and not Path(storage).is_absolute():
+        raise InputError(
+            f"params.yaml: cluster.storage: found {storage!r}, legal for a job: an absolute path that every node and "
+            "this machine see, or a URL (s3://bucket/folder)"
+        )
+    return storage.rstrip("/")
+
+
+def copy(folder: Path) -> None:
+    """The files that git knows or would know, and dvc.lock."""
+    listed = subprocess.run(
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"],
+        cwd=ROOT,
+        capture_output=True,
+        check=True,
+    )
+    for name in filter(None, listed.stdout.decode().split("\0")):
+        if (ROOT / name).is_file():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(ROOT / name, folder / name)
+
+
+def dvc(root: Path, *arguments: str) -> None:
+    """Run DVC in `root`."""
+    python(root, "dvc", *arguments)
+
+
+def python(root: Path, *module: str) -> None:
+    """Run a module as a program of this environment in `root`.
+
+    Raises:
+        InputError: it ended badly, and has said why.
+    """
+    done = subprocess.run([sys.executable, "-m", *module], cwd=root, env=os.environ | QUIET)
+    if done.returncode:
+        raise InputError(f"{' '.join(module)}: ended with {done.returncode}, legal: what it says above, mended")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m pipelines.submit", description=submit.__doc__)
+    parser.add_argument("address", help="of the job server: http://host:port")
+    parser.add_argument("--stage", default="", metavar="NAME", help="as dvc.yaml names it: train@gan [all]")
+    asked = parser.parse_args()
+    sys.exit(guarded(lambda: submit(asked.address, asked.stage), INTERRUPTED))
+
+
+if __name__ == "__main__":
+    main()
