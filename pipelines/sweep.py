@@ -15,6 +15,7 @@ from genlib.cluster.job_trial import JobTrial
 from genlib.cluster.searchers import reports
 from genlib.cluster.tune import Resources, Search, search
 from genlib.data.dataset import load_dataset
+from genlib.errors import InputError
 from genlib.evaluation.judgement import Bench, Rehearsal
 from genlib.evaluation.limits import limits
 from genlib.evaluation.metric import find
@@ -109,7 +110,14 @@ def job_of(stage: Stage) -> Job:
 
 
 def folder_of(stage: Stage, job: Job) -> Path:
-    """Where the state of this very search lies: by the digest of all that decides it. Those of others are removed."""
+    """Where the state of this very search lies: by the digest of all that decides it. Those of others are removed.
+
+    Raises:
+        InputError: `cluster.storage` is not a folder.
+    """
+    if "://" in stage.storage:
+        legal = "a folder that every node sees, where a sweep keeps its trials"
+        raise InputError(f"params.yaml: cluster.storage: found {stage.storage!r}, legal: {legal}")
     facts: dict[str, Any] = {
         "job": job.digest(),
         "search": stage.params.models[stage.model].search,

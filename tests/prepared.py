@@ -1,5 +1,6 @@
 """A prepared data set, small enough to train on in a second, and tiny jobs of every model of params.yaml."""
 
+from dataclasses import replace
 from pathlib import Path
 
 from genlib.data.dataset import prepare
@@ -30,3 +31,21 @@ def job(name, data, state=None, **train):
     model, objective = MODELS[name]
     settings = {"images": 96, "batch_size": 16, "report_every": 32, "checkpoint_every": 32, "precision": "float32"}
     return Job(name, model, objective, Training(**settings | train), data, state)
+
+
+def jobs(data, states):
+    """A tiny job of every default model, and of the losses, penalties and layers that those do not have."""
+    plain = [job(name, data, states / name) for name in MODELS]
+    gan = next(each for each in plain if each.name == "gan")
+    penalties = {"loss": "hinge", "r1": 1.0, "r2": 0.5, "penalty_every": 2, "instance_noise": 0.1, "d_turns": 2}
+    others = {
+        "wasserstein": (gan.model, {"loss": "wasserstein", "gradient_penalty": 10.0}),
+        "penalties": (gan.model, penalties),
+        "packs": (gan.model | {"pack": 2}, {"loss": "relativistic"}),
+        "dcgan": ({"name": "dcgan", "latent": SMALL, "width": SMALL, "width_d": SMALL}, {}),
+    }
+    more = [
+        replace(gan, name=name, model=model, objective={"name": "adversarial"} | objective, state=states / name)
+        for name, (model, objective) in others.items()
+    ]
+    return [*plain, *more]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from prepared import MODELS, digits, job
+from prepared import MODELS, digits, job, jobs
 from torch import nn
 
 from genlib.fit import describe, fit, save_model, table
@@ -85,35 +85,36 @@ def test_two_checkpoints_are_kept(data, tmp_path):
     assert [path.name[:12] for path in checkpoints(tmp_path)] == [f"{320:012d}", f"{288:012d}"]
 
 
-TWO_RANKS = """
+RANKS = """
 import sys, torch, torch.distributed as dist
 from pathlib import Path
 sys.path.insert(0, {tests!r})
-from prepared import MODELS, job
+from prepared import jobs
 from genlib.fit import fit
-rank = int(sys.argv[1])
+rank, world = map(int, sys.argv[1:])
 torch.set_num_threads(1)
-dist.init_process_group("gloo", init_method="file://{store}", rank=rank, world_size=2)
-for name in MODELS:
-    for progress in fit(job(name, Path({data!r}), Path({out!r}) / name)):
+dist.init_process_group("gloo", init_method="file://{store}", rank=rank, world_size=world)
+for each in jobs(Path({data!r}), Path({out!r})):
+    for progress in fit(each):
         pass
 dist.destroy_process_group()
 """
 
 
-def test_two_ranks_give_the_weights_of_one(data, tmp_path):
+@pytest.mark.parametrize("world", [2, 4])
+def test_many_ranks_give_the_weights_of_one(data, tmp_path, world):
     """Float32, 6 steps of Adam: within 2e-5 of the largest weight, reports within 1e-4."""
     here = str(Path(__file__).parent)
-    code = TWO_RANKS.format(tests=here, store=tmp_path / "store", data=str(data), out=str(tmp_path / "two"))
-    ranks = [subprocess.Popen([sys.executable, "-c", code, str(rank)]) for rank in range(2)]
-    assert [rank.wait(timeout=120) for rank in ranks] == [0, 0]
-    for name in MODELS:
-        one = weights(job(name, data, tmp_path / "one" / name))
-        averaged, raw, history = finished(newest(tmp_path / "two" / name))
+    code = RANKS.format(tests=here, store=tmp_path / "store", data=str(data), out=str(tmp_path / "many"))
+    ranks = [subprocess.Popen([sys.executable, "-c", code, str(rank), str(world)]) for rank in range(world)]
+    assert [rank.wait(timeout=240) for rank in ranks] == [0] * world
+    for alone in jobs(data, tmp_path / "one"):
+        name, one = alone.name, weights(alone)
+        averaged, raw, history = finished(newest(tmp_path / "many" / name))
         two = {**{f"ema.{k}": v for k, v in averaged.items()}, **raw}
         scale = max(tensor.abs().max() for tensor in one.values())
         assert max((one[key] - two[key]).abs().max() for key in one) < 2e-5 * scale, name
-        for mine, other in zip(finished(newest(tmp_path / "one" / name))[2], history, strict=True):
+        for mine, other in zip(finished(newest(alone.state))[2], history, strict=True):
             assert mine == pytest.approx(other, rel=1e-4, abs=1e-4)
 
 

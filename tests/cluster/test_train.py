@@ -1,11 +1,15 @@
-"""Ray Train, for real: the driver hears every report once, two workers equal one, dead workers are replaced."""
+"""Ray Train, for real: the driver hears every report once, two workers equal one, workers that fail are named."""
 
-import psutil
+import os
+import signal
+from dataclasses import replace
+
 import pytest
-import torch
 from prepared import digits, job
 
+from genlib.cluster import train
 from genlib.cluster.train import Begun, Ear, launch
+from genlib.errors import InputError, guarded
 from genlib.training.loop import Progress
 from genlib.training.state import finished, newest
 
@@ -38,27 +42,24 @@ def test_local_mode_and_two_workers_tell_the_same_and_give_the_same_weights(data
     assert not list((tmp_path / "ray").glob("*"))
 
 
-def test_a_killed_worker_is_replaced_and_the_weights_are_those_of_an_undisturbed_run(data, tmp_path):
-    def train(workers, hear):
-        run = job("vae", data, tmp_path / str(workers), workers=workers, images=3200)
-        launch(run, str(tmp_path / "ray"), "test", hear)
-        return weights(tmp_path / str(workers))
+def die(progress):
+    """What a worker does at its first report that is its last."""
+    os.kill(os.getpid(), signal.SIGKILL)
 
-    killed = []
 
-    def kill_once(progress):
-        if progress.images_seen >= 640 and not killed:
-            ours = psutil.Process().children(recursive=True)
-            [worker] = [process for process in ours if "RayTrainWorker" in process.name() + " ".join(process.cmdline())]
-            killed.append(worker.pid)
-            worker.kill()
+def test_workers_that_die_again_and_again_are_given_up_with_one_line(data, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(train, "RESTARTS", 0)
+    run = job("vae", data, tmp_path / "state", workers=1)
+    assert guarded(lambda: launch(run, str(tmp_path / "ray"), "train vae", print, look=die)) == 1
+    said = capsys.readouterr().err
+    assert said.startswith("genlib: train vae: its workers died 1 times, the last with ")
+    assert said.endswith("; the same command goes on from the last checkpoint\n") and said.count("\n") == 1
 
-    heard = []
-    disturbed = train(1, lambda progress: (heard.append(progress.images_seen), kill_once(progress)))
-    calm = train(0, lambda progress: None)
-    assert killed
-    assert heard == sorted(set(heard)) == list(range(0, 3232, 32))
-    assert all(torch.equal(disturbed[key], calm[key]) for key in calm)
+
+def test_what_a_worker_refuses_is_raised_as_it_is(data, tmp_path):
+    run = job("vae", data, tmp_path / "state", workers=1)
+    with pytest.raises(InputError, match="latent must be at least 1"):
+        launch(replace(run, model=run.model | {"latent": -1}), str(tmp_path / "ray"), "train vae", print)
 
 
 def test_an_ear_hears_nothing_twice():

@@ -84,10 +84,10 @@ class Cluster:
     def join(self):
         return self._ray(f"--address={self.address}", "--num-cpus=1")
 
-    def kill_raylet(self, place):
+    def lose(self, place):
+        """Kill the raylet of a node."""
         raylet(self.nodes[place]).kill()
-        self.nodes.append(self.join())
-        self.nodes.pop(place)
+        end(self.nodes.pop(place))
 
     def close(self):
         for node in [*self.nodes, self.head]:

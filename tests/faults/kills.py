@@ -6,7 +6,6 @@ is missing. A training takes up to three kills, as many as Ray Train forgives.
 
 import argparse
 import csv
-import json
 import random
 import re
 import shutil
@@ -23,6 +22,9 @@ import torch
 from cluster import Cluster, Server, start, until
 from prepared import digits
 from safetensors.torch import load_file
+
+from genlib.cluster.orphans import MARK
+from genlib.tracking.journal import read_events
 
 ROOT = Path(__file__).parents[2]
 IMAGES, REPORT, CHECKPOINT, ONCE = 30_000, 1_000, 2_000, 3
@@ -60,9 +62,9 @@ class Kill:
 class Project:
     """A folder in which one model is trained, and what can be seen of that from outside."""
 
-    def __init__(self, workers):
+    def __init__(self, workers, images=IMAGES):
         self.folder = Path(tempfile.mkdtemp(prefix="gl"))
-        facts = {"workers": workers, "images": IMAGES, "report": REPORT, "kept": CHECKPOINT}
+        facts = {"workers": workers, "images": images, "report": REPORT, "kept": CHECKPOINT}
         (self.folder / "params.yaml").write_text(PARAMS.format(**facts))
         digits(self.folder / "data/prepared")
         self.said = self.folder / "said"
@@ -81,8 +83,8 @@ class Project:
         return self.told(), self.kept()
 
     def told(self):
-        lines = [line for path in self.folder.glob(".genlib/journal/*/events.jsonl") for line in path.open()]
-        events = [json.loads(line) for line in lines if line.endswith("\n")]
+        journals = self.folder.glob(".genlib/journal/*/events.jsonl")
+        events = [event for path in journals for event in read_events(path)]
         return max((event["step"] for event in events if event["op"] == "log"), default=0)
 
     def kept(self):
@@ -129,14 +131,28 @@ def begun_again(project, process, count):
 def drivers(project, targets, chance):
     process, killed = project.train(), []
     for target in targets:
-        killed.append(project.reached(process, target))
+        at, kept = project.reached(process, target)
+        killed.append(process.pid)
         process.kill()
         process.wait()
         project.said.write_text("")
         process = project.train()
         [resumed, *_] = until(lambda: project.resumptions("resumed at "), 180, "the next report")
-        yield *killed[-1], resumed
+        yield at, kept, resumed
     project.finish(process)
+    assert not left_by(killed), "what a killed driver left is still there"
+
+
+def left_by(drivers):
+    """The processes that carry the mark of one of these."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if process.environ().get(MARK, "").partition("-")[0] in map(str, drivers):
+                found.append(process.pid)
+        except (psutil.Error, OSError):
+            continue
+    return found
 
 
 def nodes(project, targets, chance):
@@ -145,7 +161,8 @@ def nodes(project, targets, chance):
         process = project.train(RAY_ADDRESS=cluster.address)
         for count, target in enumerate(targets, 1):
             at, kept = project.reached(process, target)
-            cluster.kill_raylet(chance.randrange(2))
+            cluster.lose(chance.randrange(2))
+            cluster.nodes.append(cluster.join())
             yield at, kept, begun_again(project, process, count)
         project.finish(process)
     finally:

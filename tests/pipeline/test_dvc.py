@@ -143,3 +143,16 @@ def test_the_digest_of_a_job_covers_the_code_that_its_stage_depends_on(project):
     }
     covered = {file for file in files if file in named or any(file.startswith(f"{dep}/") for dep in named)}
     assert covered == files
+
+
+def test_what_is_pushed_to_a_remote_is_pulled_into_another_checkout(project, tmp_path):
+    run(project, "dvc", "remote", "add", "--local", "--force", "team", str(tmp_path / "remote"))
+    run(project, "dvc", "push", "--quiet", "--remote", "team")
+    other = tmp_path / "other"
+    made = shutil.ignore_patterns("runs", "reports", "prepared", "cache", "tmp")
+    shutil.copytree(project, other, ignore=made)
+    assert stale(other) == all_stages(other)
+    run(other, "dvc", "pull", "--quiet", "--remote", "team")
+    assert stale(other) == set()
+    page = "reports/index.html"
+    assert (other / page).read_text() == (project / page).read_text()

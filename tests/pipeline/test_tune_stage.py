@@ -1,4 +1,4 @@
-"""The sweep as a command: interrupted, killed and called again, with limits that nothing meets, and what it leaves behind."""
+"""The sweep as a command: interrupted, killed, called again, with limits that nothing meets, and what it leaves."""
 
 import json
 import signal
