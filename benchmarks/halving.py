@@ -1,9 +1,9 @@
 """What successive halving saves, and whether it finds as good a winner: 32 trials of the GAN on digits, both ways.
 
 `python -m benchmarks.halving [--runs runs/train] [--data data/prepared]`; the classifier as `make repro` trains it;
-fifteen minutes of two cores. The same 32 points are searched with ASHA and all in full, by the default objective and within the
-default limits; near ties are repeated and the median decides, as in a sweep. Then each winner is trained with three more
-seeds, as long as a trial, and scored as trials are.
+fifteen minutes of two cores. The same 32 points are searched with ASHA and all in full, by the default objective and
+within the default limits; near ties are repeated and the median decides, as in a sweep. Then each winner trains with
+three more seeds, as long as a trial, and scored as trials are.
 """
 
 from __future__ import annotations

@@ -41,7 +41,7 @@ def jobs(data, states):
     others = {
         "wasserstein": (gan.model, {"loss": "wasserstein", "gradient_penalty": 10.0}),
         "penalties": (gan.model, penalties),
-        "packs": (gan.model | {"pack": 2}, {"loss": "relativistic"}),
+        "packs": (gan.model | {"pack": 2}, {"loss": "least_squares"}),
         "dcgan": ({"name": "dcgan", "latent": SMALL, "width": SMALL, "width_d": SMALL}, {}),
     }
     more = [
