@@ -6,9 +6,9 @@ Adding a model or an objective is adding its file; nothing here lists them. What
 
 from __future__ import annotations
 
+import hashlib
 import importlib
 import inspect
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin, get_type_hints
@@ -18,6 +18,9 @@ from safetensors.torch import load_file
 from torch import nn
 
 from genlib.errors import InputError, unknown
+from genlib.seal import unsealed
+
+LARGEST = 2**31  # below which an option that is a whole number stays
 
 
 def available(room: str) -> list[str]:
@@ -44,8 +47,8 @@ def build(room: Literal["models", "objectives"], config: Mapping[str, Any], *fac
     _check_options(builder, options, where)
     try:
         return builder(*facts, **options)
-    except ValueError as error:
-        raise InputError(f"{where}: {error}") from error
+    except (ValueError, RuntimeError) as error:  # RuntimeError: a size that torch cannot count
+        raise InputError(f"{where}: {_line(error)}") from error
 
 
 def defaults(room: Literal["models", "objectives"], name: str) -> dict[str, Any]:
@@ -78,14 +81,15 @@ def _fits(value: object, hint: Any) -> bool:
     if hint is float:
         return isinstance(value, int | float) and not isinstance(value, bool)
     if hint is int:
-        return isinstance(value, int) and not isinstance(value, bool)
+        return isinstance(value, int) and not isinstance(value, bool) and abs(value) < LARGEST
     return isinstance(value, hint)
 
 
 def _spell(hint: Any) -> str:
     if get_origin(hint) is Literal:
         return ", ".join(map(str, get_args(hint)))
-    return {int: "a whole number", float: "a number", bool: "true or false", str: "a word"}.get(hint, str(hint))
+    words = {int: f"a whole number below {LARGEST:,}", float: "a number", bool: "true or false", str: "a word"}
+    return words.get(hint, str(hint))
 
 
 def load(folder: str | Path) -> nn.Module:
@@ -94,17 +98,32 @@ def load(folder: str | Path) -> nn.Module:
     Reads `config.json` and `model.safetensors`; nothing is unpickled.
 
     Raises:
-        InputError: a file is missing or does not fit the other.
+        InputError: a file is missing, was changed since it was written, or does not fit the other.
     """
     folder = Path(folder)
+    described, path, legal = folder / "config.json", folder / "model.safetensors", "legal: one that a train stage wrote"
+    if not described.is_file():
+        raise InputError(f"{folder}: not a model folder (found no {described}), {legal}")
+    config = unsealed(described, legal)
     try:
-        config = json.loads((folder / "config.json").read_text())
-        weights = load_file(folder / "model.safetensors")
+        digest = file_sha256(path)
+        if config.get("model_sha256", digest) != digest:
+            raise InputError(f"{path}: found other weights than config.json says, {legal}")
         facts = tuple(config["shape"]), config["classes"]
-        model = build("models", config["model"], *facts, where=f"{folder}/config.json")
-        model.load_state_dict(weights)
-    except (OSError, SafetensorError, json.JSONDecodeError, KeyError, RuntimeError) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise InputError(f"{folder}: not a model folder ({reason}), legal: one that a train stage wrote") from error
+        model = build("models", config["model"], *facts, where=str(described))
+        model.load_state_dict(load_file(path))
+    except InputError:
+        raise
+    except (OSError, SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
+        raise InputError(f"{folder}: not a model folder ({_line(error)}), {legal}") from error
     assert isinstance(model, nn.Module)
     return model.eval()
+
+
+def file_sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _line(error: Exception) -> str:
+    return " ".join(str(error).split())[:200]

@@ -49,5 +49,5 @@ def guarded(body: Callable[[], None], interrupted: str = "interrupted") -> int:
 
 
 def _complain(message: str, code: int) -> int:
-    print(f"genlib: {message}", file=sys.stderr)
+    print(f"genlib: {' '.join(message.splitlines())}", file=sys.stderr)
     return code

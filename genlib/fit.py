@@ -18,20 +18,22 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from genlib.build import build
+from genlib.build import build, file_sha256
 from genlib.data.dataset import Dataset, load_dataset
 from genlib.data.images import Images, to_pixels
 from genlib.errors import InputError, unknown
 from genlib.knobs import options, resolved
 from genlib.objectives.parts.turns import Objective
+from genlib.seal import sealed
 from genlib.training.group import Group
 from genlib.training.loop import Plan, Progress, train
 from genlib.training.repertoire import plays, repertoire
 from genlib.training.schedule import Schedule
-from genlib.training.state import Adam, TrainState, finished, newest
+from genlib.training.state import Adam, TrainState, checkpoints, finished, intact, newest
 
 GRID = 64
 GRIDS = 20
+LARGEST = 2**31  # parameters of a model
 _CODE = ("genlib/fit.py", "genlib/data/batches.py")
 _FOLDERS = ("genlib/models/parts", "genlib/objectives/parts", "genlib/training")
 
@@ -61,7 +63,10 @@ class Training:
 
 @dataclass(frozen=True)
 class Job:
-    """One training run: what to build, how to train it, on which prepared data, with its state in which folder."""
+    """One training run: what to build, how to train it, on which prepared data, with its state in which folder.
+
+    `mark` is what its checkpoints are told from those of other jobs by: its digest, where one looks.
+    """
 
     name: str
     model: dict[str, Any]
@@ -69,6 +74,7 @@ class Job:
     train: Training
     data: Path
     state: Path | None = None
+    mark: str = ""
 
     def digest(self) -> str:
         """16 hex digits of params, data and code: two jobs with one digest give the same weights."""
@@ -144,6 +150,7 @@ def fit(job: Job, group: Group | None = None, dataset: Dataset | None = None) ->
     dataset = dataset or load_dataset(job.data)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     state, plan = start(job, dataset.shape, len(dataset.classes), dataset.domains, device)
+    state.job = job.mark
     known = Known.of(dataset, objective_of(job), device)
     for model in (state.model, state.ema):
         _moment("adapt", model, known)
@@ -185,6 +192,9 @@ def start(
     objective = objective_of(job)
     if objective.domains == "pair" and domains < 2:
         raise InputError(f"{where}.objective: found one domain of images, legal: two, named by data and data.other")
+    size = sum(parameter.numel() for parameter in model.parameters())
+    if size > LARGEST:
+        raise InputError(f"{where}.model: found {size:,} parameters, legal: at most {LARGEST:,}")
     model = model.to(device, memory_format=torch.channels_last)
     try:
         turns = objective.turns(model)
@@ -244,14 +254,15 @@ def save_model(job: Job, folder: Path) -> None:
     partial.mkdir(parents=True)
     save_file(averaged, partial / "model.safetensors")
     save_file(raw, partial / "raw.safetensors")
-    (partial / "config.json").write_text(json.dumps(describe(job), indent=2) + "\n")
+    config = sealed({**describe(job), "model_sha256": file_sha256(partial / "model.safetensors")})
+    (partial / "config.json").write_text(json.dumps(config, indent=2) + "\n")
     (partial / "history.tsv").write_text(table(history))
     shutil.rmtree(folder, ignore_errors=True)
     partial.rename(folder)
 
 
 def describe(job: Job) -> dict[str, Any]:
-    """The content of `config.json`: what rebuilds the model, and what it was trained by and on."""
+    """What `config.json` says of a job: what rebuilds the model, and what it was trained by and on."""
     dataset = load_dataset(job.data)
     return {
         "name": job.name,
@@ -276,7 +287,8 @@ def _resume(state: TrainState, folder: Path, group: Group) -> None:
     found = newest(folder) if group.leads else None
     seen = group.agree(int(found.stem.partition("-")[0]) if found else -1)
     if seen >= 0:
-        state.load(next(folder.glob(f"{seen:012d}-*.safetensors")))
+        same = (path for path in checkpoints(folder) if path.name.startswith(f"{seen:012d}") and intact(path))
+        state.load(found or next(same))
 
 
 def _shows(progress: Progress, plan: Plan) -> bool:

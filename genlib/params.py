@@ -9,21 +9,23 @@ from __future__ import annotations
 import copy
 import hashlib
 import json
+import math
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator, model_validator
 from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
 
 from genlib.data.settings import DataSettings, OtherSettings
 from genlib.errors import InputError, unknown
 
 PARAMS = Path("params.yaml")
-Count = Annotated[int, Field(ge=1)]
+LARGEST, DEEPEST = 100_000, 30  # values in a file, and levels of them
+Count = Annotated[int, Field(ge=1, le=10**12)]
 Share = Annotated[float, Field(ge=0, lt=1)]
-Seed = Annotated[int, Field(ge=0)]
+Seed = Annotated[int, Field(ge=0, lt=2**32)]
 Searcher = Literal["random", "random_full", "tpe", "pareto", "pbt", "pb2"]
 
 
@@ -65,7 +67,7 @@ class TrainSection(Section):
     __pydantic_extra__: dict[str, Annotated[float, Field(gt=0)]]
 
     images: Count = 100_000
-    batch_size: Count = 128
+    batch_size: Annotated[int, Field(ge=1, le=2**20)] = 128
     workers: int | list[int] = 0
     seed: Seed = 0
     lr: Annotated[float, Field(gt=0)] = 1e-3
@@ -169,6 +171,15 @@ class Params(Section):
     cluster: ClusterSection = ClusterSection()
     tracking: TrackingSection = TrackingSection()
 
+    @field_validator("models")
+    @classmethod
+    def _named(cls, models: dict[str, ModelSection]) -> dict[str, ModelSection]:
+        """A model's name is that of its folders."""
+        for name in models:
+            if not re.fullmatch(r"[a-zA-Z0-9_-]{1,64}", name):
+                raise InputError(f"{name[:64]}: found {name!r:.80} for a name, legal: letters, digits, _ and -")
+        return models
+
     @field_validator("tune")
     @classmethod
     def _tuned_models_exist(cls, tune: TuneSection, info: ValidationInfo) -> TuneSection:
@@ -205,16 +216,44 @@ def load_params(path: Path = PARAMS) -> Params:
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
-    """The mapping in a YAML 1.2 file (so that 1e-3 is a number)."""
+    """The mapping in a YAML file."""
     try:
-        found = YAML(typ="safe").load(path)
+        found = parse_yaml(path.read_bytes(), str(path))
     except OSError as error:
         raise InputError(f"{path}: not readable ({error.strerror}), legal: a YAML file") from error
-    except (YAMLError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: not valid YAML ({' '.join(str(error).split())[:160]})") from error
     if not isinstance(found, dict):
         raise InputError(f"{path}: found {type(found).__name__}, legal: a mapping of sections")
     return found
+
+
+def parse_yaml(text: bytes | str, where: str) -> Any:
+    """A value as YAML 1.2 writes it (so that 1e-3 is a number), of nothing but what JSON knows."""
+    try:
+        found = YAML(typ="safe").load(text)
+    except Exception as error:  # a scalar of a wrong form fails in as many ways as there are tags
+        raise InputError(f"{where}: not valid YAML ({' '.join(str(error).split())[:160]})") from error
+    _require_plain(found, where)
+    return found
+
+
+def _require_plain(found: Any, where: str) -> None:
+    """Refuse dates, sets, bytes, numbers that are not finite, keys that are no words, and what refers to itself."""
+    todo: list[tuple[tuple[str, ...], Any]] = [((), found)]
+    for keys, value in todo:
+        place = ": ".join(filter(None, (where, ".".join(keys))))
+        if isinstance(value, dict):
+            for key in value:
+                if not isinstance(key, str):
+                    raise InputError(f"{place}: found the key {key!r:.80}, legal: a word")
+            todo += [((*keys, key), each) for key, each in value.items()]
+        elif isinstance(value, list):
+            todo += [((*keys, str(index)), each) for index, each in enumerate(value)]
+        elif isinstance(value, float) and not math.isfinite(value):
+            raise InputError(f"{place}: found {value}, legal: a finite number")
+        elif not isinstance(value, str | int | float | None):
+            raise InputError(f"{place}: found {value!r:.80}, legal: words, numbers, true, false and null")
+        if len(todo) > LARGEST or len(keys) > DEEPEST:
+            raise InputError(f"{where}: found more than {LARGEST:,} values or {DEEPEST} levels, legal: fewer")
 
 
 def parse(values: Mapping[str, Any], path: Path = PARAMS) -> Params:

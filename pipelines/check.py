@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from genlib.data.settings import find_domains
 from genlib.errors import InputError, guarded, unknown
 from genlib.evaluation.metric import check_names
-from genlib.params import Params, merge, nested, parse, read_yaml
+from genlib.params import Params, merge, nested, parse, parse_yaml, read_yaml
 from genlib.tracking import provenance
 from genlib.tracking.mlflow import tracking_uri
 from pipelines.files import write_text
@@ -69,13 +69,11 @@ def _preset(name: str | None) -> dict[str, Any]:
 
 def _assigned(assignments: list[str]) -> dict[str, Any]:
     """["train.seed=1"] -> {"train": {"seed": 1}}; values are YAML."""
-    from ruamel.yaml import YAML
-
     pairs = [assignment.partition("=") for assignment in assignments]
     for key, sign, _ in pairs:
         if not (key and sign):
             raise InputError(f"SET: found {key!r}, legal: key=value with a dotted key of params.yaml")
-    return nested({key: YAML(typ="safe").load(value) for key, _, value in pairs})
+    return nested({key: parse_yaml(value, f"SET: {key}") for key, _, value in pairs})
 
 
 @dataclass(frozen=True)
@@ -107,7 +105,7 @@ def _once(params: Params, facts: Facts) -> None:
     """Build every model once without memory, unless these params, facts and this code have passed before."""
     code = [path.read_bytes() for path in sorted(Path(__file__).parent.parent.glob("genlib/**/*.py"))]
     digest = hashlib.sha256(b"".join([params.digest().encode(), repr(facts).encode(), *code])).hexdigest()
-    if STAMP.exists() and STAMP.read_text() == digest:
+    if STAMP.exists() and STAMP.read_bytes() == digest.encode():
         return
     for key, name in (("metric", params.tune.metric), ("diversity", params.tune.diversity)):
         _goal(key, name)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from genlib.errors import guarded, unknown
 from genlib.params import Params, load_params
-from pipelines.files import read_json, sha256
+from pipelines.files import sha256
 
 if TYPE_CHECKING:
     from genlib.fit import Job
@@ -64,8 +64,9 @@ class Stage:
         return place if "://" in place else str(ROOT / place)
 
     def kept(self, job: Job) -> Job:
-        """`job` with its checkpoints in the folder of its digest."""
-        return replace(job, state=self.state / job.digest())
+        """`job` with its checkpoints in the folder of its digest, and marked with it."""
+        digest = job.digest()
+        return replace(job, state=self.state / digest, mark=digest)
 
     @contextmanager
     def tracked(self, digest: str = "", part: str = "") -> Iterator[Tracked]:
@@ -116,7 +117,9 @@ class Stage:
 
     def card(self, judge: Mapping[str, Any], model: Path, n: int) -> dict[str, Any]:
         """What a number needs to be read: what made it, of what, judged by whom, on how many images."""
-        info = read_json(PREPARED / "dataset.json")
+        from genlib.data.dataset import load_dataset
+
+        info = load_dataset(PREPARED).info
         return {
             **{key.removeprefix("genlib."): value for key, value in self.tags().items()},
             "data": info["name"],
@@ -155,8 +158,9 @@ class Tracked:
 
 def data_sha256() -> str:
     """The content hash of the prepared data; "" before there are any."""
-    path = PREPARED / "dataset.json"
-    return str(read_json(path)["sha256"]) if path.exists() else ""
+    from genlib.data.dataset import INFO, load_dataset
+
+    return load_dataset(PREPARED).sha256 if (PREPARED / INFO).exists() else ""
 
 
 def run(name: str, body: Callable[[Stage], None], *, models: Callable[[Params], list[str]] | None = None) -> NoReturn:

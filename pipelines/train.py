@@ -28,9 +28,13 @@ def train_job(stage: Stage, job: Job, out: Path, part: str = "") -> None:
     from genlib.tracking.journal import Reporter
     from genlib.training.health import DIVERGED
     from genlib.training.loop import Diverged
+    from genlib.training.state import set_aside
     from pipelines.console import Console
 
+    passed = set_aside(job.state, job.mark) if job.state else []
     with stage.tracked(job.digest(), part) as tracked, Console(stage.title) as console:
+        for line in passed:
+            console.say(f"{stage.title}: {line}")
         report = Reporter(tracked.run)
 
         def hear(progress: Progress) -> None:

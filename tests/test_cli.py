@@ -116,6 +116,7 @@ def test_a_wrong_input_ends_with_one_line_and_2(project, monkeypatch, capsys, ar
     if not (project / "small").exists():
         (project / "small").mkdir()
         info = json.loads((project / "data/dataset.json").read_text()) | {"shape": [1, 9, 9]}
+        del info["seal"]
         (project / "small/dataset.json").write_text(json.dumps(info))
     with_data = [] if "--data" in arguments else ["--data", "data"]
     assert main(["explore", *arguments, *with_data]) == 2

@@ -268,8 +268,8 @@ def test_a_second_domain_is_prepared_beside_the_first(tmp_path):
     assert other is not None and other.other is None
     assert (data.domains, other.name, other.shape, other.classes) == (2, "printed_digits", (1, 16, 16), data.classes)
     assert info.keys() - alone.keys() == {"other"} and other.info.keys() == alone.keys()
-    assert info["other"] == {key: other.info[key] for key in ("name", "source", "counts")}
-    assert {key for key in alone if info[key] != alone[key]} == {"sha256"}
+    assert info["other"] == {key: other.info[key] for key in ("name", "source", "counts", "sha256")}
+    assert {key for key in alone if info[key] != alone[key]} == {"sha256", "seal"}
     parts = {name: getattr(other, name) for name in PARTS}
     assert content_hash(parts) == other.sha256
     assert other.info["counts"] == {"train": 2520, "valid": 840, "test": 840}
@@ -370,7 +370,8 @@ def test_domains_of_other_channels_are_refused_on_reading_too(tmp_path, monkeypa
 
 
 def write(folder: Path, **changes) -> None:
-    info = json.loads((folder / "dataset.json").read_text()) | changes
+    """Change the description, and take the seal away that would tell."""
+    info = json.loads((folder / "dataset.json").read_text()) | {"seal": None} | changes
     (folder / "dataset.json").write_text(json.dumps({k: v for k, v in info.items() if v is not None}))
 
 
@@ -379,7 +380,7 @@ def write(folder: Path, **changes) -> None:
     [
         (lambda folder: (folder / "dataset.json").unlink(), "dataset.json"),
         (lambda folder: (folder / "dataset.json").write_text("{"), "dataset.json"),
-        (lambda folder: (folder / "dataset.json").write_text("[]"), "name"),
+        (lambda folder: (folder / "dataset.json").write_text("[]"), "list"),
         (lambda folder: write(folder, sha256=None), "sha256"),
         (lambda folder: write(folder, classes="ten"), "classes"),
         (lambda folder: write(folder, shape=[16, 16]), "shape"),

@@ -11,8 +11,9 @@ from torch import nn
 from turns import gradients_of
 
 from genlib.data.batches import Batch, batches, seeded
-from genlib.data.dataset import load_dataset
+from genlib.data.dataset import load_dataset, prepare
 from genlib.data.images import Images, to_float
+from genlib.data.settings import DataSettings
 from genlib.errors import InputError
 from genlib.evaluation.evidence import look
 from genlib.evaluation.figures import sample_grid
@@ -331,13 +332,10 @@ def test_a_resumed_run_is_the_undisturbed_one_bit_for_bit(data, tmp_path):
         assert all(torch.equal(one[key], other[key]) for key in one)
 
 
-def test_one_domain_is_refused_before_any_training(data, tmp_path):
-    alone = tmp_path / "data"
-    alone.mkdir()
-    for path in data.glob("*.*"):
-        (alone / path.name).write_bytes(path.read_bytes())
+def test_one_domain_is_refused_before_any_training(tmp_path):
+    prepare(DataSettings(name="digits"), tmp_path)
     with pytest.raises(InputError, match="found one domain of images, legal: two"):
-        next(fit(job(alone, None)))
+        next(fit(job(tmp_path, None)))
 
 
 # how a translator is judged

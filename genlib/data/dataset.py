@@ -1,7 +1,7 @@
 """Prepared data: three files of images and `dataset.json`, which names them by the hash of their content.
 
 A second domain lies in `other/`, laid out alike, and counts in the hash of the first. `prepare` makes the folder once;
-everything after it reads the folder and knows of no source.
+everything after it reads the folder, each part against its own hash, and knows of no source.
 """
 
 from __future__ import annotations
@@ -24,11 +24,12 @@ from genlib.data.images import Images, load_images, save_images
 from genlib.data.settings import DataSettings, find_domains, of_other, require_channels
 from genlib.data.splits import PARTS, drop_duplicates, require_classes, split
 from genlib.errors import InputError
+from genlib.seal import sealed, unsealed
 
 if TYPE_CHECKING:
     from genlib.data.sources import Source
 
-INFO, OTHER = "dataset.json", "other"
+INFO, OTHER, PARTS_KEY = "dataset.json", "other", "parts"
 KEYS: dict[str, type] = {"name": str, "source": str, "classes": list, "shape": list, "counts": dict, "sha256": str}
 Prepared = tuple[dict[str, Images], dict[str, Any]]  # the parts, and the content of `dataset.json`
 
@@ -62,7 +63,12 @@ class Dataset:
     @cached_property
     def other(self) -> Dataset | None:
         """The second domain, where the folder holds one in `other/`."""
-        return load_dataset(self.folder / OTHER) if (self.folder / OTHER / INFO).exists() else None
+        if OTHER not in self.info:
+            return None
+        other, path = load_dataset(self.folder / OTHER), self.folder / OTHER / INFO
+        if self.info[OTHER].get("sha256", other.sha256) != other.sha256:
+            raise InputError(f"{path}: found another domain than {self.folder / INFO} says; run the `prepare` stage")
+        return other
 
     def held(self) -> Dataset:
         """This, with all that training learns from in memory: it can be sent to where the folder is not seen."""
@@ -91,6 +97,10 @@ class Dataset:
         images = load_images(path)
         if (len(images), images.shape) != (count, self.shape) or (images.labels is None) == bool(self.classes):
             raise InputError(f"{path}: found other images than {INFO} says; run the `prepare` stage")
+        if images.labels is not None and not 0 <= images.labels.min() <= images.labels.max() < len(self.classes):
+            raise InputError(f"{path}: found labels beyond the {len(self.classes)} classes; run the `prepare` stage")
+        if PARTS_KEY in self.info and content_hash({name: images}) != self.info[PARTS_KEY].get(name):
+            raise InputError(f"{path}: found other images than the hash in {INFO} says; run the `prepare` stage")
         return images
 
 
@@ -98,17 +108,18 @@ def load_dataset(folder: Path) -> Dataset:
     """Open what `prepare` wrote.
 
     Raises:
-        InputError: `dataset.json` is missing, is not JSON or lacks what it must say.
+        InputError: `dataset.json` is missing, is not JSON, was changed since, or lacks what it must say.
     """
     path = folder / INFO
-    try:
-        info = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path}: found no readable description of a data set ({error}); run `prepare`") from error
+    info = unsealed(path, "run the `prepare` stage")
     for key, kind in KEYS.items():
-        if not isinstance(info, dict) or not isinstance(info.get(key), kind):
+        if not isinstance(info.get(key), kind):
             raise InputError(f"{path}: found no {key} of type {kind.__name__}; run the `prepare` stage")
-    if len(info["shape"]) != 3 or any(type(info["counts"].get(part)) is not int for part in PARTS):
+    for key in (PARTS_KEY, OTHER):
+        if not isinstance(info.get(key, {}), dict):
+            raise InputError(f"{path}: found no {key} of type dict; run the `prepare` stage")
+    sizes = [*info["shape"], *(info["counts"].get(part) for part in PARTS)]
+    if len(info["shape"]) != 3 or any(type(size) is not int or size < 1 for size in sizes):
         raise InputError(f"{path}: found shape {info['shape']}, counts {info['counts']}; run the `prepare` stage")
     return Dataset(folder, info)
 
@@ -128,9 +139,9 @@ def prepare(settings: DataSettings, out: Path) -> dict[str, Any]:
         other = domains[1][1]
         require_channels([info["shape"][0], other["shape"][0]], settings)
         info["sha256"] = hashlib.sha256(f"{info['sha256']} {other['sha256']}".encode()).hexdigest()
-        info["other"] = {key: other[key] for key in ("name", "source", "counts")}
+        info[OTHER] = {key: other[key] for key in ("name", "source", "counts", "sha256")}
     _write(domains, out)
-    return info
+    return sealed(info)
 
 
 def _made(source: Source, settings: DataSettings, sides: Sequence[int] | None) -> Prepared:
@@ -147,6 +158,7 @@ def _made(source: Source, settings: DataSettings, sides: Sequence[int] | None) -
         "shape": list(train.shape),
         "counts": {name: len(parts[name]) for name in PARTS},
         "sha256": content_hash(parts),
+        PARTS_KEY: {name: content_hash({name: parts[name]}) for name in PARTS},
         "duplicates": duplicates,
         "split": settings.split,
         "seed": settings.seed,
@@ -173,8 +185,7 @@ def _resize(pixels: Tensor, height: int, width: int) -> Tensor:
 def content_hash(parts: Mapping[str, Images]) -> str:
     """SHA-256 over shapes, pixels and labels of the parts, whatever file holds them."""
     digest = hashlib.sha256()
-    for name in PARTS:
-        images = parts[name]
+    for name, images in sorted(parts.items(), key=lambda part: PARTS.index(part[0])):
         digest.update(f"{name} {tuple(images.pixels.shape)} {images.labels is not None};".encode())
         digest.update(images.pixels.contiguous().numpy().data)
         if images.labels is not None:
@@ -204,4 +215,4 @@ def _save(parts: Mapping[str, Images], info: Mapping[str, Any], folder: Path) ->
     folder.mkdir(parents=True)
     for name in PARTS:
         save_images(parts[name], folder / f"{name}.safetensors")
-    (folder / INFO).write_text(json.dumps(info, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    (folder / INFO).write_text(json.dumps(sealed(info), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")

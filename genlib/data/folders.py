@@ -7,14 +7,17 @@
 
 Order is natural and ignores case (`img2` before `IMG10`), the same on every machine. Files of 8 bits per channel are
 read: grey (also bilevel) as one channel, RGB and palette as three. Transparency is laid on white, and the rotation
-that a camera noted is applied. Hidden files and files of other kinds are passed over.
+that a camera noted is applied. Hidden files and files of other kinds are passed over; what a file holds, not how its
+name ends, says its kind, and it is one whole picture: no animation, nor more pixels than Pillow thinks safe.
 """
 
 from __future__ import annotations
 
 import re
+import warnings
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -28,6 +31,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image as Picture
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp")
+FORMATS = ("PNG", "JPEG", "BMP", "WEBP")
 CHANNELS = {"1": 1, "L": 1, "LA": 1, "P": 3, "PA": 3, "RGB": 3, "RGBA": 3}
 GLANCE_FILES, GLANCE_BYTES = 2000, 32 * 2**20
 
@@ -128,14 +132,13 @@ def _decoded(paths: Sequence[Path], image_size: int | None) -> Iterator[NDArray[
 
 
 def header(path: Path) -> tuple[str, tuple[int, int]]:
-    """Mode and (width, height), without decoding."""
-    from PIL import Image
-
-    try:
-        with Image.open(path) as image:
-            return image.mode, image.size
-    except Exception as error:
-        raise _unreadable(path, error) from error
+    """Mode and (width, height), without decoding; the checksums of a PNG are looked at, which decoding does not."""
+    with _opened(path) as image:
+        mode, size = image.mode, image.size
+        if ";16" in str(getattr(image, "tile", "")):
+            mode = f"{mode.partition(';')[0]};16"
+        image.verify()
+    return mode, size
 
 
 def channels_of(path: Path, mode: str) -> int:
@@ -169,15 +172,28 @@ def decode(path: Path, channels: int, image_size: int | None) -> NDArray[np.uint
     import numpy as np
     from PIL import Image, ImageOps
 
-    try:
-        with Image.open(path) as image:
-            picture = _on_white(ImageOps.exif_transpose(image)).convert("L" if channels == 1 else "RGB")
-    except Exception as error:
-        raise _unreadable(path, error) from error
+    with _opened(path) as image:
+        picture = _on_white(ImageOps.exif_transpose(image)).convert("L" if channels == 1 else "RGB")
     if image_size is not None:
         picture = picture.resize((image_size, image_size), Image.Resampling.BICUBIC)
     pixels = np.asarray(picture, dtype=np.uint8)
     return pixels.reshape(picture.height, picture.width, channels).transpose(2, 0, 1)
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Picture]:
+    from PIL import Image
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            image = Image.open(path, formats=FORMATS)
+        with image:
+            if getattr(image, "is_animated", False) and image.format != "MPO":  # a JPEG with a second view beside it
+                raise ValueError("it is animated")
+            yield image
+    except Exception as error:
+        raise _unreadable(path, error) from error
 
 
 def _on_white(image: Picture) -> Picture:

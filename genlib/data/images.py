@@ -82,13 +82,15 @@ def load_images(path: Path) -> Images:
     """Read what `save_images` wrote.
 
     Raises:
-        InputError: the file is missing, truncated or holds no uint8 `pixels`.
+        InputError: the file is missing, truncated or holds other than uint8 `pixels` and int64 `labels`.
     """
     try:
         tensors = load_file(path)
     except (OSError, SafetensorError) as error:
         raise InputError(f"{path}: not a readable image set ({error}); run the `prepare` stage") from error
-    pixels = tensors.get("pixels")
+    pixels, labels = tensors.get("pixels"), tensors.get("labels")
     if pixels is None or pixels.dtype != torch.uint8 or pixels.ndim != 4:
         raise InputError(f"{path}: found no uint8 `pixels` of shape [N, C, H, W]; run the `prepare` stage")
-    return Images(pixels, tensors.get("labels"))
+    if labels is not None and (labels.dtype, labels.shape) != (torch.int64, pixels.shape[:1]):
+        raise InputError(f"{path}: found `labels` that are not int64 of shape [N]; run the `prepare` stage")
+    return Images(pixels, labels)

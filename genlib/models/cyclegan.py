@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from genlib.data.images import Images, to_float
 from genlib.models.parts.layers import CHUNK, check_shape, encoder
 from genlib.models.parts.translators import Pool, Translator, patches
-from genlib.options import at_least
+from genlib.options import at_least, within
 
 SHOWN = 64
 Domain = Literal["a", "b"]
@@ -39,7 +39,7 @@ class CycleGAN(nn.Module):
         judge: bool = False,
     ) -> None:
         at_least(1, width=width, width_d=width_d)
-        at_least(0, blocks=blocks)
+        within(0, 101, blocks=blocks)
         check_shape(shape)
         if judge and not classes:
             raise ValueError("judge needs labels, and the data have none")

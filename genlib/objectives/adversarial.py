@@ -70,7 +70,8 @@ class Adversarial(Objective):
     ) -> None:
         one_of(LossName, loss=loss)
         at_least(0, r1=r1, r2=r2, gradient_penalty=gradient_penalty, instance_noise=instance_noise)
-        at_least(1, penalty_every=penalty_every, d_turns=d_turns, noise_until=noise_until)
+        at_least(1, penalty_every=penalty_every, noise_until=noise_until)
+        within(1, 101, d_turns=d_turns)
         within(0, 1, label_smoothing=label_smoothing)
         if label_smoothing and LOSSES[loss].paired:
             raise ValueError(f"label_smoothing must be 0 with the loss {loss}, found {label_smoothing}")

@@ -15,6 +15,7 @@ from typing import Any
 from genlib.data.dataset import load_dataset
 from genlib.errors import InputError
 from genlib.evaluation.measure import Measure
+from genlib.seal import unsealed
 
 Measures = Mapping[str, Measure]
 History = Mapping[str, Sequence[float | None]]
@@ -79,7 +80,7 @@ def _model(runs: Path, name: str, tuned: bool) -> ModelResults:
     judged = _mapping(evaluate / "metrics.json")
     return ModelResults(
         name,
-        config=_mapping(train / "config.json"),
+        config=_sealed(train / "config.json"),
         history=_history(train / "history.tsv"),
         measures=_measures(judged.get("metrics", {}), evaluate / "metrics.json"),
         card=judged.get("card", {}),
@@ -87,6 +88,11 @@ def _model(runs: Path, name: str, tuned: bool) -> ModelResults:
         sweep=_sweep(runs / "tune" / name, name) if tuned else None,
         comparison=_comparison(runs / "compare" / name / "metrics.json") if tuned else None,
     )
+
+
+def _sealed(path: Path) -> dict[str, Any]:
+    """The content of a sealed file; nothing where there is no file."""
+    return unsealed(path, "legal: the file that its stage writes") if path.exists() else {}
 
 
 def _mapping(path: Path) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """Everything a training run is at one moment, and how it survives the process that made it.
 
 A checkpoint is one safetensors file named `<images seen>-<sha256, 16 digits>.safetensors`: written under a temporary
-name, flushed to the disk and renamed; read only when its content still has the hash in its name.
+name, flushed to the disk and renamed; read only when its content still has the hash in its name, and is of its job.
 """
 
 from __future__ import annotations
@@ -19,10 +19,14 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
+from genlib.errors import InputError
 from genlib.objectives.parts.turns import Turn
+from genlib.seal import require_version
 from genlib.training import ema as averaging
 
 KEPT = 2
+NAME = f"{12 * '[0-9]'}-{16 * '[0-9a-f]'}.safetensors"
+VERSION = 1
 
 
 @dataclass(frozen=True)
@@ -42,7 +46,10 @@ class Adam:
 
 @dataclass
 class TrainState:
-    """A model, its average, its turns with one optimiser each, and how far they have come."""
+    """A model, its average, its turns with one optimiser each, and how far they have come.
+
+    `job` is what its checkpoints are marked with.
+    """
 
     model: nn.Module
     ema: nn.Module
@@ -50,6 +57,7 @@ class TrainState:
     optimizers: tuple[torch.optim.Optimizer, ...]
     images_seen: int = 0
     history: list[dict[str, float]] = field(default_factory=list)
+    job: str = ""
 
     @classmethod
     def start(cls, model: nn.Module, turns: tuple[Turn, ...], adam: Mapping[str, Adam]) -> TrainState:
@@ -57,19 +65,27 @@ class TrainState:
         return cls(model, averaging.shadow(model), turns, tuple(adam[t.name].over(t.module) for t in turns))
 
     def save(self, folder: Path) -> Path:
-        """Write a checkpoint into `folder` and keep the last two."""
-        facts = {"images_seen": self.images_seen, "history": self.history}
+        """Write a checkpoint into `folder`, and keep one before it."""
+        facts = {"version": VERSION, "job": self.job, "images_seen": self.images_seen, "history": self.history}
         content = save(dict(self._tensors()), metadata={"genlib": json.dumps(facts)})
-        name = f"{self.images_seen:012d}-{hashlib.sha256(content).hexdigest()[:16]}.safetensors"
-        return keep(folder, name, content)
+        mark = hashlib.sha256(content).hexdigest()[:16]
+        return keep(folder, f"{self.images_seen:012d}-{mark}.safetensors", content)
 
     def load(self, path: Path) -> None:
-        """Become what `path` holds, bit for bit."""
+        """Become what `path` holds, bit for bit.
+
+        Raises:
+            InputError: it holds the state of another model.
+        """
         tensors, facts = read(path)
-        self.model.load_state_dict(_under("model.", tensors))
-        self.ema.load_state_dict(_under("ema.", tensors))
-        for turn, optimizer in zip(self.turns, self.optimizers, strict=True):
-            _restore(optimizer, _under(f"adam.{turn.name}.", tensors))
+        try:
+            self.model.load_state_dict(_under("model.", tensors))
+            self.ema.load_state_dict(_under("ema.", tensors))
+            for turn, optimizer in zip(self.turns, self.optimizers, strict=True):
+                _restore(optimizer, _under(f"adam.{turn.name}.", tensors))
+        except (RuntimeError, ValueError, IndexError, KeyError) as error:
+            reason = " ".join(str(error).split())[:200]
+            raise InputError(f"{path}: found the state of another model ({reason}), legal: of this one") from error
         self.images_seen, self.history = facts["images_seen"], facts["history"]
 
     def _tensors(self) -> Iterator[tuple[str, Tensor]]:
@@ -81,7 +97,7 @@ class TrainState:
 
 
 def keep(folder: Path, name: str, content: bytes) -> Path:
-    """Write the checkpoint `name` into `folder`, whole or not at all, and keep the last two."""
+    """Write the checkpoint `name` into `folder`, whole or not at all, and keep one before it."""
     folder.mkdir(parents=True, exist_ok=True)
     partial = folder / f".{name}.partial"
     with partial.open("wb") as file:
@@ -89,14 +105,14 @@ def keep(folder: Path, name: str, content: bytes) -> Path:
         file.flush()
         os.fsync(file.fileno())
     partial.replace(folder / name)
-    for old in checkpoints(folder)[KEPT:]:
+    for old in [path for path in checkpoints(folder) if path.name <= name][KEPT:]:
         old.unlink()
     return folder / name
 
 
 def checkpoints(folder: Path) -> list[Path]:
-    """The checkpoints in `folder`, newest first."""
-    return sorted(folder.glob("[0-9]*.safetensors"), reverse=True)
+    """The files in `folder` that are named like a checkpoint, newest first."""
+    return sorted((path for path in folder.glob(NAME) if path.is_file()), reverse=True)
 
 
 def intact(path: Path) -> bool:
@@ -105,22 +121,68 @@ def intact(path: Path) -> bool:
 
 
 def newest(folder: Path) -> Path | None:
-    """The newest intact checkpoint in `folder`."""
-    return next(filter(intact, checkpoints(folder)), None)
+    """The newest checkpoint in `folder` that is intact.
+
+    Raises:
+        InputError: a later genlib wrote it.
+    """
+    return next((path for path in checkpoints(folder) if _fault(path) is None), None)
+
+
+def set_aside(folder: Path, job: str) -> list[str]:
+    """Give another name to each checkpoint in `folder` that one of `job` cannot go on from, down to the newest that it
+    can; a line for each.
+
+    Raises:
+        InputError: a later genlib wrote the newest one.
+    """
+    lines = []
+    for path in checkpoints(folder):
+        fault = _fault(path, job)
+        if fault is None:
+            break
+        path.replace(path.with_suffix(".unfit"))
+        lines.append(f"passed over {path}: {fault}")
+    return lines
+
+
+def _fault(path: Path, job: str | None = None) -> str | None:
+    """Why one cannot go on from a checkpoint, or not in `job` where that is given; None where one can."""
+    if not intact(path):
+        return "its content is not what its name says"
+    try:
+        facts = _facts(path)
+    except InputError:
+        raise
+    except ValueError as error:
+        return f"it is {error}"
+    if facts["images_seen"] != int(path.stem.partition("-")[0]):
+        return f"it was renamed, and has seen {facts['images_seen']} images"
+    return None if job in (None, facts["job"]) else "it is of another job"
 
 
 def read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """A checkpoint's tensors and facts (`images_seen`, `history`).
+    """A checkpoint's tensors and facts (`images_seen`, `history`, `job`).
 
     Raises:
         ValueError: the file is not a checkpoint.
+        InputError: a later genlib wrote it.
     """
+    facts = _facts(path)
+    return load_file(path), facts
+
+
+def _facts(path: Path) -> dict[str, Any]:
     try:
         with safe_open(path, "pt") as file:
-            facts = json.loads(file.metadata()["genlib"])
-        return load_file(path), facts
-    except (SafetensorError, KeyError, TypeError, json.JSONDecodeError) as error:
-        raise ValueError(f"{path}: not a checkpoint ({error})") from error
+            facts = dict(json.loads(file.metadata()["genlib"]))
+    except (SafetensorError, KeyError, TypeError, ValueError, RecursionError) as error:
+        raise ValueError(f"not a checkpoint ({error})") from error
+    require_version(facts.get("version"), VERSION, path)
+    lacking = {"job", "images_seen", "history"} - facts.keys()
+    if lacking or any("images_seen" not in row for row in facts["history"]):
+        raise ValueError(f"not a checkpoint (it lacks {', '.join(sorted(lacking)) or 'images_seen'})")
+    return facts
 
 
 def finished(path: Path) -> tuple[dict[str, Tensor], dict[str, Tensor], list[dict[str, float]]]:
