@@ -7,9 +7,9 @@ carries a mark in its environment that says whose it is: PID and time of start, 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 
 MARK = "GENLIB_DRIVER"
+NEAR = 10.0  # seconds between two readings of when a process began: the clock may have been set in between
 
 
 def mark() -> None:
@@ -27,7 +27,7 @@ def end_orphans() -> list[int]:
     for process in psutil.process_iter():
         try:
             driver = process.environ().get(MARK)
-            if driver and driver not in set(_names(int(driver.partition("-")[0]))):
+            if driver and not _runs(driver):
                 process.kill()
                 ended.append(process.pid)
         except (psutil.Error, OSError):
@@ -35,9 +35,13 @@ def end_orphans() -> list[int]:
     return ended
 
 
-def _names(pid: int) -> Iterator[str]:
-    """What the process that has this PID now would be known as."""
+def _runs(driver: str) -> bool:
+    """Whether the process that this mark names is still there."""
     import psutil
 
-    if psutil.pid_exists(pid) and (process := psutil.Process(pid)).status() != psutil.STATUS_ZOMBIE:
-        yield f"{pid}-{process.create_time()}"
+    pid, _, began = driver.partition("-")
+    if not psutil.pid_exists(int(pid)):
+        return False
+    process = psutil.Process(int(pid))
+    same = abs(float(process.create_time()) - float(began)) < NEAR
+    return same and process.status() != psutil.STATUS_ZOMBIE
