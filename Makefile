@@ -56,6 +56,7 @@ bench: setup
 	@python -m benchmarks.tune
 
 faults: setup
+	@python -m pytest -m long tests/faults
 	@PYTHONPATH=tests python tests/faults/kills.py
 
 lint: setup

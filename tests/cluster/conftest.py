@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from genlib.cluster.session import session
+from genlib.cluster.session import session, settle
 
 HERE = Path(__file__).parent
+settle()  # before a test imports ray
 
 
 def pytest_collection_modifyitems(items):

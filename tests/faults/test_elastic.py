@@ -2,6 +2,7 @@
 
 import sys
 
+import pytest
 from cluster import Cluster, start, until
 from kills import REPORT, ROOT, Project
 
@@ -15,6 +16,7 @@ runpy.run_module("pipelines.train", run_name="__main__")
 """
 
 
+@pytest.mark.long
 def test_workers_come_and_go_with_the_nodes():
     cluster, project = Cluster(nodes=1), Project("[1, 2]", IMAGES)
     env = {"RAY_ADDRESS": cluster.address, "MLFLOW_TRACKING_URI": "http://127.0.0.1:9", "PYTHONPATH": str(ROOT)}

@@ -4,7 +4,7 @@ import pytest
 from kills import kills
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # of MLflow and what it imports
-HOW_MANY = {"worker": 3, "driver": 3, "driver of workers": 2, "node": 2, "server": 2}
+HOW_MANY = {"worker": 3, "driver of workers": 3, "node": 3, "server": 3}
 
 
 @pytest.mark.parametrize("kind", HOW_MANY)

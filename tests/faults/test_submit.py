@@ -13,6 +13,7 @@ from safetensors.torch import load_file
 
 ROOT = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent
+pytestmark = pytest.mark.long
 SET = (
     "models.classifier.train.workers=2",
     "models.classifier.train.images=6000",
