@@ -1,14 +1,23 @@
-"""Twelve kills of the sixty that `make faults` makes."""
+"""Kills at random progress: twelve with every run of the tests, more with the long ones, sixty by `make faults`."""
 
 import pytest
 from kills import kills
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # of MLflow and what it imports
-HOW_MANY = {"worker": 3, "driver of workers": 3, "node": 3, "server": 3}
 
 
-@pytest.mark.parametrize("kind", HOW_MANY)
-def test_nothing_is_lost(kind):
-    found = kills(kind, -1, HOW_MANY[kind])
-    assert len(found) == HOW_MANY[kind]
+def check(kind, count):
+    found = kills(kind, -1, count)
+    assert len(found) == count
     assert all(kill.well for kill in found), found
+
+
+@pytest.mark.parametrize(("kind", "count"), [("worker", 3), ("driver", 6), ("server", 3)])
+def test_nothing_is_lost(kind, count):
+    check(kind, count)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(("kind", "count"), [("driver of workers", 3), ("node", 2)])
+def test_nothing_is_lost_where_many_processes_are(kind, count):
+    check(kind, count)
