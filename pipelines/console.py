@@ -58,7 +58,8 @@ class Console:
             return
         self.bar.total, self.bar.n = progress.images, min(progress.images_seen, progress.images)
         self.bar.set_postfix_str(summary(progress.metrics))
-        if self.bar.disable and (progress.done or now - self.spoke >= EVERY):
+        some = progress.images_seen > self.first
+        if self.bar.disable and some and (progress.done or now - self.spoke >= EVERY):
             self.spoke = now
             print(self._line(progress, now), file=sys.stderr, flush=True)
 
