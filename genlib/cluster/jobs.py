@@ -45,7 +45,7 @@ def submit(address: str, folder: Path, command: str, env: Mapping[str, str], say
             say(lines.rstrip("\n"))
 
     asyncio.run(follow())
-    while (status := client.get_job_status(job)) not in JobStatus or not status.is_terminal():
+    while not (status := client.get_job_status(job)).is_terminal():
         time.sleep(0.5)
     if status != JobStatus.SUCCEEDED:
         raise Lost(f"job {job} {status.lower()}; its last lines are above")

@@ -30,8 +30,8 @@ def end_orphans() -> list[int]:
             if driver and not _runs(driver):
                 process.kill()
                 ended.append(process.pid)
-        except (psutil.Error, OSError):
-            continue  # another user's, or gone meanwhile
+        except (psutil.Error, OSError, ValueError):
+            continue  # another user's, gone meanwhile, or marked by someone else
     return ended
 
 
