@@ -19,8 +19,9 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from genlib.build import build, file_sha256
-from genlib.data.dataset import Dataset, load_dataset
+from genlib.data.dataset import LARGE, Dataset, load_dataset
 from genlib.data.images import Images, to_pixels
+from genlib.data.pieces import Streamed
 from genlib.errors import InputError, unknown
 from genlib.knobs import options, resolved
 from genlib.objectives.parts.turns import Objective
@@ -34,7 +35,7 @@ from genlib.training.state import Adam, TrainState, checkpoints, finished, intac
 GRID = 64
 GRIDS = 20
 LARGEST = 2**31  # parameters of a model
-_CODE = ("genlib/fit.py", "genlib/data/batches.py")
+_CODE = ("genlib/fit.py", "genlib/data/batches.py", "genlib/data/pieces.py")
 _FOLDERS = ("genlib/models/parts", "genlib/objectives/parts", "genlib/training")
 
 
@@ -114,21 +115,35 @@ class Job:
 
 @dataclass(frozen=True)
 class Known:
-    """What a job may learn from, on the training device: training and validation images, and the other domain's
-    training images for an objective that learns from a pair."""
+    """What a job may learn from, on the training device: training images as batches take them, those at hand (all, or
+    some of a large set) and validation images, and the other domain's training images for an objective that learns
+    from a pair."""
 
+    stream: Images | Streamed
     train: Images
     valid: Images
-    other: Images | None = None
+    other: Images | Streamed | None = None
 
     @classmethod
     def of(cls, dataset: Dataset, objective: Objective, device: torch.device) -> Known:
-        """Two domains are united only where they have the same classes."""
+        """Two domains are united only where they have the same classes.
+
+        Raises:
+            InputError: one that would be united is too large to be held.
+        """
         other = dataset.other
         if objective.domains == "union" and other and other.classes == dataset.classes:
-            return cls((dataset.train + other.train).to(device), (dataset.valid + other.valid).to(device))
-        second = other.train.to(device) if objective.domains == "pair" and other else None
-        return cls(dataset.train.to(device), dataset.valid.to(device), second)
+            if dataset.large or other.large:
+                raise InputError(
+                    f"{dataset.folder}: found two domains of the same classes, one of them over {LARGE / 2**30:g} GiB, "
+                    "legal: smaller ones, or one domain (data.other: null)"
+                )
+            train, valid = (dataset.train + other.train).to(device), (dataset.valid + other.valid).to(device)
+            return cls(train, train, valid)
+        second = other.stream.to(device) if objective.domains == "pair" and other else None
+        stream = dataset.stream.to(device)
+        near = stream if isinstance(stream, Images) else dataset.near.to(device)
+        return cls(stream, near, dataset.valid.to(device), second)
 
 
 def fit(job: Job, group: Group | None = None, dataset: Dataset | None = None) -> Iterator[Progress]:
@@ -160,7 +175,7 @@ def fit(job: Job, group: Group | None = None, dataset: Dataset | None = None) ->
         metrics = {name: value for name, value in row.items() if name != "images_seen"}
         yield Progress(int(row["images_seen"]), plan.images, metrics, resumed=True)
 
-    for progress in train(state, known.train, plan, group, known.other):
+    for progress in train(state, known.stream, plan, group, known.other):
         if progress.done:
             _moment("conclude", state.ema, known)
         health = repertoire(state.ema, known.train) if group.leads and plays(state.ema) else {}

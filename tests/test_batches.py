@@ -5,13 +5,29 @@ from itertools import islice
 import pytest
 import torch
 
+from genlib.data import pieces
 from genlib.data.batches import batches, share
 from genlib.data.images import Images, load_images, save_images, to_float, to_pixels
+from genlib.data.pieces import Streamed
 from genlib.errors import InputError
 
 
 def numbered(n):
     return Images(torch.arange(n, dtype=torch.uint8).view(n, 1, 1, 1), torch.arange(n))
+
+
+def streamed(n):
+    """The same set, read piece by piece."""
+    images = numbered(n)
+    return Streamed(n, lambda asked: (images[piece.order()] for piece in asked))
+
+
+@pytest.fixture(autouse=True)
+def small_pieces(monkeypatch):
+    monkeypatch.setattr(pieces, "PIECE", 3)
+
+
+sets = pytest.mark.parametrize("made", [numbered, streamed])
 
 
 @pytest.mark.parametrize(("n", "size"), [(10, 4), (7, 7), (3, 8), (64, 1)])
@@ -22,19 +38,55 @@ def test_every_epoch_visits_each_image_once(n, size):
     assert not torch.equal(seen[:n], seen[n : 2 * n]) or n < 4
 
 
+@pytest.mark.parametrize("lanes", [1, 2, 4, 16])
+def test_every_lane_of_a_streamed_set_visits_each_of_its_images_once_an_epoch(lanes, monkeypatch):
+    monkeypatch.setattr(pieces, "LANES", lanes)
+    n, size = 160, 16
+    seen = torch.stack([batch.y for batch in islice(batches(streamed(n), size, seed=1), 3 * n // size)])
+    by_lane = seen.view(len(seen), lanes, -1).transpose(0, 1).reshape(lanes, 3, n // lanes)
+    assert torch.equal(by_lane.sort(2).values, torch.arange(n).view(lanes, 1, -1).expand(-1, 3, -1))
+    orders = {tuple(epoch) for lane in by_lane.tolist() for epoch in lane}
+    assert len(orders) == 3 * lanes
+
+
+@pytest.mark.parametrize("n", [16, 17, 100, 250])
+@pytest.mark.parametrize("size", [1, 6, 7, 64, 128, 300])
+def test_a_streamed_set_of_any_size_shows_all_its_images_alike(n, size):
+    steps = 20 * n // size + 1
+    seen = torch.cat([batch.y for batch in islice(batches(streamed(n), size, seed=2), steps)])
+    counts = seen.bincount(minlength=n)
+    assert counts.max() - counts.min() <= 1 + counts.float().mean() * 2 * pieces.LANES / n
+
+
+def test_a_rank_reads_only_the_lanes_that_its_rows_lie_in():
+    asked = []
+
+    def read(wanted):
+        for piece in wanted:
+            asked.append(piece.start)
+            yield numbered(160)[piece.order()]
+
+    list(islice(batches(Streamed(160, read), 32, seed=0, rank=1, world=2), 10))
+    assert min(asked) >= 80
+
+
+@sets
 @pytest.mark.parametrize("world", [1, 2, 3, 4])
-def test_ranks_share_the_global_batch_and_its_draws(world):
-    whole = islice(batches(numbered(10), 7, seed=3), 4)
-    ranks = [islice(batches(numbered(10), 7, seed=3, rank=r, world=world), 4) for r in range(world)]
+@pytest.mark.parametrize("size", [7, 16])
+def test_ranks_share_the_global_batch_and_its_draws(made, size, world):
+    whole = islice(batches(made(10), size, seed=3), 4)
+    ranks = [islice(batches(made(10), size, seed=3, rank=r, world=world), 4) for r in range(world)]
     for one, *parts in zip(whole, *ranks, strict=True):
         assert torch.equal(one.y, torch.cat([part.y for part in parts]))
         assert torch.equal(one.randn("z", 5), torch.cat([part.randn("z", 5) for part in parts]))
         assert torch.equal(one.rand("u"), torch.cat([part.rand("u") for part in parts]))
 
 
-def test_a_stream_started_at_a_step_is_the_rest_of_the_stream():
-    late = next(batches(numbered(10), 4, seed=0, step=6))
-    told = list(islice(batches(numbered(10), 4, seed=0), 7))[-1]
+@sets
+@pytest.mark.parametrize("step", range(12))
+def test_a_stream_started_at_a_step_is_the_rest_of_the_stream(made, step):
+    late = next(batches(made(10), 4, seed=0, step=step))
+    told = list(islice(batches(made(10), 4, seed=0), step + 1))[-1]
     assert torch.equal(late.pixels, told.pixels)
     assert torch.equal(late.randn("z", 2), told.randn("z", 2))
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from genlib.cluster.session import quiet, session, settle
+from genlib.cluster.stream import Remote
 from genlib.data.dataset import load_dataset
 from genlib.errors import InputError, Lost
 from genlib.fit import Job, fit
@@ -109,7 +110,7 @@ def launch(
         from genlib.cluster.desk import desk
 
         workers = _room(job, cpus, lambda line: say(f"{name}: {line}"))
-        dataset = ray.put(load_dataset(job.data).held())
+        dataset = ray.put(load_dataset(job.data).held(Remote.here))
         with desk(job.state, ear) as between:
             facts = {"job": job, "look": look, "desk": between, "dataset": dataset}
             _run(_together, storage, name, workers, facts)

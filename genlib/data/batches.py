@@ -11,11 +11,16 @@ import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import count
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from genlib.data.images import Images, to_float
+
+if TYPE_CHECKING:
+    from genlib.data.pieces import Streamed
 
 OTHER = 1_000_003  # what is added to the seed of the second domain's order
 
@@ -78,14 +83,14 @@ class Batch:
 
 
 def batches(
-    images: Images,
+    images: Images | Streamed,
     batch_size: int,
     *,
     seed: int,
     step: int = 0,
     rank: int = 0,
     world: int = 1,
-    other: Images | None = None,
+    other: Images | Streamed | None = None,
 ) -> Iterator[Batch]:
     """Rank `rank`'s rows of an endless stream of global batches of `batch_size`, starting at any `step`.
 
@@ -96,11 +101,19 @@ def batches(
         domains = ((images, seed), (other, seed + OTHER))
         streams = [batches(each, batch_size, seed=s, step=step, rank=rank, world=world) for each, s in domains]
         yield from (replace(one, other=two) for one, two in zip(*streams, strict=True))
+    rows, where = share(batch_size, rank, world), (batch_size, seed, step, rank, world)
+    walk = _shuffled(images, *where) if isinstance(images, Images) else images.walk(*where)
+    for at, chosen in enumerate(walk, step):
+        yield Batch(chosen.pixels, chosen.labels, batch_size, rows, seed, at)
+
+
+def _shuffled(images: Images, batch_size: int, seed: int, step: int, rank: int, world: int) -> Iterator[Images]:
+    """The rows of a set that is in memory, every epoch in an order of the whole set."""
     rows = share(batch_size, rank, world)
     epoch, order = -1, torch.empty(0, dtype=torch.long)
-    while True:
+    for at in count(step):
         picked: list[Tensor] = []
-        position, end = step * batch_size + rows.start, step * batch_size + rows.stop
+        position, end = at * batch_size + rows.start, at * batch_size + rows.stop
         while position < end:
             needed, offset = divmod(position, len(images))
             if needed != epoch:
@@ -108,6 +121,4 @@ def batches(
                 order = torch.randperm(len(images), generator=seeded(seed, "epoch", epoch)).to(images.pixels.device)
             picked.append(order[offset : offset + end - position])
             position += len(picked[-1])
-        chosen = images[torch.cat(picked)]
-        yield Batch(chosen.pixels, chosen.labels, batch_size, rows, seed, step)
-        step += 1
+        yield images[torch.cat(picked)]

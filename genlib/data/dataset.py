@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -21,6 +22,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from genlib.data.images import Images, load_images, save_images
+from genlib.data.pieces import Mapped, Read, Streamed
 from genlib.data.settings import DataSettings, find_domains, of_other, require_channels
 from genlib.data.splits import PARTS, drop_duplicates, require_classes, split
 from genlib.errors import InputError
@@ -29,6 +31,8 @@ from genlib.seal import sealed, unsealed
 if TYPE_CHECKING:
     from genlib.data.sources import Source
 
+LARGE = 2 * 2**30  # bytes of training images, beyond which they are read piece by piece
+NEAR = 10_000  # images of a large set that are at hand
 INFO, OTHER, PARTS_KEY = "dataset.json", "other", "parts"
 KEYS: dict[str, type] = {"name": str, "source": str, "classes": list, "shape": list, "counts": dict, "sha256": str}
 Prepared = tuple[dict[str, Images], dict[str, Any]]  # the parts, and the content of `dataset.json`
@@ -70,11 +74,30 @@ class Dataset:
             raise InputError(f"{path}: found another domain than {self.folder / INFO} says; run the `prepare` stage")
         return other
 
-    def held(self) -> Dataset:
-        """This, with all that training learns from in memory: it can be sent to where the folder is not seen."""
+    def held(self, reader: Callable[[Path], Read] = Mapped) -> Dataset:
+        """All that training learns from, in memory, so that it can be sent to where the folder is not seen; the pieces
+        of a large set are given by `reader` of its file."""
         for domain in filter(None, (self, self.other)):
-            _ = domain.train, domain.valid
+            _ = domain.valid, domain.near
+            if domain.large:
+                vars(domain)["stream"] = Streamed(len(domain.train), reader(domain.folder / "train.safetensors"))
+                del vars(domain)["train"]
         return self
+
+    @property
+    def large(self) -> bool:
+        """Whether the training images are read piece by piece."""
+        return int(self.info["counts"]["train"]) * math.prod(self.shape) > LARGE
+
+    @cached_property
+    def stream(self) -> Images | Streamed:
+        """What batches of training images are taken from."""
+        return Streamed(len(self.train), Mapped(self.folder / "train.safetensors")) if self.large else self.train
+
+    @cached_property
+    def near(self) -> Images:
+        """Training images at hand: all, or the first of a large set."""
+        return self.train[torch.arange(min(NEAR, len(self.train)))] if self.large else self.train
 
     @property
     def domains(self) -> int:

@@ -5,6 +5,7 @@ Images live as uint8 in memory; models see floats: x = 2 * pixels / 255 - 1, so 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -40,9 +41,16 @@ class Images:
 
     def __add__(self, more: Images) -> Images:
         """Both sets, one after the other; without labels unless both have them."""
-        known = self.labels is not None and more.labels is not None
-        labels = torch.cat([self.labels, more.labels]) if known else None  # type: ignore[list-item]
-        return Images(torch.cat([self.pixels, more.pixels]), labels)
+        return Images.joined([self, more])
+
+    @classmethod
+    def joined(cls, parts: Sequence[Images]) -> Images:
+        """All parts, one after the other; without labels unless all have them."""
+        if len(parts) == 1:
+            return parts[0]
+        labels = [part.labels for part in parts if part.labels is not None]
+        known = len(labels) == len(parts)
+        return cls(torch.cat([part.pixels for part in parts]), torch.cat(labels) if known else None)
 
     def to(self, device: torch.device | str) -> Images:
         return Images(self.pixels.to(device), None if self.labels is None else self.labels.to(device))

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from genlib.data.batches import batches
 from genlib.data.images import Images
+from genlib.data.pieces import Streamed
 from genlib.training import ema as averaging
 from genlib.training.group import Group
 from genlib.training.schedule import Schedule, factor
@@ -65,10 +66,10 @@ class Diverged(ArithmeticError):
 
 def train(
     state: TrainState,
-    data: Images,
+    data: Images | Streamed,
     plan: Plan,
     group: Group = Group(),  # noqa: B008
-    other: Images | None = None,
+    other: Images | Streamed | None = None,
 ) -> Iterator[Progress]:
     """Train `state` on `data` until `plan.images` were seen, yielding at every report that falls due.
 

@@ -9,6 +9,7 @@ from prepared import digits, job
 
 from genlib.cluster import train
 from genlib.cluster.train import Begun, Ear, launch
+from genlib.data import dataset
 from genlib.errors import InputError, guarded
 from genlib.training.loop import Progress
 from genlib.training.state import finished, newest
@@ -40,6 +41,18 @@ def test_local_mode_and_two_workers_tell_the_same_and_give_the_same_weights(data
     assert max((one[key] - two[key]).abs().max() for key in one) < 2e-5 * scale
     assert together[-1].samples is not None
     assert not list((tmp_path / "ray").glob("*"))
+
+
+def test_a_set_too_large_to_be_sent_is_streamed_to_two_workers_who_learn_what_one_learns_from_the_file(
+    data, tmp_path, ray_session, monkeypatch
+):
+    monkeypatch.setattr(dataset, "LARGE", 0)
+    for workers in (0, 2):
+        run = job("cgan", data, tmp_path / str(workers), workers=workers)
+        assert launch(run, str(tmp_path / "ray"), "test", id).images_seen == 96
+    one, two = (weights(tmp_path / str(workers)) for workers in (0, 2))
+    scale = max(tensor.abs().max() for tensor in one.values())
+    assert max((one[key] - two[key]).abs().max() for key in one) < 2e-5 * scale
 
 
 def die(progress):

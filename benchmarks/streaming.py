@@ -1,0 +1,129 @@
+"""What streaming costs, and that its memory is flat: 200,000 images under an object store of 1 GiB.
+
+A GAN learns from 32 x 32 images in colour (0.6 GB) with two workers, each with one thread: once streamed through Ray
+Data, once from memory. `python -m benchmarks.streaming [--passes N]`; the first ratio
+is of images per second, the second of what all processes hold to themselves at the end against a quarter of the way,
+by their unique set size, the object store added.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+import psutil
+import torch
+
+from benchmarks.results import record
+from genlib.cluster.session import settle
+from genlib.cluster.train import launch
+from genlib.data import dataset
+from genlib.data.batches import seeded
+from genlib.data.images import Images, save_images
+from genlib.fit import Job, Training
+from genlib.seal import sealed
+from genlib.training.loop import Progress
+
+IMAGES, SHAPE, MIB = 200_000, (3, 32, 32), 2**20
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--passes", type=int, default=2, help="over the images [2]")
+    asked = parser.parse_args()
+    settle()
+    import ray
+
+    ray.init(address="local", include_dashboard=False, object_store_memory=2**30, log_to_driver=False)
+    with tempfile.TemporaryDirectory() as folder:
+        data = made(Path(folder) / "data")
+        streamed = run(data, Path(folder), asked.passes, large=True)
+        held = run(data, Path(folder), asked.passes, large=False)
+    detail = {"images": IMAGES, "MiB": IMAGES * 3 * 32 * 32 // MIB, "streamed": streamed, "held": held}
+    speed = streamed["images_per_second"] / held["images_per_second"]
+    record("streaming: images/s of a streamed set / one in memory", speed, 0.9, at_least=True, detail=detail)
+    growth = streamed["MiB_by_quarter"][-1] / streamed["MiB_by_quarter"][1]
+    record("streaming: memory at the end / after a quarter", growth, 1.05, at_least=False, detail=detail)
+
+
+def made(folder: Path) -> Path:
+    """A prepared set of noise."""
+    counts = {"train": IMAGES, "valid": 1000, "test": 1000}
+    for part, count in counts.items():
+        pixels = torch.randint(0, 256, (count, *SHAPE), dtype=torch.uint8, generator=seeded(0, part))
+        save_images(Images(pixels), folder / f"{part}.safetensors")
+    info = {"name": "noise", "source": "made", "classes": [], "shape": SHAPE, "counts": counts, "sha256": "0" * 64}
+    (folder / dataset.INFO).write_text(json.dumps(sealed(info)))
+    return folder
+
+
+def run(data: Path, folder: Path, passes: int, *, large: bool) -> dict[str, Any]:
+    """Images per second, and MiB held in each quarter of the run."""
+    dataset.LARGE = 0 if large else 2**40
+    images = passes * IMAGES
+    plan = Training(images, 128, workers=2, report_every=images // 40, checkpoint_every=images, precision="float32")
+    job = Job("gan", {"name": "gan", "latent": 16, "width": 8}, {"name": "adversarial"}, plan, data)
+    seen: list[tuple[float, int]] = []
+    with watched() as held:
+        launch(job, str(folder / "ray"), "streaming", lambda told: seen.append(heard(told)))
+    (began, first), (ended, last) = seen[1], seen[-1]
+    taken = [size for at, size in held if began <= at <= ended]
+    quarters = [taken[n * len(taken) // 4 : (n + 1) * len(taken) // 4] for n in range(4)]
+    return {
+        "images_per_second": round((last - first) / (ended - began)),
+        "MiB_by_quarter": [round(fmean(quarter)) for quarter in quarters],
+    }
+
+
+def heard(progress: Progress) -> tuple[float, int]:
+    return time.monotonic(), progress.images_seen
+
+
+@contextmanager
+def watched() -> Iterator[list[tuple[float, int]]]:
+    """When, and how many MiB this process and those it began hold to themselves, looked at every second."""
+    held: list[tuple[float, int]] = []
+    ended = threading.Event()
+
+    def look() -> None:
+        while not ended.wait(1):
+            held.append((time.monotonic(), memory()))
+
+    thread = threading.Thread(target=look, daemon=True)
+    thread.start()
+    try:
+        yield held
+    finally:
+        ended.set()
+        thread.join()
+
+
+def memory() -> int:
+    total = stored()
+    here = psutil.Process()
+    for process in (here, *here.children(recursive=True)):
+        try:
+            total += process.memory_full_info().uss
+        except psutil.Error:
+            continue
+    return total // MIB
+
+
+def stored() -> int:
+    """Bytes of the object store in use."""
+    import ray
+
+    there, free = ray.cluster_resources(), ray.available_resources()
+    return int(there.get("object_store_memory", 0) - free.get("object_store_memory", 0))
+
+
+if __name__ == "__main__":
+    main()
