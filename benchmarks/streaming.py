@@ -54,9 +54,9 @@ def main() -> None:
     record("streaming: memory at the end / after a quarter", growth, 1.05, at_least=False, detail=detail)
 
 
-def made(folder: Path) -> Path:
+def made(folder: Path, images: int = IMAGES) -> Path:
     """A prepared set of noise."""
-    counts = {"train": IMAGES, "valid": 1000, "test": 1000}
+    counts = {"train": images, "valid": 1000, "test": 1000}
     for part, count in counts.items():
         pixels = torch.randint(0, 256, (count, *SHAPE), dtype=torch.uint8, generator=seeded(0, part))
         save_images(Images(pixels), folder / f"{part}.safetensors")

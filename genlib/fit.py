@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -146,12 +146,15 @@ class Known:
         return cls(stream, near, dataset.valid.to(device), second)
 
 
-def fit(job: Job, group: Group | None = None, dataset: Dataset | None = None) -> Iterator[Progress]:
+def fit(
+    job: Job, group: Group | None = None, dataset: Dataset | None = None, halted: Callable[[], bool] = bool
+) -> Iterator[Progress]:
     """Train `job` as one member of `group`, going on from the newest intact checkpoint in `job.state`.
 
     The reports made before a resumed checkpoint are yielded again first, so the stream is whole every time. `dataset`
     is the job's own where it is loaded already (a sweep hands the same tensors to every trial). Rank 0 writes the
-    checkpoints and draws the samples.
+    checkpoints and draws the samples. Where rank 0 is `halted`, the next report is the last: a checkpoint is written
+    there.
 
     A model may have two moments of its own: `adapt(train, valid)` before the first step, for what it takes from the
     data (the mean image, their range), and `conclude(train, valid)` of the averaged model after the last one, for what
@@ -180,10 +183,15 @@ def fit(job: Job, group: Group | None = None, dataset: Dataset | None = None) ->
             _moment("conclude", state.ema, known)
         health = repertoire(state.ema, known.train) if group.leads and plays(state.ema) else {}
         state.history[-1].update(health)
-        if progress.checkpoint and job.state and group.leads:
+        last = bool(group.agree(int(group.leads and halted())))
+        due = progress.checkpoint or last
+        if due and job.state and group.leads:
             state.save(job.state)
         shown = samples(state.ema) if group.leads and _shows(progress, plan) else None
-        yield replace(progress, metrics={**progress.metrics, **health}, model=state.ema, samples=shown)
+        metrics = {**progress.metrics, **health}
+        yield replace(progress, metrics=metrics, checkpoint=due, model=state.ema, samples=shown)
+        if last:
+            return
 
 
 def objective_of(job: Job) -> Objective:

@@ -149,6 +149,7 @@ class TuneSection(Section):
 class EvaluateSection(Section):
     samples: Count = 5000
     seed: Seed = 0
+    workers: Annotated[int, Field(ge=0)] = 0
     metrics: Annotated[list[str], Field(min_length=1)]
 
 

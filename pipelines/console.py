@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
+import os
 import signal
 import sys
-import threading
 import time
 from collections.abc import Mapping
 from types import FrameType, TracebackType
@@ -14,14 +14,16 @@ from genlib.training.health import state
 from genlib.training.loop import Progress
 
 EVERY = 10.0
+PATIENCE = 8.0  # seconds for the next report to come after Ctrl-C
 SHOWN = 4
 
 
 class Console:
     """Shows images seen, rate, time left and a few numbers.
 
-    Ctrl-C raises wherever it finds the program; where that is a finaliser, Python drops the exception, so the next
-    report raises it again.
+    Ctrl-C is a wish at first: who trains sees `halted` and ends at the next report. The second one raises wherever it
+    finds the program, and so does waiting for longer than PATIENCE; again and again, since Python drops what is raised
+    in a finaliser.
     """
 
     def __init__(self, title: str) -> None:
@@ -32,26 +34,35 @@ class Console:
         self.first = 0
         self.started = time.monotonic()
         self.spoke = -math.inf
-        self.interrupted = False
+        self.wished = False
 
     def __enter__(self) -> Console:
-        self.before = signal.signal(signal.SIGINT, self._interrupt)
+        self.before = [signal.signal(number, self._interrupt) for number in (signal.SIGINT, signal.SIGALRM)]
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        signal.signal(signal.SIGINT, self.before)
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        for number, handler in zip((signal.SIGINT, signal.SIGALRM), self.before, strict=True):
+            signal.signal(number, handler)
         self.bar.close()
 
+    def halted(self) -> bool:
+        """Whether Ctrl-C was pressed."""
+        return self.wished
+
     def _interrupt(self, number: int, frame: FrameType | None) -> None:
-        self.interrupted = True
-        raise KeyboardInterrupt
+        if self.wished:
+            raise KeyboardInterrupt
+        self.wished = True
+        signal.setitimer(signal.ITIMER_REAL, PATIENCE, 1.0)
+        os.write(
+            sys.stderr.fileno(), f"\n{self.title}: saving at the next report; Ctrl-C again ends at once\n".encode()
+        )
 
     def say(self, line: str) -> None:
         self.bar.write(line, file=sys.stderr)
 
     def show(self, progress: Progress) -> None:
-        if self.interrupted and threading.current_thread() is threading.main_thread():
-            raise KeyboardInterrupt
         now = time.monotonic()
         if progress.resumed:
             self.first, self.started = progress.images_seen, now

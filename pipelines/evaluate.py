@@ -9,6 +9,7 @@ from pipelines.stage import JUDGE_A, JUDGE_B, PREPARED, ROOT, VIEWS, Stage, run
 def evaluate(stage: Stage) -> None:
     """Judge one model and write runs/evaluate/<model>: metrics.json and figures."""
     from genlib.build import load
+    from genlib.cluster.look import looking
     from genlib.data.dataset import load_dataset
     from genlib.evaluation.figures import write_figures
     from genlib.evaluation.judgement import Bench, logged, measure
@@ -18,11 +19,11 @@ def evaluate(stage: Stage) -> None:
     from genlib.evaluation.verdict import verdicts
 
     settings = stage.params.evaluate
-    with stage.tracked() as tracked:
+    with stage.tracked() as tracked, looking(settings.workers) as look:
         tracked.courier.start()
         dataset = load_dataset(PREPARED)
-        second = Bench.of(JUDGE_A, dataset, cache=VIEWS)
-        bench = Bench.of(JUDGE_B, dataset, second=second, cache=VIEWS)
+        second = Bench.of(JUDGE_A, dataset, cache=VIEWS, by=look)
+        bench = Bench.of(JUDGE_B, dataset, second=second, cache=VIEWS, by=look)
         model = ROOT / "runs/train" / stage.model
         evidence = bench.evidence(load(model), settings.samples, settings.seed)
         measures = measure(evidence, settings.metrics)

@@ -43,7 +43,7 @@ def train_job(stage: Stage, job: Job, out: Path, part: str = "") -> None:
             tracked.courier.start()
 
         try:
-            launch(job, stage.storage, stage.title.replace(" ", "-"), hear, console.say)
+            launch(job, stage.storage, stage.title.replace(" ", "-"), hear, console.say, halted=console.halted)
         except Diverged:
             tracked.run.tag({"genlib.health": DIVERGED})
             raise

@@ -2,10 +2,12 @@
 
 import os
 import signal
+import time
 
 import pytest
 
 from genlib.training.loop import Progress
+from pipelines import console as console_module
 from pipelines.console import Console
 
 
@@ -18,15 +20,34 @@ class Finalised:
             pass
 
 
-@pytest.mark.filterwarnings("ignore")
-def test_an_interrupt_that_a_finaliser_swallows_is_raised_at_the_next_report():
-    before = signal.getsignal(signal.SIGINT)
+@pytest.fixture
+def handlers():
+    """They are put back."""
+    numbers = (signal.SIGINT, signal.SIGALRM)
+    before = [signal.getsignal(number) for number in numbers]
+    yield
+    assert [signal.getsignal(number) for number in numbers] == before
+    assert signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0)
+
+
+def test_the_first_interrupt_is_a_wish_and_the_second_ends_what_is_under_way(handlers, capfd):
     with Console("train gan") as console:
-        console.show(Progress(0, 10, {}))
-        Finalised()
+        assert not console.halted()
+        os.kill(os.getpid(), signal.SIGINT)
+        console.show(Progress(5, 10, {}))
+        assert console.halted()
         with pytest.raises(KeyboardInterrupt):
-            console.show(Progress(5, 10, {}))
-    assert signal.getsignal(signal.SIGINT) == before
+            os.kill(os.getpid(), signal.SIGINT)
+    assert "train gan: saving at the next report; Ctrl-C again ends at once\n" in capfd.readouterr().err
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_waiting_for_the_next_report_ends_even_where_a_finaliser_swallows_an_interrupt(handlers, monkeypatch):
+    monkeypatch.setattr(console_module, "PATIENCE", 0.2)
+    with pytest.raises(KeyboardInterrupt), Console("train gan"):
+        os.kill(os.getpid(), signal.SIGINT)
+        Finalised()
+        time.sleep(10)
 
 
 def test_plain_lines_say_how_far_and_how_long(capsys):

@@ -23,6 +23,7 @@ class Desk:
     def __init__(self, folder: Path | None) -> None:
         self.folder = folder
         self.said: list[Any] = []
+        self.wished = False
 
     def tell(self, message: Any) -> None:
         self.said.append(message)
@@ -31,6 +32,13 @@ class Desk:
         """What was said since the last call."""
         said, self.said = self.said, []
         return said
+
+    def halt(self) -> None:
+        """Let the workers write a checkpoint at their next report, and end."""
+        self.wished = True
+
+    def halted(self) -> bool:
+        return self.wished
 
     def keep(self, name: str, content: bytes) -> None:
         """Write a checkpoint."""
@@ -44,8 +52,9 @@ class Desk:
 
 
 @contextmanager
-def desk(folder: Path | None, hear: Callable[[Any], None]) -> Iterator[Any]:
-    """A desk on this node, of which a thread of this process takes what is said and lets `hear` have it.
+def desk(folder: Path | None, hear: Callable[[Any], None], halted: Callable[[], bool]) -> Iterator[Any]:
+    """A desk on this node, of which a thread of this process takes what is said and lets `hear` have it, and which it
+    tells once `halted`.
 
     Raises:
         Exception: whatever `hear` raised first, at the end.
@@ -63,6 +72,8 @@ def desk(folder: Path | None, hear: Callable[[Any], None]) -> Iterator[Any]:
         while not last:
             last = ended.wait(EVERY)
             try:
+                if halted():
+                    actor.halt.remote()
                 for message in ray.get(actor.take.remote()):
                     hear(message)
             except Exception as error:

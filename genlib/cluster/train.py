@@ -66,11 +66,14 @@ class Ear:
         """How the job ended.
 
         Raises:
+            KeyboardInterrupt: it was halted.
             Diverged: it ended in numbers that are not finite.
             InputError: its parts do not fit.
         """
         if self.failure:
             raise self.failure
+        if not self.last.done:
+            raise KeyboardInterrupt
         return Outcome(self.workers or 0, self.last.images_seen, dict(self.last.metrics))
 
 
@@ -86,6 +89,7 @@ def launch(
     hear: Hear,
     say: Say = print,
     look: Callable[[Progress], Progress] = without_model,
+    halted: Callable[[], bool] = bool,
 ) -> Outcome:
     """Train `job` under Ray Train and call `hear` with every report, in order.
 
@@ -93,16 +97,18 @@ def launch(
     as there is room for, with gradients averaged over them; (1, 4) are at least one, and up to four as nodes come and
     go. A worker that dies is replaced, and its group goes on from the last checkpoint in `job.state`. `look` makes of
     every report, in the process that trains, what the driver is told. `storage`, a folder that every node sees or a URL
-    (s3://...), is for Ray's own notes on the run.
+    (s3://...), is for Ray's own notes on the run. Once `halted`, the job writes a checkpoint at its next report and
+    ends.
 
     Raises:
+        KeyboardInterrupt: the job was halted before its end.
         Diverged: the loss stopped being finite.
         Lost: workers died again and again.
     """
     ear = Ear(name, hear, say)
     if job.train.workers == 0:
         settle()
-        _run(_alone, storage, name, 0, {"job": job, "ear": ear, "look": look})
+        _run(_alone, storage, name, 0, {"job": job, "ear": ear, "look": look, "halted": halted})
         return ear.outcome()
     with session() as cpus:
         import ray
@@ -111,7 +117,7 @@ def launch(
 
         workers = _room(job, cpus, lambda line: say(f"{name}: {line}"))
         dataset = ray.put(load_dataset(job.data).held(Remote.here))
-        with desk(job.state, ear) as between:
+        with desk(job.state, ear, halted) as between:
             facts = {"job": job, "look": look, "desk": between, "dataset": dataset}
             _run(_together, storage, name, workers, facts)
     return ear.outcome()
@@ -211,7 +217,7 @@ def _alone(facts: dict[str, Any]) -> None:
     torch.set_num_threads(os.cpu_count() or 1)
     tell, look = facts["ear"], facts["look"]
     try:
-        for progress in fit(facts["job"]):
+        for progress in fit(facts["job"], halted=facts["halted"]):
             tell(look(progress))
     except (Diverged, InputError) as error:
         tell(error)
@@ -234,7 +240,8 @@ def _together(facts: dict[str, Any]) -> None:
         if found := ray.get(desk.newest.remote()):
             keep(state, *found)
         try:
-            for progress in fit(replace(facts["job"], state=state), dataset=ray.get(facts["dataset"])):
+            job, dataset = replace(facts["job"], state=state), ray.get(facts["dataset"])
+            for progress in fit(job, dataset=dataset, halted=lambda: bool(ray.get(desk.halted.remote()))):
                 if not (progress.resumed or begun):
                     tell(Begun(group.world, before))
                     begun = True

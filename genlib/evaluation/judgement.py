@@ -24,7 +24,8 @@ from genlib.errors import InputError
 from genlib.evaluation.classification import accuracy_of
 from genlib.evaluation.controls import plant
 from genlib.evaluation.evidence import Evidence, View, gather, shuffled
-from genlib.evaluation.looker import Looker
+from genlib.evaluation.evidence import look as plainly
+from genlib.evaluation.looker import Look, Looker
 from genlib.evaluation.measure import Measure, Undefined
 from genlib.evaluation.metric import capabilities, evaluate, find, held
 from genlib.evaluation.translation import Direction, Domain, Translates
@@ -63,8 +64,17 @@ class Bench:
     second: Bench | None = None
 
     @classmethod
-    def of(cls, folder: Path, dataset: Dataset, *, second: Bench | None = None, cache: Path | None = None) -> Bench:
-        """The bench of the judge that lies in `folder`; what it sees is kept in the folder `cache`.
+    def of(
+        cls,
+        folder: Path,
+        dataset: Dataset,
+        *,
+        second: Bench | None = None,
+        cache: Path | None = None,
+        by: Look = plainly,
+    ) -> Bench:
+        """The bench of the judge that lies in `folder`; it looks by way of `by`, and what it sees is kept in the folder
+        `cache`.
 
         Raises:
             InputError: the folder holds no model, or one that does not classify these images.
@@ -72,9 +82,9 @@ class Bench:
         judge = load(folder)
         if not hasattr(judge, "features"):
             raise InputError(f"{folder}: found a model that does not classify, legal: a judge's folder")
-        look = Looker(judge, cache)
-        real = Views.of(look, dataset)
-        return cls(look, dataset, real, judge_card(folder, real.test), second)
+        looker = Looker(judge, cache, look=by)
+        real = Views.of(looker, dataset)
+        return cls(looker, dataset, real, judge_card(folder, real.test), second)
 
     @cached_property
     def other(self) -> Views | None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -23,23 +23,25 @@ from genlib.data.images import Images
 from genlib.evaluation.evidence import View, look
 
 KEPT = 64
+Look = Callable[[nn.Module, Images, torch.device | str], View]
 
 
 @dataclass(frozen=True)
 class Looker:
-    """`judge` sees images; in the folder `cache`, where there is one, lies what it saw before."""
+    """`judge` sees images, by way of `look`; in the folder `cache`, where there is one, lies what it saw before."""
 
     judge: nn.Module
     cache: Path | None = None
     device: torch.device | str = "cpu"
+    look: Look = look
 
     def __call__(self, images: Images) -> View:
         if self.cache is None:
-            return look(self.judge, images, self.device)
+            return self.look(self.judge, images, self.device)
         path = self.cache / f"{self._key(images)}.safetensors"
         seen = _kept(path)
         if seen is None:
-            view = look(self.judge, images, self.device)
+            view = self.look(self.judge, images, self.device)
             _keep(path, {"features": view.features, "probabilities": view.probabilities})
             return view
         labels = None if images.labels is None else images.labels.cpu()

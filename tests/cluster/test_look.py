@@ -1,0 +1,29 @@
+"""Judges whose looking is spread over workers see what they see alone."""
+
+import pytest
+import torch
+from test_evidence import Judge, images
+
+from genlib.cluster.look import looking, spread
+from genlib.data.images import Images
+from genlib.evaluation.evidence import CHUNK, look
+from genlib.evaluation.looker import Looker
+
+
+@pytest.mark.parametrize("n", [1, CHUNK, 3 * CHUNK + 7])
+def test_workers_see_every_image_once_and_in_order(n, ray_session):
+    """A share of whole chunks: the same to 1e-6."""
+    shown = images(n, 0)
+    alone, together = look(Judge(), shown), spread(2, Judge(), shown)
+    assert len(together.features) == len(together.probabilities) == n
+    torch.testing.assert_close(together.features, alone.features, rtol=0, atol=1e-6)
+    torch.testing.assert_close(together.probabilities, alone.probabilities, rtol=0, atol=1e-6)
+    assert torch.equal(together.pixels, shown.pixels) and torch.equal(together.labels, shown.labels)
+
+
+def test_the_workers_that_are_there_are_used(ray_session):
+    shown = Images(images(2 * CHUNK, 1).pixels)
+    with looking(ray_session + 5) as by:
+        seen = Looker(Judge(), look=by)(shown)
+    torch.testing.assert_close(seen.features, look(Judge(), shown).features, rtol=0, atol=1e-6)
+    assert seen.labels is None
