@@ -19,12 +19,12 @@ def numbered(n):
 def streamed(n):
     """The same set, read piece by piece."""
     images = numbered(n)
-    return Streamed(n, lambda asked: (images[piece.order()] for piece in asked))
+    return Streamed(n, lambda asked: (images[piece.order()] for piece in asked), piece=3)
 
 
-@pytest.fixture(autouse=True)
-def small_pieces(monkeypatch):
-    monkeypatch.setattr(pieces, "PIECE", 3)
+@pytest.mark.parametrize(("shape", "size"), [((1, 28, 28), 1024), ((3, 64, 64), 341), ((3, 2048, 2048), 1)])
+def test_pieces_are_of_a_few_megabytes(shape, size):
+    assert Streamed.of(10**6, shape, iter).piece == size
 
 
 sets = pytest.mark.parametrize("made", [numbered, streamed])
@@ -66,7 +66,7 @@ def test_a_rank_reads_only_the_lanes_that_its_rows_lie_in():
             asked.append(piece.start)
             yield numbered(160)[piece.order()]
 
-    list(islice(batches(Streamed(160, read), 32, seed=0, rank=1, world=2), 10))
+    list(islice(batches(Streamed(160, read, piece=3), 32, seed=0, rank=1, world=2), 10))
     assert min(asked) >= 80
 
 

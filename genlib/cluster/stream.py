@@ -1,21 +1,18 @@
-"""Sets too large to be sent: Ray Data reads their pieces where the file lies, and the object store holds but a few."""
+"""Sets too large to be sent: an actor reads their pieces where the file lies, a few before the worker wants them."""
 
 from __future__ import annotations
 
-import logging
+from collections import deque
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
-from functools import partial
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from genlib.data.images import Images, load_images
-from genlib.data.pieces import Piece
+from genlib.data.pieces import LANES, Piece
 
-AT_ONCE = 256  # pieces of one pass of Ray Data
-READERS = 2  # processes that read for one worker
-AHEAD = 128 * 2**20  # bytes of the object store that one worker's pieces may take
+AHEAD = 2 * LANES  # pieces that are read before they are wanted
 
 
 @dataclass(frozen=True)
@@ -33,39 +30,24 @@ class Remote:
         return cls(path.resolve(), ray.get_runtime_context().get_node_id())
 
     def __call__(self, pieces: Iterator[Piece]) -> Iterator[Images]:
-        import ray.data
-        import torch
+        import ray
         from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-        _settle()
         place = NodeAffinitySchedulingStrategy(self.node, soft=False)
-        while asked := [asdict(piece) for piece in islice(pieces, AT_ONCE)]:
-            listed = ray.data.from_items(asked, override_num_blocks=len(asked))
-            read = listed.map(partial(_read, self.path), num_cpus=0, concurrency=READERS, scheduling_strategy=place)
-            for row in read.iter_rows():
-                labels = torch.tensor(row["labels"]) if "labels" in row else None
-                yield Images(torch.tensor(row["pixels"]), labels)
+        remote: Any = ray.remote(num_cpus=0)(Reader)
+        reader = remote.options(scheduling_strategy=place).remote(self.path)
+        wanted = deque(reader.read.remote(piece) for piece in islice(pieces, AHEAD))
+        while wanted:
+            images = ray.get(wanted.popleft())
+            wanted.extend(reader.read.remote(piece) for piece in islice(pieces, 1))
+            yield images
 
 
-def _settle() -> None:
-    """Pieces come in the order in which they were asked for, no more of them than may lie about, and without a word."""
-    from ray.data import DataContext, ExecutionResources
+class Reader:
+    """Holds the file open."""
 
-    logging.getLogger("ray.data").setLevel(logging.ERROR)
-    context = DataContext.get_current()
-    context.enable_progress_bars = False
-    context.print_on_execution_start = False
-    context.execution_options.preserve_order = True
-    context.execution_options.resource_limits = ExecutionResources(object_store_memory=AHEAD)
+    def __init__(self, path: Path) -> None:
+        self.images = load_images(path)
 
-
-_mapped: dict[Path, Images] = {}
-
-
-def _read(path: Path, asked: dict[str, int]) -> dict[str, Any]:
-    """One piece, as Ray Data takes it."""
-    if path not in _mapped:
-        _mapped[path] = load_images(path)
-    images = _mapped[path][Piece(**asked).order()]
-    labels = {} if images.labels is None else {"labels": images.labels.numpy()}
-    return {"pixels": images.pixels.numpy(), **labels}
+    def read(self, piece: Piece) -> Images:
+        return self.images[piece.order()]

@@ -80,7 +80,9 @@ class Dataset:
         for domain in filter(None, (self, self.other)):
             _ = domain.valid, domain.near
             if domain.large:
-                vars(domain)["stream"] = Streamed(len(domain.train), reader(domain.folder / "train.safetensors"))
+                vars(domain)["stream"] = Streamed.of(
+                    len(domain.train), domain.shape, reader(domain.folder / "train.safetensors")
+                )
                 del vars(domain)["train"]
         return self
 
@@ -92,7 +94,9 @@ class Dataset:
     @cached_property
     def stream(self) -> Images | Streamed:
         """What batches of training images are taken from."""
-        return Streamed(len(self.train), Mapped(self.folder / "train.safetensors")) if self.large else self.train
+        if not self.large:
+            return self.train
+        return Streamed.of(len(self.train), self.shape, Mapped(self.folder / "train.safetensors"))
 
     @cached_property
     def near(self) -> Images:

@@ -8,8 +8,9 @@ the batches of N workers together are those of one.
 
 from __future__ import annotations
 
+import math
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from heapq import merge
 from itertools import count, tee
@@ -21,7 +22,8 @@ from torch import Tensor
 from genlib.data.batches import seeded, share
 from genlib.data.images import Images, load_images
 
-LANES, PIECE = 16, 1024
+LANES = 16
+PIECE, PIECE_BYTES = 1024, 4 * 2**20  # images of a piece, at the most, and bytes, unless one image has more
 
 
 @dataclass(frozen=True)
@@ -57,11 +59,17 @@ class Mapped:
 
 @dataclass(frozen=True)
 class Streamed:
-    """A set of `size` images, of which `read` gives the pieces that it is asked for, in that order."""
+    """A set of `size` images, of which `read` gives pieces of `piece` images in the order in which it is asked."""
 
     size: int
     read: Read
+    piece: int = PIECE
     device: torch.device | str = "cpu"
+
+    @classmethod
+    def of(cls, size: int, shape: Sequence[int], read: Read) -> Streamed:
+        """Images of this shape (C, H, W), in pieces of a size that fits them."""
+        return cls(size, read, max(1, min(PIECE, PIECE_BYTES // math.prod(shape))))
 
     def __len__(self) -> int:
         return self.size
@@ -76,7 +84,10 @@ class Streamed:
     def walk(self, batch_size: int, seed: int, step: int, rank: int, world: int) -> Iterator[Images]:
         """Rank `rank`'s rows of every global batch from `step` on; endless."""
         rows, number = share(batch_size, rank, world), self.lanes(batch_size)
-        every = [Lane(each, share(self.size, each, number), share(batch_size, each, number)) for each in range(number)]
+        every = [
+            Lane(each, share(self.size, each, number), share(batch_size, each, number), self.piece)
+            for each in range(number)
+        ]
         lanes = [lane for lane in every if lane.rows.start < rows.stop and rows.start < lane.rows.stop]
         planned, asked = tee(merge(*(lane.pieces(seed, step) for lane in lanes)))
         arriving = zip(planned, self.read(piece for *_, piece in asked), strict=True)
@@ -118,6 +129,7 @@ class Lane:
     number: int
     held: slice
     rows: slice
+    piece: int
 
     @property
     def width(self) -> int:
@@ -131,12 +143,12 @@ class Lane:
     def pieces(self, seed: int, step: int) -> Iterator[tuple[int, int, int, Piece]]:
         """Endless, from the one that `step` needs first: the step that first needs a piece, the lane, the piece's place
         in the lane's endless stream, and the piece."""
-        starts = range(self.held.start, self.held.stop, PIECE)
+        starts = range(self.held.start, self.held.stop, self.piece)
         length = self.held.stop - self.held.start
         for epoch in count(step * self.width // length):
             place = epoch * length
             for each in torch.randperm(len(starts), generator=seeded(seed, "lane", self.number, epoch)).tolist():
-                piece = Piece(starts[each], min(starts[each] + PIECE, self.held.stop), seed, epoch)
+                piece = Piece(starts[each], min(starts[each] + self.piece, self.held.stop), seed, epoch)
                 if place + len(piece) > step * self.width:
                     yield place // self.width, self.number, place, piece
                 place += len(piece)
