@@ -40,11 +40,14 @@ def plot(title: str, alt: str, draw: Drawing) -> Picture:
 
 def _drawn(draw: Drawing, theme: Theme) -> bytes:
     from matplotlib.figure import Figure
+    from matplotlib.ticker import AutoLocator
 
     figure = Figure(figsize=SIZE, dpi=DOTS, facecolor=theme.paper, layout="constrained")
     axes = figure.add_subplot(facecolor=theme.paper)
     _style(axes, theme)
     draw(axes, theme)
+    if isinstance(axes.xaxis.get_major_locator(), AutoLocator):
+        axes.locator_params(axis="x", nbins=5)
     file = io.BytesIO()
     figure.savefig(file, format="png")
     return file.getvalue()
