@@ -5,7 +5,9 @@ from __future__ import annotations
 import argparse
 import os
 import shlex
-from collections.abc import Sequence
+import sys
+import traceback
+from collections.abc import Callable, Sequence
 from functools import partial
 from json import dumps
 from pathlib import Path
@@ -16,7 +18,7 @@ from genlib.errors import InputError, guarded, unknown
 if TYPE_CHECKING:
     from genlib.gallery import Sheet, Subject
 
-PREPARED, OUT = Path("data/prepared"), Path("runs/explore")
+PREPARED, OUT, SAMPLES = Path("data/prepared"), Path("runs/explore"), Path("runs/sample")
 
 
 class Parser(argparse.ArgumentParser):
@@ -32,16 +34,94 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _enter(arguments: Sequence[str] | None) -> None:
-    parser = Parser(prog="genlib", description="Experiments on generative image models.")
-    commands = parser.add_subparsers(title="commands", metavar="COMMAND")
-    _explore_arguments(commands.add_parser("explore", help=explore.__doc__, description=explore.__doc__))
-    _evaluate_arguments(commands.add_parser("evaluate", help=evaluate.__doc__, description=evaluate.__doc__))
-    _track_arguments(commands.add_parser("track", help=track.__doc__, description=track.__doc__))
-    asked = vars(parser.parse_args(arguments))
-    if command := asked.pop("command", None):
+    asked = vars(_parser().parse_args(arguments))
+    command, debug = asked.pop("command"), asked.pop("debug")
+    try:
         command(**asked)
-    else:
-        parser.print_help()
+    except Exception:
+        if debug:
+            traceback.print_exc()
+        raise
+
+
+def _parser() -> Parser:
+    """Commands stand in groups, each with the first line of its docstring."""
+    raw = argparse.RawDescriptionHelpFormatter
+    parser = Parser(prog="genlib", description="Experiments on generative image models.", formatter_class=raw)
+    parser.add_argument("--debug", action="store_true", help="show where an error comes from")
+    parser.set_defaults(command=lambda: parser.print_help())
+    commands = parser.add_subparsers(metavar="COMMAND", title="commands", help="one of these; each has a --help")
+    lines = ["Stages run by `make repro`, or one by one: python -m pipelines.train gan"]
+    for group, members in GROUPS.items():
+        lines += ["", f"{group}:"]
+        for command, adds in members:
+            name, says = command.__name__, str(command.__doc__)
+            of_command = commands.add_parser(name, description=says)
+            adds(of_command)
+            of_command.set_defaults(command=command)
+            lines.append(f"  {name:<12}{says.splitlines()[0]}")
+    parser.epilog = "\n".join(lines)
+    return parser
+
+
+def _sample_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("model", type=Path, metavar="MODEL_FOLDER", help="what a train stage wrote: runs/train/gan")
+    parser.add_argument("--count", type=int, default=64, help="images [64]")
+    parser.add_argument("--seed", type=int, default=0, help="of what is drawn [0]")
+    parser.add_argument("--labels", metavar="K,...", help="classes to ask a conditional model for, in turn")
+    parser.add_argument("--truncation", type=float, metavar="T", help="keep z within -T to T: more typical, more alike")
+    parser.add_argument(
+        "--out", type=Path, metavar="OUT", help="a .png (one grid), an .npz, or a new folder [runs/sample/<model>.png]"
+    )
+
+
+def sample(model: Path, count: int, seed: int, labels: str | None, truncation: float | None, out: Path | None) -> None:
+    """Draw images of a trained model."""
+    from genlib.draw import LARGEST, draw, keep
+
+    if not 1 <= count <= LARGEST:
+        raise InputError(f"--count: found {count}, legal: a whole number from 1 to {LARGEST:,}")
+    if truncation is not None and not 0 < truncation < float("inf"):
+        raise InputError(f"--truncation: found {truncation}, legal: a number above 0; 1 is usual")
+    from genlib.build import load
+
+    where = out or SAMPLES / f"{model.resolve().name}.png"
+    keep(draw(load(model), count, seed, _numbers("--labels", labels), truncation), where)
+    print(f"{where}: {count} images of seed {seed}")
+
+
+def _numbers(option: str, text: str | None) -> list[int] | None:
+    if text is None:
+        return None
+    try:
+        return [int(word) for word in text.split(",")]
+    except ValueError as error:
+        raise InputError(f"{option}: found {text!r}, legal: whole numbers with commas between") from error
+
+
+def _doctor_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--json", action="store_true", help="for machines")
+
+
+def doctor(json: bool) -> None:
+    """Look whether this machine is fit, and say how to mend what is not."""
+    from genlib.doctor import examine, facts
+
+    findings = examine()
+    print(dumps(facts(findings), indent=2) if json else "\n".join(map(str, findings)))
+    if any(finding.state == "broken" for finding in findings):
+        sys.exit(1)
+
+
+def _completion_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("shell", choices=("bash", "zsh"), help='eval "$(genlib completion bash)"')
+
+
+def completion(shell: str) -> None:
+    """Print what lets a shell complete commands and options."""
+    import shtab
+
+    print(shtab.complete(_parser(), shell))
 
 
 def _explore_arguments(parser: argparse.ArgumentParser) -> None:
@@ -51,7 +131,6 @@ def _explore_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--what", metavar="TOOL,...", help="only these tools [all that the model can do]")
     parser.add_argument("--seed", type=int, default=0, help="of what is drawn [0]")
     parser.add_argument("--count", type=int, default=10, help="held-out images to look at [10]")
-    parser.set_defaults(command=explore)
 
 
 def explore(model: Path, data: Path, out: Path | None, what: str | None, seed: int, count: int) -> None:
@@ -117,7 +196,6 @@ def _evaluate_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--size", type=int, metavar="N", help="resize all to N x N [the commonest size of the real]")
     parser.add_argument("--seed", type=int, default=0, help="of the halves and of what is drawn [0]")
     parser.add_argument("--strict", action="store_true", help="refuse what cannot be read or would be resized")
-    parser.set_defaults(command=evaluate)
 
 
 def evaluate(
@@ -170,7 +248,6 @@ def evaluate(
 
 def _track_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--flush", action="store_true", help="send it, of unfinished runs what there is so far")
-    parser.set_defaults(command=track)
 
 
 def track(flush: bool) -> None:
@@ -222,3 +299,11 @@ def _keep(sheet: Sheet, path: Path) -> None:
     if sheet.codes:
         save_file({name: tensor.contiguous() for name, tensor in sheet.codes.items()}, codes)
         print(f"{codes}: {', '.join(sheet.codes)}")
+
+
+GROUPS: dict[str, list[tuple[Callable[..., None], Callable[[argparse.ArgumentParser], None]]]] = {
+    "draw and look": [(sample, _sample_arguments), (explore, _explore_arguments)],
+    "judge": [(evaluate, _evaluate_arguments)],
+    "keep": [(track, _track_arguments)],
+    "this machine": [(doctor, _doctor_arguments), (completion, _completion_arguments)],
+}

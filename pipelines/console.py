@@ -66,6 +66,8 @@ class Console:
         now = time.monotonic()
         if progress.resumed:
             self.first, self.started = progress.images_seen, now
+            if progress.done:
+                self.say(f"{self.title}: resumed at {self.first:,} images, its end; nothing is left to train")
             return
         self.bar.total, self.bar.n = progress.images, min(progress.images_seen, progress.images)
         self.bar.set_postfix_str(summary(progress.metrics))

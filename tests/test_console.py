@@ -54,3 +54,9 @@ def test_plain_lines_say_how_far_and_how_long(capsys):
     with Console("train gan") as console:
         console.show(Progress(10, 10, {"loss_d": 0.5}))
     assert "train gan: 10 of 10 images" in capsys.readouterr().err
+
+
+def test_a_run_that_had_come_to_its_end_says_so(capsys):
+    with Console("train gan") as console:
+        console.show(Progress(10, 10, {"loss_d": 0.5}, resumed=True))
+    assert "train gan: resumed at 10 images, its end; nothing is left to train\n" in capsys.readouterr().err
