@@ -99,6 +99,41 @@ def _numbers(option: str, text: str | None) -> list[int] | None:
         raise InputError(f"{option}: found {text!r}, legal: whole numbers with commas between") from error
 
 
+def _rate_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("model", type=Path, metavar="MODEL_FOLDER", help="what a train stage wrote: runs/train/gan")
+    parser.add_argument("--data", type=Path, default=PREPARED, metavar="FOLDER", help=f"prepared data [{PREPARED}]")
+    parser.add_argument("--count", type=int, default=50, help="real images, and as many generated ones [50]")
+    parser.add_argument("--seed", type=int, default=0, help="of what is shown; the same goes on with a survey [0]")
+    parser.add_argument("--port", type=int, default=5050, help="on 127.0.0.1 [5050]")
+
+
+def rate(model: Path, data: Path, count: int, seed: int, port: int) -> None:
+    """Ask people, on a page of this machine: real or fake?"""
+    from genlib.build import load
+    from genlib.data.dataset import load_dataset
+    from genlib.draw import draw
+    from genlib.evaluation.evidence import stratified
+    from genlib.report.rating import Survey, items, serve
+
+    dataset, network = load_dataset(data), load(model)
+    if not 1 <= count <= len(dataset.test):
+        raise InputError(f"--count: found {count}, legal: 1 to {len(dataset.test)}, the test images there are")
+    if not 0 <= port < 2**16:
+        raise InputError(f"--port: found {port}, legal: 0 (any that is free) to {2**16 - 1}")
+    fake = draw(network, count, seed, None, None).pixels
+    real = dataset.test[stratified(dataset.test.labels, len(dataset.test), seed)[:count]].pixels
+    if fake.shape != real.shape:
+        raise InputError(
+            f"{data}: found images of shape {tuple(real.shape[1:])}, legal: the model's, {tuple(fake.shape[1:])}"
+        )
+    name = model.resolve().name
+    survey = Survey(items(real, fake, seed), data.parent / "ratings" / f"{name}.csv", seed)
+    try:
+        serve(survey, f"Real or fake? {name}", port)
+    except OSError as error:
+        raise InputError(f"--port: found that {port} cannot be opened ({error.strerror}), legal: a free one") from error
+
+
 def _doctor_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="for machines")
 
@@ -303,7 +338,7 @@ def _keep(sheet: Sheet, path: Path) -> None:
 
 GROUPS: dict[str, list[tuple[Callable[..., None], Callable[[argparse.ArgumentParser], None]]]] = {
     "draw and look": [(sample, _sample_arguments), (explore, _explore_arguments)],
-    "judge": [(evaluate, _evaluate_arguments)],
+    "judge": [(evaluate, _evaluate_arguments), (rate, _rate_arguments)],
     "keep": [(track, _track_arguments)],
     "this machine": [(doctor, _doctor_arguments), (completion, _completion_arguments)],
 }

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from genlib.data.batches import seeded
 from genlib.data.images import Images, to_float
 from genlib.evaluation.measure import Undefined
+from genlib.evaluation.parts.answers import Answer
 
 CHUNK = 500
 
@@ -89,7 +90,7 @@ class Evidence:
     `fake.labels` are the classes that the model was asked for. `planted`: images whose faults are known, see
     `controls`. `second`: the same images in the same order as another judge sees them. `named`: whether the judge's
     probabilities are of the data's classes, rather than of cells or quarter turns that it made up where there are no
-    labels.
+    labels. `ratings`: what people said of the model's images.
     """
 
     train: View
@@ -102,6 +103,7 @@ class Evidence:
     planted: Mapping[str, View] = field(default_factory=dict)
     second: Evidence | None = None
     named: bool = True
+    ratings: tuple[Answer, ...] = ()
 
     @property
     def n(self) -> int:

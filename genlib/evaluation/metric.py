@@ -24,13 +24,23 @@ if TYPE_CHECKING:
     from genlib.evaluation.evidence import Evidence, View
 
 Need = Literal[
-    "fake", "asked", "classifies", "discriminates", "likelihood", "conditional", "decodes", "encodes", "translates"
+    "fake",
+    "asked",
+    "rated",
+    "classifies",
+    "discriminates",
+    "likelihood",
+    "conditional",
+    "decodes",
+    "encodes",
+    "translates",
 ]
 Better = Literal["higher", "lower", "real"]  # "real": the nearer to what real images get
 OF_IMAGES = ("fake", "asked")  # real images can take the place of the generated ones
 LACKS: dict[Need, str] = {
     "fake": "this model makes no images",
     "asked": "this model was not asked for classes",
+    "rated": "this model makes no images that people could rate",
     "classifies": "this model does not classify",
     "discriminates": "this model has no discriminator",
     "likelihood": "this model has no likelihood",
@@ -63,14 +73,14 @@ def held(evidence: Evidence) -> frozenset[Need]:
     if evidence.fake is None:
         return can
     labelled = evidence.fake.labels is not None and "translates" not in can
-    images: set[Need] = {"fake", "asked"} if labelled else {"fake"}
+    images: set[Need] = {"fake", "rated", "asked"} if labelled else {"fake", "rated"}
     return can | images
 
 
 @dataclass(frozen=True)
 class Metric:
-    """`needs`: "fake", generated images, at least `minimum` of them; "asked", such as were made for given classes; or
-    what the model itself can do. `catches`: what planted faults must do to it."""
+    """`needs`: "fake", generated images, at least `minimum` of them; "asked", such as were made for given classes;
+    "rated", what people said of them; or what the model itself can do. `catches`: what planted faults must do to it."""
 
     compute: Callable[[Evidence], Measure]
     needs: Need
@@ -166,7 +176,7 @@ def _with_null(metric: Metric, evidence: Evidence, null: Evidence) -> Measure:
 
     measure = metric(evidence)
     if metric.needs not in OF_IMAGES:
-        reason = {"reason": "real images cannot take a model's place"}
+        reason = {"reason": "real images cannot take a model's place" if metric.needs != "rated" else "chance is 0.5"}
         return replace(measure, detail={"null": reason, **measure.detail})
     real = metric(null)
     beside = {"low": real.low, "high": real.high, "ratio": _ratio(measure.value, real.value), **real.detail}

@@ -1,0 +1,85 @@
+"""What people said of images: `data/ratings/<model>.csv`, one answer a row, appended and never changed."""
+
+from __future__ import annotations
+
+import csv
+import os
+from dataclasses import astuple, dataclass, fields
+from pathlib import Path
+
+from genlib.errors import InputError
+
+KINDS = ("real", "fake")
+CATCH = "catch"  # how an item begins whose answer is plain to see
+
+
+@dataclass(frozen=True)
+class Answer:
+    """`item`: which image; `answer` and `truth`: real or fake; `seconds`: how long it took; `time`: when, in UTC."""
+
+    rater: str
+    item: str
+    answer: str
+    truth: str
+    seconds: float
+    time: str
+
+    @property
+    def wrong(self) -> bool:
+        return self.answer != self.truth
+
+    @property
+    def catches(self) -> bool:
+        """Whether it was asked to see if the rater looks at all."""
+        return self.item.startswith(CATCH)
+
+
+COLUMNS = [field.name for field in fields(Answer)]
+
+
+def read_answers(path: Path) -> tuple[Answer, ...]:
+    """All whole answers in the file, none where there is no file; a last line that was cut short is passed over.
+
+    Raises:
+        InputError: a row is not an answer.
+    """
+    if not path.exists():
+        return ()
+    text = path.read_text(encoding="utf-8")
+    lines = text[: text.rfind("\n") + 1].splitlines()
+    if lines and lines[0].split(",") != COLUMNS:
+        raise InputError(f"{path}: found the header {lines[0]!r}, legal: {','.join(COLUMNS)}")
+    return tuple(_answer(row, f"{path}, line {at}") for at, row in enumerate(csv.reader(lines[1:]), 2))
+
+
+def _answer(row: list[str], where: str) -> Answer:
+    try:
+        rater, item, answer, truth, seconds, time = row
+        found = Answer(rater, item, answer, truth, float(seconds), time)
+    except ValueError as error:
+        raise InputError(f"{where}: found {','.join(row)!r}, legal: {','.join(COLUMNS)}") from error
+    for said in (answer, truth):
+        if said not in KINDS:
+            raise InputError(f"{where}: found {said!r}, legal: {' or '.join(KINDS)}")
+    return found
+
+
+def append(answer: Answer, path: Path) -> None:
+    """Add one answer, on disk before this returns; what a crash left of a line is ended first."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a+", encoding="utf-8", newline="") as file:
+        if file.tell() == 0:
+            file.write(",".join(COLUMNS) + "\n")
+        else:
+            _end_line(path)
+        csv.writer(file, lineterminator="\n").writerow(astuple(answer))
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _end_line(path: Path) -> None:
+    """Cut off a last line that has no end."""
+    with path.open("rb+") as file:
+        content = file.read()
+        if not content.endswith(b"\n"):
+            file.truncate(content.rfind(b"\n") + 1)

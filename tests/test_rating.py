@@ -1,0 +1,204 @@
+"""What people say: every answer is kept once, and the error rate is what the answers give."""
+
+import threading
+from dataclasses import replace
+from itertools import chain
+
+import pytest
+import torch
+from scipy import stats
+from test_cli import project as project
+from test_evidence import Judge, images
+
+from genlib.cli import main
+from genlib.data.images import Images
+from genlib.errors import InputError
+from genlib.evaluation.evidence import gather
+from genlib.evaluation.human import human_error_rate, resampled
+from genlib.evaluation.parts.answers import COLUMNS, Answer, append, read_answers
+from genlib.report.rating import Survey, app, items
+
+
+def answers(rater, right, wrong, *, item="fake", truth="fake"):
+    other = {"real": "fake", "fake": "real"}[truth]
+    said = [truth] * right + [other] * wrong
+    return [Answer(rater, f"{item}-{i}", each, truth, 1.0, "2026-01-01") for i, each in enumerate(said)]
+
+
+@pytest.fixture(scope="module")
+def evidence():
+    return gather(Judge(), images(40, 0), images(40, 1), images(40, 2), images(40, 3), 40, 0)
+
+
+def rate(evidence, *parts):
+    return human_error_rate(replace(evidence, ratings=tuple(chain(*parts))))
+
+
+def test_the_rate_is_the_share_of_wrong_answers_of_those_who_look(evidence):
+    caught = answers("b", 1, 3, item="catch")
+    found = rate(
+        evidence, answers("a", 30, 10), answers("c", 10, 10, item="real", truth="real"), answers("b", 40, 0), caught
+    )
+    assert found.value == pytest.approx(20 / 60) and found.n == 60
+    assert found.detail["left_out"] == ["b"] and found.detail["raters"] == 2
+    assert found.detail["by_kind"] == {"real": 0.5, "fake": 0.25}
+    assert found.null is None and not found.detail["equivalent"]
+
+
+def test_the_interval_of_one_rater_is_that_of_a_binomial_share(evidence):
+    found = rate(evidence, answers("a", 300, 100))
+    low, high = (stats.binom(400, 0.25).ppf(q) / 400 for q in (0.025, 0.975))
+    assert found.low == pytest.approx(low, abs=0.005) and found.high == pytest.approx(high, abs=0.005)
+
+
+def test_raters_who_differ_widen_the_interval(evidence):
+    alike = rate(evidence, *(answers(rater, 30, 10) for rater in "abcdef"))
+    unlike = rate(evidence, *(answers(rater, 40 - 20 * (rater in "abc"), 20 * (rater in "abc")) for rater in "abcdef"))
+    assert alike.value == unlike.value
+    assert unlike.high - unlike.low > 2 * (alike.high - alike.low)
+
+
+def test_the_bootstrap_has_the_variance_of_two_stages():
+    """Var = (between + within) / R of rates p_r of n answers each."""
+    p, n = torch.tensor([0.2, 0.3, 0.5, 0.6]).double(), 50.0
+    found = resampled(p * n, torch.full((4,), n).double(), 0).var()
+    expected = (p.var(correction=0) + (p * (1 - p) / n).mean()) / 4
+    assert float(found) == pytest.approx(float(expected), rel=0.1)
+
+
+@pytest.mark.parametrize(
+    ("count", "share", "equivalent"), [(4000, 0.5, True), (400, 0.5, True), (100, 0.5, False), (4000, 0.42, False)]
+)
+def test_equivalence_to_chance_takes_enough_answers_and_a_rate_near_it(evidence, count, share, equivalent):
+    found = rate(evidence, answers("a", round(count * (1 - share)), round(count * share)))
+    assert found.detail["equivalent"] is equivalent
+
+
+def test_too_few_answers_have_no_rate(evidence):
+    assert "found 3 answers, needs at least 20" in rate(evidence, answers("a", 3, 0)).detail["reason"]
+
+
+def test_answers_survive_the_file_and_a_line_that_was_cut_short(tmp_path):
+    path, given = tmp_path / "gan.csv", answers("a, b", 3, 1)
+    for answer in given[:3]:
+        append(answer, path)
+    path.write_text(path.read_text() + "a,fake-3,re")
+    assert list(read_answers(path)) == given[:3]
+    append(given[3], path)
+    assert list(read_answers(path)) == given
+    assert read_answers(tmp_path / "nothing.csv") == ()
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        ("who,what\n", "header"),
+        ("a,b,maybe,fake,1,t\n", "'maybe', legal: real or fake"),
+        ("a,b\n", "line 2"),
+        ("a,b,real,fake,x,t\n", "line 2"),
+    ],
+)  # fmt: skip
+def test_a_row_that_is_no_answer_is_named(tmp_path, content, says):
+    path = tmp_path / "gan.csv"
+    path.write_text(content if says == "header" else ",".join(COLUMNS) + "\n" + content)
+    with pytest.raises(InputError, match=says):
+        read_answers(path)
+
+
+def survey(path, n=20):
+    real, fake = (Images(torch.full((n, 1, 4, 4), value, dtype=torch.uint8)).pixels for value in (200, 50))
+    return Survey(items(real, fake, 0), path, 0)
+
+
+def test_every_rater_is_shown_all_images_in_an_order_of_their_own(tmp_path):
+    asked = survey(tmp_path / "a.csv")
+    orders = [[item.name for item in asked.order(rater)] for rater in "ab"]
+    assert orders[0] != orders[1] and sorted(orders[0]) == sorted(orders[1])
+    truths = [item.truth for item in asked.items if not item.name.startswith("catch")]
+    assert truths.count("real") == truths.count("fake") == 20
+    assert sum(item.name.startswith("catch") for item in asked.items) == 3
+
+
+def test_a_hundred_answers_at_once_lose_none(tmp_path):
+    asked = survey(tmp_path / "a.csv", 100)
+    client = app(asked, "test")
+
+    def say(position):
+        sent = {"rater": "a", "position": position, "answer": "fake", "seconds": 1}
+        assert client.test_client().post("/answer", json=sent).status_code == 200
+
+    threads = [threading.Thread(target=say, args=(at,)) for at in [*range(100), *range(50)]]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    found = read_answers(tmp_path / "a.csv")
+    assert sorted(answer.item for answer in found) == sorted(item.name for item in asked.order("a")[:100])
+
+
+def test_a_survey_goes_on_where_a_rater_left_it_and_an_answer_stands(tmp_path):
+    path = tmp_path / "a.csv"
+    client = app(survey(path), "test").test_client()
+    sent = {"rater": "a", "position": 0, "answer": "fake", "seconds": 1}
+    assert client.post("/answer", json=sent).json["position"] == 1
+    assert client.post("/answer", json=sent | {"answer": "real"}).json["position"] == 1
+    again = app(survey(path), "test").test_client()
+    assert again.get("/next?rater=a").json == {"position": 1, "total": 43}
+    assert again.get("/next?rater=b").json["position"] == 0
+    assert [answer.answer for answer in read_answers(path)] == ["fake"]
+
+
+GIVEN = {"rater": "a", "position": 0, "answer": "fake", "seconds": 1}
+WRONG = [
+    *({key: value} for key, values in {
+        "rater": ["", "=1+1", 7], "position": [99, True, -1], "answer": ["maybe", None], "seconds": [-1, "1"],
+    }.items() for value in values)
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("sent", [{}, [], *(GIVEN | wrong for wrong in WRONG)])
+def test_what_is_no_answer_is_refused(tmp_path, sent):
+    client = app(survey(tmp_path / "a.csv"), "test").test_client()
+    assert client.post("/answer", json=sent).status_code == 400
+    assert not (tmp_path / "a.csv").exists()
+
+
+def test_only_this_machine_is_answered_and_only_json(tmp_path):
+    client = app(survey(tmp_path / "a.csv"), "test").test_client()
+    assert client.get("/", headers={"Host": "evil.example"}).status_code == 403
+    form = {"rater": "a", "position": 0, "answer": "fake", "seconds": 1}
+    assert client.post("/answer", data=form).status_code == 415
+    assert not (tmp_path / "a.csv").exists()
+
+
+def test_the_command_serves_the_models_images_and_keeps_answers_beside_the_data(project, monkeypatch, capsys):
+    asked = {}
+
+    class Server:
+        port = 5050
+
+        def __init__(self, host, port, application, threaded):
+            asked.update(host=host, client=application.test_client())
+
+        def serve_forever(self):
+            sent = {"rater": "a", "position": 0, "answer": "fake", "seconds": 1}
+            assert asked["client"].post("/answer", json=sent).status_code == 200
+            assert asked["client"].get("/image?rater=a&position=1").data.startswith(b"\x89PNG")
+            raise KeyboardInterrupt
+
+        def server_close(self):
+            pass
+
+    monkeypatch.setattr("werkzeug.serving.make_server", Server)
+    assert main(["rate", str(project / "gan"), "--data", str(project / "data"), "--count", "5"]) == 0
+    assert asked["host"] == "127.0.0.1"
+    assert "ratings/gan.csv: 1 answers of 1 raters" in capsys.readouterr().out
+    assert len(read_answers(project / "ratings/gan.csv")) == 1
+
+
+@pytest.mark.parametrize(
+    ("more", "says"), [(["--count", "0"], "--count: found 0"), (["--port", "70000"], "--port: found 70000")]
+)
+def test_a_wrong_option_is_named(project, more, says, capsys):
+    assert main(["rate", str(project / "gan"), "--data", str(project / "data"), *more]) == 2
+    assert says in capsys.readouterr().err
