@@ -91,6 +91,16 @@ def test_files_hold_what_was_made_pixel_for_pixel(tmp_path):
     assert seen.shape == (16 * says["rows"], 16 * says["columns"])
 
 
+def test_large_coloured_images_are_brought_down(tmp_path):
+    tall = torch.arange(100 * 160, dtype=torch.float32).view(1, 1, 100, 160) / (100 * 160) * 255
+    pixels = tall.round().to(torch.uint8).repeat(30, 3, 1, 1)
+    one = Images(pixels, torch.arange(30) % CLASSES)
+    [path] = write_sheets(gather(Judge(), one, one, one, one, 30, 0), tmp_path)
+    seen = np.asarray(Image.open(path))
+    assert seen.shape == (30 * 40, 8 * 64, 3)
+    assert np.array_equal(seen[:40, :64], seen[-40:, -64:])
+
+
 def test_what_makes_no_images_has_no_sheets(tmp_path):
     sets = [images(size, seed) for seed, size in enumerate((30, 30, 30))]
     assert write_sheets(gather(Judge(), *sets, None, 30, 0), tmp_path / "sheets") == []

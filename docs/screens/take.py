@@ -1,4 +1,4 @@
-"""Take the pictures of docs/screens, of reports/index.html and of a running `make ui`: `python docs/screens/take.py [name ...]`."""
+"""Take the pictures of docs/screens: of reports/index.html, and of `make ui` while it runs; all, or those named."""
 
 from __future__ import annotations
 
