@@ -67,7 +67,7 @@ SHEETS = {
     ),
 }
 SHOWN = {"samples": "neighbours", "interpolation": "between"}  # figures that a sheet shows better
-WIDE = ("nearest_neighbours", "closest_pairs")
+WIDE = ("nearest_neighbours", "closest_pairs", "translations")
 CHARTS = ("metrics", "support_curve")
 DATASET = {"name": "", "source": "", "classes": (), "shape": (), "counts": {}, "sha256": ""}
 
