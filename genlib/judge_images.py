@@ -293,8 +293,9 @@ def shown(case: Case, measures: Mapping[str, Measure], command: str) -> str:
     from tempfile import TemporaryDirectory
 
     from genlib.evaluation.figures import write_figures
+    from genlib.evaluation.sheets import write_sheets
     from genlib.report.page import Origin, page
-    from genlib.report.results import ModelResults, Results
+    from genlib.report.results import ModelResults, Results, read_sheets
 
     card = case.card
     data = {
@@ -308,8 +309,10 @@ def shown(case: Case, measures: Mapping[str, Measure], command: str) -> str:
     tags = {f"genlib.{key}": card[key] for key in ("commit", "dirty") if key in card}
     with TemporaryDirectory() as folder:
         drawn = write_figures(case.evidence, measures, Path(folder))
-        figures = {path.stem: path for path in drawn}
-        results = Results(data, [ModelResults("fake", measures=measures, card=card, figures=figures)])
+        write_sheets(case.evidence, Path(folder) / "sheets")
+        figures, sheets = {path.stem: path for path in drawn}, read_sheets(Path(folder) / "sheets")
+        made = ModelResults("fake", measures=measures, card=card, figures=figures, sheets=sheets)
+        results = Results(data, [made])
         return page(results, Origin(tags, {}, "", command))
 
 

@@ -18,6 +18,7 @@ def evaluate(stage: Stage) -> None:
     from genlib.evaluation.latent_figures import resampled
     from genlib.evaluation.measure import to_json
     from genlib.evaluation.parts.answers import read_answers
+    from genlib.evaluation.sheets import write_sheets
     from genlib.evaluation.translation_figures import translations
     from genlib.evaluation.verdict import verdicts
 
@@ -35,6 +36,7 @@ def evaluate(stage: Stage) -> None:
         measures = measure(evidence, settings.metrics)
         first, *both = evidence.values()
         figures = write_figures(first, measures, stage.out / "figures")
+        write_sheets(first, stage.out / "figures/sheets")
         if first.fake is not None and first.fake.labels is None and first.test.labels is not None:
             by_a = second.look(first.fake.images).probabilities
             figures.append(resampled(first, by_a, stage.out / "figures/resampled.png"))

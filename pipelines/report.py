@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pipelines.again import command
 from pipelines.files import write_csv, write_text
 from pipelines.stage import ROOT, Stage, run
 
@@ -19,7 +20,9 @@ def report(stage: Stage) -> None:
         tracked.courier.start()
         results = read_results(ROOT, list(params.models), params.tune.models)
         write_csv(COLUMNS, rows(results), REPORTS / "leaderboard.csv")
-        origin = Origin(stage.tags(), params.model_dump(), params.tune.metric, diversity=params.tune.diversity)
+        origin = Origin(
+            stage.tags(), params.model_dump(), params.tune.metric, command(ROOT), diversity=params.tune.diversity
+        )
         write_text(page(results, origin), REPORTS / "index.html")
         for name in ("leaderboard.csv", "index.html"):
             tracked.run.keep(REPORTS / name)

@@ -28,6 +28,7 @@ def report_tree(root: Path) -> Path:
     write_evaluation(root, "vae", generated(7.1))
     own = {"authenticity": measure(0.8, 0.04, 0.53), "density": controlled(measure(1.2, 0.1, 0.97), MISSED)}
     write_evaluation(root, "gan", generated(8.3) | own)
+    write_sheets(root, "gan")
     write_tune(root, "gan")
     write_comparison(root, "gan")
     return root
@@ -136,6 +137,23 @@ def write_evaluation(
     write(folder / "metrics.json", {"metrics": measures, "card": {"commit": "c" * 40, "n": 359, "judge": JUDGE}})
     for name in figures:
         picture(folder / f"figures/{name}.png")
+
+
+def write_sheets(root: Path, model: str) -> None:
+    """Samples with what is near them, and a walk; every image is of one grey, 10 times its row plus its column."""
+    folder = root / "runs/evaluate" / model / "figures/sheets"
+    distances = [[0.5 + row, 1.5, 2.5] for row in range(20)]
+    sheet(folder / "neighbours", 20, 4, {"train": 2, "alike": 1, "distances": distances})
+    sheet(folder / "between", 2, 5, {"of": "two draws"})
+    sheet(folder / "axes", 2, 5, {"axes": [3, 1], "reach": 2.5})
+
+
+def sheet(path: Path, rows: int, columns: int, says: dict[str, Any]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    picture = Image.new("L", (columns, rows))
+    picture.putdata([10 * row + column for row in range(rows) for column in range(columns)])
+    picture.resize((8 * columns, 8 * rows), Image.Resampling.NEAREST).save(path.with_suffix(".png"))
+    write(path.with_suffix(".json"), {"rows": rows, "columns": columns, **says})
 
 
 def write_tune(root: Path, model: str) -> None:

@@ -127,7 +127,7 @@ def test_twice_gives_the_same_bytes(whole):
 def test_the_page_says_who_looked_and_holds_its_pictures(whole):
     page = (whole / "a/m.html").read_text()
     assert page.startswith("<!doctype html>") and "No judge given: principal components of pixels." in page
-    assert page.count("data:image/png;base64,") >= 3
+    assert page.count("data:image/webp;base64,") >= 3
     assert "genlib evaluate --real=real --fake=fake --train=train" in page
     assert sorted(path.name for path in (whole / "a").iterdir()) == ["m.html", "m.json"]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import cast
 
 import torch
@@ -18,8 +19,20 @@ BINS = 15
 
 @metric(needs="classifies")
 def accuracy(evidence: Evidence) -> Measure:
-    """Share of all test images whose most probable class by the model is their label. Interval: Wilson."""
-    return accuracy_of(seen_by(evidence))
+    """Share of all test images whose most probable class by the model is their label. Interval: Wilson.
+
+    `detail.confusion`: how many images of each label (a row) are given each class (a column).
+    """
+    view = seen_by(evidence)
+    found = accuracy_of(view)
+    counts = confusion(cast(Tensor, view.labels), view.classes, view.probabilities.shape[1])
+    return replace(found, detail=found.detail | {"confusion": counts})
+
+
+def confusion(labels: Tensor, classes: Tensor, many: int) -> list[list[int]]:
+    """Counts [many][many] of images by label and by the class that they are given, both int64 [n]."""
+    counts: list[list[int]] = torch.bincount(labels * many + classes, minlength=many * many).view(many, many).tolist()
+    return counts
 
 
 def seen_by(evidence: Evidence) -> View:

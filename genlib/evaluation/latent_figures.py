@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ from genlib.evaluation.parts.intervals import wilson
 
 CLASSES = 10  # rows of a figure with a row per class, at the most
 COLUMNS = 12
+MATRIX = 20  # classes of a confusion matrix that can be read
 
 
 def write_model_figures(evidence: Evidence, measures: Mapping[str, Measure], folder: Path) -> list[Path]:
@@ -46,17 +47,21 @@ def _written(evidence: Evidence, measures: Mapping[str, Measure], folder: Path) 
         yield posterior(evidence, folder / "posterior.png")
     if "bins" in measures.get("ece", Measure()).detail:
         yield reliability(measures["ece"], folder / "reliability.png")
+    for name in ("accuracy", "bayes_accuracy"):
+        counts = measures.get(name, Measure()).detail.get("confusion", [])
+        if 1 < len(counts) <= MATRIX:
+            yield confusion(counts, folder / "confusion.png")
 
 
 def reconstructions(evidence: Evidence, path: Path, *, bands: int = 2) -> Path:
     """Bands of test images, each above what the model gives back of it."""
     model: Any = evidence.model
     shown = evidence.test[: bands * COLUMNS]
-    again = explore.reconstruct(model, _x(evidence, slice(0, len(shown))), _y(evidence, slice(0, len(shown))))
-    pairs = zip(*(torch.split(pixels, COLUMNS) for pixels in (shown.pixels, to_pixels(again).cpu())), strict=True)
+    again = explore.reconstruct(model, on_model(evidence, slice(0, len(shown))), told(evidence, slice(0, len(shown))))
+    both = zip(*(torch.split(pixels, COLUMNS) for pixels in (shown.pixels, to_pixels(again).cpu())), strict=True)
     width, height = COLUMNS * CELL, 2 * CELL
     sheet = canvas(width + 0.3, bands * (height + 0.15) + 0.5, "Test images, and below each what its code gives back")
-    for band, (real, given) in enumerate(pairs):
+    for band, (real, given) in enumerate(both):
         bottom = (bands - 1 - band) * (height + 0.15) + 0.15
         show(sheet, tile(torch.cat([real, given]), len(real)), 0.15, bottom, len(real) * CELL, height)
     return save(sheet, path)
@@ -79,9 +84,9 @@ def interpolation(evidence: Evidence, path: Path, *, rows: int = 6, steps: int =
     """Images along the way from one code to another: straight between the codes of two test images, which stand at its
     ends; along the sphere between two draws of the prior for a model without codes."""
     encodes = "encodes" in capabilities(evidence.model)
-    ends = _pairs(evidence, rows)
+    ends = pairs(evidence, rows)
     rows, margin = len(ends), 1.2 * CELL if encodes else 0.0
-    way = to_pixels(_ways(evidence, ends, steps)).cpu()
+    way = to_pixels(ways(evidence, ends, steps)).cpu()
     title = "From the code of a test image (blue) to that of another" if encodes else "From one draw to another"
     sheet = canvas(steps * CELL + 2 * margin + 0.3, rows * 1.1 * CELL + 0.5, title)
     for row, images in enumerate(torch.split(way, steps)):
@@ -93,12 +98,12 @@ def interpolation(evidence: Evidence, path: Path, *, rows: int = 6, steps: int =
     return save(sheet, path)
 
 
-def _ways(evidence: Evidence, ends: Tensor, steps: int) -> Tensor:
+def ways(evidence: Evidence, ends: Tensor, steps: int) -> Tensor:
     """Images [rows * steps, C, H, W] between the codes of test images `ends` [rows, 2], or between draws."""
     model: Any = evidence.model
-    y = _y(evidence, ends[:, 0])
+    y = told(evidence, ends[:, 0])
     if "encodes" in capabilities(model):
-        a, b = (explore.code(model, _x(evidence, one), _y(evidence, one)) for one in ends.T)
+        a, b = (explore.code(model, on_model(evidence, one), told(evidence, one)) for one in ends.T)
         codes = explore.interpolate(a, b, steps, "linear")
     else:
         draws = torch.randn(2, len(ends), model.latent, generator=seeded(evidence.seed, "interpolation"))
@@ -107,7 +112,7 @@ def _ways(evidence: Evidence, ends: Tensor, steps: int) -> Tensor:
     return explore.image(model, codes.flatten(0, 1), None if y is None else y.repeat_interleave(steps))
 
 
-def _pairs(evidence: Evidence, rows: int) -> Tensor:
+def pairs(evidence: Evidence, rows: int) -> Tensor:
     """Rows of the test images to go between, int64 [rows, 2]: as they come, or of one class where the model is told
     the class."""
     labels = evidence.test.labels
@@ -206,17 +211,43 @@ def reliability(measure: Measure, path: Path) -> Path:
     return save(sheet, path)
 
 
+def confusion(counts: Sequence[Sequence[int]], path: Path) -> Path:
+    """How many test images of each class (a row) are given each class (a column); shaded by the share of the row."""
+    classes, cell = len(counts), 0.42
+    size = classes * cell
+    sheet = canvas(max(size + 1.2, 3.6), size + 1.3, "Test images by class, and the class they are given")
+    for row, line in enumerate(counts):
+        bottom = 0.45 + (classes - 1 - row) * cell
+        text(sheet, 0.55, bottom + 0.14, str(row), color=SOFT, ha="right")
+        text(sheet, 0.7 + (row + 0.5) * cell, 0.5 + size, str(row), color=SOFT, ha="center")
+        for column, count in enumerate(line):
+            left, share = 0.7 + column * cell, count / max(1, sum(line))
+            sheet.add_patch(_cell(left, bottom, cell, REAL if row == column else MADE, share))
+            if count:
+                text(sheet, left + cell / 2, bottom + 0.14, f"{count:,}", fontsize=7.5, ha="center")
+    text(
+        sheet, 0.15, 0.12, "rows: the label; columns: the class given; shade: share of the row", color=SOFT, fontsize=7
+    )
+    return save(sheet, path)
+
+
+def _cell(left: float, bottom: float, side: float, colour: str, share: float) -> Any:
+    from matplotlib.patches import Rectangle
+
+    return Rectangle((left, bottom), side, side, facecolor=(colour, 0.75 * share), edgecolor="#dddddd", lw=0.5)
+
+
 def _conditional(evidence: Evidence) -> bool:
     return bool(getattr(evidence.model, "conditional", False))
 
 
-def _x(evidence: Evidence, rows: Tensor | slice) -> Tensor:
+def on_model(evidence: Evidence, rows: Tensor | slice) -> Tensor:
     """Test images as floats, on the model's device."""
     model: Any = evidence.model
     return to_float(evidence.test.pixels[rows].to(next(model.parameters()).device))
 
 
-def _y(evidence: Evidence, rows: Tensor | slice) -> Tensor | None:
+def told(evidence: Evidence, rows: Tensor | slice) -> Tensor | None:
     """The labels of test images for a model that is told them, on its device."""
     if not _conditional(evidence) or evidence.test.labels is None:
         return None

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from genlib.data.batches import seeded
 from genlib.data.images import to_float
-from genlib.evaluation.classification import calibration_error
+from genlib.evaluation.classification import calibration_error, confusion
 from genlib.evaluation.evidence import Evidence
 from genlib.evaluation.measure import Measure, Undefined
 from genlib.evaluation.metric import capabilities, metric
@@ -77,7 +77,7 @@ def bayes_accuracy(evidence: Evidence) -> Measure:
     p(y) of the training labels, is their label. Interval: Wilson.
 
     `detail` compares this p(y|x) with the judge's: the share of images to which both give one class, and the mean
-    KL(judge || rule) in nats; `ece` is the calibration error of the rule.
+    KL(judge || rule) in nats; `ece` is the calibration error of the rule; `confusion` is as in `accuracy`.
     """
     y = cast(Tensor, _given(evidence))
     log_q, draws, k = _rule(evidence)
@@ -85,8 +85,15 @@ def bayes_accuracy(evidence: Evidence) -> Measure:
     correct = int(right.sum())
     low, high = wilson(correct, len(y))
     both = agreement(evidence.test.probabilities.double().log(), log_q)
-    detail = {"k": k, "draws": draws, "correct": correct, "same_as_judge": both.same, "kl_from_judge": both.nats}
+    detail: dict[str, Any] = {
+        "k": k,
+        "draws": draws,
+        "correct": correct,
+        "same_as_judge": both.same,
+        "kl_from_judge": both.nats,
+    }
     detail["ece"] = calibration_error(log_q.exp().amax(1), right.double())
+    detail["confusion"] = confusion(y, log_q.argmax(1), log_q.shape[1])
     return Measure(correct / len(y), low, high, n=len(y), detail=detail)
 
 

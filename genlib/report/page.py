@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import re
+from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -39,11 +41,33 @@ CAPTIONS = {
     "prior_and_mixture": "Codes of a standard normal are unlike those of images; codes of a fitted mixture are alike.",
     "interpolation": "From code to code in equal steps: a space of codes without gaps shows no ghosts on the way.",
     "posterior": "Classes of test images by judge B and by Bayes' rule from the model's p(x|y).",
+    "confusion": "Test images by their class and the class they are given, by the model or by Bayes' rule from p(x|y).",
     "reliability": "How many images the model gets right, by how sure it is; each bin with its 95 % interval.",
     "metrics": "Each metric on its own scale; the band is what real images score. Struck through: the metric failed a "
     "control and is not to be believed.",
 }
-WIDE = ("nearest_neighbours", "closest_pairs")
+SHEETS = {
+    "neighbours": (
+        "Samples",
+        "The first images that were made, not picked by hand. Choose one to see what it may be a copy of, and which "
+        "other samples are like it. Distances are the judge's; 1 is as far as the nearest training image lies from its "
+        "own nearest one.",
+        "A row each: the sample, the training images nearest to it, the other samples nearest to it.",
+    ),
+    "between": (
+        "From code to code",
+        "Ways from one code to another; move the slider to walk along all of them.",
+        "A row each: the images on the way from one code to another, in equal steps.",
+    ),
+    "axes": (
+        "One coordinate of the code",
+        "One code, in each image another of its coordinates moved, those first that change the image the most. A "
+        "spread is that of the codes of training images, or of the prior where the model does not encode.",
+        "A row each: one coordinate of a code from low to high, in equal steps.",
+    ),
+}
+SHOWN = {"samples": "neighbours", "interpolation": "between"}  # figures that a sheet shows better
+WIDE = ("nearest_neighbours", "closest_pairs", "translations")
 CHARTS = ("metrics", "support_curve")
 DATASET = {"name": "", "source": "", "classes": (), "shape": (), "counts": {}, "sha256": ""}
 
@@ -73,6 +97,14 @@ class Change:
 
 
 @dataclass(frozen=True)
+class Turned:
+    """A sheet of images that the reader turns over; `says`: what its script needs to know, as JSON."""
+
+    picture: Picture
+    says: str
+
+
+@dataclass(frozen=True)
 class Section:
     """One model on the page; each of `verdicts` with the picture that shows it, where there is one."""
 
@@ -81,6 +113,7 @@ class Section:
     role: str
     facts: Mapping[str, str]
     verdicts: Sequence[tuple[Verdict, Picture | None]]
+    sheets: Sequence[Turned]
     figures: Sequence[Picture]
     losses: Sequence[Picture]
     health: Sequence[Picture]
@@ -105,7 +138,8 @@ class Section:
 
     @property
     def pictures(self) -> list[Picture]:
-        return [*self.figures, *self.losses, *self.health, *self.search, *self.knobs]
+        sheets = [sheet.picture for sheet in self.sheets]
+        return [*sheets, *self.figures, *self.losses, *self.health, *self.search, *self.knobs]
 
 
 def page(results: Results, origin: Origin) -> str:
@@ -123,7 +157,7 @@ def page(results: Results, origin: Origin) -> str:
         lstrip_blocks=True,
     )
     room.filters |= {"uri": partial(data_uri, most=most), "label": label, "number": number, "json": _json}
-    tables = leaderboard.tables(results)
+    tables, script = leaderboard.tables(results), Path(__file__).with_name("page.js").read_text(encoding="utf-8")
     return room.get_template("page.html").render(
         data=DATASET | dict(results.dataset),
         origin=origin,
@@ -133,6 +167,8 @@ def page(results: Results, origin: Origin) -> str:
         faults=list(WORDS.values()),
         controls=planted.lines(results.models),
         sections=sections,
+        script=script,
+        script_hash=b64encode(sha256(script.encode()).digest()).decode("ascii"),
     )
 
 
@@ -149,14 +185,16 @@ def _meanings(tables: Sequence[Table]) -> dict[str, str]:
 
 def _section(model: ModelResults, origin: Origin) -> Section:
     changes, notes = _changes(model.comparison) if model.comparison else ([], [])
-    pictures, sweep = _figures(model), model.sweep
+    turned, pictures, sweep = _sheets(model), _figures(model), model.sweep
+    seen = pictures | {"samples": turned["neighbours"].picture} if "neighbours" in turned else pictures
     trials = read_trials(sweep, origin.metric) if sweep else []
     return Section(
         name=model.name,
         anchor=_anchor(model.name),
         role=ROLES.get(model.name, ""),
         facts=_facts(model),
-        verdicts=[(verdict, pictures.get(verdict.figure)) for verdict in verdicts(model.measures)],
+        verdicts=[(verdict, seen.get(verdict.figure)) for verdict in verdicts(model.measures)],
+        sheets=list(turned.values()),
         figures=list(pictures.values()),
         losses=curves(model.name, model.history, health=False),
         health=curves(model.name, model.history, health=True),
@@ -193,8 +231,23 @@ def _anchor(*names: str) -> str:
 
 def _figures(model: ModelResults) -> dict[str, Picture]:
     """The evaluation's pictures by name, the known ones in the order of CAPTIONS."""
-    names = sorted(model.figures, key=lambda name: [*CAPTIONS, name].index(name))
+    shown = [name for name in model.figures if name not in SHOWN or SHOWN[name] not in model.sheets]
+    names = sorted(shown, key=lambda name: [*CAPTIONS, name].index(name))
     return {name: _figure(model, name) for name in names}
+
+
+def _sheets(model: ModelResults) -> dict[str, Turned]:
+    """The sheets that the page knows how to turn over, in the order of SHEETS."""
+    return {name: _turned(model, name) for name in SHEETS if name in model.sheets}
+
+
+def _turned(model: ModelResults, name: str) -> Turned:
+    title, caption, alt = SHEETS[name]
+    sheet = model.sheets[name]
+    anchor = _anchor(model.name, "samples" if name == "neighbours" else name)
+    words = f"{title} of {model.name}. {alt}"
+    picture = Picture(title, words, read_png(sheet.file), kind=name, caption=caption, anchor=anchor)
+    return Turned(picture, json.dumps(sheet.says))
 
 
 def _figure(model: ModelResults, name: str) -> Picture:
@@ -202,7 +255,7 @@ def _figure(model: ModelResults, name: str) -> Picture:
     alt = f"{label(name).capitalize()} of {model.name}. {caption}".strip()
     if name == "metrics":
         alt = leaderboard.described(model.name, model.measures)
-    kind = "chart" if name in CHARTS else "wide" if name in WIDE else "photo"
+    kind = "full chart" if name == "metrics" else "chart" if name in CHARTS else "wide" if name in WIDE else "photo"
     content = read_png(model.figures[name])
     return Picture(label(name).capitalize(), alt, content, kind=kind, caption=caption, anchor=_anchor(model.name, name))
 

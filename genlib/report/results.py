@@ -39,8 +39,16 @@ class Sweep:
 
 
 @dataclass(frozen=True)
+class Sheet:
+    """Images side by side in a PNG file; `says`: how many `rows` and `columns` of them, and what they are."""
+
+    file: Path
+    says: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
 class ModelResults:
-    """`history`: by column, None where a report had no value; `figures`: name -> PNG file."""
+    """`history`: by column, None where a report had no value; `figures`: name -> PNG file; `sheets`: by their names."""
 
     name: str
     config: Mapping[str, Any] = field(default_factory=dict)
@@ -48,6 +56,7 @@ class ModelResults:
     measures: Measures = field(default_factory=dict)
     card: Mapping[str, Any] = field(default_factory=dict)
     figures: Mapping[str, Path] = field(default_factory=dict)
+    sheets: Mapping[str, Sheet] = field(default_factory=dict)
     sweep: Sweep | None = None
     comparison: Comparison | None = None
 
@@ -85,9 +94,22 @@ def _model(runs: Path, name: str, tuned: bool) -> ModelResults:
         measures=_measures(judged.get("metrics", {}), evaluate / "metrics.json"),
         card=judged.get("card", {}),
         figures={path.stem: path for path in sorted((evaluate / "figures").glob("*.png"))},
+        sheets=read_sheets(evaluate / "figures/sheets"),
         sweep=_sweep(runs / "tune" / name, name) if tuned else None,
         comparison=_comparison(runs / "compare" / name / "metrics.json") if tuned else None,
     )
+
+
+def read_sheets(folder: Path) -> dict[str, Sheet]:
+    """The sheets in `folder`, by name; none where it is not there."""
+    return {path.stem: _sheet(path) for path in sorted(folder.glob("*.png"))}
+
+
+def _sheet(path: Path) -> Sheet:
+    says = _mapping(path.with_suffix(".json"))
+    if not all(isinstance(says.get(key), int) and says[key] > 0 for key in ("rows", "columns")):
+        raise _other(path.with_suffix(".json"), "no rows and columns of a sheet")
+    return Sheet(path, says)
 
 
 def _sealed(path: Path) -> dict[str, Any]:

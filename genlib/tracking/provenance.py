@@ -26,6 +26,11 @@ def commit(root: Path) -> str:
     return os.environ.get(COMMIT) or _git(root, "rev-parse", "HEAD") or "unknown"
 
 
+def committed(root: Path, path: str) -> str:
+    """The content of a file in the commit; "" outside git."""
+    return _git(root, "show", f"HEAD:./{path}")
+
+
 def dirty(root: Path) -> bool:
     """Whether code or params differ from the commit; data and results do not count."""
     if DIRTY in os.environ:
