@@ -5,18 +5,22 @@ from __future__ import annotations
 import argparse
 import os
 import shlex
-from collections.abc import Sequence
+import sys
+import traceback
+from collections.abc import Callable, Sequence
 from functools import partial
 from json import dumps
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
-from genlib.errors import InputError, guarded, unknown
+from genlib.errors import InputError, Lost, guarded, unknown
 
 if TYPE_CHECKING:
     from genlib.gallery import Sheet, Subject
 
 PREPARED, OUT = Path("data/prepared"), Path("runs/explore")
+FIGURE, PAGE = Path("reports/diff.png"), Path("reports/so_far.html")
+UNFORESEEN = 3  # the exit code of an error that nothing here expected
 
 
 class Parser(argparse.ArgumentParser):
@@ -28,20 +32,63 @@ class Parser(argparse.ArgumentParser):
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run `genlib` with these arguments (the process's own by default); its exit code."""
-    return guarded(lambda: _enter(arguments))
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    debug, code = "--debug" in given[:1], 0
+
+    def body() -> None:
+        nonlocal code
+        try:
+            code = _enter(given[1:] if debug else given)
+        except Exception as error:
+            if debug:
+                traceback.print_exc()
+            if isinstance(error, InputError | Lost | ArithmeticError | OSError) or debug:
+                raise
+            raise Unforeseen(f"{type(error).__name__}: {error} (genlib --debug shows where)") from error
+
+    try:
+        return guarded(body) or code
+    except Exception as error:
+        print(f"genlib: {' '.join(str(error).split())}", file=sys.stderr)
+        return UNFORESEEN
 
 
-def _enter(arguments: Sequence[str] | None) -> None:
-    parser = Parser(prog="genlib", description="Experiments on generative image models.")
-    commands = parser.add_subparsers(title="commands", metavar="COMMAND")
-    _explore_arguments(commands.add_parser("explore", help=explore.__doc__, description=explore.__doc__))
-    _evaluate_arguments(commands.add_parser("evaluate", help=evaluate.__doc__, description=evaluate.__doc__))
-    _track_arguments(commands.add_parser("track", help=track.__doc__, description=track.__doc__))
-    asked = vars(parser.parse_args(arguments))
+class Unforeseen(Exception):
+    """What no line of genlib expected."""
+
+
+def _enter(arguments: Sequence[str]) -> int:
+    asked = vars(whole_parser().parse_args(arguments))
     if command := asked.pop("command", None):
-        command(**asked)
-    else:
-        parser.print_help()
+        return command(**asked) or 0
+    whole_parser().print_help()
+    return 0
+
+
+class Tree(Parser):
+    """Its help shows the commands by what they are for."""
+
+    def format_help(self) -> str:
+        width = max(len(name) for group in GROUPS.values() for name in group)
+        lines = ["usage: genlib [--debug] COMMAND ...", "", "Experiments on generative image models.", ""]
+        for title, group in GROUPS.items():
+            lines += [title, *(f"  {name:{width}}  {_says(name)}" for name in group), ""]
+        lines += ["genlib COMMAND --help says what a command takes; --debug shows where an error came from.", ""]
+        return "\n".join(lines)
+
+
+def whole_parser() -> argparse.ArgumentParser:
+    """All commands and their arguments."""
+    parser = Tree(prog="genlib", description="Experiments on generative image models.")
+    parser.add_argument("--debug", action="store_true", default=argparse.SUPPRESS, help="show where an error came from")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", parser_class=Parser)
+    for name in (name for group in GROUPS.values() for name in group):
+        COMMANDS[name][0](commands.add_parser(name, help=_says(name), description=_says(name)))
+    return parser
+
+
+def _says(name: str) -> str:
+    return COMMANDS[name][1]
 
 
 def _explore_arguments(parser: argparse.ArgumentParser) -> None:
@@ -189,6 +236,106 @@ def track(flush: bool) -> None:
         print(f"{journal.name}: sent" if flush else f"{journal.name}: {events(journal)} events wait")
     if not journals:
         print(f"nothing waits for {uri}")
+
+
+def _sample_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("model", type=Path, metavar="MODEL_FOLDER", help="what a train stage wrote: runs/train/vae")
+    parser.add_argument("--count", type=int, default=64, help="how many images [64]")
+    parser.add_argument("--seed", type=int, default=0, help="of what is drawn [0]")
+    parser.add_argument("--labels", metavar="N,...", help="only these classes: 7 or 0,1,2 or 0-9 [all in turn]")
+    parser.add_argument("--truncation", type=float, metavar="T", help="codes within T standard deviations [any]")
+    parser.add_argument("--out", type=Path, metavar="PNG", help="where the grid goes [runs/samples/<model>.png]")
+    parser.add_argument("--png-folder", type=Path, metavar="FOLDER", help="a PNG for each image, there")
+    parser.add_argument("--npz", type=Path, metavar="FILE", help="all images as one uint8 array, there")
+    parser.set_defaults(command=sample)
+
+
+def sample(**asked: Any) -> None:
+    from genlib.commands.sample import sample
+
+    sample(**asked)
+
+
+def _diff_arguments(parser: argparse.ArgumentParser) -> None:
+    where = "a folder of runs, a revision of git or an experiment of DVC"
+    parser.add_argument("a", metavar="A", help=where)
+    parser.add_argument("b", metavar="B", nargs="?", default="workspace", help="the same [what lies here]")
+    parser.add_argument("--figure", type=Path, default=FIGURE, metavar="PNG", help=f"where the figure goes [{FIGURE}]")
+    parser.add_argument("--json", action="store_true", dest="as_json", help="print facts for programs")
+    parser.set_defaults(command=diff)
+
+
+def diff(**asked: Any) -> None:
+    from genlib.commands.diff import diff
+
+    diff(**asked)
+
+
+def _report_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--out", type=Path, default=PAGE, metavar="HTML", help=f"where the page goes [{PAGE}]")
+    parser.add_argument("--open", action="store_true", dest="show", help="show it in a browser")
+    parser.set_defaults(command=report)
+
+
+def report(**asked: Any) -> None:
+    from genlib.commands.report import report
+
+    report(**asked)
+
+
+def _promote_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("model", metavar="MODEL", help="a generator of runs/train that was evaluated: gan")
+    parser.add_argument("--json", action="store_true", dest="as_json", help="print facts for programs")
+    parser.set_defaults(command=promote)
+
+
+def promote(**asked: Any) -> int:
+    from genlib.commands.promote import promote
+
+    return promote(**asked)
+
+
+def _doctor_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--json", action="store_true", dest="as_json", help="print facts for programs")
+    parser.set_defaults(command=doctor)
+
+
+def doctor(**asked: Any) -> int:
+    from genlib.commands.doctor import doctor
+
+    return doctor(**asked)
+
+
+def _completion_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("shell", choices=("bash", "zsh"), help='as in eval "$(genlib completion bash)"')
+    parser.set_defaults(command=completion)
+
+
+def completion(shell: str) -> None:
+    try:
+        import shtab
+    except ModuleNotFoundError as error:
+        raise InputError("completion: found no package shtab, legal: what `make setup` installs") from error
+    print(shtab.complete(whole_parser(), shell))
+
+
+COMMANDS: dict[str, tuple[Callable[[argparse.ArgumentParser], None], str]] = {
+    "sample": (_sample_arguments, "Draw images from a trained model."),
+    "explore": (_explore_arguments, str(explore.__doc__)),
+    "report": (_report_arguments, "Write the page of the runs that there are so far."),
+    "evaluate": (_evaluate_arguments, str(evaluate.__doc__)),
+    "diff": (_diff_arguments, "Say what changed between two sets of runs, and what got better."),
+    "promote": (_promote_arguments, "Register a generator, and make it champion if its numbers allow it."),
+    "track": (_track_arguments, str(track.__doc__)),
+    "doctor": (_doctor_arguments, "Say whether what genlib needs is there, and how to mend what is not."),
+    "completion": (_completion_arguments, "Print what completes these words in a shell."),
+}
+GROUPS = {
+    "look": ("sample", "explore", "report"),
+    "judge": ("evaluate", "diff"),
+    "keep": ("promote", "track"),
+    "mend": ("doctor", "completion"),
+}
 
 
 def _say(line: str) -> None:

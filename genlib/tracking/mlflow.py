@@ -143,7 +143,7 @@ def connect(uri: str, home: Path) -> MlflowClient:
     Raises:
         Unreachable: nothing answers there, or what does is no store of MLflow's.
     """
-    _probe(uri)
+    probe(uri)
     for key, value in _SETTINGS.items():
         os.environ.setdefault(key, value)
     import mlflow
@@ -175,7 +175,7 @@ def _make(uri: str) -> None:
         partial.replace(path)
 
 
-def _probe(uri: str) -> None:
+def probe(uri: str) -> None:
     """Fail within two seconds where an HTTP server is down, rather than after MLflow's own retries."""
     parts = urlsplit(uri)
     if parts.scheme in ("http", "https"):
@@ -239,12 +239,12 @@ def _apply(client: MlflowClient, event: Mapping[str, Any], sent: _Sent, journal:
 def _start(client: MlflowClient, event: Mapping[str, Any], sent: _Sent, home: Path) -> None:
     from mlflow.entities import Param
 
-    experiment = _experiment(client, event["experiment"], home)
+    place = experiment(client, event["experiment"], home)
     parent = {"mlflow.parentRunId": sent.runs[event["parent"]]} if event["parent"] else {}
-    run = _begun(client, experiment, event)
+    run = _begun(client, place, event)
     if run is None:
         tags = {**event["tags"], **parent}
-        run = client.create_run(experiment, event["time"], tags, event["name"]).info.run_id
+        run = client.create_run(place, event["time"], tags, event["name"]).info.run_id
     sent.runs[event["run"]] = run
     sent.save()
     client.log_batch(run, params=[Param(key, value[:6000]) for key, value in event["params"].items()])
@@ -257,7 +257,7 @@ def _begun(client: MlflowClient, experiment: str, event: Mapping[str, Any]) -> s
     return next((run.info.run_id for run in found if run.info.run_name == event["name"]), None)
 
 
-def _experiment(client: MlflowClient, name: str, home: Path) -> str:
+def experiment(client: MlflowClient, name: str, home: Path) -> str:
     """The id of the experiment `name`, made by one process at a time where there is none."""
     artifacts = None if client.tracking_uri.startswith("http") else (home / "mlartifacts").resolve().as_uri()
     with locked(home / ".genlib" / "mlflow.lock"):
