@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 EVERY = 10.0
+DIGEST = 36  # characters that MLflow keeps of a data set's digest
 SCHEMES = ("http", "https", "sqlite", "postgresql", "mysql", "mssql")
 _SETTINGS = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
@@ -248,6 +249,19 @@ def _start(client: MlflowClient, event: Mapping[str, Any], sent: _Sent, home: Pa
     sent.runs[event["run"]] = run
     sent.save()
     client.log_batch(run, params=[Param(key, value[:6000]) for key, value in event["params"].items()])
+    _tell_data(client, run, event)
+
+
+def _tell_data(client: MlflowClient, run: str, event: Mapping[str, Any]) -> None:
+    """The data set that a run is of, as MLflow's pages show and find it; once, however often it is told."""
+    from mlflow.entities import Dataset, DatasetInput, InputTag
+
+    digest = event["tags"].get("genlib.data_sha256")
+    if digest:
+        name = event["params"].get("data.name", event["experiment"])
+        data = Dataset(name, digest[:DIGEST], "local", json.dumps({"uri": "data/prepared", "sha256": digest}))
+        context = InputTag("mlflow.data.context", event["tags"].get("genlib.stage", ""))
+        client.log_inputs(run, datasets=[DatasetInput(data, [context])])
 
 
 def _begun(client: MlflowClient, experiment: str, event: Mapping[str, Any]) -> str | None:
