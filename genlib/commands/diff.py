@@ -122,7 +122,8 @@ def _side(metrics: Mapping[str, Any], params: Mapping[str, Any], side: str) -> R
             metric: Measure(**{key: value for key, value in found.items() if key in names})
             for metric, found in content.get("metrics", {}).items()
         }
-        judged[parts[-2]] = _judged(content.get("card", {}))
+        if content.get("card"):
+            judged[parts[-2]] = _judged(content["card"])
     changed = {key: each.get(side) for values in params.values() for key, each in values.items()}
     return Runs({"": changed}, {name: found for name, found in measures.items() if found}, judged)
 
