@@ -11,14 +11,16 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from json import dumps
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
-from genlib.errors import InputError, guarded, unknown
+from genlib.errors import InputError, Lost, guarded, unknown
 
 if TYPE_CHECKING:
     from genlib.gallery import Sheet, Subject
 
-PREPARED, OUT, SAMPLES = Path("data/prepared"), Path("runs/explore"), Path("runs/sample")
+PREPARED, OUT = Path("data/prepared"), Path("runs/explore")
+FIGURE, PAGE = Path("reports/diff.png"), Path("reports/so_far.html")
+UNFORESEEN = 3  # the exit code of an error that nothing here expected
 
 
 class Parser(argparse.ArgumentParser):
@@ -30,133 +32,63 @@ class Parser(argparse.ArgumentParser):
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run `genlib` with these arguments (the process's own by default); its exit code."""
-    return guarded(lambda: _enter(arguments))
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    debug, code = "--debug" in given[:1], 0
 
+    def body() -> None:
+        nonlocal code
+        try:
+            code = _enter(given[1:] if debug else given)
+        except Exception as error:
+            if debug:
+                traceback.print_exc()
+            if isinstance(error, InputError | Lost | ArithmeticError | OSError) or debug:
+                raise
+            raise Unforeseen(f"{type(error).__name__}: {error} (genlib --debug shows where)") from error
 
-def _enter(arguments: Sequence[str] | None) -> None:
-    asked = vars(_parser().parse_args(arguments))
-    command, debug = asked.pop("command"), asked.pop("debug")
     try:
-        command(**asked)
-    except Exception:
-        if debug:
-            traceback.print_exc()
-        raise
+        return guarded(body) or code
+    except Exception as error:
+        print(f"genlib: {' '.join(str(error).split())}", file=sys.stderr)
+        return UNFORESEEN
 
 
-def _parser() -> Parser:
-    """Commands stand in groups, each with the first line of its docstring."""
-    raw = argparse.RawDescriptionHelpFormatter
-    parser = Parser(prog="genlib", description="Experiments on generative image models.", formatter_class=raw)
-    parser.add_argument("--debug", action="store_true", help="show where an error comes from")
-    parser.set_defaults(command=lambda: parser.print_help())
-    commands = parser.add_subparsers(metavar="COMMAND", title="commands", help="one of these; each has a --help")
-    lines = ["Stages run by `make repro`, or one by one: python -m pipelines.train gan"]
-    for group, members in GROUPS.items():
-        lines += ["", f"{group}:"]
-        for command, adds in members:
-            name, says = command.__name__, str(command.__doc__)
-            of_command = commands.add_parser(name, description=says)
-            adds(of_command)
-            of_command.set_defaults(command=command)
-            lines.append(f"  {name:<12}{says.splitlines()[0]}")
-    parser.epilog = "\n".join(lines)
+class Unforeseen(Exception):
+    """What no line of genlib expected."""
+
+
+def _enter(arguments: Sequence[str]) -> int:
+    asked = vars(whole_parser().parse_args(arguments))
+    if command := asked.pop("command", None):
+        return command(**asked) or 0
+    whole_parser().print_help()
+    return 0
+
+
+class Tree(Parser):
+    """Its help shows the commands by what they are for."""
+
+    def format_help(self) -> str:
+        width = max(len(name) for group in GROUPS.values() for name in group)
+        lines = ["usage: genlib [--debug] COMMAND ...", "", "Experiments on generative image models.", ""]
+        for title, group in GROUPS.items():
+            lines += [title, *(f"  {name:{width}}  {_says(name)}" for name in group), ""]
+        lines += ["genlib COMMAND --help says what a command takes; --debug shows where an error came from.", ""]
+        return "\n".join(lines)
+
+
+def whole_parser() -> argparse.ArgumentParser:
+    """All commands and their arguments."""
+    parser = Tree(prog="genlib", description="Experiments on generative image models.")
+    parser.add_argument("--debug", action="store_true", default=argparse.SUPPRESS, help="show where an error came from")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", parser_class=Parser)
+    for name in (name for group in GROUPS.values() for name in group):
+        COMMANDS[name][0](commands.add_parser(name, help=_says(name), description=_says(name)))
     return parser
 
 
-def _sample_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("model", type=Path, metavar="MODEL_FOLDER", help="what a train stage wrote: runs/train/gan")
-    parser.add_argument("--count", type=int, default=64, help="images [64]")
-    parser.add_argument("--seed", type=int, default=0, help="of what is drawn [0]")
-    parser.add_argument("--labels", metavar="K,...", help="classes to ask a conditional model for, in turn")
-    parser.add_argument("--truncation", type=float, metavar="T", help="keep z within -T to T: more typical, more alike")
-    parser.add_argument(
-        "--out", type=Path, metavar="OUT", help="a .png (one grid), an .npz, or a new folder [runs/sample/<model>.png]"
-    )
-
-
-def sample(model: Path, count: int, seed: int, labels: str | None, truncation: float | None, out: Path | None) -> None:
-    """Draw images of a trained model."""
-    from genlib.draw import LARGEST, draw, keep
-
-    if not 1 <= count <= LARGEST:
-        raise InputError(f"--count: found {count}, legal: a whole number from 1 to {LARGEST:,}")
-    if truncation is not None and not 0 < truncation < float("inf"):
-        raise InputError(f"--truncation: found {truncation}, legal: a number above 0; 1 is usual")
-    from genlib.build import load
-
-    where = out or SAMPLES / f"{model.resolve().name}.png"
-    keep(draw(load(model), count, seed, _numbers("--labels", labels), truncation), where)
-    print(f"{where}: {count} images of seed {seed}")
-
-
-def _numbers(option: str, text: str | None) -> list[int] | None:
-    if text is None:
-        return None
-    try:
-        return [int(word) for word in text.split(",")]
-    except ValueError as error:
-        raise InputError(f"{option}: found {text!r}, legal: whole numbers with commas between") from error
-
-
-def _rate_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("model", type=Path, metavar="MODEL_FOLDER", help="what a train stage wrote: runs/train/gan")
-    parser.add_argument("--data", type=Path, default=PREPARED, metavar="FOLDER", help=f"prepared data [{PREPARED}]")
-    parser.add_argument("--count", type=int, default=50, help="real images, and as many generated ones [50]")
-    parser.add_argument("--seed", type=int, default=0, help="of what is shown; the same goes on with a survey [0]")
-    parser.add_argument("--port", type=int, default=5050, help="on 127.0.0.1 [5050]")
-
-
-def rate(model: Path, data: Path, count: int, seed: int, port: int) -> None:
-    """Ask people, on a page of this machine: real or fake?"""
-    from genlib.build import load
-    from genlib.data.dataset import load_dataset
-    from genlib.draw import draw
-    from genlib.evaluation.evidence import stratified
-    from genlib.report.rating import Survey, items, serve
-
-    dataset, network = load_dataset(data), load(model)
-    if not 1 <= count <= len(dataset.test):
-        raise InputError(f"--count: found {count}, legal: 1 to {len(dataset.test)}, the test images there are")
-    if not 0 <= port < 2**16:
-        raise InputError(f"--port: found {port}, legal: 0 (any that is free) to {2**16 - 1}")
-    fake = draw(network, count, seed, None, None).pixels
-    real = dataset.test[stratified(dataset.test.labels, len(dataset.test), seed)[:count]].pixels
-    if fake.shape != real.shape:
-        raise InputError(
-            f"{data}: found images of shape {tuple(real.shape[1:])}, legal: the model's, {tuple(fake.shape[1:])}"
-        )
-    name = model.resolve().name
-    survey = Survey(items(real, fake, seed), data.parent / "ratings" / f"{name}.csv", seed)
-    try:
-        serve(survey, f"Real or fake? {name}", port)
-    except OSError as error:
-        raise InputError(f"--port: found that {port} cannot be opened ({error.strerror}), legal: a free one") from error
-
-
-def _doctor_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--json", action="store_true", help="for machines")
-
-
-def doctor(json: bool) -> None:
-    """Look whether this machine is fit, and say how to mend what is not."""
-    from genlib.doctor import examine, facts
-
-    findings = examine()
-    print(dumps(facts(findings), indent=2) if json else "\n".join(map(str, findings)))
-    if any(finding.state == "broken" for finding in findings):
-        sys.exit(1)
-
-
-def _completion_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("shell", choices=("bash", "zsh"), help='eval "$(genlib completion bash)"')
-
-
-def completion(shell: str) -> None:
-    """Print what lets a shell complete commands and options."""
-    import shtab
-
-    print(shtab.complete(_parser(), shell))
+def _says(name: str) -> str:
+    return COMMANDS[name][1]
 
 
 def _explore_arguments(parser: argparse.ArgumentParser) -> None:
@@ -166,6 +98,7 @@ def _explore_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--what", metavar="TOOL,...", help="only these tools [all that the model can do]")
     parser.add_argument("--seed", type=int, default=0, help="of what is drawn [0]")
     parser.add_argument("--count", type=int, default=10, help="held-out images to look at [10]")
+    parser.set_defaults(command=explore)
 
 
 def explore(model: Path, data: Path, out: Path | None, what: str | None, seed: int, count: int) -> None:
@@ -231,6 +164,7 @@ def _evaluate_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--size", type=int, metavar="N", help="resize all to N x N [the commonest size of the real]")
     parser.add_argument("--seed", type=int, default=0, help="of the halves and of what is drawn [0]")
     parser.add_argument("--strict", action="store_true", help="refuse what cannot be read or would be resized")
+    parser.set_defaults(command=evaluate)
 
 
 def evaluate(
@@ -283,6 +217,7 @@ def evaluate(
 
 def _track_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--flush", action="store_true", help="send it, of unfinished runs what there is so far")
+    parser.set_defaults(command=track)
 
 
 def track(flush: bool) -> None:
@@ -301,6 +236,122 @@ def track(flush: bool) -> None:
         print(f"{journal.name}: sent" if flush else f"{journal.name}: {events(journal)} events wait")
     if not journals:
         print(f"nothing waits for {uri}")
+
+
+def _sample_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("model", type=Path, metavar="MODEL_FOLDER", help="what a train stage wrote: runs/train/vae")
+    parser.add_argument("--count", type=int, default=64, help="how many images [64]")
+    parser.add_argument("--seed", type=int, default=0, help="of what is drawn [0]")
+    parser.add_argument("--labels", metavar="N,...", help="only these classes: 7 or 0,1,2 or 0-9 [all in turn]")
+    parser.add_argument("--truncation", type=float, metavar="T", help="codes within T standard deviations [any]")
+    parser.add_argument("--out", type=Path, metavar="PNG", help="where the grid goes [runs/samples/<model>.png]")
+    parser.add_argument("--png-folder", type=Path, metavar="FOLDER", help="a PNG for each image, there")
+    parser.add_argument("--npz", type=Path, metavar="FILE", help="all images as one uint8 array, there")
+    parser.set_defaults(command=sample)
+
+
+def sample(**asked: Any) -> None:
+    from genlib.commands.sample import sample
+
+    sample(**asked)
+
+
+def _diff_arguments(parser: argparse.ArgumentParser) -> None:
+    where = "a folder of runs, a revision of git or an experiment of DVC"
+    parser.add_argument("a", metavar="A", help=where)
+    parser.add_argument("b", metavar="B", nargs="?", default="workspace", help="the same [what lies here]")
+    parser.add_argument("--figure", type=Path, default=FIGURE, metavar="PNG", help=f"where the figure goes [{FIGURE}]")
+    parser.add_argument("--json", action="store_true", dest="as_json", help="print facts for programs")
+    parser.set_defaults(command=diff)
+
+
+def diff(**asked: Any) -> None:
+    from genlib.commands.diff import diff
+
+    diff(**asked)
+
+
+def _report_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--out", type=Path, default=PAGE, metavar="HTML", help=f"where the page goes [{PAGE}]")
+    parser.add_argument("--open", action="store_true", dest="show", help="show it in a browser")
+    parser.set_defaults(command=report)
+
+
+def report(**asked: Any) -> None:
+    from genlib.commands.report import report
+
+    report(**asked)
+
+
+def _rate_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("model", type=Path, metavar="MODEL_FOLDER", help="what a train stage wrote: runs/train/gan")
+    parser.add_argument("--data", type=Path, default=PREPARED, metavar="FOLDER", help=f"prepared data [{PREPARED}]")
+    parser.add_argument("--count", type=int, default=50, help="real images, and as many generated ones [50]")
+    parser.add_argument("--seed", type=int, default=0, help="of what is shown; the same goes on with a survey [0]")
+    parser.add_argument("--port", type=int, default=5050, help="on 127.0.0.1 [5050]")
+    parser.set_defaults(command=rate)
+
+
+def rate(**asked: Any) -> None:
+    from genlib.commands.rate import rate
+
+    rate(**asked)
+
+
+def _promote_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("model", metavar="MODEL", help="a generator of runs/train that was evaluated: gan")
+    parser.add_argument("--json", action="store_true", dest="as_json", help="print facts for programs")
+    parser.set_defaults(command=promote)
+
+
+def promote(**asked: Any) -> int:
+    from genlib.commands.promote import promote
+
+    return promote(**asked)
+
+
+def _doctor_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--json", action="store_true", dest="as_json", help="print facts for programs")
+    parser.set_defaults(command=doctor)
+
+
+def doctor(**asked: Any) -> int:
+    from genlib.commands.doctor import doctor
+
+    return doctor(**asked)
+
+
+def _completion_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("shell", choices=("bash", "zsh"), help='as in eval "$(genlib completion bash)"')
+    parser.set_defaults(command=completion)
+
+
+def completion(shell: str) -> None:
+    try:
+        import shtab
+    except ModuleNotFoundError as error:
+        raise InputError("completion: found no package shtab, legal: what `make setup` installs") from error
+    print(shtab.complete(whole_parser(), shell))
+
+
+COMMANDS: dict[str, tuple[Callable[[argparse.ArgumentParser], None], str]] = {
+    "sample": (_sample_arguments, "Draw images from a trained model."),
+    "explore": (_explore_arguments, str(explore.__doc__)),
+    "report": (_report_arguments, "Write the page of the runs that there are so far."),
+    "evaluate": (_evaluate_arguments, str(evaluate.__doc__)),
+    "diff": (_diff_arguments, "Say what changed between two sets of runs, and what got better."),
+    "rate": (_rate_arguments, "Ask people, on a page of this machine: real or fake?"),
+    "promote": (_promote_arguments, "Register a generator, and make it champion if its numbers allow it."),
+    "track": (_track_arguments, str(track.__doc__)),
+    "doctor": (_doctor_arguments, "Say whether what genlib needs is there, and how to mend what is not."),
+    "completion": (_completion_arguments, "Print what completes these words in a shell."),
+}
+GROUPS = {
+    "look": ("sample", "explore", "report"),
+    "judge": ("evaluate", "diff", "rate"),
+    "keep": ("promote", "track"),
+    "mend": ("doctor", "completion"),
+}
 
 
 def _say(line: str) -> None:
@@ -334,11 +385,3 @@ def _keep(sheet: Sheet, path: Path) -> None:
     if sheet.codes:
         save_file({name: tensor.contiguous() for name, tensor in sheet.codes.items()}, codes)
         print(f"{codes}: {', '.join(sheet.codes)}")
-
-
-GROUPS: dict[str, list[tuple[Callable[..., None], Callable[[argparse.ArgumentParser], None]]]] = {
-    "draw and look": [(sample, _sample_arguments), (explore, _explore_arguments)],
-    "judge": [(evaluate, _evaluate_arguments), (rate, _rate_arguments)],
-    "keep": [(track, _track_arguments)],
-    "this machine": [(doctor, _doctor_arguments), (completion, _completion_arguments)],
-}

@@ -19,7 +19,7 @@ from genlib.tracking.mlflow import Courier, Unreachable, send, tracking_uri
 
 ROOT = Path(__file__).parent.parent
 pytestmark = pytest.mark.filterwarnings("ignore")
-TAGS = {"genlib.stage": "train", "genlib.model": "gan"}
+TAGS = {"genlib.stage": "train", "genlib.model": "gan", "genlib.data_sha256": "d" * 64}
 
 
 def journal(folder, end=True):
@@ -58,6 +58,9 @@ def check_runs(uri):
     assert [file.path for file in client.list_artifacts(sweep.info.run_id, "notes")] == ["notes/note.txt"]
     assert client.list_artifacts(trial.info.run_id, "images")
     assert {run.info.status for run in runs.values()} == {"FINISHED"}
+    for run in runs.values():
+        [given] = run.inputs.dataset_inputs
+        assert (given.dataset.name, given.dataset.digest, given.tags[0].value) == ("digits", "d" * 36, "train")
 
 
 @pytest.fixture(scope="module")

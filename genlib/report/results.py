@@ -81,10 +81,11 @@ def read_results(root: Path, models: Collection[str], tuned: Collection[str] = (
         InputError: a file is there but is not what its stage writes.
     """
     dataset = load_dataset(root / "data" / "prepared").info
-    return Results(dataset, [_model(root / "runs", name, name in tuned) for name in models])
+    return Results(dataset, [read_model(root / "runs", name, name in tuned) for name in models])
 
 
-def _model(runs: Path, name: str, tuned: bool) -> ModelResults:
+def read_model(runs: Path, name: str, tuned: bool) -> ModelResults:
+    """What lies in the folder `runs` of one model, and of its sweep where it is `tuned`."""
     train, evaluate = runs / "train" / name, runs / "evaluate" / name
     judged = _mapping(evaluate / "metrics.json")
     return ModelResults(

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 EVERY = 10.0
+DIGEST = 36  # characters that MLflow keeps of a data set's digest
 SCHEMES = ("http", "https", "sqlite", "postgresql", "mysql", "mssql")
 _SETTINGS = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
@@ -143,7 +144,7 @@ def connect(uri: str, home: Path) -> MlflowClient:
     Raises:
         Unreachable: nothing answers there, or what does is no store of MLflow's.
     """
-    _probe(uri)
+    probe(uri)
     for key, value in _SETTINGS.items():
         os.environ.setdefault(key, value)
     import mlflow
@@ -175,7 +176,7 @@ def _make(uri: str) -> None:
         partial.replace(path)
 
 
-def _probe(uri: str) -> None:
+def probe(uri: str) -> None:
     """Fail within two seconds where an HTTP server is down, rather than after MLflow's own retries."""
     parts = urlsplit(uri)
     if parts.scheme in ("http", "https"):
@@ -239,15 +240,28 @@ def _apply(client: MlflowClient, event: Mapping[str, Any], sent: _Sent, journal:
 def _start(client: MlflowClient, event: Mapping[str, Any], sent: _Sent, home: Path) -> None:
     from mlflow.entities import Param
 
-    experiment = _experiment(client, event["experiment"], home)
+    place = experiment(client, event["experiment"], home)
     parent = {"mlflow.parentRunId": sent.runs[event["parent"]]} if event["parent"] else {}
-    run = _begun(client, experiment, event)
+    run = _begun(client, place, event)
     if run is None:
         tags = {**event["tags"], **parent}
-        run = client.create_run(experiment, event["time"], tags, event["name"]).info.run_id
+        run = client.create_run(place, event["time"], tags, event["name"]).info.run_id
     sent.runs[event["run"]] = run
     sent.save()
     client.log_batch(run, params=[Param(key, value[:6000]) for key, value in event["params"].items()])
+    _tell_data(client, run, event)
+
+
+def _tell_data(client: MlflowClient, run: str, event: Mapping[str, Any]) -> None:
+    """The data set that a run is of, as MLflow's pages show and find it; once, however often it is told."""
+    from mlflow.entities import Dataset, DatasetInput, InputTag
+
+    digest = event["tags"].get("genlib.data_sha256")
+    if digest:
+        name = event["params"].get("data.name", event["experiment"])
+        data = Dataset(name, digest[:DIGEST], "local", json.dumps({"uri": "data/prepared", "sha256": digest}))
+        context = InputTag("mlflow.data.context", event["tags"].get("genlib.stage", ""))
+        client.log_inputs(run, datasets=[DatasetInput(data, [context])])
 
 
 def _begun(client: MlflowClient, experiment: str, event: Mapping[str, Any]) -> str | None:
@@ -257,7 +271,7 @@ def _begun(client: MlflowClient, experiment: str, event: Mapping[str, Any]) -> s
     return next((run.info.run_id for run in found if run.info.run_name == event["name"]), None)
 
 
-def _experiment(client: MlflowClient, name: str, home: Path) -> str:
+def experiment(client: MlflowClient, name: str, home: Path) -> str:
     """The id of the experiment `name`, made by one process at a time where there is none."""
     artifacts = None if client.tracking_uri.startswith("http") else (home / "mlartifacts").resolve().as_uri()
     with locked(home / ".genlib" / "mlflow.lock"):

@@ -1,0 +1,1 @@
+"""The bodies of `genlib`'s commands, a file each; cli.py holds their arguments."""

@@ -1,0 +1,34 @@
+"""`genlib rate`: ask people, on a page of this machine, which images are real and which a model made."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from genlib.errors import InputError
+
+
+def rate(model: Path, data: Path, count: int, seed: int, port: int) -> None:
+    """Ask people, on a page of this machine: real or fake?"""
+    from genlib.build import load
+    from genlib.data.dataset import load_dataset
+    from genlib.evaluation.evidence import stratified
+    from genlib.evaluation.judgement import drawn
+    from genlib.report.rating import Survey, items, serve
+
+    dataset, network = load_dataset(data), load(model)
+    if not 1 <= count <= len(dataset.test):
+        raise InputError(f"--count: found {count}, legal: 1 to {len(dataset.test)}, the test images there are")
+    if not 0 <= port < 2**16:
+        raise InputError(f"--port: found {port}, legal: 0 (any that is free) to {2**16 - 1}")
+    made = drawn(network, count, seed, dataset.train.labels)
+    if made is None:
+        raise InputError(f"{model}: found a model that does not sample, legal: a generator")
+    real = dataset.test[stratified(dataset.test.labels, len(dataset.test), seed)[:count]]
+    if made.shape != real.shape:
+        raise InputError(f"{data}: found images of shape {real.shape}, legal: those of the model, {made.shape}")
+    name = model.resolve().name
+    survey = Survey(items(real.pixels, made.pixels, seed), data.parent / "ratings" / f"{name}.csv", seed)
+    try:
+        serve(survey, f"Real or fake? {name}", port)
+    except OSError as error:
+        raise InputError(f"--port: found that {port} cannot be opened ({error.strerror}), legal: a free one") from error

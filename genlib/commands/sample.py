@@ -1,0 +1,153 @@
+"""`genlib sample`: images of a trained model, as one grid, as files, or as an array."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from genlib.errors import InputError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+OUT = Path("runs/samples")
+SHOWN = 1024  # images on a grid at the most
+
+
+def sample(
+    model: Path,
+    count: int,
+    seed: int,
+    labels: str | None,
+    truncation: float | None,
+    out: Path | None,
+    png_folder: Path | None,
+    npz: Path | None,
+) -> None:
+    """Draw images from a trained model."""
+    if count < 1:
+        raise InputError(f"--count: found {count}, legal: a whole number of at least 1")
+    if truncation is not None and not 0 < truncation < math.inf:
+        raise InputError(f"--truncation: found {truncation:g}, legal: a number above 0, in standard deviations")
+    wanted = None if labels is None else parse_labels(labels)
+    grid = out or (None if png_folder or npz else OUT / f"{model.resolve().name}.png")
+    if grid and count > SHOWN:
+        raise InputError(f"--count: found {count}, legal: up to {SHOWN} on a grid, more with --png-folder or --npz")
+    for option, file in (("--out", grid), ("--npz", npz)):
+        if file and (file.is_dir() or not _made(file.parent, option)):
+            raise InputError(f"{option}: found the folder {file}, legal: a file")
+
+    from genlib.build import load
+    from genlib.data.images import to_pixels
+
+    network = load(model)
+    y = _classes(model, network, count, wanted)
+    pixels = to_pixels(_drawn(model, network, count, seed, y, truncation))
+    if grid:
+        from genlib.data.png import write_grid
+
+        write_grid(pixels, grid, len(wanted) if wanted and 1 < len(wanted) <= count else None)
+        print(f"{grid}: {count} images")
+    if png_folder:
+        _write_each(pixels, y, _made(png_folder, "--png-folder"))
+        print(f"{png_folder}: {count} images")
+    if npz:
+        _write_npz(pixels, y, npz)
+        print(f"{npz}: images uint8 {list(pixels.shape)}{', labels' if y is not None else ''}")
+
+
+def parse_labels(text: str) -> list[int]:
+    """ "0,3-5" -> [0, 3, 4, 5]."""
+    found: list[int] = []
+    for part in text.split(","):
+        ends = re.fullmatch(r"(\d{1,6})(?:-(\d{1,6}))?", part.strip())
+        if not ends or int(ends[2] or ends[1]) < int(ends[1]):
+            raise InputError(f"--labels: found {part!r}, legal: classes as in 7 or 0,1,2 or 0-9")
+        found += range(int(ends[1]), int(ends[2] or ends[1]) + 1)
+    return found
+
+
+def _classes(folder: Path, network: Any, count: int, wanted: Sequence[int] | None) -> Tensor | None:
+    """The class of each image, those wanted in turn; all in turn where a conditional model is asked for none."""
+    import torch
+
+    if not getattr(network, "conditional", False):
+        if wanted is not None:
+            raise InputError(f"--labels: found that {folder} is asked for no classes, legal: a conditional model")
+        return None
+    known = int(network.classes)
+    beyond = [label for label in wanted or () if label >= known]
+    if beyond:
+        raise InputError(f"--labels: found {beyond[0]}, legal: 0 to {known - 1}")
+    turns = torch.tensor(wanted or range(known))
+    return turns[torch.arange(count) % len(turns)]
+
+
+def _drawn(folder: Path, network: Any, count: int, seed: int, y: Tensor | None, truncation: float | None) -> Tensor:
+    if not hasattr(network, "sample"):
+        raise InputError(f"{folder}: found a model that makes no images, legal: one with sample(n)")
+    given = {} if y is None else {"y": y}
+    if truncation is None:
+        drawn: Tensor = network.sample(count, seed=seed, **given)
+        return drawn
+    if not hasattr(network, "image") or hasattr(network, "mixture"):
+        raise InputError(
+            f"--truncation: found that {folder} draws no normal codes, legal: a model whose prior is normal"
+        )
+    from genlib import explore
+
+    return explore.image(network, truncated(count, network.latent, truncation, seed), y)
+
+
+def truncated(n: int, latent: int, reach: float, seed: int) -> Tensor:
+    """Codes [n, latent] of a standard normal, each number within `reach` of 0, by the inverse of its distribution.
+
+    Brock et al. 2019, "Large scale GAN training for high fidelity natural image synthesis": truncation trades variety
+    for quality.
+    """
+    import torch
+
+    from genlib.data.batches import seeded
+
+    edge = math.erf(reach / math.sqrt(2))  # the mass within
+    u = torch.rand(n, latent, generator=seeded(seed, "truncated"), dtype=torch.float64)
+    return (math.sqrt(2) * torch.erfinv((2 * u - 1) * edge)).clamp(-reach, reach).float()
+
+
+def _write_each(pixels: Tensor, y: Tensor | None, folder: Path) -> None:
+    """A PNG an image; of a conditional model in a folder for each class, as `genlib evaluate` reads them."""
+    from genlib.data.png import write_png
+
+    for index, image in enumerate(_shown(pixels)):
+        home = folder if y is None else _made(folder / str(int(y[index])), "--png-folder")
+        write_png(image, home / f"{index:06d}.png")
+
+
+def _shown(pixels: Tensor) -> Iterator[Tensor]:
+    """With a bar where that takes long."""
+    import sys
+
+    from tqdm import tqdm
+
+    yield from tqdm(pixels, "writing", unit=" images", disable=len(pixels) < 2000 or not sys.stderr.isatty())
+
+
+def _write_npz(pixels: Tensor, y: Tensor | None, path: Path) -> None:
+    import numpy as np
+
+    arrays = {"images": pixels.numpy()} | ({} if y is None else {"labels": y.numpy()})
+    partial = path.with_name(f".{path.name}.partial")
+    with partial.open("wb") as file:
+        np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
+    partial.replace(path)
+
+
+def _made(folder: Path, option: str) -> Path:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"{option}: found that {folder} cannot be made ({error.strerror}), legal: a folder") from error
+    return folder

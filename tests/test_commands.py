@@ -1,0 +1,228 @@
+"""What `genlib` draws, compares, keeps and mends: files as asked, and one line for what is wrong."""
+
+import json
+import subprocess
+import sys
+from dataclasses import asdict
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from prepared import SMALL
+from report_tree import report_tree
+from safetensors.torch import save_file
+
+from genlib.build import build, file_sha256
+from genlib.cli import COMMANDS, GROUPS, main, whole_parser
+from genlib.commands import diff, doctor
+from genlib.commands.sample import parse_labels, truncated
+from genlib.evaluation.measure import Measure
+from genlib.tracking.gate import faults
+
+GOOD = {
+    "kid": Measure(0.10, 0.08, 0.12, 0.0, 300),
+    "frechet": Measure(2.0, 1.8, 2.2, 0.5, 300),
+    "coverage": Measure(0.8, 0.75, 0.85, 0.95, 300),
+    "support": Measure(400.0, 300.0, 500.0, 500.0, 300),
+    "copies": Measure(0.01, 0.0, 0.02, 0.0, 300),
+}
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory):
+    """Untrained models of 8 x 8 images, as runs/train and runs/evaluate of a project hold them."""
+    root = tmp_path_factory.mktemp("project")
+    for name in ("gan", "cgan", "classifier", "autoencoder"):
+        config = {"name": name, "width": SMALL} | ({} if name == "classifier" else {"latent": SMALL})
+        torch.manual_seed(0)
+        folder = root / "runs/train" / name
+        folder.mkdir(parents=True)
+        save_file(build("models", config, (1, 8, 8), 10).state_dict(), folder / "model.safetensors")
+        (folder / "config.json").write_text(json.dumps({"model": config, "shape": [1, 8, 8], "classes": 10}))
+        judged(root, name, GOOD)
+    return root
+
+
+def judged(root, name, measures):
+    card = {
+        "data": "digits",
+        "data_sha256": "d" * 64,
+        "judge": {"sha256": "b" * 64},
+        "model_sha256": file_sha256(root / "runs/train" / name / "model.safetensors"),
+    }
+    path = root / "runs/evaluate" / name / "metrics.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps({"metrics": {key: asdict(each) for key, each in measures.items()}, "card": card}))
+
+
+def test_a_grid_files_and_an_array_hold_the_same_images(models, tmp_path):
+    given = ["--count", "6", "--labels", "2,7", "--out", tmp_path / "grid.png"]
+    more = ["--png-folder", tmp_path / "each", "--npz", tmp_path / "all.npz"]
+    assert main(["sample", *map(str, [models / "runs/train/cgan", *given, *more])]) == 0
+    with np.load(tmp_path / "all.npz") as stored:
+        images, labels = stored["images"], stored["labels"]
+    assert images.shape == (6, 1, 8, 8) and labels.tolist() == [2, 7] * 3
+    for index, label in enumerate(labels):
+        with Image.open(tmp_path / f"each/{label}/{index:06d}.png") as picture:
+            assert (np.asarray(picture) == images[index, 0]).all()
+    with Image.open(tmp_path / "grid.png") as picture:
+        assert picture.size == (8 * (2 * 9 + 1), 8 * (3 * 9 + 1))
+    assert not list(tmp_path.rglob("*.partial"))
+
+
+def test_the_images_are_those_of_the_seed(models, tmp_path):
+    import genlib
+    from genlib.data.images import to_pixels
+
+    folder = models / "runs/train/gan"
+    assert main(["sample", str(folder), "--count", "5", "--seed", "3", "--npz", str(tmp_path / "a.npz")]) == 0
+    with np.load(tmp_path / "a.npz") as stored:
+        assert (stored["images"] == to_pixels(genlib.load(folder).sample(5, seed=3)).numpy()).all()
+
+
+def test_truncated_codes_follow_the_truncated_normal():
+    from scipy import stats
+
+    z = truncated(4000, 2, 0.7, seed=0)
+    assert z.abs().max() <= 0.7
+    assert stats.kstest(z.flatten().double().numpy(), stats.truncnorm(-0.7, 0.7).cdf).pvalue > 0.01
+
+
+def test_labels_are_read():
+    assert parse_labels("7") == [7] and parse_labels("0,3-5") == [0, 3, 4, 5]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "found"),
+    [
+        (["sample", "nowhere"], "nowhere: not a model folder"),
+        (["sample", "runs/train/classifier"], "makes no images"),
+        (["sample", "runs/train/gan", "--labels", "1"], "--labels: found that runs/train/gan is asked for no classes"),
+        (["sample", "runs/train/cgan", "--labels", "10"], "--labels: found 10, legal: 0 to 9"),
+        (["sample", "runs/train/cgan", "--labels", "5-2"], "--labels: found '5-2'"),
+        (["sample", "runs/train/gan", "--count", "0"], "--count: found 0"),
+        (["sample", "runs/train/gan", "--truncation", "-1"], "--truncation: found -1"),
+        (["sample", "runs/train/gan", "--truncation", "nan"], "--truncation: found nan"),
+        (["sample", "runs/train/autoencoder", "--truncation", "1"], "--truncation: found that"),
+        (["sample", "runs/train/gan", "--out", "runs"], "--out: found the folder"),
+        (["diff", "runs", "nowhere"], "nowhere: found no such folder"),
+        (["diff", "data", "data"], "data: found no runs/train"),
+        (["promote", "nothing"], "not a model folder"),
+        (["promote", "classifier"], "decodes no codes"),
+        (["completion", "fish"], "invalid choice: 'fish'"),
+    ],
+)
+def test_a_wrong_input_ends_with_one_line_and_2(models, monkeypatch, capsys, arguments, found):
+    monkeypatch.chdir(models)
+    (models / "data").mkdir(exist_ok=True)
+    assert main(arguments) == 2
+    said = capsys.readouterr()
+    assert said.err.startswith("genlib: ") and said.err.count("\n") == 1 and found in said.err
+    assert not said.out
+
+
+def test_debug_shows_where_an_error_came_from(models, monkeypatch, capsys):
+    monkeypatch.chdir(models)
+    assert main(["--debug", "sample", "nowhere"]) == 2
+    assert "Traceback" in capsys.readouterr().err
+    monkeypatch.setattr(doctor, "checks", lambda: [lambda: (1 / 0 and []) or {}["x"]])
+    monkeypatch.setattr(doctor, "checks", lambda: {}["x"])
+    assert main(["doctor"]) == 3
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1 and "KeyError" in said
+
+
+def test_every_command_is_in_the_tree_and_its_line_is_that_of_its_function(capsys):
+    assert main([]) == 0
+    shown = capsys.readouterr().out
+    assert sorted(name for group in GROUPS.values() for name in group) == sorted(COMMANDS)
+    for name, (_, says) in COMMANDS.items():
+        assert f"  {name} " in shown and says in shown
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh"])
+def test_completion_knows_every_command(shell, capsys):
+    assert main(["completion", shell]) == 0
+    script = capsys.readouterr().out
+    assert all(name in script for name in COMMANDS) and "--truncation" in script
+    if shell == "bash":
+        subprocess.run(["bash", "-n"], input=script, text=True, check=True)
+
+
+def test_the_help_imports_nothing_heavy():
+    code = (
+        "import sys; from genlib.cli import whole_parser; whole_parser().format_help();"
+        "print({'torch', 'shtab', 'numpy'} & set(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()" and whole_parser().prog == "genlib"
+
+
+def test_a_difference_is_told_only_beyond_the_intervals(tmp_path, monkeypatch, capsys):
+    _, b = report_tree(tmp_path / "a"), report_tree(tmp_path / "b")
+    path = b / "runs/evaluate/gan/metrics.json"
+    content = json.loads(path.read_text())
+    content["metrics"]["frechet"] |= {"value": 2.0, "low": 1.5, "high": 2.5}
+    content["metrics"]["inception_score"] |= {"value": 8.35, "low": 8.1, "high": 8.5}
+    path.write_text(json.dumps(content))
+    config = b / "runs/train/gan/config.json"
+    config.write_text(config.read_text().replace('"seed": 3', '"seed": 4'))
+    monkeypatch.chdir(tmp_path)
+    assert main(["diff", "a", "b", "--json"]) == 0
+    facts = json.loads(capsys.readouterr().out)
+    assert facts["params"] == {"gan.train.seed": [3, 4]}
+    told = {(each["model"], each["metric"]): each["outcome"] for each in facts["metrics"]}
+    assert told["gan", "frechet"] == "better" and told["gan", "inception_score"] == "alike"
+    assert told["gan", "density"] == "cannot tell"
+    with Image.open("reports/diff.png") as picture:
+        assert picture.size[0] > 100
+    assert main(["diff", "b", "a"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[:2] == ["gan.train.seed: 4 -> 3", "gan frechet: worse: 2 [1.5, 2.5] -> 4.2 [3.7, 4.7]"]
+
+
+def test_what_dvc_says_of_two_revisions_is_read(monkeypatch):
+    def said(kind, *_):
+        value = {"old": 3.0, "new": 1.0}
+        ends = {"low": {"old": 2.9, "new": 0.9}, "high": {"old": 3.1, "new": 1.1}, "n": {"old": 9, "new": 9}}
+        found = {f"metrics.frechet.{part}": each for part, each in {"value": value, **ends}.items()}
+        if kind == "metrics":
+            return {"runs/evaluate/gan/metrics.json": found, "runs/compare/gan/metrics.json": {"x": value}}
+        return {"params.yaml": {"train.seed": {"old": 0, "new": 1}}}
+
+    monkeypatch.setattr(diff, "_dvc", said)
+    found = diff.difference(*diff.compared("main", "workspace"))
+    assert found.params == {"train.seed": (0, 1)}
+    assert [str(move) for move in found.moved] == ["gan frechet: better: 3 [2.9, 3.1] -> 1 [0.9, 1.1]"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({}, None),
+        ({"kid": Measure(0.13, 0.12, 0.14, 0.0, 300)}, None),
+        ({"kid": Measure(0.2, 0.15, 0.25, 0.0, 300)}, "kid 0.2, at least 0.15: worse than the champion's 0.1"),
+        ({"coverage": Measure(0.2, 0.1, 0.3, 0.95, 300)}, "coverage 0.2: outside its limit"),
+        ({"copies": Measure(0.2, 0.1, 0.3, 0.0, 300)}, "copies 0.2: outside its limit"),
+        ({"copies": Measure(detail={"reason": "too few"})}, "copies: not to be known (too few)"),
+    ],
+)
+def test_a_champion_gives_way_to_what_is_no_worse_and_within_the_limits(changes, reason):
+    found = faults(GOOD | changes, GOOD, {})
+    assert (found == []) if reason is None else (len(found) == 1 and found[0].startswith(reason))
+
+
+def test_doctor_names_what_is_broken(monkeypatch, capsys, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "nonsense")
+    monkeypatch.setattr(doctor, "checks", lambda: [doctor.python, doctor.pair, doctor.disk, doctor.tracking])
+    assert main(["doctor", "--json"]) == 1
+    found = {each["name"]: each for each in json.loads(capsys.readouterr().out)}
+    assert found["MLflow's address"]["level"] == "broken" and "nonsense" in found["MLflow's address"]["found"]
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    assert main(["doctor"]) == 0
+    assert "does not answer" in capsys.readouterr().out
+    versions = {"torch": "2.11.0", "torchvision": "0.28.0"}
+    monkeypatch.setattr(doctor, "version", versions.get)
+    assert doctor.pair()[0].level == "broken"
