@@ -5,10 +5,9 @@ import threading
 import pytest
 import torch
 
+from browser.chromium import CHROMIUM, browser
 from genlib.evaluation.parts.answers import read_answers
 from genlib.report.rating import Survey, app, items
-
-from .test_report import CHROMIUM, FLAGS
 
 pytestmark = pytest.mark.skipif(not CHROMIUM.exists(), reason="needs a browser: install the Debian package chromium")
 
@@ -30,16 +29,12 @@ def served(tmp_path):
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_from_the_first_answer_to_the_last(served, tmp_path, scheme):
-    from playwright.sync_api import sync_playwright
-
     address, survey = served
     asked, complaints = [], []
-    with sync_playwright() as play:
-        browser = play.chromium.launch_persistent_context(
-            tmp_path / "profile", executable_path=CHROMIUM, args=FLAGS, color_scheme=scheme,
-            viewport={"width": 390, "height": 844},
-        )  # fmt: skip
-        tab = browser.pages[0]
+    with browser(tmp_path / "profile") as opened:
+        tab = opened.new_page()
+        tab.emulate_media(color_scheme=scheme)
+        tab.set_viewport_size({"width": 390, "height": 844})
         tab.on("request", lambda sent: asked.append(sent.url))
         tab.on("console", lambda message: complaints.append(message.text))
         tab.on("pageerror", lambda error: complaints.append(str(error)))
@@ -55,7 +50,6 @@ def test_from_the_first_answer_to_the_last(served, tmp_path, scheme):
         tab.wait_for_selector("#end", state="visible")
         assert tab.get_by_role("status").filter(has_text="Thank you").is_visible()
         assert tab.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
-        browser.close()
     found = read_answers(survey.path)
     assert [answer.item for answer in found] == [item.name for item in survey.order("a rater")]
     assert [answer.answer for answer in found] == ["real" if at % 2 else "fake" for at in range(total)]
