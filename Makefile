@@ -17,7 +17,7 @@ SET ?=
 TRIALS ?=
 STAGE ?=
 
-.PHONY: setup repro test ui tune submit bench faults lint lock clean
+.PHONY: setup repro test ui tune submit bench faults docs-check lint lock clean
 
 setup: $(STAMP)
 
@@ -58,6 +58,9 @@ bench: setup
 faults: setup
 	@python -m pytest -m long tests/faults
 	@PYTHONPATH=tests python tests/faults/kills.py
+
+docs-check: setup
+	@python -m pytest -m "long or not long" tests/test_docs.py tests/test_guide.py
 
 lint: setup
 	@ruff check . && ruff format --check . && mypy

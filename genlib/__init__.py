@@ -1,21 +1,53 @@
-"""genlib: reproducible, distributed experiments on generative image models."""
+"""genlib: reproducible, distributed experiments on generative image models.
+
+The public names; each is imported when it is first used, so that `import genlib` costs nothing:
+
+    load(folder)                  a trained model, from the folder that a train stage wrote
+    evaluate(real, fake, train)   every metric of images, each with its interval, null and controls
+    metrics.frechet(real, fake)   one metric of features, any of them by its name
+    Measure                       what they give: value, low, high, null, n, detail
+    InputError                    what they raise for what is not legal: one line that says what is
+
+    >>> import genlib
+    >>> try:
+    ...     genlib.load("nowhere")
+    ... except genlib.InputError as error:
+    ...     print(error)
+    nowhere: not a model folder (found no nowhere/config.json), legal: one that a train stage wrote
+    >>> print(genlib.Measure(0.5, 0.4, 0.6, null=0.9, n=100))
+    0.5 [0.4, 0.6], real images 0.9, n 100
+"""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from genlib import metrics as metrics
     from genlib.build import load as load
+    from genlib.errors import InputError as InputError
+    from genlib.evaluation.measure import Measure as Measure
     from genlib.judge_images import evaluate as evaluate
 
-HOMES = {"load": "build", "evaluate": "judge_images"}
-__all__ = ["evaluate", "load"]
+HOMES = {
+    "load": "build",
+    "evaluate": "judge_images",
+    "metrics": "metrics",
+    "Measure": "evaluation.measure",
+    "InputError": "errors",
+}
+__all__ = ["InputError", "Measure", "evaluate", "load", "metrics"]
 
 
 def __getattr__(name: str) -> object:
-    """Public names are imported when first used, so that `import genlib` costs nothing."""
-    if name in HOMES:
-        from importlib import import_module
+    """Public names are imported when first used."""
+    if name not in HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
 
-        return getattr(import_module(f"genlib.{HOMES[name]}"), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    home = import_module(f"genlib.{HOMES[name]}")
+    return getattr(home, name, home)
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -330,6 +330,12 @@ def evaluate(
     Each set is `Images` or an array or tensor [N, C, H, W] (or [N, H, W, C]) of uint8 or of floats in [0, 1] or
     [-1, 1]; `extractor` is spelt as on the command line, or a module with `features(x)` that gives logits.
 
+        >>> draw = torch.Generator().manual_seed(0)
+        >>> real, fake = torch.rand(100, 1, 8, 8, generator=draw), torch.rand(50, 1, 8, 8, generator=draw) ** 2
+        >>> measure = evaluate(real, fake, metrics=["c2st"])["c2st"]
+        >>> measure.value > measure.null, measure.n
+        (True, 50)
+
     Raises:
         InputError: a set, the extractor or a metric is not of a legal form.
     """

@@ -14,6 +14,7 @@ import click
 import jsonschema
 import pytest
 import yaml
+from documents import blocks
 
 ROOT = Path(__file__).parent.parent
 DEPLOY = ROOT / "deploy"
@@ -362,8 +363,8 @@ def test_the_ray_version_is_the_locked_one():
 
 
 def test_the_claim_and_the_pod_of_the_page_are_those_that_the_job_needs():
-    page = (ROOT / "docs/deploy/kubernetes.md").read_text()
-    claim, pod = yaml.safe_load_all(re.search(r"```yaml\n(.*?)```", page, re.DOTALL).group(1))
+    (text,) = (block.text for block in blocks(ROOT / "docs/deploy/kubernetes.md") if block.language == "yaml")
+    claim, pod = yaml.safe_load_all(text)
     check_job(pod["spec"], "Pod")
     ((container, volumes), *_) = containers(load("rayjob.yaml"))
     assert claim["spec"]["accessModes"] == ["ReadWriteMany"]

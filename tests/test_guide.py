@@ -2,49 +2,22 @@
 
 from __future__ import annotations
 
-import os
-import re
-import shutil
-import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
+from documents import copied, run
+from documents import example as of_page
 from torch import nn
 
 from genlib.objectives import own
 
-ROOT = Path(__file__).parent.parent
-GUIDE = (ROOT / "docs/guide.md").read_text()
-BIN = Path(sys.executable).parent
+
+def example(file):
+    return of_page("guide.md", file)
 
 
-def example(file, kind="python"):
-    """The code block after the line that ends in `file` and a few words."""
-    return re.search(rf"`{re.escape(file)}`[^`\n]*:\n\n```{kind}\n(.*?)```\n", GUIDE, re.DOTALL).group(1)
-
-
-FLOW, ENTRY = example("genlib/models/flow.py"), example("params.yaml", "yaml")
-
-
-def run(project, *command):
-    """What a command says on standard output, run in the copy with the copy's code."""
-    path = f"{BIN}{os.pathsep}{os.environ['PATH']}"
-    env = os.environ | {"PATH": path, "PYTHONPATH": f"{project}{os.pathsep}{ROOT / 'tests'}", "DVC_NO_ANALYTICS": "1"}
-    done = subprocess.run(command, cwd=project, env=env, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
-
-
-def copied(folder):
-    """A copy of the project's files."""
-    for name in run(ROOT, "git", "ls-files", "-co", "--exclude-standard").splitlines():
-        if (ROOT / name).is_file():
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(ROOT / name, folder / name)
-    run(folder, "git", "init", "-q")
-    return folder
+FLOW, ENTRY = example("genlib/models/flow.py"), example("params.yaml")
 
 
 @pytest.fixture(scope="module")

@@ -7,11 +7,11 @@ import re
 import signal
 import time
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 import ray
 import torch
+from documents import example
 from prepared import digits, job
 from torch import nn
 from trials import STEP, STEPS, Curve, Raising, begun
@@ -142,9 +142,7 @@ def test_the_guides_function_of_ones_own_is_searched(tmp_path, monkeypatch, caps
     """As a program of its own, which is not importable by Ray's workers."""
     import runpy
 
-    guide = (Path(__file__).parents[2] / "docs/guide.md").read_text()
-    code = re.search(r"`scan.py` at the top level:\n\n```python\n(.*?)```\n", guide, re.DOTALL).group(1)
-    (tmp_path / "scan.py").write_text(code)
+    (tmp_path / "scan.py").write_text(example("guide.md", "scan.py"))
     monkeypatch.chdir(tmp_path)
     runpy.run_path("scan.py", run_name="__main__")
     said = capsys.readouterr().out
