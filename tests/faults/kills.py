@@ -9,6 +9,7 @@ import csv
 import random
 import re
 import shutil
+import signal
 import sys
 import tempfile
 import time
@@ -170,13 +171,16 @@ def nodes(project, targets, chance):
 
 
 def servers(project, targets, chance):
-    """The server stays away until the end after its last death."""
+    """The server stays away until the end after its last death; training is held while it begins again, which may take
+    longer than the rest of training."""
     server = Server(project.folder / "mlflow")
     try:
         process = project.train(MLFLOW_TRACKING_URI=server.uri)
         for target in targets:
             if server.process.poll() is not None:
+                process.send_signal(signal.SIGSTOP)
                 server.start()
+                process.send_signal(signal.SIGCONT)
             at, kept = project.reached(process, target)
             server.kill()
             yield at, kept, at
