@@ -1,0 +1,84 @@
+"""docs/notebook.ipynb draws what a real run left in MLflow: its curves, samples, metrics and trials."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+
+import pytest
+from documents import BIN, ROOT
+from prepared import digits, job
+
+from genlib.evaluation.judgement import logged
+from genlib.evaluation.measure import Measure
+from genlib.fit import fit
+from genlib.tracking.journal import Journal, Reporter
+from genlib.tracking.mlflow import send
+
+NOTEBOOK = "docs/notebook.ipynb"
+MEASURES = {
+    "kid": Measure(0.125, 0.1, 0.15, null=0.0625, n=9),
+    "coverage": Measure(0.75, 0.5, 0.875, null=0.96875, n=9),
+}
+pytestmark = pytest.mark.filterwarnings("ignore")  # of MLflow and what it imports
+
+
+def tracked(folder):
+    """A GAN that was trained for a moment, its judgement, and a sweep of two trials, all sent to a database."""
+    journal, gan = Journal(folder / "journal"), job("gan", digits(folder / "data"))
+
+    def begin(stage, part="", parent=None, params=()):
+        tags = {"genlib.stage": stage, "genlib.model": "gan"}
+        name = f"{stage} gan {part}".strip()
+        return journal.run(name, name=name, experiment="digits", tags=tags, params=dict(params), parent=parent)
+
+    train, evaluate, tune = begin("train"), begin("evaluate"), begin("tune")
+    report = Reporter(train)
+    for progress in fit(gan):
+        report(progress)
+    evaluate.log(logged(MEASURES), 0)
+    for number, rate in enumerate((0.25, 0.5)):
+        trial = begin("tune", f"trial {number}", "tune gan", {"train.lr_g": rate})
+        trial.log({"kid": rate / 2, "coverage": rate}, 96)
+        trial.end()
+    for run in (train, evaluate, tune):
+        run.end()
+    send(journal.folder, f"sqlite:///{folder}/mlflow.db", folder)
+    return train
+
+
+def executed(folder):
+    """The outputs of each cell, of a notebook that was run where nothing else is."""
+    (folder / "docs").mkdir()
+    (folder / "params.yaml").touch()
+    shutil.copy(ROOT / NOTEBOOK, folder / NOTEBOOK)
+    env = {key: value for key, value in os.environ.items() if key != "MLFLOW_TRACKING_URI"}
+    env |= {"IPYTHONDIR": str(folder), "JUPYTER_PLATFORM_DIRS": "1", "PATH": f"{BIN}{os.pathsep}{env['PATH']}"}
+    command = [sys.executable, "-m", "jupyter", "execute", "--inplace", NOTEBOOK]
+    done = subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    cells = json.loads((folder / NOTEBOOK).read_text())["cells"]
+    return [cell["outputs"] for cell in cells if cell["cell_type"] == "code"]
+
+
+def text(outputs):
+    return "".join("".join(output.get("data", {}).get("text/plain", "")) for output in outputs)
+
+
+def test_it_draws_all_that_a_run_left(tmp_path):
+    tracked(tmp_path)
+    _, runs, models, curves, samples, metrics, trials, knobs = executed(tmp_path)
+    assert all(name in text(runs) for name in ("train gan", "evaluate gan", "tune gan trial 1")) and "gan" in text(
+        models
+    )
+    for drawn in (curves, samples, metrics, knobs):
+        assert sum("image/png" in output.get("data", {}) for output in drawn) == 1
+    assert all(number in text(metrics) for number in ("kid", "0.125", "0.06250", "0.875", "0.96875"))
+    assert all(word in text(trials) for word in ("train.lr_g", "0.25", "0.5", "0.125"))
+    assert not any(output["output_type"] == "stream" for cell in (runs, samples, trials) for output in cell)
+
+
+def test_it_is_kept_without_what_it_drew():
+    cells = json.loads((ROOT / NOTEBOOK).read_text())["cells"]
+    assert not any(cell.get("outputs") or cell.get("execution_count") for cell in cells)
