@@ -1,6 +1,7 @@
 # make repro        set up, check, run the whole graph          make test    set up, run the tests
 # make ui           open MLflow on loopback                     make tune MODEL=gan [TRIALS=50]
 # make submit ADDRESS=http://head:8265 [STAGE=train@gan]        make faults       60 kills, the long form of a test
+# make docs-check   what the pages say to type, the slow of it too
 SHELL := /bin/bash
 PYTHON ?= python3
 BIN := $(CURDIR)/.venv/bin
