@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from pipelines.files import write_json
+from pipelines.files import sha256, write_json
 from pipelines.stage import JUDGE_A, JUDGE_B, PREPARED, ROOT, VIEWS, Stage, run
 
 
@@ -17,7 +17,7 @@ def evaluate(stage: Stage) -> None:
     from genlib.evaluation.judgement import Bench, logged, measure
     from genlib.evaluation.latent_figures import resampled
     from genlib.evaluation.measure import to_json
-    from genlib.evaluation.parts.answers import read_answers
+    from genlib.evaluation.parts.answers import MARK, read_answers
     from genlib.evaluation.sheets import write_sheets
     from genlib.evaluation.translation_figures import translations
     from genlib.evaluation.verdict import verdicts
@@ -32,7 +32,9 @@ def evaluate(stage: Stage) -> None:
         evidence = bench.evidence(load(model), settings.samples, settings.seed)
         way = next(iter(evidence))  # the images that `sample` makes, which are what people are shown
         answers = read_answers(ROOT / "data/ratings" / f"{stage.model}.csv")
-        evidence[way] = replace(evidence[way], ratings=answers)
+        weights = sha256(model / "model.safetensors")[:MARK]
+        ratings = tuple(answer for answer in answers if answer.item.startswith(weights))
+        evidence[way] = replace(evidence[way], ratings=ratings)
         measures = measure(evidence, settings.metrics)
         first, *both = evidence.values()
         figures = write_figures(first, measures, stage.out / "figures")

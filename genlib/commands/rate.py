@@ -9,25 +9,30 @@ from genlib.errors import InputError
 
 def rate(model: Path, data: Path, count: int, seed: int, port: int) -> None:
     """Ask people, on a page of this machine: real or fake?"""
-    from genlib.build import load
+    from genlib.build import file_sha256, load
     from genlib.data.dataset import load_dataset
     from genlib.evaluation.evidence import stratified
     from genlib.evaluation.judgement import drawn
+    from genlib.evaluation.parts.answers import MARK
     from genlib.report.rating import Survey, items, serve
 
     dataset, network = load_dataset(data), load(model)
-    if not 1 <= count <= len(dataset.test):
-        raise InputError(f"--count: found {count}, legal: 1 to {len(dataset.test)}, the test images there are")
+    shown = dataset.other if hasattr(network, "translate") else dataset  # a translator's images are of the other domain
+    if shown is None:
+        raise InputError(f"{data}: found one domain of images, legal: two, for a model that translates")
+    if not 1 <= count <= len(shown.test):
+        raise InputError(f"--count: found {count}, legal: 1 to {len(shown.test)}, the test images there are")
     if not 0 <= port < 2**16:
         raise InputError(f"--port: found {port}, legal: 0 (any that is free) to {2**16 - 1}")
     made = drawn(network, count, seed, dataset.train.labels)
     if made is None:
         raise InputError(f"{model}: found a model that does not sample, legal: a generator")
-    real = dataset.test[stratified(dataset.test.labels, len(dataset.test), seed)[:count]]
+    real = shown.test[stratified(shown.test.labels, len(shown.test), seed)[:count]]
     if made.shape != real.shape:
         raise InputError(f"{data}: found images of shape {real.shape}, legal: those of the model, {made.shape}")
     name = model.resolve().name
-    survey = Survey(items(real.pixels, made.pixels, seed), data.parent / "ratings" / f"{name}.csv", seed)
+    mark = file_sha256(model / "model.safetensors")[:MARK]
+    survey = Survey(items(real.pixels, made.pixels, seed, mark), data.parent / "ratings" / f"{name}.csv", seed)
     try:
         serve(survey, f"Real or fake? {name}", port)
     except OSError as error:

@@ -51,12 +51,19 @@ def human_error_rate(evidence: Evidence) -> Measure:
 
 
 def attentive(answers: Sequence[Answer]) -> tuple[list[Answer], list[str]]:
-    """The answers of raters who looked, and the names of those who did not."""
+    """The answers of raters who looked, and the names of those who did not: they took noise for real, or said the same
+    of everything."""
     caught: dict[str, list[bool]] = {}
     for answer in answers:
         if answer.catches:
             caught.setdefault(answer.rater, []).append(answer.wrong)
-    left_out = sorted(rater for rater, wrong in caught.items() if sum(wrong) / len(wrong) > FAILED)
+    said: dict[str, list[str]] = {}
+    for answer in answers:
+        if not answer.catches:
+            said.setdefault(answer.rater, []).append(answer.answer)
+    fooled = {rater for rater, wrong in caught.items() if sum(wrong) / len(wrong) > FAILED}
+    one_word = {rater for rater, words in said.items() if len(words) >= FEWEST and len(set(words)) == 1}
+    left_out = sorted(fooled | one_word)
     return [answer for answer in answers if answer.rater not in left_out], left_out
 
 

@@ -73,7 +73,9 @@ def held(evidence: Evidence) -> frozenset[Need]:
     if evidence.fake is None:
         return can
     labelled = evidence.fake.labels is not None and "translates" not in can
-    images: set[Need] = {"fake", "rated", "asked"} if labelled else {"fake", "rated"}
+    images: set[Need] = {"fake", "asked"} if labelled else {"fake"}
+    if evidence.model is not None or evidence.ratings:
+        images.add("rated")
     return can | images
 
 

@@ -39,12 +39,13 @@ class Item:
     pixels: Tensor
 
 
-def items(real: Tensor, fake: Tensor, seed: int) -> list[Item]:
-    """Real and generated images uint8 [n, C, H, W], and of every CATCHES of them one of noise."""
+def items(real: Tensor, fake: Tensor, seed: int, mark: str) -> list[Item]:
+    """Real and generated images uint8 [n, C, H, W], and of every CATCHES of them one of noise; their names begin with
+    `mark`, by which answers are told from those about other weights."""
     noise = torch.randint(256, (max(1, 2 * len(real) // CATCHES), *real.shape[1:]), generator=seeded(seed, "catch"))
     parts = {"real": ("real", real), "fake": ("fake", fake), CATCH: ("fake", noise.to(torch.uint8))}
     return [
-        Item(f"{name}-{index}", truth, pixels)
+        Item(f"{mark}-{name}-{index}", truth, pixels)
         for name, (truth, images) in parts.items()
         for index, pixels in enumerate(images)
     ]

@@ -17,7 +17,7 @@ def served(tmp_path):
     from werkzeug.serving import make_server
 
     pixels = torch.randint(256, (2, 4, 1, 8, 8), dtype=torch.uint8)
-    survey = Survey(items(*pixels, 0), tmp_path / "gan.csv", 0)
+    survey = Survey(items(*pixels, 0, "mark"), tmp_path / "gan.csv", 0)
     server = make_server("127.0.0.1", 0, app(survey, "Real or fake? gan"), threaded=True)
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()

@@ -10,7 +10,7 @@ from pathlib import Path
 from genlib.errors import InputError
 
 KINDS = ("real", "fake")
-CATCH = "catch"  # how an item begins whose answer is plain to see
+CATCH = "catch"  # in the name of an item whose answer is plain to see
 
 
 @dataclass(frozen=True)
@@ -31,9 +31,10 @@ class Answer:
     @property
     def catches(self) -> bool:
         """Whether it was asked to see if the rater looks at all."""
-        return self.item.startswith(CATCH)
+        return CATCH in self.item.split("-")
 
 
+MARK = 8  # hex digits of the hash of the weights, with which the name of an item begins
 COLUMNS = [field.name for field in fields(Answer)]
 
 
@@ -45,7 +46,10 @@ def read_answers(path: Path) -> tuple[Answer, ...]:
     """
     if not path.exists():
         return ()
-    text = path.read_text(encoding="utf-8")
+    try:
+        text = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: found text that is not UTF-8 ({error}), legal: {','.join(COLUMNS)}") from error
     lines = text[: text.rfind("\n") + 1].splitlines()
     if lines and lines[0].split(",") != COLUMNS:
         raise InputError(f"{path}: found the header {lines[0]!r}, legal: {','.join(COLUMNS)}")
