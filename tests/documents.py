@@ -55,10 +55,10 @@ def run(project, *command):
 
 
 def copied(folder):
-    """A copy of the project's files."""
+    """A copy of the project's files, as old as they are: make compares their times with that of its stamp."""
     for name in run(ROOT, "git", "ls-files", "-co", "--exclude-standard").splitlines():
         if (ROOT / name).is_file():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(ROOT / name, folder / name)
+            shutil.copy2(ROOT / name, folder / name)
     run(folder, "git", "init", "-q")
     return folder

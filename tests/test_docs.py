@@ -76,7 +76,10 @@ def test_what_is_quick_runs_as_written(project, language, texts):
 @pytest.mark.parametrize(("language", "texts"), commands("slow"))
 def test_what_is_slow_runs_as_written_with_the_values_of_smoke(tmp_path, language, texts):
     project = copied(tmp_path)
+    run(project, "git", "add", "--all")
+    run(project, "git", "-c", "user.name=reader", "-c", "user.email=reader@localhost", "commit", "-qm", "As it is")
     (project / ".venv").symlink_to(ROOT / ".venv")
+    run(project, "make", "--question", "setup")  # else make would install this copy where the project's own is
     run(project, sys.executable, "-m", "pipelines.check", "--preset", "smoke")
     typed(project, language, texts)
 
