@@ -49,26 +49,31 @@ def tracked(folder):
 
 
 def executed(folder):
-    """The outputs of each cell, of a notebook that was run where nothing else is."""
+    """What came of running a copy of the notebook in `folder`."""
     (folder / "docs").mkdir()
     (folder / "params.yaml").touch()
     shutil.copy(ROOT / NOTEBOOK, folder / NOTEBOOK)
     env = {key: value for key, value in os.environ.items() if key != "MLFLOW_TRACKING_URI"}
     env |= {"IPYTHONDIR": str(folder), "JUPYTER_PLATFORM_DIRS": "1", "PATH": f"{BIN}{os.pathsep}{env['PATH']}"}
     command = [sys.executable, "-m", "jupyter", "execute", "--inplace", NOTEBOOK]
-    done = subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True)
+    return subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True)
+
+
+def outputs(folder):
+    """The outputs of each cell."""
+    done = executed(folder)
     assert done.returncode == 0, done.stderr
     cells = json.loads((folder / NOTEBOOK).read_text())["cells"]
     return [cell["outputs"] for cell in cells if cell["cell_type"] == "code"]
 
 
-def text(outputs):
-    return "".join("".join(output.get("data", {}).get("text/plain", "")) for output in outputs)
+def text(cell):
+    return "".join("".join(output.get("data", {}).get("text/plain", "")) for output in cell)
 
 
 def test_it_draws_all_that_a_run_left(tmp_path):
     tracked(tmp_path)
-    _, runs, models, curves, samples, metrics, trials, knobs = executed(tmp_path)
+    _, runs, models, curves, samples, metrics, trials, knobs = outputs(tmp_path)
     assert all(name in text(runs) for name in ("train gan", "evaluate gan", "tune gan trial 1")) and "gan" in text(
         models
     )
@@ -82,3 +87,8 @@ def test_it_draws_all_that_a_run_left(tmp_path):
 def test_it_is_kept_without_what_it_drew():
     cells = json.loads((ROOT / NOTEBOOK).read_text())["cells"]
     assert not any(cell.get("outputs") or cell.get("execution_count") for cell in cells)
+
+
+def test_it_says_where_nothing_was_tracked_and_makes_no_database(tmp_path):
+    assert f"found no {tmp_path}/mlflow.db, legal: " in executed(tmp_path).stderr
+    assert not (tmp_path / "mlflow.db").exists()
