@@ -9,6 +9,7 @@ import sys
 import traceback
 from collections.abc import Callable, Sequence
 from functools import partial
+from importlib import import_module
 from json import dumps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -238,6 +239,16 @@ def track(flush: bool) -> None:
         print(f"nothing waits for {uri}")
 
 
+def of_room(name: str) -> Callable[..., int | None]:
+    """The command that genlib/commands/<name>.py holds, imported when it is called."""
+
+    def command(**asked: Any) -> int | None:
+        code: int | None = getattr(import_module(f"genlib.commands.{name}"), name)(**asked)
+        return code
+
+    return command
+
+
 def _sample_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model", type=Path, metavar="MODEL_FOLDER", help="what a train stage wrote: runs/train/vae")
     parser.add_argument("--count", type=int, default=64, help="how many images [64]")
@@ -247,13 +258,7 @@ def _sample_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, metavar="PNG", help="where the grid goes [runs/samples/<model>.png]")
     parser.add_argument("--png-folder", type=Path, metavar="FOLDER", help="a PNG for each image, there")
     parser.add_argument("--npz", type=Path, metavar="FILE", help="all images as one uint8 array, there")
-    parser.set_defaults(command=sample)
-
-
-def sample(**asked: Any) -> None:
-    from genlib.commands.sample import sample
-
-    sample(**asked)
+    parser.set_defaults(command=of_room("sample"))
 
 
 def _diff_arguments(parser: argparse.ArgumentParser) -> None:
@@ -262,25 +267,13 @@ def _diff_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("b", metavar="B", nargs="?", default="workspace", help="the same [what lies here]")
     parser.add_argument("--figure", type=Path, default=FIGURE, metavar="PNG", help=f"where the figure goes [{FIGURE}]")
     parser.add_argument("--json", action="store_true", dest="as_json", help="print facts for programs")
-    parser.set_defaults(command=diff)
-
-
-def diff(**asked: Any) -> None:
-    from genlib.commands.diff import diff
-
-    diff(**asked)
+    parser.set_defaults(command=of_room("diff"))
 
 
 def _report_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, default=PAGE, metavar="HTML", help=f"where the page goes [{PAGE}]")
     parser.add_argument("--open", action="store_true", dest="show", help="show it in a browser")
-    parser.set_defaults(command=report)
-
-
-def report(**asked: Any) -> None:
-    from genlib.commands.report import report
-
-    report(**asked)
+    parser.set_defaults(command=of_room("report"))
 
 
 def _rate_arguments(parser: argparse.ArgumentParser) -> None:
@@ -289,36 +282,18 @@ def _rate_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--count", type=int, default=50, help="real images, and as many generated ones [50]")
     parser.add_argument("--seed", type=int, default=0, help="of what is shown; the same goes on with a survey [0]")
     parser.add_argument("--port", type=int, default=5050, help="on 127.0.0.1 [5050]")
-    parser.set_defaults(command=rate)
-
-
-def rate(**asked: Any) -> None:
-    from genlib.commands.rate import rate
-
-    rate(**asked)
+    parser.set_defaults(command=of_room("rate"))
 
 
 def _promote_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model", metavar="MODEL", help="a generator of runs/train that was evaluated: gan")
     parser.add_argument("--json", action="store_true", dest="as_json", help="print facts for programs")
-    parser.set_defaults(command=promote)
-
-
-def promote(**asked: Any) -> int:
-    from genlib.commands.promote import promote
-
-    return promote(**asked)
+    parser.set_defaults(command=of_room("promote"))
 
 
 def _doctor_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", dest="as_json", help="print facts for programs")
-    parser.set_defaults(command=doctor)
-
-
-def doctor(**asked: Any) -> int:
-    from genlib.commands.doctor import doctor
-
-    return doctor(**asked)
+    parser.set_defaults(command=of_room("doctor"))
 
 
 def _completion_arguments(parser: argparse.ArgumentParser) -> None:

@@ -96,6 +96,16 @@ def test_answers_survive_the_file_and_a_line_that_was_cut_short(tmp_path):
     assert read_answers(tmp_path / "nothing.csv") == ()
 
 
+def test_a_last_row_that_lacks_nothing_but_its_end_stays(tmp_path):
+    path, given = tmp_path / "gan.csv", answers("a", 3, 0)
+    for answer in given[:2]:
+        append(answer, path)
+    path.write_text(path.read_text().rstrip("\n"))
+    assert list(read_answers(path)) == given[:2]
+    append(given[2], path)
+    assert list(read_answers(path)) == given
+
+
 @pytest.mark.parametrize(
     ("content", "says"),
     [

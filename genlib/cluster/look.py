@@ -38,10 +38,8 @@ def spread(workers: int, judge: nn.Module, images: Images, device: torch.device 
     remote: Any = ray.remote(num_cpus=1, num_gpus=1 if torch.device(device).type == "cuda" else 0)(_seen)
     held = ray.put(judge)
     seen: list[View] = ray.get([remote.remote(held, part.pixels.clone(), device) for part in parts])
-    features, probabilities = (
-        torch.cat([each.features for each in seen]),
-        torch.cat([each.probabilities for each in seen]),
-    )
+    features = torch.cat([each.features for each in seen])
+    probabilities = torch.cat([each.probabilities for each in seen])
     labels = None if images.labels is None else images.labels.cpu()
     return View(images.pixels.cpu(), labels, features, probabilities)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import math
 from pathlib import Path
 
@@ -23,12 +24,19 @@ def tile(pixels: Tensor, columns: int | None = None) -> Tensor:
 
 def write_png(picture: Tensor, path: Path, scale: int = 1) -> None:
     """Write uint8 [C, H, W] (one channel grey, three RGB), each pixel `scale` wide, whole or not at all."""
+    partial = path.with_suffix(".partial")
+    partial.write_bytes(encoded(picture, scale))
+    partial.replace(path)
+
+
+def encoded(picture: Tensor, scale: int = 1) -> bytes:
+    """What `write_png` writes."""
     from PIL import Image
 
     array = picture.permute(1, 2, 0).repeat_interleave(scale, 0).repeat_interleave(scale, 1).numpy()
-    partial = path.with_suffix(".partial")
-    Image.fromarray(array.squeeze(-1) if array.shape[-1] == 1 else array).save(partial, format="png")
-    partial.replace(path)
+    file = io.BytesIO()
+    Image.fromarray(array.squeeze(-1) if array.shape[-1] == 1 else array).save(file, format="png")
+    return file.getvalue()
 
 
 def write_grid(pixels: Tensor, path: Path, columns: int | None = None) -> None:

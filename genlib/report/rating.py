@@ -7,7 +7,6 @@ which it is stays here.
 
 from __future__ import annotations
 
-import io
 import re
 import threading
 from collections.abc import Sequence
@@ -134,13 +133,9 @@ def app(survey: Survey, title: str) -> Flask:
 
 def png(pixels: Tensor) -> bytes:
     """Each pixel as a square, so that real and generated ones are enlarged alike."""
-    from PIL import Image
+    from genlib.data.png import encoded
 
-    scale = max(1, -(-SIDE // max(pixels.shape[1:])))
-    array = pixels.permute(1, 2, 0).repeat_interleave(scale, 0).repeat_interleave(scale, 1).numpy()
-    file = io.BytesIO()
-    Image.fromarray(array.squeeze(-1) if array.shape[-1] == 1 else array).save(file, format="png")
-    return file.getvalue()
+    return encoded(pixels, scale=max(1, -(-SIDE // max(pixels.shape[1:]))))
 
 
 def serve(survey: Survey, title: str, port: int) -> None:

@@ -50,7 +50,7 @@ def read_answers(path: Path) -> tuple[Answer, ...]:
         text = path.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
         raise InputError(f"{path}: found text that is not UTF-8 ({error}), legal: {','.join(COLUMNS)}") from error
-    lines = text[: text.rfind("\n") + 1].splitlines()
+    lines = text[: len(text) - len(_cut(text))].splitlines()
     if lines and lines[0].split(",") != COLUMNS:
         raise InputError(f"{path}: found the header {lines[0]!r}, legal: {','.join(COLUMNS)}")
     return tuple(_answer(row, f"{path}, line {at}") for at, row in enumerate(csv.reader(lines[1:]), 2))
@@ -82,8 +82,20 @@ def append(answer: Answer, path: Path) -> None:
 
 
 def _end_line(path: Path) -> None:
-    """Cut off a last line that has no end."""
+    """End a last line that has no end, or cut it off where it is no whole answer."""
     with path.open("rb+") as file:
         content = file.read()
-        if not content.endswith(b"\n"):
+        if content.endswith(b"\n"):
+            return
+        cut = _cut(content.decode("utf-8", "replace"))
+        file.seek(0, os.SEEK_END)
+        if cut:
             file.truncate(content.rfind(b"\n") + 1)
+        else:
+            file.write(b"\n")
+
+
+def _cut(text: str) -> str:
+    """The last line, where it is not ended and lacks a column."""
+    last = text[text.rfind("\n") + 1 :]
+    return last if len(next(csv.reader([last]), [])) < len(COLUMNS) else ""
