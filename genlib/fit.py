@@ -19,8 +19,8 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from genlib.build import build, file_sha256
-from genlib.data.dataset import LARGE, Dataset, load_dataset
-from genlib.data.images import Images, to_pixels
+from genlib.data.dataset import Dataset, load_dataset
+from genlib.data.images import LARGE, Images, to_pixels
 from genlib.data.pieces import Streamed
 from genlib.errors import InputError, unknown
 from genlib.knobs import options, resolved

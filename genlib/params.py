@@ -18,7 +18,7 @@ from typing import Annotated, Any, Literal, get_args
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator, model_validator
 from ruamel.yaml import YAML
 
-from genlib.data.settings import DataSettings, OtherSettings
+from genlib.data.settings import DataSettings, OtherSettings, of_other, place
 from genlib.errors import InputError, unknown
 
 PARAMS = Path("params.yaml")
@@ -41,7 +41,8 @@ class OtherSection(Section):
     seed: Seed | None = None
 
     def settings(self) -> OtherSettings:
-        return OtherSettings(self.name, Path(self.root) if self.root else None, self.seed)
+        with of_other():
+            return OtherSettings(self.name, place(self.root) if self.root else None, self.seed)
 
 
 class DataSection(Section):
@@ -57,7 +58,7 @@ class DataSection(Section):
 
     def settings(self) -> DataSettings:
         other = self.other.settings() if self.other else None
-        return DataSettings(**self.model_dump() | {"root": Path(self.root), "other": other})
+        return DataSettings(**self.model_dump() | {"root": place(self.root), "other": other})
 
 
 class TrainSection(Section):

@@ -5,6 +5,8 @@ from __future__ import annotations
 import itertools
 import json
 import resource
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,10 +14,11 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import save_file
 
 from genlib.data.batches import seeded
 from genlib.data.dataset import content_hash, load_dataset, prepare, resize
-from genlib.data.images import Images
+from genlib.data.images import Images, load_images, save_images
 from genlib.data.settings import DataSettings, OtherSettings
 from genlib.data.splits import PARTS, drop_duplicates, require_classes, split, stratify
 from genlib.errors import InputError
@@ -31,6 +34,13 @@ def made(count: int, *, first: int = 0, labelled: bool = True) -> Images:
     return Images(pixels.view(count, 1, 2, 2), numbers % 3 if labelled else None)
 
 
+def divided(train: Images, test: Images | None, classes, settings) -> dict[str, Images]:
+    """The images of every part."""
+    pool = train if test is None else train + test
+    rows = split(pool, len(test or ()), classes, settings)
+    return {name: pool[part] for name, part in rows.items()}
+
+
 def numbers(images: Images) -> list[int]:
     flat = images.pixels.flatten(1).long()
     return (flat[:, 0] + 256 * flat[:, 1]).tolist()
@@ -44,7 +54,7 @@ def numbers(images: Images) -> list[int]:
 @pytest.mark.parametrize("count", [9, 100, 1001])
 def test_disjoint_and_complete(count, kind, official, labelled):
     train, test = made(count, labelled=labelled), made(50, first=count, labelled=labelled) if official else None
-    parts = split(train, test, CLASSES if labelled else (), replace(SETTINGS, split=kind))
+    parts = divided(train, test, CLASSES if labelled else (), replace(SETTINGS, split=kind))
     assert tuple(parts) == PARTS and all(len(part) for part in parts.values())
     assert sorted(itertools.chain(*map(numbers, parts.values()))) == list(range(count + 50 * official))
     for part in parts.values():
@@ -53,7 +63,7 @@ def test_disjoint_and_complete(count, kind, official, labelled):
 
 def test_default_sizes():
     def sizes(count, tested, kind):
-        parts = split(
+        parts = divided(
             made(count), made(tested, first=count) if tested else None, CLASSES, replace(SETTINGS, split=kind)
         )
         return [len(parts[name]) for name in PARTS]
@@ -64,14 +74,14 @@ def test_default_sizes():
 
 
 def test_asked_sizes():
-    parts = split(made(1000), None, CLASSES, replace(SETTINGS, valid=0.05, test=0.333))
+    parts = divided(made(1000), None, CLASSES, replace(SETTINGS, valid=0.05, test=0.333))
     assert [len(parts[name]) for name in PARTS] == [617, 50, 333]
 
 
 def test_official_test_is_untouched():
     train, test = made(300), made(60, first=300)
-    parts = split(train, test, CLASSES, replace(SETTINGS, split="official"))
-    assert parts["test"] is test
+    parts = divided(train, test, CLASSES, replace(SETTINGS, split="official"))
+    assert numbers(parts["test"]) == numbers(test)
     assert set(numbers(parts["valid"])) < set(numbers(train))
 
 
@@ -106,7 +116,7 @@ def test_parts_are_in_random_order():
 
 def test_seeded():
     def drawn(seed, kind="pooled"):
-        parts = split(made(300), made(60, first=300), CLASSES, replace(SETTINGS, seed=seed, split=kind))
+        parts = divided(made(300), made(60, first=300), CLASSES, replace(SETTINGS, seed=seed, split=kind))
         return [numbers(parts[name]) for name in ("train", "valid")]
 
     assert drawn(0) == drawn(0)
@@ -125,42 +135,106 @@ def test_seeded():
 )
 def test_refused(train, settings, words):
     with pytest.raises(InputError) as caught:
-        split(train, None, CLASSES, settings)
+        divided(train, None, CLASSES, settings)
     assert [word for word in words if word not in str(caught.value)] == []
 
 
 # duplicates
 
 
-def test_planted_duplicates_are_found_and_removed():
-    def joined(*sets):
-        return Images(torch.cat([each.pixels for each in sets]), torch.cat([each.labels for each in sets]))
+def kept_of(**parts: Images) -> tuple[dict[str, list[int]], dict[str, dict[str, int]]]:
+    """The numbers of what is kept of each part, and what was found."""
+    pool = Images.joined(list(parts.values()))
+    ends = torch.tensor([len(images) for images in parts.values()]).cumsum(0)[:-1]
+    rows = dict(zip(parts, torch.arange(len(pool)).tensor_split(ends), strict=True))
+    kept, found = drop_duplicates(pool, rows)
+    assert tuple(kept) == PARTS
+    return {name: numbers(pool[part]) for name, part in kept.items()}, found
 
-    test = joined(made(30), made(4))  # 4 copies inside
-    valid = joined(made(20, first=100), made(3, first=10))  # 3 are in test
-    train = joined(made(90, first=200), made(5, first=5), made(6, first=102), made(2, first=10), made(7, first=200))
-    kept, found = drop_duplicates({"train": train, "valid": valid, "test": test})
+
+def test_planted_duplicates_are_found_and_removed():
+    test = made(30) + made(4)  # 4 copies inside
+    valid = made(20, first=100) + made(3, first=10)  # 3 are in test
+    train = Images.joined(
+        [made(90, first=200), made(5, first=5), made(6, first=102), made(2, first=10), made(7, first=200)]
+    )
+    kept, found = kept_of(train=train, valid=valid, test=test)
     assert found == {
         "removed": {"train": 13, "valid": 3, "test": 0},
         "within": {"train": 7, "valid": 0, "test": 4},
     }
-    assert tuple(kept) == PARTS and kept["test"] is test
-    assert numbers(kept["valid"]) == list(range(100, 120))
-    assert numbers(kept["train"]) == [*range(200, 290), *range(200, 207)]
-    assert kept["train"].labels.tolist() == [i % 3 for i in numbers(kept["train"])]
+    assert kept["test"] == numbers(test)
+    assert kept["valid"] == list(range(100, 120))
+    assert kept["train"] == [*range(200, 290), *range(200, 207)]
 
 
 def test_one_bit_makes_no_duplicate():
     train, test = made(40), made(40)
     test.pixels[:, 0, 1, 1] = 1
-    kept, found = drop_duplicates({"train": train, "valid": made(5, first=100), "test": test})
-    assert sum(found["removed"].values()) == 0 and kept["train"] is train
+    kept, found = kept_of(train=train, valid=made(5, first=100), test=test)
+    assert sum(found["removed"].values()) == 0 and kept["train"] == numbers(train)
 
 
 def test_a_class_lost_to_duplicates_is_refused():
-    parts = {"train": made(30)[torch.arange(30) % 3 != 1], "valid": made(9), "test": made(9)}
+    rows = torch.arange(30)
     with pytest.raises(InputError, match=r"no image of class 'b' left in train"):
-        require_classes(parts, CLASSES, SETTINGS)
+        require_classes(
+            made(30), {"train": rows[rows % 3 != 1], "valid": rows[:9], "test": rows[:9]}, CLASSES, SETTINGS
+        )
+
+
+# files
+
+
+@pytest.mark.parametrize("count", [1, 7, 3000])
+@pytest.mark.parametrize("labelled", [True, False])
+def test_a_saved_set_is_what_safetensors_writes(tmp_path, count, labelled):
+    images, path = made(count, labelled=labelled), tmp_path / "images.safetensors"
+    save_images(images, path)
+    tensors = {"pixels": images.pixels} | ({"labels": images.labels} if labelled else {})
+    save_file(tensors, tmp_path / "theirs.safetensors")
+    assert path.read_bytes() == (tmp_path / "theirs.safetensors").read_bytes()
+    rows = torch.arange(count).flip(0)[: count // 2]
+    save_images(images, path, rows)
+    assert numbers(load_images(path)) == rows.tolist()
+
+
+SPARE = """
+import sys, threading, time
+from pathlib import Path
+from genlib.data import dataset, images
+from genlib.data.settings import DataSettings
+images.LARGE = int(sys.argv[1])
+def held():
+    lines = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
+    return int(lines["RssAnon"].split()[0]) / 1024
+most, done, before = 0.0, threading.Event(), held()
+def watch():
+    global most
+    while not done.wait(0.005):
+        most = max(most, held())
+threading.Thread(target=watch).start()
+info = dataset.prepare(DataSettings(name="folder", root=Path("pictures"), image_size=1000), Path(sys.argv[2]))
+done.set()
+print(most - before, info["sha256"])
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="no /proc that tells what a process holds")
+def test_a_large_set_is_prepared_without_being_held(tmp_path):
+    draw = np.random.default_rng(0)
+    (tmp_path / "pictures").mkdir()
+    for index in range(60):
+        pixels = draw.integers(0, 256, (100, 100, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(tmp_path / "pictures" / f"{index}.png")
+    found = {}
+    for large in (0, 2**31):
+        command = [sys.executable, "-c", SPARE, str(large), str(tmp_path / str(large))]
+        told = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True).stdout.split()
+        found[large] = (float(told[0]), told[1])
+    whole = 60 * 3 * 1000**2 / 2**20
+    assert found[0][1] == found[2**31][1]
+    assert found[0][0] < found[2**31][0] - 0.8 * whole
 
 
 # resizing

@@ -10,18 +10,18 @@ import hashlib
 import json
 import math
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from safetensors import SafetensorError
 from torch import Tensor
 from torch.nn import functional as F
 
-from genlib.data.images import Images, load_images, save_images
+from genlib.data.images import CHUNK, LARGE, Images, load_images, room, save_images
 from genlib.data.pieces import Mapped, Read, Streamed
 from genlib.data.settings import DataSettings, find_domains, of_other, require_channels
 from genlib.data.splits import PARTS, drop_duplicates, require_classes, split
@@ -31,11 +31,9 @@ from genlib.seal import sealed, unsealed
 if TYPE_CHECKING:
     from genlib.data.sources import Source
 
-LARGE = 2 * 2**30  # bytes of training images, beyond which they are read piece by piece
 NEAR = 10_000  # images of a large set that are at hand
 INFO, OTHER, PARTS_KEY = "dataset.json", "other", "parts"
 KEYS: dict[str, type] = {"name": str, "source": str, "classes": list, "shape": list, "counts": dict, "sha256": str}
-Prepared = tuple[dict[str, Images], dict[str, Any]]  # the parts, and the content of `dataset.json`
 
 
 @dataclass(frozen=True)
@@ -158,39 +156,60 @@ def prepare(settings: DataSettings, out: Path) -> dict[str, Any]:
     """
     (source, _), *rest = find_domains(settings)
     size = settings.image_size
-    domains = [_made(source, settings, (size, size) if size else None)]
-    info = domains[0][1]
-    for source, own in rest:
-        with of_other():
-            domains.append(_made(source, own, info["shape"][1:]))
-        other = domains[1][1]
-        require_channels([info["shape"][0], other["shape"][0]], settings)
-        info["sha256"] = hashlib.sha256(f"{info['sha256']} {other['sha256']}".encode()).hexdigest()
-        info[OTHER] = {key: other[key] for key in ("name", "source", "counts", "sha256")}
-    _write(domains, out)
+    with _written(out) as folder:
+        info = _made(source, settings, (size, size) if size else None, folder)
+        for source, own in rest:
+            with of_other():
+                other = _made(source, own, info["shape"][1:], folder / OTHER)
+            require_channels([info["shape"][0], other["shape"][0]], settings)
+            _describe(other, folder / OTHER)
+            info["sha256"] = hashlib.sha256(f"{info['sha256']} {other['sha256']}".encode()).hexdigest()
+            info[OTHER] = {key: other[key] for key in ("name", "source", "counts", "sha256")}
+        _describe(info, folder)
     return sealed(info)
 
 
-def _made(source: Source, settings: DataSettings, sides: Sequence[int] | None) -> Prepared:
-    """One domain, resized to `sides` (H, W) where they are given."""
+def _made(source: Source, settings: DataSettings, sides: Sequence[int] | None, folder: Path) -> dict[str, Any]:
+    """One domain, resized to `sides` (H, W) where they are given: its parts in `folder`, and what to say of it."""
     train, test = source.train(), source.test() if source.test else None
-    if sides is not None:
-        train, test = resize(train, *sides), resize(test, *sides) if test else None
-    parts, duplicates = drop_duplicates(split(train, test, source.classes, settings))
-    require_classes(parts, source.classes, settings)
-    return parts, {
+    pool, tested = gathered([train, test] if test else [train], sides), len(test) if test else 0
+    parts, duplicates = drop_duplicates(pool, split(pool, tested, source.classes, settings))
+    require_classes(pool, parts, source.classes, settings)
+    for name in PARTS:
+        save_images(pool, folder / f"{name}.safetensors", parts[name])
+    saved = {name: load_images(folder / f"{name}.safetensors") for name in PARTS}
+    return {
         "name": settings.name,
         "source": source.source,
         "classes": list(source.classes),
-        "shape": list(train.shape),
-        "counts": {name: len(parts[name]) for name in PARTS},
-        "sha256": content_hash(parts),
-        PARTS_KEY: {name: content_hash({name: parts[name]}) for name in PARTS},
+        "shape": list(pool.shape),
+        "counts": {name: len(saved[name]) for name in PARTS},
+        "sha256": content_hash(saved),
+        PARTS_KEY: {name: content_hash({name: saved[name]}) for name in PARTS},
         "duplicates": duplicates,
         "split": settings.split,
         "seed": settings.seed,
         "image_size": settings.image_size,
     }
+
+
+def gathered(sets: Sequence[Images], sides: Sequence[int] | None) -> Images:
+    """The sets one after the other, resized to `sides` (H, W) where they are given; labelled if all are."""
+    channels, *own = sets[0].shape
+    for images in sets:
+        if sides is None and images.shape[1:] != (own[0], own[1]):
+            raise InputError(
+                f"data.image_size: found null, but images of {own} and {list(images.shape[1:])}, legal: a size"
+            )
+    sides = own if sides is None else sides
+    if len(sets) == 1 and sides == own:
+        return sets[0]
+    pixels, at = room(sum(map(len, sets)), (channels, *sides)), 0
+    for some in (some for images in sets for some in torch.split(images.pixels, CHUNK)):
+        pixels[at : at + len(some)] = resize(Images(some), *sides).pixels
+        at += len(some)
+    labels = [images.labels for images in sets if images.labels is not None]
+    return Images(pixels, torch.cat(labels) if len(labels) == len(sets) else None)
 
 
 def resize(images: Images, height: int, width: int, *, chunk: int = 1024) -> Images:
@@ -220,26 +239,24 @@ def content_hash(parts: Mapping[str, Images]) -> str:
     return digest.hexdigest()
 
 
-def _write(domains: Sequence[Prepared], out: Path) -> None:
-    """Write beside `out`, then move file by file, the description last: a folder that has one is whole."""
+@contextmanager
+def _written(out: Path) -> Iterator[Path]:
+    """A folder beside `out` to write in; afterwards it moves there file by file, the description last: a folder that
+    has one is whole."""
     partial = out.with_name(out.name + ".partial")
     try:
         shutil.rmtree(partial, ignore_errors=True)
-        for (parts, info), folder in zip(domains, (partial, partial / OTHER), strict=False):
-            _save(parts, info, folder)
+        yield partial
         out.mkdir(parents=True, exist_ok=True)
         (out / INFO).unlink(missing_ok=True)
         shutil.rmtree(out / OTHER, ignore_errors=True)
         for path in sorted(partial.iterdir(), key=lambda path: path.name == INFO):
             path.replace(out / path.name)
-    except (OSError, SafetensorError) as error:
+    except OSError as error:
         raise InputError(f"{out}: found that it cannot be written ({error}), legal: a folder with room") from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)
 
 
-def _save(parts: Mapping[str, Images], info: Mapping[str, Any], folder: Path) -> None:
-    folder.mkdir(parents=True)
-    for name in PARTS:
-        save_images(parts[name], folder / f"{name}.safetensors")
+def _describe(info: Mapping[str, Any], folder: Path) -> None:
     (folder / INFO).write_text(json.dumps(sealed(info), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")

@@ -16,12 +16,12 @@ from __future__ import annotations
 import re
 import warnings
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, Literal, Protocol, cast
 
 from genlib.errors import InputError
 
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
     from PIL.Image import Image as Picture
+    from torch import Tensor
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp")
 FORMATS = ("PNG", "JPEG", "BMP", "WEBP")
@@ -36,18 +37,32 @@ CHANNELS = {"1": 1, "L": 1, "LA": 1, "P": 3, "PA": 3, "RGB": 3, "RGBA": 3}
 GLANCE_FILES, GLANCE_BYTES = 2000, 32 * 2**20
 
 
+class File(Protocol):
+    """An image file, wherever it is; as a string, its name."""
+
+    def open(self, mode: Literal["rb"], /) -> IO[bytes]: ...
+
+
+class Files(Protocol):
+    """Image files in order, which may be walked again."""
+
+    def __len__(self) -> int: ...
+
+    def __iter__(self) -> Iterator[File]: ...
+
+
 @dataclass(frozen=True)
 class Listing:
-    """Image files in order; `classes` are names and `labels` index into them, both empty for a flat folder."""
+    """Image files in order; `classes` are names and `labels` index into them, both empty for a set without labels."""
 
-    paths: tuple[Path, ...]
+    files: Files
     labels: tuple[int, ...]
     classes: tuple[str, ...]
 
     def counts(self) -> dict[str, int]:
-        """Images by class; one entry with an empty name for a flat folder."""
+        """Images by class; one entry with an empty name for a set without labels."""
         if not self.classes:
-            return {"": len(self.paths)}
+            return {"": len(self.files)}
         counts = Counter(self.labels)
         return {name: counts[label] for label, name in enumerate(self.classes)}
 
@@ -91,18 +106,29 @@ def listing(folder: Path) -> Listing:
     return Listing(tuple(flat or chain(*by_class)), labels, tuple(each.name for each in classes))
 
 
-def read(paths: Sequence[Path], image_size: int | None) -> NDArray[np.uint8]:
+def read(files: Files, image_size: int | None) -> Tensor:
     """uint8 [N, C, H, W], resized with antialiasing to `image_size` squared where it is given."""
-    import numpy as np
+    from genlib.data.images import room
 
-    return np.stack(list(_decoded(paths, image_size)))
+    decoded = _decoded(files, image_size)
+    first = next(decoded)
+    pixels = room(len(files), first.shape)
+    for place, image in zip(pixels.numpy(), chain([first], decoded), strict=True):
+        place[:] = image
+    return pixels
 
 
-def glance(paths: Sequence[Path], image_size: int | None) -> int:
+def glance(sets: Sequence[Listing], image_size: int | None) -> int:
     """Read and forget: every file of a small folder, an evenly spread part of a large one; returns their channels."""
+    paths = [path for each in sets for path in cast(tuple[Path, ...], each.files)]
     total = sum(path.stat().st_size for path in paths)
     stride = max(-(-len(paths) // GLANCE_FILES), -(-total // GLANCE_BYTES), 1)
-    return {len(pixels) for pixels in _decoded(paths[::stride], image_size)}.pop()
+    return common_channels(paths[::stride], image_size)
+
+
+def common_channels(files: Files, image_size: int | None) -> int:
+    """The channels that all files have, once each is read."""
+    return {len(pixels) for pixels in _decoded(files, image_size)}.pop()
 
 
 def natural(name: str) -> tuple[list[str | int], str]:
@@ -121,19 +147,21 @@ def images_in(folder: Path) -> list[Path]:
     return [path for path in children(folder, files=True) if path.suffix.lower() in SUFFIXES]
 
 
-def _decoded(paths: Sequence[Path], image_size: int | None) -> Iterator[NDArray[np.uint8]]:
+def _decoded(files: Files, image_size: int | None) -> Iterator[NDArray[np.uint8]]:
     """One uint8 [C, H, W] after the other, once the headers of all are seen to agree."""
-    headers = [header(path) for path in paths]
-    channels = _common_channels(paths, [mode for mode, _ in headers])
+    modes, sizes = {}, {}
+    for file in files:
+        modes[str(file)], sizes[str(file)] = header(file)
+    channels = _one_kind({name: channels_of(name, mode) for name, mode in modes.items()})
     if image_size is None:
-        _require_one_size(paths, [size for _, size in headers])
-    for path in paths:
-        yield decode(path, channels, image_size)
+        _require_one_size(sizes)
+    for file in files:
+        yield decode(file, channels, image_size)
 
 
-def header(path: Path) -> tuple[str, tuple[int, int]]:
+def header(file: File) -> tuple[str, tuple[int, int]]:
     """Mode and (width, height), without decoding; the checksums of a PNG are looked at, which decoding does not."""
-    with _opened(path) as image:
+    with _opened(file) as image:
         mode, size = image.mode, image.size
         if ";16" in str(getattr(image, "tile", "")):
             mode = f"{mode.partition(';')[0]};16"
@@ -141,38 +169,38 @@ def header(path: Path) -> tuple[str, tuple[int, int]]:
     return mode, size
 
 
-def channels_of(path: Path, mode: str) -> int:
+def channels_of(name: str, mode: str) -> int:
     if mode not in CHANNELS:
-        raise InputError(f"{path}: found mode {mode}, legal: 8 bits per channel, grey, RGB or palette")
+        raise InputError(f"{name}: found mode {mode}, legal: 8 bits per channel, grey, RGB or palette")
     return CHANNELS[mode]
 
 
-def _common_channels(paths: Sequence[Path], modes: Sequence[str]) -> int:
-    channels = [channels_of(path, mode) for path, mode in zip(paths, modes, strict=True)]
-    if len(set(channels)) > 1:
-        grey, colour = channels.index(1), channels.index(3)
+def _one_kind(channels: Mapping[str, int]) -> int:
+    grey, colour = ([name for name, count in channels.items() if count == each] for each in (1, 3))
+    if grey and colour:
         raise InputError(
-            f"data.root: found {channels.count(1)} grey images ({paths[grey]}) and {channels.count(3)} RGB ones "
-            f"({paths[colour]}), legal: all grey or all RGB"
+            f"data.root: found {len(grey)} grey images ({grey[0]}) and {len(colour)} RGB ones ({colour[0]}), "
+            "legal: all grey or all RGB"
         )
-    return channels[0]
+    return 1 if grey else 3
 
 
-def _require_one_size(paths: Sequence[Path], sizes: Sequence[tuple[int, int]]) -> None:
-    for path, size in zip(paths, sizes, strict=True):
-        if size != sizes[0]:
+def _require_one_size(sizes: Mapping[str, tuple[int, int]]) -> None:
+    first, (width, height) = next(iter(sizes.items()))
+    for name, size in sizes.items():
+        if size != (width, height):
             raise InputError(
-                f"data.image_size: found null, but {paths[0]} is {sizes[0][0]}x{sizes[0][1]} and {path} is "
-                f"{size[0]}x{size[1]}, legal: a size to resize them to"
+                f"data.image_size: found null, but {first} is {width}x{height} and {name} is {size[0]}x{size[1]}, "
+                "legal: a size to resize them to"
             )
 
 
-def decode(path: Path, channels: int, image_size: int | None) -> NDArray[np.uint8]:
+def decode(file: File, channels: int, image_size: int | None) -> NDArray[np.uint8]:
     """uint8 [channels, H, W] of one file, in a square of `image_size` where it is given."""
     import numpy as np
     from PIL import Image, ImageOps
 
-    with _opened(path) as image:
+    with _opened(file) as image:
         picture = _on_white(ImageOps.exif_transpose(image)).convert("L" if channels == 1 else "RGB")
     if image_size is not None:
         picture = picture.resize((image_size, image_size), Image.Resampling.BICUBIC)
@@ -181,19 +209,18 @@ def decode(path: Path, channels: int, image_size: int | None) -> NDArray[np.uint
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[Picture]:
+def _opened(file: File) -> Iterator[Picture]:
     from PIL import Image
 
     try:
-        with warnings.catch_warnings():
+        with file.open("rb") as stream, warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)
-            image = Image.open(path, formats=FORMATS)
-        with image:
-            if getattr(image, "is_animated", False) and image.format != "MPO":  # a JPEG with a second view beside it
-                raise ValueError("it is animated")
-            yield image
+            with Image.open(stream, formats=FORMATS) as image:
+                if getattr(image, "is_animated", False) and image.format != "MPO":  # a JPEG with a second view
+                    raise ValueError("it is animated")
+                yield image
     except Exception as error:
-        raise _unreadable(path, error) from error
+        raise _unreadable(file, error) from error
 
 
 def _on_white(image: Picture) -> Picture:
@@ -204,6 +231,6 @@ def _on_white(image: Picture) -> Picture:
     return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image.convert("RGBA"))
 
 
-def _unreadable(path: Path, error: Exception) -> InputError:
+def _unreadable(file: File, error: Exception) -> InputError:
     reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-    return InputError(f"{path}: found an image that cannot be read ({reason}), legal: a whole PNG, JPEG, BMP or WebP")
+    return InputError(f"{file}: found an image that cannot be read ({reason}), legal: a whole PNG, JPEG, BMP or WebP")

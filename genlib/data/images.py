@@ -5,16 +5,23 @@ Images live as uint8 in memory; models see floats: x = 2 * pixels / 255 - 1, so 
 
 from __future__ import annotations
 
+import json
+import math
+import os
+import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor
 
 from genlib.errors import InputError
+
+LARGE = 2 * 2**30  # bytes of images, beyond which nobody holds them
+CHUNK = 1024  # images that are copied at a time
 
 
 @dataclass(frozen=True)
@@ -75,15 +82,48 @@ def dequantised(x: Tensor, u: Tensor) -> Tensor:
     return (255 * (x + 1) / 2 + u) / 128 - 1
 
 
-def save_images(images: Images, path: Path) -> None:
-    """Write `pixels` and, where there are any, `labels` to a safetensors file, whole or not at all."""
-    tensors = {"pixels": images.pixels.contiguous()}
-    if images.labels is not None:
-        tensors["labels"] = images.labels.contiguous()
+def room(count: int, shape: Sequence[int]) -> Tensor:
+    """Space for `count` images, uint8 [count, *shape]; what is LARGE lies in a file without a name, which the system
+    keeps in memory as far as there is any, and which is gone with the tensor.
+
+    Raises:
+        OSError: the folder for temporary files (`TMPDIR`) has no room for it.
+    """
+    size = count * math.prod(shape)
+    if size <= LARGE:
+        return torch.empty(count, *shape, dtype=torch.uint8)
+    with tempfile.NamedTemporaryFile(prefix="genlib-") as file:
+        if hasattr(os, "posix_fallocate"):  # without it a full disk is only seen on writing, as a signal
+            os.posix_fallocate(file.fileno(), 0, size)
+        return torch.from_file(file.name, shared=True, size=size, dtype=torch.uint8).view(count, *shape)
+
+
+def save_images(images: Images, path: Path, rows: Tensor | None = None) -> None:
+    """Write the images, or those at the indices `rows` [n], as a safetensors file: `pixels` and, where there are any,
+    `labels`; whole or not at all, and never more than CHUNK of them in memory."""
+    chosen = torch.arange(len(images)) if rows is None else rows
+    labels = b"" if images.labels is None else images.labels[chosen].numpy().astype("<i8").tobytes()
+    sizes = {"labels": ("I64", [len(chosen)], len(labels))} if images.labels is not None else {}
+    sizes["pixels"] = ("U8", [len(chosen), *images.shape], len(chosen) * math.prod(images.shape))
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_suffix(".partial")
-    save_file(tensors, partial)
+    with partial.open("wb") as file:
+        file.write(_header(sizes) + labels)
+        for some in torch.split(chosen, CHUNK):
+            file.write(images.pixels[some].contiguous().numpy().data)
     partial.replace(path)
+
+
+def _header(sizes: dict[str, tuple[str, list[int], int]]) -> bytes:
+    """The head of a safetensors file of tensors with these types, shapes and bytes, in this order: the length of what
+    follows in 8 bytes, then JSON, filled up with spaces to a multiple of 8."""
+    told, end = {}, 0
+    for name, (kind, shape, size) in sizes.items():
+        told[name] = {"dtype": kind, "shape": shape, "data_offsets": [end, end + size]}
+        end += size
+    text = json.dumps(told, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)
+    return len(text).to_bytes(8, "little") + text
 
 
 def load_images(path: Path) -> Images:

@@ -197,7 +197,7 @@ def _folder(folder: Path, where: str, size: int | None, strict: bool, watch: Wat
     pixels, kept, skipped = [], [], []
     for row, path in enumerate(watch(paths)):
         try:
-            channels = channels_of(path, header(path)[0])
+            channels = channels_of(str(path), header(path)[0])
             pixels.append(torch.from_numpy(np.array(decode(path, channels, size))))
             kept.append(row)
         except InputError as error:

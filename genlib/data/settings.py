@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, cast
 
 from genlib.errors import InputError, unknown
 
@@ -56,6 +56,24 @@ class DataSettings:
             return None
         own = {"root": self.other.root or self.root, "seed": self.seed if self.other.seed is None else self.other.seed}
         return replace(self, name=self.other.name, other=None, **own)  # type: ignore[arg-type]
+
+
+def place(root: str) -> Path:
+    """A folder, on this machine or behind a URL that fsspec knows: `s3://bucket/images`, `gs://...`, `hf://...`.
+
+    Raises:
+        InputError: nothing installed here knows URLs of this kind.
+    """
+    if "://" not in root:
+        return Path(root)
+    from upath import UPath
+
+    try:
+        found = UPath(root)
+        _ = found.fs  # imports what it takes
+    except Exception as error:
+        raise InputError(f"data.root: found {root} ({error}), legal: a folder, or a URL that fsspec knows") from error
+    return cast(Path, found)
 
 
 def find_domains(settings: DataSettings) -> list[tuple[Source, DataSettings]]:
@@ -119,7 +137,15 @@ def _named(settings: DataSettings) -> Source:
     known = _sources()
     if settings.name not in known:
         raise unknown("data.name", settings.name, known)
-    return known[settings.name](settings)
+    if isinstance(settings.root, Path):
+        return known[settings.name](settings)
+    try:
+        return known[settings.name](settings)
+    except InputError:
+        raise
+    except Exception as error:  # each store has its own
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise InputError(f"data.root: found {settings.root} out of reach ({reason}), legal: a folder") from error
 
 
 def _sources() -> dict[str, Callable[[DataSettings], Source]]:

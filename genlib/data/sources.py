@@ -6,12 +6,13 @@ To add a set, write one function of `DataSettings`; nothing else is edited.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from genlib.data import folders
+from genlib.data import parquet as tables
 from genlib.data.settings import DataSettings, require_enough
 from genlib.errors import InputError
 
@@ -95,30 +96,41 @@ def usps(settings: DataSettings) -> Source:
 
 def folder(settings: DataSettings) -> Source:
     """Any folder of images, laid out as `folders.py` says."""
-    return _folder(settings, *folders.listings(settings.root))
+    return _listed(settings, *folders.listings(settings.root), folders.glance)
+
+
+def parquet(settings: DataSettings) -> Source:
+    """Any folder of Parquet files with images in them, laid out as `parquet.py` says."""
+    return _listed(settings, *tables.listings(settings.root), tables.glance)
 
 
 def folder_a(settings: DataSettings) -> Source:
     """The first of two domains in one folder: `root/trainA` and, where there is one, `root/testA`."""
-    return _folder(settings, *folders.listings(settings.root, "A"))
+    return _listed(settings, *folders.listings(settings.root, "A"), folders.glance)
 
 
 def folder_b(settings: DataSettings) -> Source:
     """The second of two domains in one folder: `root/trainB` and, where there is one, `root/testB`."""
-    return _folder(settings, *folders.listings(settings.root, "B"))
+    return _listed(settings, *folders.listings(settings.root, "B"), folders.glance)
 
 
-def _folder(settings: DataSettings, train: folders.Listing, test: folders.Listing | None) -> Source:
+def _listed(
+    settings: DataSettings,
+    train: folders.Listing,
+    test: folders.Listing | None,
+    glance: Callable[[Sequence[folders.Listing], int | None], int],
+) -> Source:
+    """A set of image files, of which `glance` sees whether they can be read, and their channels."""
     together = train.counts()
     if test is not None and settings.split == "pooled":
         together = {name: count + test.counts()[name] for name, count in together.items()}
     require_enough(together, settings)
-    channels = folders.glance([*train.paths, *(test.paths if test else ())], settings.image_size)
+    channels = glance([train, test] if test else [train], settings.image_size)
 
     def reader(listing: folders.Listing) -> Callable[[], Images]:
-        return lambda: _images(folders.read(listing.paths, settings.image_size), listing.labels or None)
+        return lambda: _images(folders.read(listing.files, settings.image_size), listing.labels or None)
 
-    source = f"folder {settings.root.resolve().name}"
+    source = f"{settings.name.partition('_')[0]} {settings.root.resolve().name}"
     return Source(source, train.classes, reader(train), reader(test) if test else None, channels)
 
 
@@ -132,6 +144,8 @@ def _torchvision(
     channels: int = 1,
 ) -> Source:
     """A set of `torchvision.datasets`, whose class `kind` keeps `files` in `root/folder`."""
+    if not isinstance(root, Path):
+        raise InputError(f"data.root: found {root}, legal for {settings.name}: a folder of this machine")
     if not settings.download:
         _require_files(settings, root / folder, files)
 

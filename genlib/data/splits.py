@@ -2,11 +2,13 @@
 
 `official` keeps the source's own test set as it is and takes valid out of its train set. `pooled` puts both together,
 shuffles and divides anew, so that the three parts are exchangeable: MNIST's official test set has other writers, which
-a test of memorisation takes for copying. Either way every class has its share in every part, to the image.
+a test of memorisation takes for copying. Either way every class has its share in every part, to the image. A part is
+the indices [n] of its images in the pool of all; nothing here copies an image.
 """
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 
 import torch
@@ -21,43 +23,45 @@ PARTS = ("train", "valid", "test")
 LARGEST_VALID, LARGEST_TEST = 5_000, 10_000
 
 
-def split(train: Images, test: Images | None, classes: Sequence[str], settings: DataSettings) -> dict[str, Images]:
-    """The parts by name; what was divided anew is in an order drawn from the seed."""
-    total = len(train) + (0 if test is None else len(test))
+def split(pool: Images, tested: int, classes: Sequence[str], settings: DataSettings) -> dict[str, Tensor]:
+    """The parts by name; the last `tested` images of the pool are the official test set, where there is one. What is
+    divided anew is in an order drawn from the seed."""
+    total = len(pool)
     if settings.split == "official":
-        if test is None:
+        if not tested:
             raise InputError(f"data.split: found official, but {settings.name} has no test set, legal: pooled")
-        valid_size = _valid_size(settings.valid, total, len(train))
-        return _divide(train, {"valid": valid_size}, classes, settings) | {"test": test}
-    test_size = _test_size(settings.test, total, test)
+        learned = total - tested
+        valid_size = _valid_size(settings.valid, total, learned)
+        test = torch.arange(learned, total)
+        return _divide(pool[:learned], {"valid": valid_size}, classes, settings) | {"test": test}
+    test_size = _test_size(settings.test, total, tested)
     valid_size = _valid_size(settings.valid, total, total - test_size)
-    pool = train if test is None else _join(train, test)
     return _divide(pool, {"valid": valid_size, "test": test_size}, classes, settings)
 
 
-def drop_duplicates(parts: Mapping[str, Images]) -> tuple[dict[str, Images], dict[str, dict[str, int]]]:
+def drop_duplicates(pool: Images, parts: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, dict[str, int]]]:
     """The parts without the images that a later part holds byte for byte, and how many those were.
 
     Test keeps all, valid loses what test holds, train what either holds. Copies inside one part are counted
     (`within`, images beyond the first) and stay.
     """
-    order = [name for name in reversed(PARTS) if name in parts]
-    ids = dict(zip(order, _identities([parts[name].pixels for name in order]), strict=True))
-    seen = torch.zeros(1 + max(int(each.max()) for each in ids.values()), dtype=torch.bool)
+    identity = _identities(pool)
+    seen = torch.zeros(len(pool), dtype=torch.bool)
     kept, removed, within = dict(parts), {}, {}
-    for name in order:
-        fresh = ~seen[ids[name]]
-        seen[ids[name]] = True
-        kept[name] = parts[name] if fresh.all() else parts[name][fresh.nonzero().flatten()]
+    for name in reversed(PARTS):
+        ids = identity[parts[name]]
+        fresh = ~seen[ids]
+        seen[ids] = True
+        kept[name] = parts[name][fresh]
         removed[name] = int((~fresh).sum())
-        within[name] = int((ids[name][fresh].bincount() - 1).clamp(min=0).sum())
+        within[name] = int((ids[fresh].bincount() - 1).clamp(min=0).sum())
     return kept, {"removed": removed, "within": within}
 
 
-def require_classes(parts: Mapping[str, Images], classes: Sequence[str], settings: DataSettings) -> None:
+def require_classes(pool: Images, parts: Mapping[str, Tensor], classes: Sequence[str], settings: DataSettings) -> None:
     """Refuse a part that has lost a whole class, or everything, to its duplicates."""
-    for part, images in parts.items():
-        for name, count in _counts(images, classes).items():
+    for part, rows in parts.items():
+        for name, count in _counts(pool.labels, rows, classes).items():
             if count == 0:
                 left = f"of class {name!r} " if name else ""
                 raise InputError(
@@ -104,46 +108,37 @@ def _quotas(by_class: Tensor, size: int) -> Tensor:
 
 def _divide(
     images: Images, sizes: Mapping[str, int], classes: Sequence[str], settings: DataSettings
-) -> dict[str, Images]:
-    require_enough(_counts(images, classes), settings)
+) -> dict[str, Tensor]:
+    require_enough(_counts(images.labels, torch.arange(len(images)), classes), settings)
     if sum(sizes.values()) >= len(images):
         shares = f"{settings.valid} and {settings.test}"
         raise InputError(f"data.valid and data.test: found {shares}, legal: shares that leave images to train on")
     labels = torch.zeros(len(images), dtype=torch.long) if images.labels is None else images.labels
     indices = stratify(labels, list(sizes.values()), seeded(settings.seed, "split", settings.split))
     drawn = dict(zip([*sizes, "train"], indices, strict=True))
-    return {name: images[drawn[name]] for name in PARTS if name in drawn}
+    return {name: drawn[name] for name in PARTS if name in drawn}
 
 
-def _test_size(share: float | None, total: int, official: Images | None) -> int:
+def _test_size(share: float | None, total: int, official: int) -> int:
     if share is not None:
         return round(share * total)
-    return min(total // 5, LARGEST_TEST) if official is None else len(official)
+    return official or min(total // 5, LARGEST_TEST)
 
 
 def _valid_size(share: float | None, total: int, rest: int) -> int:
     return min(rest // 4, LARGEST_VALID) if share is None else round(share * total)
 
 
-def _join(first: Images, second: Images) -> Images:
-    pixels = torch.cat([first.pixels, second.pixels])
-    if first.labels is None or second.labels is None:
-        return Images(pixels)
-    return Images(pixels, torch.cat([first.labels, second.labels]))
+def _counts(labels: Tensor | None, rows: Tensor, classes: Sequence[str]) -> dict[str, int]:
+    """Images by class among `rows`; one entry with an empty name for a set without labels."""
+    if labels is None:
+        return {"": len(rows)}
+    return dict(zip(classes, labels[rows].bincount(minlength=len(classes)).tolist(), strict=True))
 
 
-def _counts(images: Images, classes: Sequence[str]) -> dict[str, int]:
-    """Images by class; one entry with an empty name for a set without labels."""
-    if images.labels is None:
-        return {"": len(images)}
-    return dict(zip(classes, images.labels.bincount(minlength=len(classes)).tolist(), strict=True))
-
-
-def _identities(sets: Sequence[Tensor]) -> list[Tensor]:
-    """One number per image of each set; equal numbers are equal bytes."""
+def _identities(images: Images) -> Tensor:
+    """One number [N] below N for each image; equal numbers are equal bytes, by a hash of 16 of them."""
     import numpy as np
 
-    rows = np.concatenate([pixels.flatten(1).contiguous().numpy() for pixels in sets])
-    whole = rows.view(np.dtype((np.void, rows.shape[1]))).ravel()
-    ids = torch.from_numpy(np.unique(whole, return_inverse=True)[1])
-    return list(torch.split(ids, [len(pixels) for pixels in sets]))
+    digests = b"".join(hashlib.blake2b(image.tobytes(), digest_size=16).digest() for image in images.pixels.numpy())
+    return torch.from_numpy(np.unique(np.frombuffer(digests, "V16"), return_inverse=True)[1])

@@ -1,0 +1,150 @@
+"""A folder of Parquet files that hold images, as the sets of Hugging Face do.
+
+    root/[data/]train-*.parquet [root/[data/]test-*.parquet]      an official test set, if there is `test`
+    root/[data/]*.parquet                                         none
+
+The column `image` (or `img`) holds whole image files, as bytes or as `{bytes, path}`; `label`, where there is one,
+holds names or numbers, which the file's own note of its features may name. Files are read in natural order, a batch of
+rows at a time, so that nobody holds the set.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from io import BytesIO
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from genlib.data.folders import Listing, children, common_channels, natural
+from genlib.errors import InputError
+
+if TYPE_CHECKING:
+    from pyarrow.parquet import ParquetFile
+
+IMAGES, LABEL = ("image", "img"), "label"
+ROWS = 64  # that are read at a time, and looked at in every file before any is read
+LEGAL = "a folder of .parquet files, with a column image of PNG or JPEG files"
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One image file, in row `row` of `path`."""
+
+    path: Path
+    row: int
+    data: bytes
+
+    def __str__(self) -> str:
+        return f"{self.path}, row {self.row}"
+
+    def open(self, mode: Literal["rb"], /) -> BytesIO:
+        return BytesIO(self.data)
+
+
+@dataclass(frozen=True)
+class Cells:
+    """The image files of the first `rows` rows of each of `paths`, or of all; read anew whenever they are walked."""
+
+    paths: tuple[Path, ...]
+    rows: int | None = None
+
+    def __len__(self) -> int:
+        counts = [_rows(path) for path in self.paths]
+        return sum(counts if self.rows is None else (min(count, self.rows) for count in counts))
+
+    def __iter__(self) -> Iterator[Cell]:
+        for path in self.paths:
+            yield from islice(_cells(path), self.rows)
+
+
+def listings(root: Path) -> tuple[Listing, Listing | None]:
+    """The train listing and, where there are files for both, the test listing."""
+    paths = _paths(root)
+    parts = [tuple(path for path in paths if path.name.startswith(part)) for part in ("train", "test")]
+    if not all(parts):
+        parts = [parts[0] or parts[1] or paths]
+    labels = [[label for path in part for label in _labels(path)] for part in parts]
+    classes = tuple(sorted({label for each in labels for label in each}, key=natural))
+    place = {name: at for at, name in enumerate(classes)}
+    found = [
+        Listing(Cells(part), tuple(place[name] for name in names), classes)
+        for part, names in zip(parts, labels, strict=True)
+    ]
+    return found[0], found[1] if len(found) > 1 else None
+
+
+def glance(sets: Sequence[Listing], image_size: int | None) -> int:
+    """Read the first rows of every file and forget them; returns their channels."""
+    paths = [path for each in sets if isinstance(each.files, Cells) for path in each.files.paths]
+    return common_channels(Cells(tuple(paths), ROWS), image_size)
+
+
+def _paths(root: Path) -> tuple[Path, ...]:
+    for folder in (root, root / "data"):
+        if folder.is_dir():
+            paths = [path for path in children(folder, files=True) if path.suffix == ".parquet"]
+            if paths:
+                return tuple(paths)
+    raise InputError(f"data.root: found no .parquet file in {root}, legal: {LEGAL}")
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[ParquetFile]:
+    from pyarrow.parquet import ParquetFile
+
+    try:
+        with path.open("rb") as stream:
+            yield ParquetFile(stream)
+    except InputError:
+        raise
+    except Exception as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise InputError(f"{path}: found a Parquet file that cannot be read ({reason}), legal: a whole one") from error
+
+
+def _rows(path: Path) -> int:
+    with _opened(path) as table:
+        return int(table.metadata.num_rows)
+
+
+def _cells(path: Path) -> Iterator[Cell]:
+    with _opened(path) as table:
+        found = [name for name in IMAGES if name in table.schema_arrow.names]
+        if not found:
+            raise InputError(f"{path}: found the columns {', '.join(table.schema_arrow.names)}, legal: {LEGAL}")
+        row = 0
+        for batch in table.iter_batches(ROWS, columns=found[:1]):
+            for value in batch.column(0).to_pylist():
+                data = value.get("bytes") if isinstance(value, dict) else value
+                if not isinstance(data, bytes):
+                    raise InputError(f"{path}: found no image in row {row}, legal: {LEGAL}")
+                yield Cell(path, row, data)
+                row += 1
+
+
+def _labels(path: Path) -> list[str]:
+    """The class of every row by name; empty where there is no column of them."""
+    with _opened(path) as table:
+        schema = table.schema_arrow
+        if LABEL not in schema.names:
+            return []
+        names = _names(schema.metadata or {})
+        labels = table.read([LABEL]).column(0).to_pylist()
+    for row, label in enumerate(labels):
+        if type(label) not in (int, str) or (names and not (type(label) is int and 0 <= label < len(names))):
+            legal = f"0 to {len(names) - 1}" if names else "a name or a whole number"
+            raise InputError(f"{path}: found the label {label!r:.40} in row {row}, legal: {legal}")
+    return [names[label] if names else str(label) for label in labels]
+
+
+def _names(notes: dict[bytes, bytes]) -> list[str]:
+    """What the classes are called, where the file's features say so."""
+    try:
+        found: Any = json.loads(notes[b"huggingface"])["info"]["features"][LABEL]["names"]
+    except (KeyError, TypeError, ValueError):
+        return []
+    return [str(name) for name in found]
