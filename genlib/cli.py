@@ -194,7 +194,8 @@ def evaluate(
     from genlib.data.pictures import read
     from genlib.evaluation.measure import to_json
     from genlib.evaluation.verdict import verdicts
-    from genlib.judge_images import judged, shown, watched
+    from genlib.judge_images import judged, shown
+    from genlib.progress import watched
 
     given = {"real": real, "fake": fake} | ({} if train is None else {"train": train})
     sets = {}

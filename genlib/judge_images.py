@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import sys
-import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -42,25 +40,12 @@ Watch = Callable[[Sequence[Any], str], Iterable[Any]]
 NO_TRAIN = "no training images were given: --train"
 NO_JUDGE = "No judge given: principal components of pixels."
 CHUNK = 100  # images between two signs of progress
-EVERY = 10.0  # seconds between two lines of progress
 NAMED = 5  # unreadable files that are named one by one
 
 
 def silent(things: Sequence[T], title: str) -> Iterable[T]:
     """The things as they are."""
     return things
-
-
-def watched(things: Sequence[T], title: str) -> Iterator[T]:
-    """The things, with a bar in a terminal and a plain line now and then elsewhere."""
-    from tqdm import tqdm
-
-    bar, spoke = tqdm(things, desc=title, leave=False, disable=not sys.stderr.isatty()), time.monotonic()
-    for done, thing in enumerate(bar):
-        if bar.disable and time.monotonic() - spoke >= EVERY:
-            spoke = time.monotonic()
-            print(f"{title}: {100 * done // len(things)} %", file=sys.stderr, flush=True)
-        yield thing
 
 
 @dataclass(frozen=True)

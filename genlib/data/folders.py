@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Literal, Protocol, cast
 
 from genlib.errors import InputError
+from genlib.progress import watched
 
 if TYPE_CHECKING:
     import numpy as np
@@ -150,12 +151,12 @@ def images_in(folder: Path) -> list[Path]:
 def _decoded(files: Files, image_size: int | None) -> Iterator[NDArray[np.uint8]]:
     """One uint8 [C, H, W] after the other, once the headers of all are seen to agree."""
     modes, sizes = {}, {}
-    for file in files:
+    for file in watched(files, "looking at images"):
         modes[str(file)], sizes[str(file)] = header(file)
     channels = _one_kind({name: channels_of(name, mode) for name, mode in modes.items()})
     if image_size is None:
         _require_one_size(sizes)
-    for file in files:
+    for file in watched(files, "reading images"):
         yield decode(file, channels, image_size)
 
 

@@ -1,0 +1,36 @@
+"""Signs of progress for whoever waits: a bar in a terminal, a plain line now and then elsewhere."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator
+from typing import Protocol, TypeVar
+
+T = TypeVar("T", covariant=True)
+
+EVERY = 10.0  # seconds between two lines
+DELAY = 2.0  # seconds before a bar is shown
+
+
+class Things(Protocol[T]):
+    def __len__(self) -> int: ...
+
+    def __iter__(self) -> Iterator[T]: ...
+
+
+def watched(things: Things[T], title: str) -> Iterator[T]:
+    """The things, one by one, as they are."""
+    from tqdm import tqdm
+
+    bar = tqdm(things, desc=title, leave=False, delay=DELAY, disable=not sys.stderr.isatty())
+    began = spoke = time.monotonic()
+    for done, thing in enumerate(bar):
+        if bar.disable and (now := time.monotonic()) - spoke >= EVERY:
+            spoke, rate = now, done / (now - began)
+            print(
+                f"{title}: {done:,} of {len(things):,}, {rate:,.0f} a second, {(len(things) - done) / rate:.0f} s left",
+                file=sys.stderr,
+                flush=True,
+            )
+        yield thing
