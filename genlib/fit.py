@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from genlib.build import build, file_sha256
 from genlib.data.dataset import Dataset, load_dataset
-from genlib.data.images import LARGE, Images, to_pixels
+from genlib.data.images import Images, to_pixels
 from genlib.data.pieces import Streamed
 from genlib.errors import InputError, unknown
 from genlib.knobs import options, resolved
@@ -126,20 +126,13 @@ class Known:
 
     @classmethod
     def of(cls, dataset: Dataset, objective: Objective, device: torch.device) -> Known:
-        """Two domains are united only where they have the same classes.
-
-        Raises:
-            InputError: one that would be united is too large to be held.
-        """
+        """Two domains are united only where they have the same classes."""
         other = dataset.other
         if objective.domains == "union" and other and other.classes == dataset.classes:
-            if dataset.large or other.large:
-                raise InputError(
-                    f"{dataset.folder}: found two domains of the same classes, one of them over {LARGE / 2**30:g} GiB, "
-                    "legal: smaller ones, or one domain (data.other: null)"
-                )
-            train, valid = (dataset.train + other.train).to(device), (dataset.valid + other.valid).to(device)
-            return cls(train, train, valid)
+            near, valid = (dataset.near + other.near).to(device), (dataset.valid + other.valid).to(device)
+            if not dataset.large and not other.large:
+                return cls(near, near, valid)
+            return cls((Streamed.all(dataset.stream) + Streamed.all(other.stream)).to(device), near, valid)
         second = other.stream.to(device) if objective.domains == "pair" and other else None
         stream = dataset.stream.to(device)
         near = stream if isinstance(stream, Images) else dataset.near.to(device)

@@ -8,7 +8,7 @@ import torch
 from genlib.data import pieces
 from genlib.data.batches import batches, share
 from genlib.data.images import Images, load_images, save_images, to_float, to_pixels
-from genlib.data.pieces import Streamed
+from genlib.data.pieces import Both, Piece, Streamed
 from genlib.errors import InputError
 
 
@@ -22,12 +22,21 @@ def streamed(n):
     return Streamed(n, lambda asked: (images[piece.order()] for piece in asked), piece=3)
 
 
+def united(n):
+    """The same set in two, of which one is at hand."""
+    whole = numbered(n)
+    return Streamed.all(whole[: n // 3]) + Streamed(
+        n - n // 3, lambda asked: (whole[n // 3 :][piece.order()] for piece in asked), piece=3
+    )
+
+
 @pytest.mark.parametrize(("shape", "size"), [((1, 28, 28), 1024), ((3, 64, 64), 341), ((3, 2048, 2048), 1)])
 def test_pieces_are_of_a_few_megabytes(shape, size):
     assert Streamed.of(10**6, shape, iter).piece == size
 
 
-sets = pytest.mark.parametrize("made", [numbered, streamed])
+sets = pytest.mark.parametrize("made", [numbered, streamed, united])
+apart = pytest.mark.parametrize("made", [streamed, united])
 
 
 @pytest.mark.parametrize(("n", "size"), [(10, 4), (7, 7), (3, 8), (64, 1)])
@@ -38,24 +47,36 @@ def test_every_epoch_visits_each_image_once(n, size):
     assert not torch.equal(seen[:n], seen[n : 2 * n]) or n < 4
 
 
+@apart
 @pytest.mark.parametrize("lanes", [1, 2, 4, 16])
-def test_every_lane_of_a_streamed_set_visits_each_of_its_images_once_an_epoch(lanes, monkeypatch):
+def test_every_lane_of_a_streamed_set_visits_each_of_its_images_once_an_epoch(made, lanes, monkeypatch):
     monkeypatch.setattr(pieces, "LANES", lanes)
     n, size = 160, 16
-    seen = torch.stack([batch.y for batch in islice(batches(streamed(n), size, seed=1), 3 * n // size)])
+    seen = torch.stack([batch.y for batch in islice(batches(made(n), size, seed=1), 3 * n // size)])
     by_lane = seen.view(len(seen), lanes, -1).transpose(0, 1).reshape(lanes, 3, n // lanes)
     assert torch.equal(by_lane.sort(2).values, torch.arange(n).view(lanes, 1, -1).expand(-1, 3, -1))
     orders = {tuple(epoch) for lane in by_lane.tolist() for epoch in lane}
     assert len(orders) == 3 * lanes
 
 
+@apart
 @pytest.mark.parametrize("n", [16, 17, 100, 250])
 @pytest.mark.parametrize("size", [1, 6, 7, 64, 128, 300])
-def test_a_streamed_set_of_any_size_shows_all_its_images_alike(n, size):
+def test_a_streamed_set_of_any_size_shows_all_its_images_alike(made, n, size):
     steps = 20 * n // size + 1
-    seen = torch.cat([batch.y for batch in islice(batches(streamed(n), size, seed=2), steps)])
+    seen = torch.cat([batch.y for batch in islice(batches(made(n), size, seed=2), steps)])
     counts = seen.bincount(minlength=n)
     assert counts.max() - counts.min() <= 1 + counts.float().mean() * 2 * pieces.LANES / n
+
+
+def test_a_set_that_no_lane_touches_is_not_read():
+    def never(pieces):
+        raise AssertionError("read")
+        yield
+
+    read = Both(160, lambda asked: (numbered(160)[piece.order()] for piece in asked), never)
+    pieces_of_the_first = iter([Piece(0, 3, 0, 0), Piece(100, 103, 0, 0)])
+    assert [len(images) for images in read(pieces_of_the_first)] == [3, 3]
 
 
 def test_a_rank_reads_only_the_lanes_that_its_rows_lie_in():

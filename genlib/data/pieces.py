@@ -58,6 +58,36 @@ class Mapped:
 
 
 @dataclass(frozen=True)
+class Kept:
+    """Reads pieces of images in memory."""
+
+    images: Images
+
+    def __call__(self, pieces: Iterator[Piece]) -> Iterator[Images]:
+        return (self.images[piece.order()] for piece in pieces)
+
+
+@dataclass(frozen=True)
+class Both:
+    """Reads pieces of two sets as of one, of which the first has `size` rows; where a piece has rows of both, those of
+    the first come first."""
+
+    size: int
+    first: Read
+    second: Read
+
+    def __call__(self, pieces: Iterator[Piece]) -> Iterator[Images]:
+        planned, a, b = tee(pieces, 3)
+        firsts = self.first(replace(p, stop=min(p.stop, self.size)) for p in a if p.start < self.size)
+        seconds = self.second(
+            replace(p, start=max(p.start - self.size, 0), stop=p.stop - self.size) for p in b if p.stop > self.size
+        )
+        for piece in planned:
+            parts = [next(firsts)] if piece.start < self.size else []
+            yield Images.joined([*parts, next(seconds)] if piece.stop > self.size else parts)
+
+
+@dataclass(frozen=True)
 class Streamed:
     """A set of `size` images, of which `read` gives pieces of `piece` images in the order in which it is asked."""
 
@@ -70,6 +100,16 @@ class Streamed:
     def of(cls, size: int, shape: Sequence[int], read: Read) -> Streamed:
         """Images of this shape (C, H, W), in pieces of a size that fits them."""
         return cls(size, read, max(1, min(PIECE, PIECE_BYTES // math.prod(shape))))
+
+    @classmethod
+    def all(cls, images: Images | Streamed) -> Streamed:
+        """A set that is at hand, read as one that is not."""
+        return cls.of(len(images), images.shape, Kept(images)) if isinstance(images, Images) else images
+
+    def __add__(self, more: Streamed) -> Streamed:
+        """Both sets, one after the other."""
+        read = Both(self.size, self.read, more.read)
+        return Streamed(self.size + more.size, read, min(self.piece, more.piece), self.device)
 
     def __len__(self) -> int:
         return self.size
