@@ -2,6 +2,7 @@
 # make ui           open MLflow on loopback                     make tune MODEL=gan [TRIALS=50]
 # make submit ADDRESS=http://head:8265 [STAGE=train@gan]        make faults       60 kills, the long form of a test
 # make docs-check   what the pages say to type, the slow of it too
+# make bench        the tables of docs/benchmarks.md, 40 minutes; make bench-quick: 5, and nothing is kept
 SHELL := /bin/bash
 PYTHON ?= python3
 BIN := $(CURDIR)/.venv/bin
@@ -18,7 +19,7 @@ SET ?=
 TRIALS ?=
 STAGE ?=
 
-.PHONY: setup repro test ui tune submit bench faults docs-check lint lock clean
+.PHONY: setup repro test ui tune submit bench bench-quick faults docs-check lint lock clean
 
 setup: $(STAMP)
 
@@ -52,9 +53,10 @@ submit: setup
 	@python -m pipelines.submit "$(ADDRESS)" --stage "$(STAGE)"
 
 bench: setup
-	@python -m benchmarks.first_step
-	@python -m benchmarks.overhead
-	@python -m benchmarks.tune
+	@python -m benchmarks
+
+bench-quick: setup
+	@python -m benchmarks --quick
 
 faults: setup
 	@python -m pytest -m long tests/faults

@@ -1,6 +1,6 @@
 """All nearest neighbours of 10,000 among 60,000 rows of 784 numbers, against the matrix products that they need.
 
-`python -m benchmarks.neighbours [--root FOLDER] [--pairs N] [--k K]`; some minutes. The digits of MNIST, test among
+`python -m benchmarks.neighbours [--root FOLDER] [--rounds N] [--k K]`; some minutes. The digits of MNIST, test among
 train, where the raw files are in FOLDER, else uniform random numbers. The bare products are made in the same chunks, by
 the same threads, in turn with the search; the ratio is the median over pairs. Memory is the peak of a process of its
 own that makes the data and searches once, all that it ever held included.
@@ -34,7 +34,7 @@ BOUND, GIB = 1.3, 1.5
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--root", type=Path, default=Path("data/raw"))
-    parser.add_argument("--pairs", type=int, default=5)
+    parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--k", type=int, default=5)
     parser.add_argument("--once", action="store_true", help="search once and print the peak memory in GiB")
     asked = parser.parse_args()
@@ -45,7 +45,7 @@ def main() -> None:
         return
     gib = peak(asked.root, asked.k)
     rows = [
-        (seconds(lambda: nearest(x, among, asked.k)), seconds(lambda: products(x, among))) for _ in range(asked.pairs)
+        (seconds(lambda: nearest(x, among, asked.k)), seconds(lambda: products(x, among))) for _ in range(asked.rounds)
     ]
     detail: dict[str, Any] = {
         "data": name,
@@ -53,8 +53,9 @@ def main() -> None:
         "threads": torch.get_num_threads(),
         "seconds": [{"search": round(search, 2), "products": round(bare, 2)} for search, bare in rows],
     }
-    ratio = median(search / bare for search, bare in rows)
-    record("neighbours: search / bare matrix products", ratio, BOUND, at_least=False, detail=detail)
+    ratios = [search / bare for search, bare in rows]
+    name = "neighbours: search / bare matrix products"
+    record(name, median(ratios), BOUND, at_least=False, detail=detail, rounds=ratios)
     memory = {"gib": round(gib, 3), "data": name, "k": asked.k}
     record("neighbours: peak memory / 1.5 GiB", gib / GIB, 1.0, at_least=False, detail=memory)
 

@@ -1,25 +1,62 @@
-"""benchmarks/results.json: one row a benchmark, `{"name", "ratio", "bound", "ok", "detail"}`."""
+"""benchmarks/results.json: one row a benchmark, `{"name", "ratio", "bound", "ok", "detail"}`, and who measured it when.
+
+`GENLIB_BENCHMARK_RESULTS` names another file for rows that are not to be kept (`make bench-quick`).
+"""
 
 from __future__ import annotations
 
 import json
+import os
+import sys
+from collections.abc import Sequence
+from datetime import date
 from pathlib import Path
 from typing import Any
 
 from pipelines.files import write_json
 
-FILE = Path(__file__).with_name("results.json")
+FILE = Path(os.environ.get("GENLIB_BENCHMARK_RESULTS") or Path(__file__).with_name("results.json"))
 
 
-def record(name: str, ratio: float, bound: float, *, at_least: bool, detail: dict[str, Any]) -> None:
-    """Put the newest measurement of `name` in the place of the one before, and print it."""
-    rows = json.loads(FILE.read_text()) if FILE.exists() else []
+def record(
+    name: str, ratio: float, bound: float, *, at_least: bool, detail: dict[str, Any], rounds: Sequence[float] = ()
+) -> None:
+    """Put the newest measurement of `name` in the place of the one before, and print it.
+
+    `rounds`: the ratio of each pair of runs, where `ratio` is their median.
+    """
+    spread = {"rounds": len(rounds), "spread": [round(min(rounds), 4), round(max(rounds), 4)]} if rounds else {}
     row = {
         "name": name,
         "ratio": round(ratio, 4),
         "bound": bound,
         "ok": ratio >= bound if at_least else ratio <= bound,
-        "detail": detail,
+        "at_least": at_least,
+        "benchmark": asking(),
+        "date": date.today().isoformat(),
+        "detail": detail | spread,
     }
-    write_json(sorted([*(r for r in rows if r["name"] != name), row], key=lambda r: r["name"]), FILE)
-    print(f"{name}: {ratio:.3f} (bound {bound}), {'ok' if row['ok'] else 'NOT REACHED'}")
+    put(row)
+    print(f"{name}: {ratio:.3f} (bound {bound}), {'ok' if row['ok'] else 'NOT REACHED'}", flush=True)
+
+
+def rows() -> list[dict[str, Any]]:
+    """What was recorded so far."""
+    return list(json.loads(FILE.read_text())) if FILE.exists() else []
+
+
+def put(row: dict[str, Any]) -> None:
+    """Put a row in the place of the one of its name."""
+    others = [each for each in rows() if each["name"] != row["name"]]
+    write_json(sorted([*others, row], key=lambda each: str(each["name"])), FILE)
+
+
+def forget(name: str) -> None:
+    """Take the row of this name away, where there is one."""
+    write_json([row for row in rows() if row["name"] != name], FILE)
+
+
+def asking() -> str:
+    """The module that runs: `tune` of `python -m benchmarks.tune`."""
+    spec = getattr(sys.modules["__main__"], "__spec__", None)
+    return spec.name.removeprefix("benchmarks.") if spec else ""

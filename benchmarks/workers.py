@@ -1,8 +1,8 @@
 """Two workers of one thread against one worker of two, and what a checkpoint costs.
 
 A DCGAN on 32 x 32 images in colour, one global batch of 128, runs of each kind in turn in one session of Ray; the first
-tenth of each is not counted. `python -m benchmarks.workers [--runs N] [--images N]`; the first ratio is of the medians
-of images per second, and the share of the time that gradients take to be summed, waiting for the other worker
+tenth of each is not counted. `python -m benchmarks.workers [--rounds N] [--images N]`; the first ratio is of the
+medians of images per second, and the share of the time that gradients take to be summed, waiting for the other worker
 included, stands beside it. The second is the seconds that a checkpoint takes, of every 30.
 """
 
@@ -34,7 +34,7 @@ REPORTS, EVERY = 10, 30.0
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--runs", type=int, default=3)
+    parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--images", type=int, default=38_400)
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
@@ -43,7 +43,7 @@ def main() -> None:
         model = {"name": "dcgan", "latent": 64, "width": 32, "width_d": 32}
         job = Job("dcgan", model, {"name": "adversarial"}, plan, made(place / "data", images=10_000))
         with session():
-            found = [{workers: run(job, workers, place) for workers in (1, 2)} for _ in range(asked.runs)]
+            found = [{workers: run(job, workers, place) for workers in (1, 2)} for _ in range(asked.rounds)]
         taken = median(saved(job, place / "states") for _ in range(5))
     rates = {workers: [each[workers][0] for each in found] for workers in (1, 2)}
     detail = {

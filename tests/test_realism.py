@@ -14,9 +14,11 @@ from genlib.evaluation.evidence import Evidence, View
 from genlib.evaluation.frechet import frechet, frechet_distance, infinite
 from genlib.evaluation.inception import inception_score
 from genlib.evaluation.kernel import SUBSETS, kid, mmd, on_subsets
-from genlib.evaluation.manifold import coverage, density, precision, recall, squared_radii, within
+from genlib.evaluation.manifold import coverage, density, precision, recall, squared_radii
 from genlib.evaluation.metric import evaluate, find
+from genlib.evaluation.parts import pairs
 from genlib.evaluation.parts.intervals import group_slices, jackknife, wilson, wilson_jackknife
+from genlib.evaluation.parts.pairs import pairs_within
 from genlib.evaluation.sharpness import edges, sharpness
 from genlib.evaluation.two_sample import c2st
 
@@ -73,9 +75,30 @@ def test_the_edge_of_a_ball_is_outside_even_where_rounding_would_say_otherwise()
     squares = (exact[:, None] - exact).square().sum(2)
     radii = squares.sort(1).values[:, 5]
     assert torch.equal(squared_radii(lattice), radii)
-    for limits in (radii[None, :], radii[:, None]):
-        assert torch.equal(torch.cat(list(within(lattice, lattice, limits))), squares < limits)
-    assert (squares == radii).any() and not torch.cat(list(within(lattice, lattice + 0, 0 * radii[None, :]))).any()
+    of_rows, of_columns = inside(lattice, lattice, radii, radii)
+    assert torch.equal(of_rows, squares < radii[:, None]) and torch.equal(of_columns, squares < radii[None, :])
+    assert (squares == radii).any() and not inside(lattice, lattice + 0, 0 * radii, 0 * radii)[0].any()
+
+
+@pytest.mark.parametrize("elements", [1, 700, 1 << 21])
+@pytest.mark.parametrize(("scale", "shift"), [(1.0, 0.0), (1e-3, 1e3), (1e25, 0.0)])
+def test_pairs_within_are_those_of_brute_force(scale, shift, elements, monkeypatch):
+    """Also where float32 sees all at the edge (far from the origin), or overflows."""
+    monkeypatch.setattr(pairs, "ELEMENTS", elements)
+    x, y = (rows(n, 7, n, scale).double() + shift * torch.arange(n)[:, None] ** 2 for n in (53, 71))
+    squares = torch.stack([(row - y).square().sum(1) for row in x])
+    of_x, of_y = squares.sort(1).values[:, 9], squares.sort(0).values[9]
+    of_rows, of_columns = inside(x, y, of_x, of_y)
+    assert torch.equal(of_rows, squares < of_x[:, None]) and torch.equal(of_columns, squares < of_y)
+
+
+def inside(x, y, of_x, of_y):
+    """Whether each pair lies within the radius of its row, and of its column, bool [n, m]."""
+    found = torch.zeros(2, len(x), len(y), dtype=torch.bool)
+    for parts in pairs_within(x, y, of_x, of_y):
+        for which, (row, column) in zip(found, parts, strict=True):
+            which[row, column] = True
+    return found
 
 
 @pytest.mark.parametrize("elements", [1, 700, 1 << 21])
@@ -84,7 +107,8 @@ def test_results_do_not_depend_on_the_chunk(name, elements, monkeypatch):
     e = evidence(noisy(1.0))
     e = replace(e, fake=labelled(e.made, e.made.classes), test=labelled(e.test, e.test.classes))
     whole = find(name)(e)
-    for module in (manifold, agreement):
+    manifold.held.cache_clear()
+    for module in (pairs, agreement):
         monkeypatch.setattr(module, "ELEMENTS", elements)
     part = find(name)(e)
     assert (part.value, part.low, part.high) == pytest.approx((whole.value, whole.low, whole.high), rel=1e-12)
@@ -348,9 +372,9 @@ def test_too_few_images_and_constant_ones_give_numbers_or_the_reason(name):
 
 def test_the_jackknife_of_density_is_that_of_a_mean_over_pairs():
     x, y = rows(60, 3, 0, 1, 0.5), rows(60, 3, 1)
-    inside = torch.cat(list(within(x, y, squared_radii(y)[None, :]))).double()
+    held = inside(x, y, squared_radii(x), squared_radii(y))[1].double()
     without = [
-        float(np.delete(np.delete(inside.numpy(), np.r_[g], 0), np.r_[g], 1).mean()) * 60 / 5 for g in group_slices(60)
+        float(np.delete(np.delete(held.numpy(), np.r_[g], 0), np.r_[g], 1).mean()) * 60 / 5 for g in group_slices(60)
     ]
     found = density(between(x, y))
-    assert (found.low, found.high) == pytest.approx(jackknife(float(inside.mean()) * 60 / 5, without))
+    assert (found.low, found.high) == pytest.approx(jackknife(float(held.mean()) * 60 / 5, without))

@@ -1,8 +1,11 @@
-"""Have generated and real features one law, as far as a kernel tells?"""
+"""Have generated and real features one law, as far as a kernel tells?
+
+Of the kernel's matrices only sums over sets of rows are needed: of groups, for the value and its interval, and of
+random subsets. With a set as a column of ones and zeros these are a^T K b, so K is made once, some rows at a time.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -12,9 +15,10 @@ from genlib.data.batches import seeded
 from genlib.evaluation.evidence import Evidence
 from genlib.evaluation.measure import Measure
 from genlib.evaluation.metric import metric
-from genlib.evaluation.parts.intervals import group_slices, jackknife
+from genlib.evaluation.parts.intervals import GROUPS, group_slices, jackknife
 
 SUBSETS, SIZE = 100, 1000
+ELEMENTS = 1 << 20  # of K held at once
 
 
 @metric(minimum=40, better="lower", catches={"collapse": "higher", "noise": "higher"})
@@ -26,51 +30,88 @@ def kid(evidence: Evidence) -> Measure:
     images of each kind, or of n / 2 where there are fewer than 2,000.
     """
     x, y = evidence.made.features.double(), evidence.real.features.double()
-    groups = group_slices(len(x))
-    sums = _block_sums(x, x, groups), _block_sums(y, y, groups), _block_sums(x, y, groups)
-    sizes = [group.stop - group.start for group in groups]
-    everything = torch.ones(len(groups), dtype=torch.bool)
-    value = _mmd(sums, sizes, everything)
-    low, high = jackknife(value, [_mmd(sums, sizes, torch.arange(len(groups)) != g) for g in range(len(groups))])
-    detail = {"features": x.shape[1], "subsets": on_subsets(x, y, evidence.seed)}
-    return Measure(value, low, high, n=len(x), detail=detail)
+    n, d = x.shape
+    groups, (some, others) = _groups(n), _subsets(n, evidence.seed)
+    sums = kernel_sums(x, y, torch.cat([groups, some], 1), torch.cat([groups, others], 1))
+    sizes, kept = groups.sum(0), torch.ones(1 + GROUPS, GROUPS, dtype=torch.float64)
+    kept[1:] -= torch.eye(GROUPS)
+    xx, yy, xy = (torch.einsum("kg,gh,kh->k", kept, part[:GROUPS, :GROUPS], kept) for part in sums)
+    value, *without = _mmd(xx, yy, xy, kept @ sizes).tolist()
+    low, high = jackknife(value, without)
+    xx, yy, xy = (part.diagonal()[GROUPS:] for part in sums)
+    detail = {"features": d, "subsets": _told(_mmd(xx, yy, xy, some.sum(0)), n)}
+    return Measure(value, low, high, n=n, detail=detail)
 
 
 def on_subsets(x: Tensor, y: Tensor, seed: int) -> dict[str, Any]:
     """Mean and standard deviation of the distance between random subsets of x and of y, float64 [n, d]."""
-    size = min(SIZE, len(x) // 2)
-    found = torch.tensor([mmd(x[a], y[b]) for a, b in _subsets(len(x), size, seed)], dtype=torch.float64)
-    return {"number": SUBSETS, "size": size, "mean": found.mean(), "sd": found.std(correction=0)}
-
-
-def _subsets(n: int, size: int, seed: int) -> Iterator[tuple[Tensor, Tensor]]:
-    generator = seeded(seed, "subsets")
-    for _ in range(SUBSETS):
-        yield torch.randperm(n, generator=generator)[:size], torch.randperm(n, generator=generator)[:size]
+    some, others = _subsets(len(x), seed)
+    xx, yy, xy = (part.diagonal() for part in kernel_sums(x, y, some, others))
+    return _told(_mmd(xx, yy, xy, some.sum(0)), len(x))
 
 
 def mmd(x: Tensor, y: Tensor) -> float:
     """The unbiased distance between x and y, float64 [n, d]."""
-    whole = [slice(0, len(x))]
-    sums = _block_sums(x, x, whole), _block_sums(y, y, whole), _block_sums(x, y, whole)
-    return _mmd(sums, [len(x)], torch.ones(1, dtype=torch.bool))
+    everyone = torch.ones(len(x), 1, dtype=torch.float64)
+    return float(_mmd(*kernel_sums(x, y, everyone, everyone), everyone.sum(0)))
 
 
-def _block_sums(x: Tensor, y: Tensor, groups: list[slice]) -> Tensor:
-    """Sums of the kernel over pairs of groups, [G, G]; where y is x, without the pairs of a row with itself."""
-    sums = torch.stack([torch.stack([_kernel(x[g] @ y[h].T, x.shape[1]).sum() for h in groups]) for g in groups])
-    if x is y:
-        own = _kernel(x.square().sum(1), x.shape[1])
-        sums -= torch.diag(torch.stack([own[group].sum() for group in groups]))
+def kernel_sums(x: Tensor, y: Tensor, a: Tensor, b: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Sums of the kernel over the pairs of a set of rows and another, [S, S]: within x, within y, and between them.
+
+    `a` and `b`, float64 [n, S] of ones and zeros, are the sets of rows of x and of y. A row's pair with itself is left
+    out.
+    """
+    return _within(x, a), _within(y, b), _between(x, y, a, b)
+
+
+def _between(x: Tensor, y: Tensor, a: Tensor, b: Tensor) -> Tensor:
+    sums = a.new_zeros(a.shape[1], a.shape[1])
+    for part in _parts(len(x)):
+        sums += a[part].T @ (_kernel(x[part], y) @ b)
     return sums
 
 
-def _kernel(products: Tensor, d: int) -> Tensor:
-    base = products / d + 1
-    return base * base * base
+def _within(x: Tensor, a: Tensor) -> Tensor:
+    """a^T K a without K's diagonal; K is symmetric, so of each part only what lies to the right of it is made."""
+    half = a.new_zeros(a.shape[1], a.shape[1])
+    for part in _parts(len(x)):
+        kernel = _kernel(x[part], x[part.start :])
+        own = kernel[:, : len(kernel)]
+        own.fill_diagonal_(0).div_(2)
+        half += a[part].T @ (kernel @ a[part.start :])
+    return half + half.T
 
 
-def _mmd(sums: tuple[Tensor, Tensor, Tensor], sizes: list[int], kept: Tensor) -> float:
-    xx, yy, xy = (float(part[kept][:, kept].sum()) for part in sums)
-    n = sum(size for size, keep in zip(sizes, kept.tolist(), strict=True) if keep)
+def _parts(n: int) -> list[slice]:
+    rows = max(1, ELEMENTS // n)
+    return [slice(start, min(n, start + rows)) for start in range(0, n, rows)]
+
+
+def _kernel(x: Tensor, y: Tensor) -> Tensor:
+    return torch.addmm(x.new_ones(1), x, y.T, alpha=1 / x.shape[1]).pow_(3)
+
+
+def _mmd(xx: Tensor, yy: Tensor, xy: Tensor, n: Tensor) -> Tensor:
     return (xx + yy) / (n * (n - 1)) - 2 * xy / n**2
+
+
+def _groups(n: int) -> Tensor:
+    """The jackknife's groups as sets, [n, G]."""
+    sets = torch.zeros(n, GROUPS, dtype=torch.float64)
+    for g, members in enumerate(group_slices(n)):
+        sets[members, g] = 1
+    return sets
+
+
+def _subsets(n: int, seed: int) -> tuple[Tensor, Tensor]:
+    """Random subsets of x and of y as sets, [n, 100]."""
+    generator, both = seeded(seed, "subsets"), torch.zeros(2, n, SUBSETS, dtype=torch.float64)
+    for s in range(SUBSETS):
+        for sets in both:
+            sets[torch.randperm(n, generator=generator)[: min(SIZE, n // 2)], s] = 1
+    return both[0], both[1]
+
+
+def _told(found: Tensor, n: int) -> dict[str, Any]:
+    return {"number": SUBSETS, "size": min(SIZE, n // 2), "mean": found.mean(), "sd": found.std(correction=0)}

@@ -1,24 +1,26 @@
 """Do generated and real images lie among each other? Balls around images, reaching to their 5th nearest neighbours.
 
 The ball of an image is all that is strictly nearer (<) to it than its 5th nearest other image (k = 5) of its own set.
-There are n images of either kind. Intervals allow for both having been drawn anew, with the balls held still.
+There are n images of either kind. Who lies in whose ball is found once for all four metrics. Intervals allow for both
+having been drawn anew, with the balls held still.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import lru_cache
 
 import torch
 from torch import Tensor
 
-from genlib.evaluation.evidence import Evidence
+from genlib.evaluation.evidence import Evidence, View
 from genlib.evaluation.measure import Measure
 from genlib.evaluation.metric import metric
-from genlib.evaluation.parts.intervals import group_slices, jackknife, wilson_jackknife
+from genlib.evaluation.parts.intervals import GROUPS, group_slices, jackknife, wilson_jackknife
 from genlib.evaluation.parts.neighbours import nearest
+from genlib.evaluation.parts.pairs import pairs_within
 
 NEAREST = 5
-ELEMENTS = 1 << 21
 
 
 @metric(minimum=20, catches={"noise": "lower"})
@@ -27,8 +29,7 @@ def precision(evidence: Evidence) -> Measure:
 
     A test image far from the others has a ball that takes in much; of variety nothing is seen.
     """
-    made, real = evidence.made.features, evidence.real.features
-    return share(within(made, real, squared_radii(real)[None, :]))
+    return share(held(evidence.made, evidence.test).made_in_real > 0)
 
 
 @metric(minimum=20, catches={"stored": "lower", "collapse": "lower"})
@@ -37,8 +38,7 @@ def recall(evidence: Evidence) -> Measure:
 
     A generated image far from everything has a ball that takes in much, so a few outliers raise it.
     """
-    made, real = evidence.made.features, evidence.real.features
-    return share(within(real, made, squared_radii(made)[None, :]))
+    return share(held(evidence.made, evidence.test).real_in_made > 0)
 
 
 @metric(minimum=20, catches={"stored": "lower", "collapse": "lower", "noise": "lower"})
@@ -47,8 +47,7 @@ def coverage(evidence: Evidence) -> Measure:
 
     Interval: `share`. A few good images in every neighbourhood suffice: it does not see what else the generator makes.
     """
-    made, real = evidence.made.features, evidence.real.features
-    return share(within(real, made, squared_radii(real)[:, None]))
+    return share(held(evidence.made, evidence.test).real_around_made > 0)
 
 
 @metric(minimum=20, better="real", catches={"noise": "lower"})
@@ -57,19 +56,44 @@ def density(evidence: Evidence) -> Measure:
 
     Not a share: above 1 where the images lie in the thick of the real ones only. Interval: delete-group jackknife.
     """
-    made, real, n = evidence.made.features, evidence.real.features, evidence.n
-    groups = group_slices(n)
-    parts = within(made, real, squared_radii(real)[None, :])
-    held = torch.cat([torch.stack([part[:, group].sum(1) for group in groups], 1) for part in parts]).double()
-    sums = torch.stack([held[group].sum(0) for group in groups])
-    sizes = torch.tensor([group.stop - group.start for group in groups]).double()
-    everything = torch.ones(len(groups), dtype=torch.float64)
+    n, found = evidence.n, held(evidence.made, evidence.test).made_in_real.double()
+    sums = torch.stack([found[group].sum(0) for group in group_slices(n)])
+    sizes = torch.tensor([group.stop - group.start for group in group_slices(n)]).double()
+    everything = torch.ones(GROUPS, dtype=torch.float64)
     value, *without = (
         float(keep @ sums @ keep / (keep @ sizes) ** 2) * n / NEAREST
-        for keep in (everything, *(everything - torch.eye(len(groups))))
+        for keep in (everything, *(everything - torch.eye(GROUPS)))
     )
     low, high = jackknife(value, without)
     return Measure(value, max(0.0, low), high, n=n, detail={"k": NEAREST})
+
+
+@dataclass(frozen=True)
+class Held:
+    """Who lies in whose ball, counted by the group of the other, int64 [n, G]: in how many balls of test images each
+    generated one lies, in how many balls of generated images each test image, and how many generated images lie in the
+    ball of each test image."""
+
+    made_in_real: Tensor
+    real_in_made: Tensor
+    real_around_made: Tensor
+
+
+@lru_cache(maxsize=8)
+def held(made: View, test: View) -> Held:
+    """Of the generated images and as many test images; kept, since four metrics ask."""
+    x, y, n = made.features, test.features[: len(made)], len(made)
+    group = torch.arange(GROUPS).repeat_interleave(torch.tensor([g.stop - g.start for g in group_slices(n)]))
+    found = Held(*(torch.zeros(n, GROUPS, dtype=torch.long) for _ in range(3)))
+    for (i, j), (u, v) in pairs_within(x, y, squared_radii(x), squared_radii(y)):
+        _count(found.real_in_made, j, group[i])
+        _count(found.made_in_real, u, group[v])
+        _count(found.real_around_made, v, group[u])
+    return found
+
+
+def _count(counts: Tensor, row: Tensor, column: Tensor) -> None:
+    counts.view(-1).index_add_(0, row * counts.shape[1] + column, torch.ones_like(row))
 
 
 def squared_radii(x: Tensor) -> Tensor:
@@ -78,32 +102,11 @@ def squared_radii(x: Tensor) -> Tensor:
     return (x.double() - x[fifth].double()).square().sum(1)
 
 
-def within(x: Tensor, y: Tensor, squared_radius: Tensor) -> Iterator[Tensor]:
-    """Whether ||x_i - y_j|| < radius_ij, bool [rows, m], some rows of x [n, d] at a time; the radii expand to [n, m].
-
-    ||x - y||^2 = ||x||^2 + ||y||^2 - 2 x.y rounds, so what it puts at the edge is measured again by differences.
-    """
-    x, y = x.double(), y.double()
-    u, v = x - y.mean(0), y - y.mean(0)
-    own, norms = u.square().sum(1), v.square().sum(1)
-    slack = (x.shape[1] + 8) * torch.finfo(x.dtype).eps * (own.max().sqrt() + norms.max().sqrt()).square()
-    limits = squared_radius.expand(len(x), len(y))
-    rows = max(1, ELEMENTS // len(y))
-    for start in range(0, len(x), rows):
-        part, limit = slice(start, start + rows), limits[start : start + rows]
-        beyond = torch.addmm(norms, u[part], v.T, alpha=-2).add_(own[part, None]).sub_(limit)
-        inside = beyond < 0
-        row, column = ((beyond.abs() <= slack) & (limit > 0)).nonzero(as_tuple=True)
-        inside[row, column] = (x[part][row] - y[column]).square().sum(1) < limit[row, column]
-        yield inside & (limit > 0)
-
-
-def share(parts: Iterable[Tensor]) -> Measure:
-    """The share of rows with a true entry, of bool [n, m] that comes some rows at a time.
+def share(found: Tensor) -> Measure:
+    """The share of rows of bool [n, G] that are true for some group of the others.
 
     Interval: Wilson's at as many trials as the delete-group jackknife over rows and columns finds.
     """
-    found = torch.cat([torch.stack([part[:, g].any(1) for g in group_slices(part.shape[1])], 1) for part in parts])
     groups, times = group_slices(len(found)), found.sum(1)
     value = float((times > 0).double().mean())
     without = [_mean_without(times > found[:, g], group) for g, group in enumerate(groups)]

@@ -1,0 +1,69 @@
+"""How the metrics' cost grows with n: seconds, and memory beyond the features, from 1,000 rows to 100,000.
+
+`python -m benchmarks.growth [--rounds N] [--largest N]`. Each measurement in a process of its own, 64 features; the
+exponent is the slope of a straight line through the logarithms of the three largest. The bounds are n^2 in time and n
+in memory; buffers whose size does not depend on n keep the second lower.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+from statistics import fmean, median
+from typing import TYPE_CHECKING, Any
+
+from benchmarks.alone import Done, alone
+from benchmarks.metrics import evidence_of, features
+from benchmarks.results import record
+
+if TYPE_CHECKING:
+    from genlib.evaluation.evidence import Evidence
+
+ROWS, WIDTH, FITTED = (1_000, 3_000, 10_000, 30_000, 100_000), 64, 3
+GROUPS = {
+    "precision, recall, density, coverage": ("precision", "recall", "density", "coverage"),
+    "kid": ("kid",),
+    "frechet": ("frechet",),
+    "support": ("support",),
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=1)
+    parser.add_argument("--largest", type=int, default=ROWS[-1])
+    asked = parser.parse_args()
+    sizes = [rows for rows in ROWS if rows <= asked.largest]
+    for name, metrics in GROUPS.items():
+        found = {rows: [alone(prepared, computed, metrics, rows) for _ in range(asked.rounds)] for rows in sizes}
+        told(name, found)
+
+
+def prepared(work: object, metrics: tuple[str, ...], rows: int) -> tuple[Evidence, tuple[str, ...]]:
+    computed(evidence_of(*features(200, WIDTH)), metrics)
+    return evidence_of(*features(rows, WIDTH)), metrics
+
+
+def computed(evidence: Evidence, metrics: tuple[str, ...]) -> dict[str, float | None]:
+    from genlib.evaluation.metric import find
+
+    return {name: find(name)(evidence).value for name in metrics}
+
+
+def told(name: str, found: dict[int, list[Done]]) -> None:
+    seconds = {rows: median(done.seconds for done in each) for rows, each in found.items()}
+    mib = {rows: median(max(1, done.peak - done.before) for done in each) for rows, each in found.items()}
+    detail: dict[str, Any] = {"features": WIDTH, "seconds": seconds, "MiB": mib}
+    record(f"growth: {name}, exponent of time", slope(seconds), 2.0, at_least=False, detail=detail)
+    record(f"growth: {name}, exponent of memory", slope(mib), 1.0, at_least=False, detail={})
+
+
+def slope(costs: dict[int, float]) -> float:
+    """d log cost / d log n by least squares."""
+    points = [(math.log(rows), math.log(cost)) for rows, cost in costs.items()][-FITTED:]
+    x, y = (fmean(each) for each in zip(*points, strict=True))
+    return sum((a - x) * (b - y) for a, b in points) / sum((a - x) ** 2 for a, _ in points)
+
+
+if __name__ == "__main__":
+    main()

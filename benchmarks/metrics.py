@@ -1,0 +1,269 @@
+"""The metrics against the programs that others measure with: the same features, equal values, time and peak memory.
+
+`python -m benchmarks.metrics [--rounds N] [--rows N] [--features D]`. Each side works in a process of its own, in turn
+with the other, with all cores; importing and making the features is not in the time, and the peak holds everything.
+Ratios are medians over rounds: how many times longer the other takes, and our peak over its.
+
+Ours computes its intervals too, where the others give a number. Values agree within `apart`, the most that may lie
+between them; for the kernel distance, whose published form is a mean over random subsets, ours is computed on the very
+subsets that torch-fidelity draws.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import io
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from statistics import median
+from typing import TYPE_CHECKING, Any
+
+from benchmarks.alone import Done, alone
+from benchmarks.results import record
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from genlib.evaluation.evidence import Evidence
+
+K, SUBSETS, SIZE, FEW = 5, 100, 1000, 200
+Values = Mapping[str, float]
+Side = Callable[["Tensor", "Tensor"], Values]
+
+
+@dataclass(frozen=True)
+class Contest:
+    """Two sides that compute the same values of features x (generated) and y (real), float32 [n, d]. `checked`: what
+    of ours is held against theirs instead of `ours`, untimed. `apart`: the most that may lie between two values, of
+    the larger. `faster`: how many times, at the least; `memory`: our peak over theirs, at the most."""
+
+    name: str
+    ours: Side
+    theirs: Side
+    apart: float
+    faster: float
+    memory: float
+    checked: Side | None = None
+
+
+# --- ours
+
+
+def prdc_ours(x: Tensor, y: Tensor) -> Values:
+    return measured(x, y, "precision", "recall", "density", "coverage")
+
+
+def fidelity_ours(x: Tensor, y: Tensor) -> Values:
+    return measured(x, y, "precision", "recall", "kid")
+
+
+def fidelity_checked(x: Tensor, y: Tensor) -> Values:
+    """As `fidelity_ours`, the kernel distance on the subsets that torch-fidelity draws."""
+    from genlib.evaluation.kernel import mmd
+
+    found = [mmd(x[a].double(), y[b].double()) for a, b in their_subsets(len(x), len(y))]
+    return {**measured(x, y, "precision", "recall"), "kid": sum(found) / SUBSETS}
+
+
+def frechet_ours(x: Tensor, y: Tensor) -> Values:
+    from genlib.evaluation.frechet import frechet_distance
+
+    return {"frechet": frechet_distance(x.double(), y.double())}
+
+
+def kernel_ours(x: Tensor, y: Tensor) -> Values:
+    from genlib.evaluation.kernel import mmd
+
+    return {"kid": mmd(x.double(), y.double())}
+
+
+def nearest_ours(x: Tensor, y: Tensor) -> Values:
+    from genlib.evaluation.parts.neighbours import nearest
+
+    distances, rows = nearest(x, y, K)
+    return {"mean distance": float(distances.mean()), "sum of rows": float(rows.sum())}
+
+
+def same_ours(x: Tensor, y: Tensor) -> Values:
+    import torch
+
+    from genlib.evaluation.parts.collisions import Points, Sameness
+
+    points = Points(x, torch.zeros(len(x), dtype=torch.long))
+    return {"pairs": float(Sameness({0: near(x)}, 0.0).partners(points).sum() // 2)}
+
+
+def measured(x: Tensor, y: Tensor, *names: str) -> Values:
+    from genlib.evaluation.metric import find
+
+    evidence = evidence_of(x, y)
+    return {name: float(find(name)(evidence).value or 0.0) for name in names}
+
+
+def evidence_of(x: Tensor, y: Tensor) -> Evidence:
+    """Generated features x before real ones y, without pictures."""
+    import torch
+
+    from genlib.evaluation.evidence import Evidence, View
+
+    def view(part: Tensor) -> View:
+        return View(torch.zeros(len(part), 1, 1, 1, dtype=torch.uint8), None, part, torch.ones(len(part), 1))
+
+    real = view(y)
+    return Evidence(real, real, real, view(x), 0)
+
+
+# --- theirs
+
+
+def prdc_theirs(x: Tensor, y: Tensor) -> Values:
+    from prdc import compute_prdc
+
+    with contextlib.redirect_stdout(io.StringIO()):
+        return {name: float(value) for name, value in compute_prdc(y.numpy(), x.numpy(), K).items()}
+
+
+def fidelity_theirs(x: Tensor, y: Tensor) -> Values:
+    from torch_fidelity.metric_kid import kid_features_to_metric
+    from torch_fidelity.metric_prc import prc_features_to_metric
+
+    shares = prc_features_to_metric(x, y, prc_neighborhood=K, prc_batch_size=10_000, save_cpu_ram=False, verbose=False)
+    kid = kid_features_to_metric(x, y, kid_subsets=SUBSETS, kid_subset_size=size(x), rng_seed=2020, verbose=False)
+    return {
+        "precision": shares["precision"],
+        "recall": shares["recall"],
+        "kid": kid["kernel_inception_distance_mean"],
+    }
+
+
+def frechet_theirs(x: Tensor, y: Tensor) -> Values:
+    from torch_fidelity.metric_fid import fid_features_to_statistics, fid_statistics_to_metric
+
+    found = fid_statistics_to_metric(fid_features_to_statistics(x), fid_features_to_statistics(y), False)
+    return {"frechet": found["frechet_inception_distance"]}
+
+
+def kernel_theirs(x: Tensor, y: Tensor) -> Values:
+    from torchmetrics.image.kid import poly_mmd
+
+    return {"kid": float(poly_mmd(x.double(), y.double()))}
+
+
+def nearest_theirs(x: Tensor, y: Tensor) -> Values:
+    from sklearn.neighbors import NearestNeighbors
+
+    distances, rows = NearestNeighbors(n_neighbors=K, algorithm="brute").fit(y.numpy()).kneighbors(x.numpy())
+    return {"mean distance": float(distances.mean()), "sum of rows": float(rows.sum())}
+
+
+def same_theirs(x: Tensor, y: Tensor) -> Values:
+    from sklearn.neighbors import NearestNeighbors
+
+    found = NearestNeighbors(radius=near(x), algorithm="brute").fit(x.double().numpy())
+    return {"pairs": (found.radius_neighbors_graph().nnz) // 2}
+
+
+# --- what both are given
+
+
+def prepared(side: Side, rows: int, width: int) -> tuple[Tensor, Tensor]:
+    """The features, once `side` was tried on a few of them."""
+    x, y = features(rows, width)
+    side(x[:FEW], y[:FEW])
+    return x, y
+
+
+def features(rows: int, width: int) -> tuple[Tensor, Tensor]:
+    """Features as a net has them: rectified, of few directions and ten classes, generated ones a little off."""
+    import torch
+
+    generator = torch.Generator().manual_seed(0)
+    spread, centres = torch.randn(24, width, generator=generator) / 5, torch.randn(10, width, generator=generator)
+
+    def drawn(shift: float) -> Tensor:
+        codes = torch.randn(rows, 24, generator=generator) * (1 + shift) + shift
+        noise = torch.randn(rows, width, generator=generator) / 10
+        return (codes @ spread + centres[torch.randint(10, (rows,), generator=generator)] + noise).relu()
+
+    return drawn(0.1), drawn(0.0)
+
+
+def size(x: Tensor) -> int:
+    """Of a subset: 1,000 rows, or half of fewer than 2,000."""
+    return min(SIZE, len(x) // 2)
+
+
+def their_subsets(n: int, m: int) -> list[tuple[Any, Any]]:
+    """The rows that torch-fidelity draws."""
+    import numpy as np
+
+    rng, drawn = np.random.RandomState(2020), min(SIZE, n // 2)
+    return [(rng.choice(n, drawn, replace=False), rng.choice(m, drawn, replace=False)) for _ in range(SUBSETS)]
+
+
+def near(x: Tensor) -> float:
+    """A radius that few pairs are within: a thousandth of those of the first thousand rows, between two of them."""
+    import torch
+
+    some = torch.pdist(x[:1000].double()).sort().values
+    at = len(some) // 1000
+    return float((some[at] + some[at + 1]) / 2)
+
+
+CONTESTS = (
+    Contest("torch-fidelity: KID, precision, recall", fidelity_ours, fidelity_theirs, 1e-3, 3, 0.5, fidelity_checked),
+    Contest("prdc: precision, recall, density, coverage", prdc_ours, prdc_theirs, 1e-3, 3, 0.5),
+    Contest("torch-fidelity: Fréchet distance", frechet_ours, frechet_theirs, 1e-5, 1, 1),
+    Contest("torchmetrics: KID on all rows", kernel_ours, kernel_theirs, 1e-9, 1, 0.5),
+    Contest("scikit-learn: five nearest", nearest_ours, nearest_theirs, 1e-6, 1, 1),
+    Contest("scikit-learn: pairs within a radius", same_ours, same_theirs, 0, 1, 1),
+)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--rows", type=int, default=10_000)
+    parser.add_argument("--features", type=int, default=512)
+    asked = parser.parse_args()
+    for contest in CONTESTS:
+        held(contest, asked.rounds, asked.rows, asked.features)
+
+
+def held(contest: Contest, rounds: int, rows: int, width: int) -> None:
+    """Run both sides in turn and record the ratios of time and memory, and how far apart their values are."""
+    pairs = [(run(contest.ours, rows, width), run(contest.theirs, rows, width)) for _ in range(rounds)]
+    checked = run(contest.checked, rows, width) if contest.checked else pairs[0][0]
+    gap = apart(checked.value, pairs[0][1].value)
+    detail: dict[str, Any] = {
+        "rows": rows,
+        "features": width,
+        "values": {"ours": checked.value, "theirs": pairs[0][1].value},
+        "apart": gap,
+        "seconds": [[round(side.seconds, 2) for side in pair] for pair in pairs],
+        "MiB": [[side.peak for side in pair] for pair in pairs],
+        "MiB_before": [side.before for side in pairs[0]],
+    }
+    faster, smaller = [b.seconds / a.seconds for a, b in pairs], [a.peak / b.peak for a, b in pairs]
+    name = f"evaluation: {contest.name}"
+    record(f"{name}, its seconds / ours", median(faster), contest.faster, at_least=True, detail=detail, rounds=faster)
+    record(f"{name}, our peak / its", median(smaller), contest.memory, at_least=False, detail={}, rounds=smaller)
+    if contest.apart:
+        record(f"{name}, values apart / {contest.apart:g}", gap / contest.apart, 1, at_least=False, detail={})
+    else:
+        record(f"{name}, values apart", gap, 0, at_least=False, detail={})
+
+
+def run(side: Side, rows: int, width: int) -> Done:
+    return alone(prepared, side, rows, width)
+
+
+def apart(ours: Values, theirs: Values) -> float:
+    """The most that lies between two values of one name, of the larger."""
+    gaps = [abs(ours[name] - theirs[name]) / max(abs(ours[name]), abs(theirs[name]), 1e-300) for name in theirs]
+    return max(gaps)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,98 @@
+"""docs/benchmarks.md: tables between its markers are written from benchmarks/results.json, the words around stay."""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+import subprocess
+from collections.abc import Sequence
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from benchmarks.results import rows
+from pipelines.files import write_text
+
+PAGE = Path(__file__).parent.parent / "docs/benchmarks.md"
+PACKAGES = ("torch", "ray", "mlflow", "dvc", "numpy", "scikit-learn", "torch-fidelity", "torchmetrics", "prdc")
+BEGIN, END = "<!-- measured: written by make bench -->", "<!-- end -->"
+
+
+def write(benchmarks: Sequence[str]) -> None:
+    """Put the machine and the tables between the markers of the page."""
+    before, _, rest = PAGE.read_text().partition(BEGIN)
+    _, _, after = rest.partition(END)
+    write_text(f"{before}{BEGIN}\n\n{machine()}\n\n{tables(benchmarks)}\n\n{END}{after}", PAGE)
+    print(f"{PAGE}: written")
+
+
+def tables(benchmarks: Sequence[str]) -> str:
+    """What these benchmarks recorded, and apart from it what others did."""
+    found = rows()
+    ours = [row for name in benchmarks for row in found if row.get("benchmark") == name]
+    others = [row for row in found if row.get("benchmark") not in benchmarks]
+    apart = ["", "Measured apart, outside `make bench`:", "", *table(others)] if others else []
+    return "\n".join([*table(ours), *projection(ours), *apart])
+
+
+def projection(found: Sequence[dict[str, Any]]) -> list[str]:
+    """The cost model's table of what was not measured, where a row holds one."""
+    told = [row["detail"]["projection"] for row in found if "projection" in row["detail"]]
+    if not told:
+        return []
+    assumed = ", ".join(f"{what} {value:g}" for what, value in told[0]["assumed"].items())
+    kept, grown = (told[0][key] for key in ("speed_up_same_batch", "speed_up_same_batch_a_gpu"))
+    return [
+        "",
+        f"**Projection, not measured.** The cost model of [scaling](../benchmarks/scaling.py), assuming: {assumed}.",
+        "",
+        f"| GPUs | {' | '.join(kept)} |",
+        f"|:--|{'--:|' * len(kept)}",
+        f"| times faster, the global batch kept | {' | '.join(f'{times:g}' for times in kept.values())} |",
+        f"| times faster, the batch of each GPU kept | {' | '.join(f'{times:g}' for times in grown.values())} |",
+    ]
+
+
+def table(found: Sequence[dict[str, Any]]) -> list[str]:
+    lines = ["| measured | ratio | bound | spread | reached | date |", "|:--|--:|:--|:--|:--|:--|"]
+    for row in found:
+        low, high = row["detail"].get("spread", (None, None))
+        spread = "" if low is None else f"{low:.3g} to {high:.3g} ({row['detail']['rounds']})"
+        sense = {True: "at least ", False: "at most "}.get(row.get("at_least"), "")  # type: ignore[arg-type]
+        name = f"{row['name']} (`.{row['benchmark']}`)" if row.get("benchmark") else row["name"]
+        cells = [name, f"**{row['ratio']:.3g}**", f"{sense}{row['bound']:g}", spread]
+        lines.append(f"| {' | '.join([*cells, 'yes' if row['ok'] else '**no**', row.get('date', '')])} |")
+    return lines
+
+
+def machine() -> str:
+    """One line on the machine, one on the versions."""
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    hardware = f"{processor()}, {os.cpu_count()} cores, {memory:.0f} GiB, {platform.system()} {platform.release()}"
+    versions = ", ".join(f"{name} {there}" for name in PACKAGES if (there := installed(name)))
+    return f"Machine: {hardware}.\n\nVersions: Python {platform.python_version()}, {versions}; commit {commit()}."
+
+
+def processor() -> str:
+    """The processor's name as the kernel gives it, with family and model, which tell what a bare name may not."""
+    try:
+        text = Path("/proc/cpuinfo").read_text()
+    except OSError:
+        return platform.processor() or platform.machine()
+    facts = dict(re.findall(r"^(model name|cpu family|model)\s*:\s*(.*)$", text, re.MULTILINE))
+    return (
+        f"{facts.get('model name', platform.machine())} (family {facts.get('cpu family')}, model {facts.get('model')})"
+    )
+
+
+def installed(name: str) -> str | None:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None
+
+
+def commit() -> str:
+    command = ["git", "describe", "--always", "--dirty", "--exclude=*"]
+    return subprocess.run(command, cwd=PAGE.parent, capture_output=True, text=True, check=False).stdout.strip()
