@@ -2,6 +2,7 @@
 # make ui           open MLflow on loopback                     make tune MODEL=gan [TRIALS=50]
 # make submit ADDRESS=http://head:8265 [STAGE=train@gan]        make faults       60 kills, the long form of a test
 # make docs-check   what the pages say to type, the slow of it too
+# make peers        install what benchmarks compare with, beside .venv
 SHELL := /bin/bash
 PYTHON ?= python3
 BIN := $(CURDIR)/.venv/bin
@@ -18,7 +19,7 @@ SET ?=
 TRIALS ?=
 STAGE ?=
 
-.PHONY: setup repro test ui tune submit bench faults docs-check lint lock clean
+.PHONY: setup repro test ui tune submit bench peers faults docs-check lint lock clean
 
 setup: $(STAMP)
 
@@ -55,6 +56,11 @@ bench: setup
 	@python -m benchmarks.first_step
 	@python -m benchmarks.overhead
 	@python -m benchmarks.tune
+
+peers: setup
+	@test -x .venv-peers/bin/python || $(PYTHON) -m venv .venv-peers
+	@while read -r peer; do uv pip install --quiet --python .venv-peers/bin/python "$$peer" \
+	|| echo "peers: $$peer cannot be installed; what needs it is recorded as absent"; done < benchmarks/peers.txt
 
 faults: setup
 	@python -m pytest -m long tests/faults
