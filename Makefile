@@ -3,6 +3,7 @@
 # make submit ADDRESS=http://head:8265 [STAGE=train@gan]        make faults       60 kills, the long form of a test
 # make docs-check   what the pages say to type, the slow of it too
 # make bench        the tables of docs/benchmarks.md, 40 minutes; make bench-quick: 5, and nothing is kept
+# make peers        install what benchmarks compare with, beside .venv
 SHELL := /bin/bash
 PYTHON ?= python3
 BIN := $(CURDIR)/.venv/bin
@@ -19,7 +20,7 @@ SET ?=
 TRIALS ?=
 STAGE ?=
 
-.PHONY: setup repro test ui tune submit bench bench-quick faults docs-check lint lock clean
+.PHONY: setup repro test ui tune submit bench bench-quick peers faults docs-check lint lock clean
 
 setup: $(STAMP)
 
@@ -52,11 +53,16 @@ submit: setup
 	@python -m pipelines.check --preset "$(PRESET)" --set $(SET)
 	@python -m pipelines.submit "$(ADDRESS)" --stage "$(STAGE)"
 
-bench: setup
+bench: peers
 	@python -m benchmarks
 
-bench-quick: setup
+bench-quick: peers
 	@python -m benchmarks --quick
+
+peers: setup
+	@test -x .venv-peers/bin/python || $(PYTHON) -m venv .venv-peers
+	@while read -r peer; do uv pip install --quiet --python .venv-peers/bin/python "$$peer" \
+	|| echo "peers: $$peer cannot be installed; what needs it is recorded as absent"; done < benchmarks/peers.txt
 
 faults: setup
 	@python -m pytest -m long tests/faults

@@ -37,12 +37,12 @@ ENTRIES = (
     Entry("growth", "--rounds 1 --largest 100000", "--rounds 1 --largest 3000"),
     Entry("neighbours", quick=None),
     Entry("scaling", quick="--rounds 1 --seconds 2"),
-    Entry("overhead", "--rounds 5 --seconds 32", None),
+    Entry("overhead", quick=None),
     Entry("tune", quick=None),
     Entry("floor", "--rounds 5", "--rounds 1 --seconds 2"),
     Entry("peers", "--rounds 5", "--rounds 1 --seconds 2"),
     Entry("flops", "--rounds 5", "--rounds 1 --seconds 2"),
-    Entry("precision", "--rounds 5", "--rounds 1 --seconds 2"),
+    Entry("precision", "--seeds 3", "--seeds 2 --images 1280"),
     Entry("repro", "--rounds 1", None),
 )
 

@@ -1,0 +1,76 @@
+"""How much of the machine a training step uses: its GFLOP/s against those of a large matrix product.
+
+DCGAN of width 64 at 32 pixels, in float32, by our loop; operations are counted by torch, a product and its sum as two,
+on one step. In turns in one process; `python -m benchmarks.flops [--rounds N] [--seconds S]`; the ratio is the median
+over pairs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+import time
+from dataclasses import replace
+from pathlib import Path
+from statistics import median
+
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from benchmarks.loops import BATCH, Task, ours, timed
+from benchmarks.peers import digits
+from benchmarks.results import record
+from genlib.data.images import save_images
+from genlib.training.loop import train
+
+BOUND = 0.6
+SIDE, SQUARE = 32, 2048
+MODEL = {"name": "dcgan", "latent": 64, "width": 64, "width_d": 64}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--seconds", type=float, default=8.0, help="of a window [8]")
+    asked = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "images.safetensors"
+        save_images(digits(SIDE), file)
+        task = Task(MODEL, {"name": "adversarial"}, str(file), torch.get_num_threads())
+        each, run = flops(task), ours.prepare(task)
+        pairs = [(timed(run, asked.seconds) * each / 1e9, product(asked.seconds / 4)) for _ in range(asked.rounds)]
+    detail = {
+        "model": MODEL,
+        "threads": torch.get_num_threads(),
+        "MFLOP_an_image": round(each / 1e6, 1),
+        "GFLOP_a_second": [{"training": round(step, 1), "product": round(peak, 1)} for step, peak in pairs],
+    }
+    name = "training: GFLOP/s of DCGAN, width 64, float32 / matrix product"
+    ratios = [step / peak for step, peak in pairs]
+    record(name, median(ratios), BOUND, at_least=True, detail=detail, rounds=ratios)
+
+
+def flops(task: Task) -> float:
+    """Operations an image, of one whole step."""
+    images = task.load()
+    state, plan = task.start(images.shape)
+    with FlopCounterMode(display=False) as counter:
+        for _ in train(state, images, replace(plan, images=BATCH)):
+            pass
+    return counter.get_total_flops() / BATCH
+
+
+def product(seconds: float) -> float:
+    """GFLOP/s of float32 products of two square matrices."""
+    a, b = torch.randn(2, SQUARE, SQUARE)
+    out = torch.empty(SQUARE, SQUARE)
+    torch.mm(a, b, out=out)
+    times, began = 0, time.perf_counter()
+    while time.perf_counter() - began < seconds:
+        torch.mm(a, b, out=out)
+        times += 1
+    return times * 2 * SQUARE**3 / (time.perf_counter() - began) / 1e9
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,160 @@
+"""Images per second of our loop against those of others, on equal work: benchmarks/loops/ holds a loop in each file.
+
+The same nets on the same 20,000 digits in batches of 128, in float32, with the same threads, each loop in a process of
+its own that waits while another has its window; ours runs before each of the others, and the ratio is the median over
+such pairs. `python -m benchmarks.peers [--rounds N] [--seconds S]`, after `make peers`, which installs what the others
+import into an environment beside ours. What is not installed is told and recorded as absent.
+
+Ours with `precision: auto`, as it trains by default, runs once a round and stands in the details.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from statistics import median
+from typing import IO, Any
+
+import torch
+
+from benchmarks.loops import Task
+from benchmarks.results import record
+from genlib.data.dataset import load_dataset, prepare
+from genlib.data.images import Images, save_images
+from genlib.data.settings import DataSettings
+
+ROOT = Path(__file__).parent.parent
+PYTHON = ROOT / ".venv-peers/bin/python"
+IMAGES = 20_000
+
+
+@dataclass(frozen=True)
+class Contest:
+    """One model on images of so many pixels a side, and by how much to be faster than which loops."""
+
+    model: dict[str, Any]
+    objective: dict[str, Any]
+    side: int
+    peers: dict[str, float]
+
+
+CONTESTS = {
+    "a GAN": Contest(
+        {"name": "dcgan", "latent": 100, "width": 32, "width_d": 32},
+        {"name": "adversarial"},
+        32,
+        {"lightning_gan": 2.0, "itwinai_gan": 1.0, "ray_gan": 3.0, "pil_gan": 3.0},
+    ),
+    "a VAE": Contest(
+        {"name": "vae", "latent": 16, "width": 32, "observation": "intensity"},
+        {"name": "elbo"},
+        28,
+        {"pythae_vae": 1.25},
+    ),
+    "a VAE of perceptrons": Contest({"name": "burda"}, {"name": "elbo"}, 28, {"pythae_vae": 1.25}),
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--seconds", type=float, default=6.0, help="of a window [6]")
+    asked = parser.parse_args()
+    for what, contest in CONTESTS.items():
+        with tempfile.TemporaryDirectory() as folder:
+            file = Path(folder) / "images.safetensors"
+            save_images(digits(contest.side), file)
+            hold(what, contest, file, asked.rounds, asked.seconds)
+
+
+def digits(side: int) -> Images:
+    """The training digits, repeated until they are as many as a data set of the field has."""
+    with tempfile.TemporaryDirectory() as folder:
+        prepare(DataSettings(name="digits", image_size=side), Path(folder))
+        train = load_dataset(Path(folder)).train
+        return train[torch.arange(IMAGES) % len(train)]
+
+
+def hold(what: str, contest: Contest, file: Path, rounds: int, seconds: float) -> None:
+    """Run the contest and record a row for each peer."""
+    task = Task(contest.model, contest.objective, str(file), torch.get_num_threads())
+    with ExitStack() as stack:
+        ours, auto = (stack.enter_context(Loop("ours", each)) for each in (task, replace(task, precision="auto")))
+        peers = {name: stack.enter_context(Loop(name, task)) for name in contest.peers}
+        found: dict[str, list[dict[str, int]]] = {name: [] for name in peers}
+        for _ in range(rounds):
+            default = round(auto.rate(seconds))
+            for name, peer in peers.items():
+                if peer.absent is None:
+                    pair = {"ours": round(ours.rate(seconds)), "peer": round(peer.rate(seconds)), "auto": default}
+                    found[name].append(pair)
+        for name, peer in peers.items():
+            note(what, name, contest, found[name], peer.absent)
+
+
+def note(what: str, name: str, contest: Contest, pairs: list[dict[str, int]], absent: str | None) -> None:
+    title, bound = f"training: {what}, images/s / {name}", contest.peers[name]
+    detail: dict[str, Any] = {"model": contest.model, "side": contest.side, "threads": torch.get_num_threads()}
+    if absent is not None:
+        record(title, 0.0, bound, at_least=True, detail={**detail, "absent": absent})
+        return
+    detail["auto"] = round(median(pair["auto"] / pair["peer"] for pair in pairs), 2)
+    detail["images_per_second"] = pairs
+    ratios = [pair["ours"] / pair["peer"] for pair in pairs]
+    record(title, median(ratios), bound, at_least=True, detail=detail, rounds=ratios)
+
+
+class Loop:
+    """The process of one loop; `absent` says in a line why there is none."""
+
+    def __init__(self, name: str, task: Task) -> None:
+        self.absent: str | None = None
+        self.errors: IO[str] = tempfile.TemporaryFile("w+")  # noqa: SIM115
+        python = sys.executable if name == "ours" else PYTHON
+        command = [str(python), "-m", f"benchmarks.loops.{name}", json.dumps(asdict(task))]
+        if not Path(python).exists():
+            self.absent = "the environment of the peers; `make peers` makes it"
+            return
+        self.process = subprocess.Popen(
+            command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.errors, text=True
+        )
+        try:
+            self.answer()
+        except EOFError as error:
+            self.absent = str(error)
+
+    def rate(self, seconds: float) -> float:
+        """Images per second of its next window."""
+        assert self.process.stdin is not None
+        print(seconds, file=self.process.stdin, flush=True)
+        return float(self.answer()["images_per_second"])
+
+    def answer(self) -> dict[str, Any]:
+        """Its next line; raises EOFError with the last line of its errors where it has ended."""
+        assert self.process.stdout is not None
+        line = self.process.stdout.readline()
+        if not line:
+            self.errors.seek(0)
+            raise EOFError((self.errors.read().strip() or "no error given").splitlines()[-1])
+        answer: dict[str, Any] = json.loads(line)
+        return answer
+
+    def __enter__(self) -> Loop:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if hasattr(self, "process"):
+            assert self.process.stdin is not None
+            self.process.stdin.close()
+            self.process.wait()
+        self.errors.close()
+
+
+if __name__ == "__main__":
+    main()
