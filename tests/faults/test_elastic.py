@@ -6,7 +6,7 @@ import pytest
 from cluster import Cluster, start, until
 from kills import REPORT, ROOT, Project
 
-IMAGES = 150_000
+IMAGES = 1_000_000  # long enough for nodes to come and go on a busy machine
 LOOKING = """
 import runpy, sys
 import genlib.cluster.train as train
