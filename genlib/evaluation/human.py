@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import torch
 
 from genlib.data.batches import seeded
 from genlib.evaluation.evidence import Evidence
 from genlib.evaluation.measure import Measure, Undefined
 from genlib.evaluation.metric import metric
-from genlib.evaluation.parts.answers import Answer
+from genlib.evaluation.parts.people import FEWEST, attentive
 
 DRAWS = 4000
 MARGIN = 0.05  # from 50 %, within which an error rate counts as chance
-FAILED = 0.25  # share of wrong catch trials beyond which a rater is left out
-FEWEST = 20
 ENOUGH = 384  # answers for an interval of +-5 points: 0.25 (1.96 / 0.05)^2
 
 
@@ -28,7 +24,7 @@ def human_error_rate(evidence: Evidence) -> Measure:
     failed over a quarter of the trials whose answer is plain to see are left out. `equivalent`: whether the 90 %
     interval lies within 5 points of 50 % (two one-sided tests at 5 %; Schuirmann 1987). Few raters speak for few.
     """
-    kept, left_out = attentive(evidence.ratings)
+    kept, left_out = attentive([answer for answer in evidence.ratings if answer.form == "one"])
     asked = [answer for answer in kept if not answer.catches]
     if len(asked) < FEWEST:
         found = f"found {len(asked)} answers, needs at least {FEWEST}"
@@ -48,23 +44,6 @@ def human_error_rate(evidence: Evidence) -> Measure:
         "seconds": sorted(a.seconds for a in asked)[len(asked) // 2],
     }
     return Measure(float(wrong.sum() / count.sum()), low, high, n=len(asked), detail=detail)
-
-
-def attentive(answers: Sequence[Answer]) -> tuple[list[Answer], list[str]]:
-    """The answers of raters who looked, and the names of those who did not: they took noise for real, or said the same
-    of everything."""
-    caught: dict[str, list[bool]] = {}
-    for answer in answers:
-        if answer.catches:
-            caught.setdefault(answer.rater, []).append(answer.wrong)
-    said: dict[str, list[str]] = {}
-    for answer in answers:
-        if not answer.catches:
-            said.setdefault(answer.rater, []).append(answer.answer)
-    fooled = {rater for rater, wrong in caught.items() if sum(wrong) / len(wrong) > FAILED}
-    one_word = {rater for rater, words in said.items() if len(words) >= FEWEST and len(set(words)) == 1}
-    left_out = sorted(fooled | one_word)
-    return [answer for answer in answers if answer.rater not in left_out], left_out
 
 
 def resampled(wrong: torch.Tensor, count: torch.Tensor, seed: int) -> torch.Tensor:
