@@ -280,9 +280,11 @@ def _rate_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model", type=Path, metavar="MODEL_FOLDER", help="what a train stage wrote: runs/train/gan")
     parser.add_argument("--data", type=Path, default=PREPARED, metavar="FOLDER", help=f"prepared data [{PREPARED}]")
     forms = parser.add_mutually_exclusive_group()
-    forms.add_argument(
-        "--pairs", action="store_const", const="pair", dest="form", help="the same picture? of the pairs of `support`"
-    )
+    for option, form, says in (
+        ("--two", "two", "a real image beside a generated one: which is real?"),
+        ("--pairs", "pair", "two that `support` takes for one: the same picture?"),
+    ):
+        forms.add_argument(option, action="store_const", const=form, dest="form", help=says)
     parser.set_defaults(form="one")
     parser.add_argument("--count", type=int, help="real images, and as many generated ones [50]")
     parser.add_argument("--seed", type=int, default=0, help="of what is shown; the same goes on with a survey [0]")

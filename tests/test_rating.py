@@ -13,7 +13,8 @@ from test_evidence import Judge, images
 from genlib.cli import main
 from genlib.errors import InputError
 from genlib.evaluation.evidence import gather
-from genlib.evaluation.human import human_error_rate, resampled
+from genlib.evaluation.human import human_choice_error, human_error_rate, resampled
+from genlib.evaluation.judgement import applicable
 from genlib.evaluation.parts.answers import COLUMNS, FORMS, Answer, append, read_answers
 from genlib.report import rating, trials
 from genlib.report.rating import Survey, app
@@ -79,6 +80,21 @@ def test_the_bootstrap_has_the_variance_of_two_stages():
 def test_equivalence_to_chance_takes_enough_answers_and_a_rate_near_it(evidence, count, share, equivalent):
     found = rate(evidence, answers("a", round(count * (1 - share)), round(count * share)))
     assert found.detail["equivalent"] is equivalent
+
+
+def test_answers_about_one_image_and_about_two_are_never_counted_together(evidence):
+    sides = [("left", "left")] * 20 + [("right", "right")] * 16 + [("left", "right")] * 4
+    two = [Answer("a", f"mark-two-{i}", said, truth, 1.0, "2026-01-01") for i, (said, truth) in enumerate(sides)]
+    mixed = replace(evidence, ratings=(*answers("a", 30, 10), *two))
+    assert (human_error_rate(mixed).value, human_error_rate(mixed).n) == (0.25, 40)
+    found = human_choice_error(mixed)
+    assert (found.value, found.n) == (0.1, 40) and found.detail["by_kind"] == {"left": 0.0, "right": 0.2}
+
+
+def test_nobody_is_told_of_a_choice_that_was_never_asked(evidence):
+    one = replace(evidence, ratings=tuple(answers("a", 30, 10)))
+    assert applicable(one, ["human_error_rate", "human_choice_error"]) == ["human_error_rate"]
+    assert "nobody was shown" in human_choice_error(one).detail["reason"]
 
 
 def test_too_few_answers_have_no_rate(evidence):
@@ -167,6 +183,14 @@ def test_of_pairs_it_is_plain_what_is_the_same_and_what_is_not():
     plain = [trial for trial in asked("pair", 24) if "catch" in trial.name]
     assert [trial.truth for trial in plain] == ["same"] * 2 + ["different"] * 2
     assert all(torch.equal(*trial.pictures) == (trial.truth == "same") for trial in plain)
+
+
+def test_of_two_images_the_real_one_is_as_often_on_either_side():
+    for trial in asked("two", 24):
+        left, right = ("real" if (pixels == 200).all() else "other" for pixels in trial.pictures)
+        assert (left, right) == (("real", "other") if trial.truth == "left" else ("other", "real"))
+    truths = [trial.truth for trial in asked("two", 24)]
+    assert len(truths) == 26 and truths.count("left") == 13
 
 
 @pytest.mark.parametrize("form", FORMS)

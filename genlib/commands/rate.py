@@ -31,7 +31,7 @@ def rate(model: Path, data: Path, form: str, count: int | None, seed: int, port:
     if form == "pair":
         trials = to_confirm(model, network, dataset, seed)
     else:
-        trials = to_tell(model, network, dataset, COUNT if count is None else count, seed)
+        trials = to_tell(model, network, dataset, form, COUNT if count is None else count, seed)
     name = model.resolve().name
     survey = Survey(FORMS[form], trials, data.parent / "ratings" / f"{name}.csv", seed)
     try:
@@ -40,11 +40,11 @@ def rate(model: Path, data: Path, form: str, count: int | None, seed: int, port:
         raise InputError(f"--port: found that {port} cannot be opened ({error.strerror}), legal: a free one") from error
 
 
-def to_tell(model: Path, network: nn.Module, dataset: Dataset, count: int, seed: int) -> Sequence[Trial]:
-    """`count` test images and as many that the model makes."""
+def to_tell(model: Path, network: nn.Module, dataset: Dataset, form: str, count: int, seed: int) -> Sequence[Trial]:
+    """`count` test images and as many that the model makes, in a form of `trials`."""
     from genlib.evaluation.evidence import stratified
     from genlib.evaluation.judgement import drawn
-    from genlib.report.trials import one
+    from genlib.report import trials
 
     shown = dataset.other if hasattr(network, "translate") else dataset  # a translator's images are of the other domain
     if shown is None:
@@ -59,7 +59,8 @@ def to_tell(model: Path, network: nn.Module, dataset: Dataset, count: int, seed:
         raise InputError(
             f"{dataset.folder}: found images of shape {real.shape}, legal: those of the model, {made.shape}"
         )
-    return one(real.pixels, made.pixels, seed, marked(model))
+    found: Sequence[Trial] = getattr(trials, form)(real.pixels, made.pixels, seed, marked(model))
+    return found
 
 
 def to_confirm(model: Path, network: nn.Module, dataset: Dataset, seed: int) -> Sequence[Trial]:

@@ -27,6 +27,7 @@ Need = Literal[
     "fake",
     "asked",
     "rated",
+    "compared",
     "classifies",
     "discriminates",
     "likelihood",
@@ -41,6 +42,7 @@ LACKS: dict[Need, str] = {
     "fake": "this model makes no images",
     "asked": "this model was not asked for classes",
     "rated": "this model makes no images that people could rate",
+    "compared": "nobody was shown its images beside real ones",
     "classifies": "this model does not classify",
     "discriminates": "this model has no discriminator",
     "likelihood": "this model has no likelihood",
@@ -76,13 +78,16 @@ def held(evidence: Evidence) -> frozenset[Need]:
     images: set[Need] = {"fake", "asked"} if labelled else {"fake"}
     if evidence.model is not None or evidence.ratings:
         images.add("rated")
+    if any(answer.form == "two" for answer in evidence.ratings):
+        images.add("compared")
     return can | images
 
 
 @dataclass(frozen=True)
 class Metric:
     """`needs`: "fake", generated images, at least `minimum` of them; "asked", such as were made for given classes;
-    "rated", what people said of them; or what the model itself can do. `catches`: what planted faults must do to it."""
+    "rated" or "compared", what people said of them one at a time or beside real ones; or what the model itself can do.
+    `catches`: what planted faults must do to it."""
 
     compute: Callable[[Evidence], Measure]
     needs: Need
@@ -178,7 +183,8 @@ def _with_null(metric: Metric, evidence: Evidence, null: Evidence) -> Measure:
 
     measure = metric(evidence)
     if metric.needs not in OF_IMAGES:
-        reason = {"reason": "real images cannot take a model's place" if metric.needs != "rated" else "chance is 0.5"}
+        by_chance = metric.needs in ("rated", "compared")
+        reason = {"reason": "chance is 0.5" if by_chance else "real images cannot take a model's place"}
         return replace(measure, detail={"null": reason, **measure.detail})
     real = metric(null)
     beside = {"low": real.low, "high": real.high, "ratio": _ratio(measure.value, real.value), **real.detail}

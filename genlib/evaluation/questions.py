@@ -16,6 +16,7 @@ QUESTIONS: dict[str, tuple[str, ...]] = {
         "fld",
         "sharpness",
         "human_error_rate",
+        "human_choice_error",
     ),
     COPIED: ("copies", "authenticity", "copying", "fld_gap", "membership_auc"),
     ALIKE: ("support", "vendi", "coverage", "recall", "modes", "mode_kl", "ndb"),

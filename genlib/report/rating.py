@@ -46,6 +46,12 @@ FORMS = {
         ("An image, real or made by a model",),
         {"real": ("Real (R)", ("r",)), "fake": ("Fake (F)", ("f",))},
     ),
+    "two": Form(
+        "Which one is real?",
+        "Images are shown two by two. One of them is real; the other was made by a model. Say which is the real one.",
+        ("The left image", "The right image"),
+        {"left": ("Left (\u2190 or 1)", ("ArrowLeft", "1")), "right": ("Right (\u2192 or 2)", ("ArrowRight", "2"))},
+    ),
     "pair": Form(
         "The same picture?",
         "Images are shown two by two. Say whether they are the same picture, but for such small changes as two copies "

@@ -37,6 +37,19 @@ def one(real: Tensor, fake: Tensor, seed: int, mark: str) -> list[Trial]:
     ]
 
 
+def two(real: Tensor, fake: Tensor, seed: int, mark: str) -> list[Trial]:
+    """Each real image beside a generated one, uint8 [n, C, H, W], in half of the trials on the left; plainly not real
+    is noise."""
+    noise = _noise(real, len(real), seed)
+    names = [*(f"two-{i}" for i in range(len(real))), *(f"two-{CATCH}-{i}" for i in range(len(noise)))]
+    real, other = torch.cat([real, real[: len(noise)]]), torch.cat([fake, noise])
+    left = torch.randperm(len(names), generator=seeded(seed, "side")) % 2 == 0
+    return [
+        Trial(f"{mark}-{name}", "left", (x, y)) if first else Trial(f"{mark}-{name}", "right", (y, x))
+        for name, x, y, first in zip(names, real, other, left, strict=True)
+    ]
+
+
 def pair(pairs: Mapping[str, tuple[Tensor, Tensor]], seed: int, mark: str) -> list[Trial]:
     """Pictures that may be the same one, by their names; plainly the same is a picture beside itself, and plainly
     different one beside noise."""
