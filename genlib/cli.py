@@ -282,6 +282,7 @@ def _rate_arguments(parser: argparse.ArgumentParser) -> None:
     forms = parser.add_mutually_exclusive_group()
     for option, form, says in (
         ("--two", "two", "a real image beside a generated one: which is real?"),
+        ("--timed", "timed", "one image at a time, for a moment that ends where 3 of 4 answers are right"),
         ("--pairs", "pair", "two that `support` takes for one: the same picture?"),
     ):
         forms.add_argument(option, action="store_const", const=form, dest="form", help=says)

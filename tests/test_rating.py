@@ -218,7 +218,7 @@ def test_a_survey_goes_on_where_a_rater_left_it_and_an_answer_stands(tmp_path):
     assert client.post("/answer", json=sent).json["position"] == 1
     assert client.post("/answer", json=sent | {"answer": "real"}).json["position"] == 1
     again = app(survey(path), "test").test_client()
-    assert again.get("/next?rater=a").json == {"position": 1, "total": 43}
+    assert again.get("/next?rater=a").json == {"position": 1, "total": 43, "exposure": None}
     assert again.get("/next?rater=b").json["position"] == 0
     assert [answer.answer for answer in read_answers(path)] == ["fake"]
 

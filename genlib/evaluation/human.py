@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from statistics import fmean
 
 import torch
 
@@ -11,10 +12,13 @@ from genlib.evaluation.evidence import Evidence
 from genlib.evaluation.measure import Measure, Undefined
 from genlib.evaluation.metric import metric
 from genlib.evaluation.parts.answers import FORMS, Answer
+from genlib.evaluation.parts.intervals import of_mean
 from genlib.evaluation.parts.people import FEWEST, attentive
+from genlib.evaluation.parts.staircase import LONGEST, SHORTEST, settled
 
 DRAWS = 4000
 MARGIN = 0.05  # from 50 %, within which an error rate counts as chance
+STEPS = 80  # answers of a rater at a glance: 40 to come down from the first look to the shortest, and as many there
 ENOUGH = 384  # answers for an interval of +-5 points: 0.25 (1.96 / 0.05)^2
 
 
@@ -38,6 +42,37 @@ def human_choice_error(evidence: Evidence) -> Measure:
     eye that errs in 31 % of single images errs in 24 % of pairs), so this is not `human_error_rate`; all else is alike.
     """
     return _error(evidence, "two", "genlib rate MODEL_FOLDER --two")
+
+
+@metric(needs="glanced", better="higher")
+def human_exposure(evidence: Evidence) -> Measure:
+    """Milliseconds of a look after which people are right in three answers of four (HYPE-time; Zhou et al. 2019).
+
+    Each rater's is the commonest exposure of a staircase from 500 ms, within 100 and 1000; the value is the mean over
+    raters with at least STEPS answers, the interval Student's over them, none where there is but one. 1000 ms is what
+    people cannot tell even then, 100 ms what they tell at once. Raters are left out as in `human_error_rate`.
+    """
+    kept, left_out = attentive([answer for answer in evidence.ratings if answer.form == "timed"])
+    asked = [answer for answer in kept if not answer.catches]
+    wrong = {rater: [a.wrong for a in asked if a.rater == rater] for rater in sorted({a.rater for a in asked})}
+    by_rater = {rater: settled(each) for rater, each in wrong.items() if len(each) >= STEPS}
+    if not by_rater:
+        most = max(map(len, wrong.values()), default=0)
+        found = f"found {most} answers of one rater, needs at least {STEPS}"
+        raise Undefined(f"{found}: `genlib rate MODEL_FOLDER --timed` asks people")
+    low, high = (None, None) if len(by_rater) == 1 else of_mean(list(by_rater.values()))
+    detail = {
+        "raters": len(by_rater),
+        "left_out": left_out,
+        "unfinished": sorted(wrong.keys() - by_rater.keys()),
+        "by_rater": by_rater,
+    }
+    n = sum(len(wrong[rater]) for rater in by_rater)
+    return Measure(fmean(by_rater.values()), _within(low), _within(high), n=n, detail=detail)
+
+
+def _within(exposure: float | None) -> float | None:
+    return None if exposure is None else min(LONGEST, max(SHORTEST, exposure))
 
 
 def _error(evidence: Evidence, form: str, command: str) -> Measure:

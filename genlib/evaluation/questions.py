@@ -17,6 +17,7 @@ QUESTIONS: dict[str, tuple[str, ...]] = {
         "sharpness",
         "human_error_rate",
         "human_choice_error",
+        "human_exposure",
     ),
     COPIED: ("copies", "authenticity", "copying", "fld_gap", "membership_auc"),
     ALIKE: ("support", "vendi", "coverage", "recall", "modes", "mode_kl", "ndb"),

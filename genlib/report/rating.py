@@ -19,6 +19,7 @@ from torch import Tensor
 
 from genlib.data.batches import seeded
 from genlib.evaluation.parts.answers import Answer, append, read_answers
+from genlib.evaluation.parts.staircase import exposures
 from genlib.report.trials import Trial
 
 if TYPE_CHECKING:
@@ -30,27 +31,39 @@ NAME = re.compile(r"[\w .-]{1,40}")
 
 @dataclass(frozen=True)
 class Form:
-    """How the page asks: its title, what it says first, words for each picture that give nothing away, and for each
-    answer its label and the keys that give it."""
+    """How the page asks: its title, what it says first, words for each picture that give nothing away, for each answer
+    its label and the keys that give it, and whether the picture is seen for a moment only."""
 
     title: str
     says: str
     pictures: tuple[str, ...]
     answers: Mapping[str, tuple[str, tuple[str, ...]]]
+    timed: bool = False
 
 
+KINDS = {"real": ("Real (R)", ("r",)), "fake": ("Fake (F)", ("f",))}
+SIDES = {"left": ("Left (\u2190 or 1)", ("ArrowLeft", "1")), "right": ("Right (\u2192 or 2)", ("ArrowRight", "2"))}
 FORMS = {
     "one": Form(
         "Real or fake?",
         "Images are shown one at a time. About half of them are real; the others were made by a model. Say which.",
         ("An image, real or made by a model",),
-        {"real": ("Real (R)", ("r",)), "fake": ("Fake (F)", ("f",))},
+        KINDS,
+    ),
+    "timed": Form(
+        "Real or fake, at a glance?",
+        "Each image is shown for a moment, and noise after it: the more often you are right, the shorter. About half "
+        "of the images are real; the others were made by a model. Say which. The page flickers: leave it out if that "
+        "harms you.",
+        ("An image, real or made by a model",),
+        KINDS,
+        timed=True,
     ),
     "two": Form(
         "Which one is real?",
         "Images are shown two by two. One of them is real; the other was made by a model. Say which is the real one.",
         ("The left image", "The right image"),
-        {"left": ("Left (\u2190 or 1)", ("ArrowLeft", "1")), "right": ("Right (\u2192 or 2)", ("ArrowRight", "2"))},
+        SIDES,
     ),
     "pair": Form(
         "The same picture?",
@@ -73,7 +86,7 @@ class Survey:
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def __post_init__(self) -> None:
-        self.said = {(answer.rater, answer.item) for answer in read_answers(self.path)}
+        self.said = {(answer.rater, answer.item): answer for answer in read_answers(self.path)}
 
     def order(self, rater: str) -> list[Trial]:
         """This rater's own order."""
@@ -91,9 +104,19 @@ class Survey:
         with self.lock:
             if (rater, trial.name) in self.said:
                 return False
-            append(Answer(rater, trial.name, said, trial.truth, round(seconds, 2), time), self.path)
-            self.said.add((rater, trial.name))
+            answer = Answer(rater, trial.name, said, trial.truth, round(seconds, 2), time)
+            append(answer, self.path)
+            self.said[rater, trial.name] = answer
             return True
+
+    def exposure(self, rater: str) -> int | None:
+        """Milliseconds of this rater's next look, by all answers so far; None where a look may take any time."""
+        if not self.form.timed:
+            return None
+        names = {trial.name for trial in self.trials}
+        with self.lock:
+            told = [answer for (who, name), answer in self.said.items() if who == rater and name in names]
+        return exposures(answer.wrong for answer in told if not answer.catches)[-1]
 
 
 def app(survey: Survey, model: str) -> Flask:
@@ -140,7 +163,8 @@ def app(survey: Survey, model: str) -> Flask:
         return state(rater)
 
     def state(rater: str) -> Response:
-        return jsonify(position=survey.position(rater), total=len(survey.trials))
+        position, exposure = survey.position(rater), survey.exposure(rater)
+        return jsonify(position=position, total=len(survey.trials), exposure=exposure)
 
     def legal(rater: Any) -> str:
         if not isinstance(rater, str) or not NAME.fullmatch(rater.strip()):

@@ -37,6 +37,11 @@ def one(real: Tensor, fake: Tensor, seed: int, mark: str) -> list[Trial]:
     ]
 
 
+def timed(real: Tensor, fake: Tensor, seed: int, mark: str) -> list[Trial]:
+    """The same, each seen for a moment only."""
+    return one(real, fake, seed, f"{mark}-timed")
+
+
 def two(real: Tensor, fake: Tensor, seed: int, mark: str) -> list[Trial]:
     """Each real image beside a generated one, uint8 [n, C, H, W], in half of the trials on the left; plainly not real
     is noise."""

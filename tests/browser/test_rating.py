@@ -34,7 +34,7 @@ def served(tmp_path, form):
     server.server_close()
 
 
-KEYS = {"one": ("F", "r"), "two": ("ArrowLeft", "2"), "pair": ("s", "D")}
+KEYS = {"one": ("F", "r"), "timed": ("f", "R"), "two": ("ArrowLeft", "2"), "pair": ("s", "D")}
 SAID = {"f": "fake", "r": "real", "arrowleft": "left", "2": "right", "s": "same", "d": "different"}
 SHOWN = "[...document.querySelectorAll('#pictures img')].every(i => i.complete && i.naturalWidth > 0)"
 

@@ -11,6 +11,7 @@ from genlib.errors import InputError
 
 FORMS = {  # how it was asked: what can be answered
     "one": ("real", "fake"),
+    "timed": ("real", "fake"),
     "two": ("left", "right"),
     "pair": ("same", "different"),
 }
