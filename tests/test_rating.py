@@ -1,8 +1,11 @@
 """What people say: every answer is kept once, and the error rate is what the answers give."""
 
+import re
 import threading
 from dataclasses import replace
 from itertools import chain
+from pathlib import Path
+from statistics import fmean
 
 import pytest
 import torch
@@ -13,7 +16,15 @@ from test_evidence import Judge, images
 from genlib.cli import main
 from genlib.errors import InputError
 from genlib.evaluation.evidence import gather
-from genlib.evaluation.human import human_choice_error, human_error_rate, resampled
+from genlib.evaluation.human import (
+    ASSUMED,
+    half_width,
+    human_choice_error,
+    human_error_rate,
+    resampled,
+    spread,
+    tallied,
+)
 from genlib.evaluation.judgement import applicable
 from genlib.evaluation.parts.answers import COLUMNS, FORMS, Answer, append, read_answers
 from genlib.report import rating, trials
@@ -95,6 +106,34 @@ def test_nobody_is_told_of_a_choice_that_was_never_asked(evidence):
     one = replace(evidence, ratings=tuple(answers("a", 30, 10)))
     assert applicable(one, ["human_error_rate", "human_choice_error"]) == ["human_error_rate"]
     assert "nobody was shown" in human_choice_error(one).detail["reason"]
+
+
+def raters(k, n, spread, seed):
+    """The wrong answers, of n each, of k raters whose own error rates have mean 0.5 and this standard deviation."""
+    both = 0.125 / spread**2 - 0.5
+    return torch.from_numpy(stats.betabinom(n, both, both).rvs(k, random_state=seed)).double()
+
+
+def test_the_width_that_is_promised_is_that_of_the_error_rates_that_come():
+    means = torch.stack([raters(10, 100, 0.08, seed).mean() / 100 for seed in range(2000)])
+    assert half_width(10, 100, 0.08) == pytest.approx(1.96 * float(means.std()), rel=0.05)
+
+
+@pytest.mark.parametrize("n", [50, 400])
+def test_how_raters_differ_is_found_whatever_chance_adds(n):
+    count = torch.full((30,), float(n))
+    found = [spread(raters(30, n, 0.08, seed), count) ** 2 for seed in range(300)]
+    assert fmean(found) ** 0.5 == pytest.approx(0.08, rel=0.05)
+    assert spread(count[:2], count[:2]) is None and spread(*tallied([])) is None
+
+
+def test_the_widths_in_the_docs_are_those_of_the_formula():
+    text = (Path(__file__).parents[1] / "docs/metrics.md").read_text()
+    rows = re.search(r"\| answers each \|(.*)\n\|[-|]*\n((?:\|.*\n)*)", text)
+    many = [int(each) for each in re.findall(r"\d+", rows[1])]
+    for row in rows[2].splitlines():
+        n, *points = (int(each) for each in re.findall(r"\d+", row))
+        assert points == [round(100 * half_width(k, n, ASSUMED)) for k in many]
 
 
 def test_too_few_answers_have_no_rate(evidence):
@@ -269,7 +308,9 @@ def test_the_command_serves_the_models_images_and_keeps_answers_beside_the_data(
     monkeypatch.setattr("werkzeug.serving.make_server", Server)
     assert main(["rate", str(project / "gan"), "--data", str(project / "data"), "--count", "5"]) == 0
     assert asked["host"] == "127.0.0.1"
-    assert "ratings/gan.csv: 1 answers of 1 raters" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "ratings/gan.csv: 1 answers of 1 raters" in said
+    assert "10 answers each: error rate within \u00b135 points by 1, " in said and "differ by 8 (assumed)" in said
     assert len(read_answers(project / "ratings/gan.csv")) == 1
 
 

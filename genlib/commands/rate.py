@@ -12,9 +12,11 @@ if TYPE_CHECKING:
     from torch import nn
 
     from genlib.data.dataset import Dataset
+    from genlib.report.rating import Survey
     from genlib.report.trials import Trial
 
 COUNT = 50  # real images, and as many generated ones
+RATERS = (1, 5, 10, 30)
 
 
 def rate(model: Path, data: Path, form: str, count: int | None, seed: int, port: int) -> None:
@@ -34,6 +36,8 @@ def rate(model: Path, data: Path, form: str, count: int | None, seed: int, port:
         trials = to_tell(model, network, dataset, form, COUNT if count is None else count, seed)
     name = model.resolve().name
     survey = Survey(FORMS[form], trials, data.parent / "ratings" / f"{name}.csv", seed)
+    if form in ("one", "two"):
+        print(power(survey, form, marked(model)))
     try:
         serve(survey, name, port)
     except OSError as error:
@@ -97,6 +101,21 @@ def to_confirm(model: Path, network: nn.Module, dataset: Dataset, seed: int) -> 
     if not pairs:
         raise InputError(f"{model}: found no two images that are the same, legal: a model with such pairs")
     return pair(pairs, seed, marked(model))
+
+
+def power(survey: Survey, form: str, mark: str) -> str:
+    """How near to the truth the error rate will come, in one line; by how raters differ so far, once that is known."""
+    from genlib.evaluation.human import ASSUMED, half_width, spread, tallied
+    from genlib.evaluation.parts.answers import CATCH
+    from genlib.evaluation.parts.people import attentive
+
+    said = [answer for answer in survey.said.values() if answer.item.startswith(mark) and answer.form == form]
+    known = spread(*tallied([answer for answer in attentive(said)[0] if not answer.catches]))
+    differ = ASSUMED if known is None else known
+    asked = sum(CATCH not in trial.name.split("-") for trial in survey.trials)
+    points = ", ".join(f"\u00b1{100 * half_width(raters, asked, differ):.0f} points by {raters}" for raters in RATERS)
+    source = "assumed" if known is None else "so far"
+    return f"{asked} answers each: error rate within {points} raters, who differ by {100 * differ:.0f} ({source})"
 
 
 def marked(model: Path) -> str:

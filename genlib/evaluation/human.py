@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from statistics import fmean
 
@@ -12,13 +13,14 @@ from genlib.evaluation.evidence import Evidence
 from genlib.evaluation.measure import Measure, Undefined
 from genlib.evaluation.metric import metric
 from genlib.evaluation.parts.answers import FORMS, Answer
-from genlib.evaluation.parts.intervals import of_mean
+from genlib.evaluation.parts.intervals import Z, of_mean
 from genlib.evaluation.parts.people import FEWEST, attentive
 from genlib.evaluation.parts.staircase import LONGEST, SHORTEST, settled
 
 DRAWS = 4000
 MARGIN = 0.05  # from 50 %, within which an error rate counts as chance
 STEPS = 80  # answers of a rater at a glance: 40 to come down from the first look to the shortest, and as many there
+ASSUMED = 0.08  # spread between raters: those of Stein et al. (2023) had 0.04 to 0.11
 ENOUGH = 384  # answers for an interval of +-5 points: 0.25 (1.96 / 0.05)^2
 
 
@@ -101,7 +103,23 @@ def tallied(answers: Sequence[Answer]) -> tuple[torch.Tensor, torch.Tensor]:
     """How many answers of each rater are wrong, and how many there are, float64 [R]."""
     raters = sorted({answer.rater for answer in answers})
     by_rater = [[answer.wrong for answer in answers if answer.rater == rater] for rater in raters]
-    return torch.tensor([[sum(wrong), len(wrong)] for wrong in by_rater]).double().unbind(1)
+    wrong, count = torch.tensor([[sum(each), len(each)] for each in by_rater]).double().view(-1, 2).unbind(1)
+    return wrong, count
+
+
+def spread(wrong: torch.Tensor, count: torch.Tensor) -> float | None:
+    """Standard deviation between raters' own error rates, by moments: the variance of the rates observed, less what
+    chance in `count` answers gives of it. None of fewer raters than three."""
+    if len(count) < 3:
+        return None
+    rates = wrong / count
+    by_chance = (rates * (1 - rates) / (count - 1).clamp(min=1)).mean()
+    return float((rates.var() - by_chance).clamp(min=0).sqrt())
+
+
+def half_width(raters: int, answers: int, spread: float) -> float:
+    """Of the 95 % interval of an error rate near 50 %: 1.96 sqrt((spread^2 + 1 / (4 answers)) / raters)."""
+    return Z * math.sqrt((spread**2 + 0.25 / answers) / raters)
 
 
 def resampled(wrong: torch.Tensor, count: torch.Tensor, seed: int) -> torch.Tensor:
