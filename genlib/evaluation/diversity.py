@@ -48,7 +48,7 @@ def support(evidence: Evidence) -> Measure:
     counts = {name: counted(sameness, made) for name, (sameness, made) in tests.items()}
     (sameness, made), count = tests[JUDGE], counts[JUDGE]
     units, closest = sameness.closest(made, SHOWN)
-    pairs, asked = asked_about(evidence, sameness)
+    pairs, asked = asked_about(evidence, made, sameness)
     value, low, high = count["value"], count["low"], count["high"]
     people, same = answered(evidence, sameness, asked)
     if same is not None:
@@ -99,10 +99,9 @@ def counted(sameness: Sameness, made: Points) -> dict[str, Any]:
     }
 
 
-def asked_about(evidence: Evidence, sameness: Sameness) -> tuple[Tensor, list[str]]:
+def asked_about(evidence: Evidence, made: Points, sameness: Sameness) -> tuple[Tensor, list[str]]:
     """The pairs of generated images that people are asked about, int64 [m, 2], and their names: those that are the
     same, or ASKED of them at random."""
-    made = Points(evidence.made.features, kinds(evidence)(evidence.made))
     pairs = sameness.some(made, ASKED, seeded(evidence.seed, "asked"))
     return pairs, [pair_name(*evidence.made.pixels[pair]) for pair in pairs]
 
@@ -117,7 +116,9 @@ def answered(
     said = agreed(evidence.ratings)
     if not said:
         return None, None
-    missing = {*asked, *asked_about(evidence.null(), sameness)[1]} - said.keys()
+    null = evidence.null()
+    _, real = asked_about(null, Points(null.made.features, kinds(null)(null.made)), sameness)
+    missing = {*asked, *real} - said.keys()
     if missing:
         return {"missing": len(missing)}, None
     same = torch.tensor([said[name] for name in asked], dtype=torch.bool)
