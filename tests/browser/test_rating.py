@@ -81,3 +81,24 @@ def test_from_the_first_answer_to_the_last(served, tmp_path, form, scheme):
     assert [answer.answer for answer in found] == [SAID[KEYS[form][at % 2].lower()] for at in range(total)]
     assert all(url.startswith((address, "data:")) for url in asked)
     assert complaints == []
+
+
+@pytest.mark.parametrize("form", ["timed"])
+def test_at_a_glance_noise_follows_the_picture_and_neither_is_there_when_the_answer_is_asked_for(served, tmp_path):
+    address, _ = served
+    visible = """[...document.querySelectorAll('#pictures > *')]
+        .filter(part => getComputedStyle(part).visibility === 'visible').map(part => part.tagName)"""
+    with browser(tmp_path / "profile") as opened:
+        tab = opened.new_page()
+        tab.goto(address, wait_until="load")
+        tab.evaluate(f"""() => {{
+            window.seen = [];
+            new MutationObserver(() => window.seen.push(...{visible}))
+                .observe(document.getElementById('pictures'), {{subtree: true, attributeFilter: ['style']}});
+        }}""")
+        tab.fill("#rater", "a rater")
+        tab.keyboard.press("Enter")
+        tab.wait_for_selector("#ask[aria-busy=false]")
+        assert tab.evaluate(visible) == []
+        seen = tab.evaluate("window.seen")
+        assert seen == sorted(seen, reverse=True) and set(seen) == {"IMG", "CANVAS"}
