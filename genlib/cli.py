@@ -280,7 +280,15 @@ def _report_arguments(parser: argparse.ArgumentParser) -> None:
 def _rate_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model", type=Path, metavar="MODEL_FOLDER", help="what a train stage wrote: runs/train/gan")
     parser.add_argument("--data", type=Path, default=PREPARED, metavar="FOLDER", help=f"prepared data [{PREPARED}]")
-    parser.add_argument("--count", type=int, default=50, help="real images, and as many generated ones [50]")
+    forms = parser.add_mutually_exclusive_group()
+    for option, form, says in (
+        ("--two", "two", "a real image beside a generated one: which is real?"),
+        ("--timed", "timed", "one image at a time, for a moment that ends where 3 of 4 answers are right"),
+        ("--pairs", "pair", "two that `support` takes for one: the same picture?"),
+    ):
+        forms.add_argument(option, action="store_const", const=form, dest="form", help=says)
+    parser.set_defaults(form="one")
+    parser.add_argument("--count", type=int, help="real images, and as many generated ones [50]")
     parser.add_argument("--seed", type=int, default=0, help="of what is shown; the same goes on with a survey [0]")
     parser.add_argument("--port", type=int, default=5050, help="on 127.0.0.1 [5050]")
     parser.set_defaults(command=of_room("rate"))

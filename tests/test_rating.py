@@ -1,8 +1,11 @@
 """What people say: every answer is kept once, and the error rate is what the answers give."""
 
+import re
 import threading
 from dataclasses import replace
 from itertools import chain
+from pathlib import Path
+from statistics import fmean
 
 import pytest
 import torch
@@ -11,12 +14,21 @@ from test_cli import project as project
 from test_evidence import Judge, images
 
 from genlib.cli import main
-from genlib.data.images import Images
 from genlib.errors import InputError
 from genlib.evaluation.evidence import gather
-from genlib.evaluation.human import human_error_rate, resampled
-from genlib.evaluation.parts.answers import COLUMNS, Answer, append, read_answers
-from genlib.report.rating import Survey, app, items
+from genlib.evaluation.human import (
+    ASSUMED,
+    half_width,
+    human_choice_error,
+    human_error_rate,
+    resampled,
+    spread,
+    tallied,
+)
+from genlib.evaluation.judgement import applicable
+from genlib.evaluation.parts.answers import COLUMNS, FORMS, Answer, append, read_answers
+from genlib.report import rating, trials
+from genlib.report.rating import Survey, app
 
 
 def answers(rater, right, wrong, *, item="fake", truth="fake"):
@@ -81,6 +93,49 @@ def test_equivalence_to_chance_takes_enough_answers_and_a_rate_near_it(evidence,
     assert found.detail["equivalent"] is equivalent
 
 
+def test_answers_about_one_image_and_about_two_are_never_counted_together(evidence):
+    sides = [("left", "left")] * 20 + [("right", "right")] * 16 + [("left", "right")] * 4
+    two = [Answer("a", f"mark-two-{i}", said, truth, 1.0, "2026-01-01") for i, (said, truth) in enumerate(sides)]
+    mixed = replace(evidence, ratings=(*answers("a", 30, 10), *two))
+    assert (human_error_rate(mixed).value, human_error_rate(mixed).n) == (0.25, 40)
+    found = human_choice_error(mixed)
+    assert (found.value, found.n) == (0.1, 40) and found.detail["by_kind"] == {"left": 0.0, "right": 0.2}
+
+
+def test_nobody_is_told_of_a_choice_that_was_never_asked(evidence):
+    one = replace(evidence, ratings=tuple(answers("a", 30, 10)))
+    assert applicable(one, ["human_error_rate", "human_choice_error"]) == ["human_error_rate"]
+    assert "nobody was shown" in human_choice_error(one).detail["reason"]
+
+
+def raters(k, n, spread, seed):
+    """The wrong answers, of n each, of k raters whose own error rates have mean 0.5 and this standard deviation."""
+    both = 0.125 / spread**2 - 0.5
+    return torch.from_numpy(stats.betabinom(n, both, both).rvs(k, random_state=seed)).double()
+
+
+def test_the_width_that_is_promised_is_that_of_the_error_rates_that_come():
+    means = torch.stack([raters(10, 100, 0.08, seed).mean() / 100 for seed in range(2000)])
+    assert half_width(10, 100, 0.08) == pytest.approx(1.96 * float(means.std()), rel=0.05)
+
+
+@pytest.mark.parametrize("n", [50, 400])
+def test_how_raters_differ_is_found_whatever_chance_adds(n):
+    count = torch.full((30,), float(n))
+    found = [spread(raters(30, n, 0.08, seed), count) ** 2 for seed in range(300)]
+    assert fmean(found) ** 0.5 == pytest.approx(0.08, rel=0.05)
+    assert spread(count[:2], count[:2]) is None and spread(*tallied([])) is None
+
+
+def test_the_widths_in_the_docs_are_those_of_the_formula():
+    text = (Path(__file__).parents[1] / "docs/metrics.md").read_text()
+    rows = re.search(r"\| answers each \|(.*)\n\|[-|]*\n((?:\|.*\n)*)", text)
+    many = [int(each) for each in re.findall(r"\d+", rows[1])]
+    for row in rows[2].splitlines():
+        n, *points = (int(each) for each in re.findall(r"\d+", row))
+        assert points == [round(100 * half_width(k, n, ASSUMED)) for k in many]
+
+
 def test_too_few_answers_have_no_rate(evidence):
     assert "found 3 answers, needs at least 20" in rate(evidence, answers("a", 3, 0)).detail["reason"]
 
@@ -111,6 +166,8 @@ def test_a_last_row_that_lacks_nothing_but_its_end_stays(tmp_path):
     [
         ("who,what\n", "header"),
         ("a,b,maybe,fake,1,t\n", "'maybe', legal: real or fake"),
+        ("a,b,real,maybe,1,t\n", "'maybe', legal: real or fake"),
+        ("a,mark-pair-0-1,real,,1,t\n", "'real', legal: same or different"),
         ("a,b\n", "line 2"),
         ("a,b,real,fake,x,t\n", "line 2"),
     ],
@@ -122,26 +179,66 @@ def test_a_row_that_is_no_answer_is_named(tmp_path, content, says):
         read_answers(path)
 
 
-def survey(path, n=20):
-    real, fake = (Images(torch.full((n, 1, 4, 4), value, dtype=torch.uint8)).pixels for value in (200, 50))
-    return Survey(items(real, fake, 0, "mark"), path, 0)
+REAL, FAKE = (torch.full((100, 1, 4, 4), value, dtype=torch.uint8) for value in (200, 50))
 
 
-def test_every_rater_is_shown_all_images_in_an_order_of_their_own(tmp_path):
-    asked = survey(tmp_path / "a.csv")
-    orders = [[item.name for item in asked.order(rater)] for rater in "ab"]
+def asked(form, n):
+    """n trials of a form, or of real and generated images n each, and those that are plain to see."""
+    if form == "pair":
+        return trials.pair({f"{i}-0": (REAL[i], FAKE[i]) for i in range(n)}, 0, "mark")
+    return getattr(trials, form)(REAL[:n], FAKE[:n], 0, "mark")
+
+
+def survey(path, form="one", n=20):
+    return Survey(rating.FORMS[form], asked(form, n), path, 0)
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_every_rater_is_shown_all_trials_in_an_order_of_their_own(tmp_path, form):
+    every = survey(tmp_path / "a.csv", form)
+    orders = [[trial.name for trial in every.order(rater)] for rater in "ab"]
     assert orders[0] != orders[1] and sorted(orders[0]) == sorted(orders[1])
-    truths = [item.truth for item in asked.items if "catch" not in item.name]
+    assert len(set(orders[0])) == len(orders[0])
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_the_page_and_the_answers_file_know_the_same_words(form):
+    page = rating.FORMS[form]
+    assert tuple(page.answers) == FORMS[form]
+    for trial in asked(form, 20):
+        found = Answer("a", trial.name, next(iter(page.answers)), trial.truth, 1.0, "2026-01-01")
+        assert found.form == form and found.catches == ("catch" in trial.name)
+        assert len(trial.pictures) == len(page.pictures)
+        assert trial.truth in page.answers or (trial.truth == "" and not found.catches)
+
+
+def test_as_many_images_are_real_as_generated():
+    truths = [trial.truth for trial in asked("one", 20) if "catch" not in trial.name]
     assert truths.count("real") == truths.count("fake") == 20
-    assert sum("catch" in item.name for item in asked.items) == 3
+    assert sum("catch" in trial.name for trial in asked("one", 20)) == 3
 
 
-def test_a_hundred_answers_at_once_lose_none(tmp_path):
-    asked = survey(tmp_path / "a.csv", 100)
-    client = app(asked, "test")
+def test_of_pairs_it_is_plain_what_is_the_same_and_what_is_not():
+    plain = [trial for trial in asked("pair", 24) if "catch" in trial.name]
+    assert [trial.truth for trial in plain] == ["same"] * 2 + ["different"] * 2
+    assert all(torch.equal(*trial.pictures) == (trial.truth == "same") for trial in plain)
+
+
+def test_of_two_images_the_real_one_is_as_often_on_either_side():
+    for trial in asked("two", 24):
+        left, right = ("real" if (pixels == 200).all() else "other" for pixels in trial.pictures)
+        assert (left, right) == (("real", "other") if trial.truth == "left" else ("other", "real"))
+    truths = [trial.truth for trial in asked("two", 24)]
+    assert len(truths) == 26 and truths.count("left") == 13
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_a_hundred_answers_at_once_lose_none(tmp_path, form):
+    every = survey(tmp_path / "a.csv", form, 100)
+    client = app(every, "test")
 
     def say(position):
-        sent = {"rater": "a", "position": position, "answer": "fake", "seconds": 1}
+        sent = {"rater": "a", "position": position, "answer": FORMS[form][1], "seconds": 1}
         assert client.test_client().post("/answer", json=sent).status_code == 200
 
     threads = [threading.Thread(target=say, args=(at,)) for at in [*range(100), *range(50)]]
@@ -150,7 +247,7 @@ def test_a_hundred_answers_at_once_lose_none(tmp_path):
     for thread in threads:
         thread.join()
     found = read_answers(tmp_path / "a.csv")
-    assert sorted(answer.item for answer in found) == sorted(item.name for item in asked.order("a")[:100])
+    assert sorted(answer.item for answer in found) == sorted(trial.name for trial in every.order("a")[:100])
 
 
 def test_a_survey_goes_on_where_a_rater_left_it_and_an_answer_stands(tmp_path):
@@ -160,7 +257,7 @@ def test_a_survey_goes_on_where_a_rater_left_it_and_an_answer_stands(tmp_path):
     assert client.post("/answer", json=sent).json["position"] == 1
     assert client.post("/answer", json=sent | {"answer": "real"}).json["position"] == 1
     again = app(survey(path), "test").test_client()
-    assert again.get("/next?rater=a").json == {"position": 1, "total": 43}
+    assert again.get("/next?rater=a").json == {"position": 1, "total": 43, "exposure": None}
     assert again.get("/next?rater=b").json["position"] == 0
     assert [answer.answer for answer in read_answers(path)] == ["fake"]
 
@@ -168,7 +265,8 @@ def test_a_survey_goes_on_where_a_rater_left_it_and_an_answer_stands(tmp_path):
 GIVEN = {"rater": "a", "position": 0, "answer": "fake", "seconds": 1}
 WRONG = [
     *({key: value} for key, values in {
-        "rater": ["", "=1+1", 7], "position": [99, True, -1], "answer": ["maybe", None], "seconds": [-1, "1"],
+        "rater": ["", "=1+1", 7], "position": [99, True, -1], "answer": ["maybe", "same", ["real"], None],
+        "seconds": [-1, "1"],
     }.items() for value in values)
 ]  # fmt: skip
 
@@ -200,7 +298,8 @@ def test_the_command_serves_the_models_images_and_keeps_answers_beside_the_data(
         def serve_forever(self):
             sent = {"rater": "a", "position": 0, "answer": "fake", "seconds": 1}
             assert asked["client"].post("/answer", json=sent).status_code == 200
-            assert asked["client"].get("/image?rater=a&position=1").data.startswith(b"\x89PNG")
+            assert asked["client"].get("/image?rater=a&position=1&side=0").data.startswith(b"\x89PNG")
+            assert asked["client"].get("/image?rater=a&position=1&side=1").status_code == 400
             raise KeyboardInterrupt
 
         def server_close(self):
@@ -209,12 +308,20 @@ def test_the_command_serves_the_models_images_and_keeps_answers_beside_the_data(
     monkeypatch.setattr("werkzeug.serving.make_server", Server)
     assert main(["rate", str(project / "gan"), "--data", str(project / "data"), "--count", "5"]) == 0
     assert asked["host"] == "127.0.0.1"
-    assert "ratings/gan.csv: 1 answers of 1 raters" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "ratings/gan.csv: 1 answers of 1 raters" in said
+    assert "10 answers each: error rate within \u00b135 points by 1, " in said and "differ by 8 (assumed)" in said
     assert len(read_answers(project / "ratings/gan.csv")) == 1
 
 
 @pytest.mark.parametrize(
-    ("more", "says"), [(["--count", "0"], "--count: found 0"), (["--port", "70000"], "--port: found 70000")]
+    ("more", "says"),
+    [
+        (["--count", "0"], "--count: found 0"),
+        (["--port", "70000"], "--port: found 70000"),
+        (["--pairs", "--count", "5"], "--count: found it beside --pairs"),
+        (["--pairs"], "found no numbers of these weights, legal: after evaluate@gan"),
+    ],
 )
 def test_a_wrong_option_is_named(project, more, says, capsys):
     assert main(["rate", str(project / "gan"), "--data", str(project / "data"), *more]) == 2

@@ -154,6 +154,31 @@ def test_the_discriminator_is_told_and_decides_nothing():
     )
 
 
+@pytest.mark.parametrize(
+    ("value", "low", "high", "equivalent", "says"),
+    [
+        (0.48, 0.41, 0.55, False, "48 % wrong (41 to 55): too few answers to say."),
+        (0.49, 0.47, 0.51, True, "49 % wrong (47 to 51): they cannot tell them apart."),
+        (0.2, 0.1, 0.3, False, "20 % wrong (10 to 30): they tell them apart."),
+        (
+            0.7,
+            0.6,
+            0.8,
+            False,
+            "70 % wrong (60 to 80): they take the generated ones for real more often than the real ones.",
+        ),
+    ],
+)
+def test_people_are_told_and_decide_nothing(value, low, high, equivalent, says):
+    said = Measure(value, low, high, n=400, detail={"equivalent": equivalent})
+    for faults, _ in FAMILIES.values():
+        alone = told(made(faults), REAL)
+        beside = told(made(faults) | {"human_error_rate": said}, REAL)
+        assert (beside.answer, beside.sentence) == (alone.answer, f"{alone.sentence} People: {says}")
+    sides = told({"kid": measured("kid"), "human_choice_error": said, "human_error_rate": Measure()}, REAL).sentence
+    assert sides.endswith(f" People, asked side by side: {says}")
+
+
 def test_a_translator_gets_the_worse_answer_of_its_two_ways():
     good, bad = made({}), made({"copies": 0.97})
     ways = {f"{name}_a2b": measure for name, measure in good.items()}

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from functools import lru_cache
-from typing import NoReturn, Protocol, cast
+from typing import Literal, NoReturn, Protocol, cast
 
 import torch
 from torch import Tensor, nn
@@ -90,7 +90,7 @@ class Evidence:
     `fake.labels` are the classes that the model was asked for. `planted`: images whose faults are known, see
     `controls`. `second`: the same images in the same order as another judge sees them. `named`: whether the judge's
     probabilities are of the data's classes, rather than of cells or quarter turns that it made up where there are no
-    labels. `ratings`: what people said of the model's images.
+    labels. `ratings`: what people said of the model's images and of real ones.
     """
 
     train: View
@@ -127,7 +127,8 @@ class Evidence:
 
     def control(self, name: str) -> Evidence:
         """The same evidence with the planted images `name` in the place of the generated ones."""
-        return self._instead(self.planted[name], None if self.second is None else self.second.control(name))
+        second = None if self.second is None else self.second.control(name)
+        return replace(self._instead(self.planted[name], second), ratings=())
 
     def _instead(self, fake: View, second: Evidence | None) -> Evidence:
         return replace(self, fake=fake, model=None, second=second)
@@ -173,7 +174,7 @@ def gather(
     known, (held, against) = seen[0], shuffled(seen[1], seen[2], seed)
     made = None
     if fake is not None:
-        chosen = torch.randperm(len(fake), generator=seeded(seed, "fake"))[: min(n, len(held), len(against))]
+        chosen = order(fake, seed, "fake")[: min(n, len(held), len(against))]
         some = fake[chosen.to(fake.pixels.device)]
         made = some if isinstance(some, View) else look(judge, some, device)
     return Evidence(known, held, against, made, seed, model, named=known.labels is not None)
@@ -182,8 +183,12 @@ def gather(
 @lru_cache(maxsize=2)
 def shuffled(valid: View, test: View, seed: int) -> tuple[View, View]:
     """Both sets in their seeded order, the same whoever looks; kept, since a sweep looks again and again."""
-    held = valid[torch.randperm(len(valid), generator=seeded(seed, "valid"))]
-    return held, test[stratified(test.labels, len(test), seed)]
+    return valid[order(valid, seed, "valid")], test[stratified(test.labels, len(test), seed)]
+
+
+def order(images: Images | View, seed: int, name: Literal["fake", "valid"]) -> Tensor:
+    """The seeded order, int64 [N], in which generated or validation images are judged."""
+    return torch.randperm(len(images), generator=seeded(seed, name))
 
 
 def stratified(labels: Tensor | None, n: int, seed: int) -> Tensor:

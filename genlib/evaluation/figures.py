@@ -98,7 +98,9 @@ def closest_pairs(evidence: Evidence, measure: Measure, path: Path, *, pairs: in
 
 
 def _collisions(detail: Mapping[str, Any]) -> str:
-    return f"{detail['collisions']:,} of {detail['pairs']:,} pairs are the same"
+    people = detail.get("people") or {}
+    confirmed = f"; people confirmed {people['confirmed']} of {people['shown']}" if "shown" in people else ""
+    return f"{detail['collisions']:,} of {detail['pairs']:,} pairs are the same{confirmed}"
 
 
 def _pair_block(

@@ -27,6 +27,8 @@ Need = Literal[
     "fake",
     "asked",
     "rated",
+    "compared",
+    "glanced",
     "classifies",
     "discriminates",
     "likelihood",
@@ -36,11 +38,14 @@ Need = Literal[
     "translates",
 ]
 Better = Literal["higher", "lower", "real"]  # "real": the nearer to what real images get
+SHOWN: dict[str, Need] = {"two": "compared", "timed": "glanced"}  # by how people were asked
 OF_IMAGES = ("fake", "asked")  # real images can take the place of the generated ones
 LACKS: dict[Need, str] = {
     "fake": "this model makes no images",
     "asked": "this model was not asked for classes",
     "rated": "this model makes no images that people could rate",
+    "compared": "nobody was shown its images beside real ones",
+    "glanced": "nobody was shown its images for a moment",
     "classifies": "this model does not classify",
     "discriminates": "this model has no discriminator",
     "likelihood": "this model has no likelihood",
@@ -76,13 +81,16 @@ def held(evidence: Evidence) -> frozenset[Need]:
     images: set[Need] = {"fake", "asked"} if labelled else {"fake"}
     if evidence.model is not None or evidence.ratings:
         images.add("rated")
+    shown = {answer.form for answer in evidence.ratings}
+    images |= {need for form, need in SHOWN.items() if form in shown}
     return can | images
 
 
 @dataclass(frozen=True)
 class Metric:
     """`needs`: "fake", generated images, at least `minimum` of them; "asked", such as were made for given classes;
-    "rated", what people said of them; or what the model itself can do. `catches`: what planted faults must do to it."""
+    "rated", "compared" or "glanced", what people said of them one at a time, beside real ones or after a moment's look;
+    or what the model itself can do. `catches`: what planted faults must do to it."""
 
     compute: Callable[[Evidence], Measure]
     needs: Need
@@ -178,7 +186,8 @@ def _with_null(metric: Metric, evidence: Evidence, null: Evidence) -> Measure:
 
     measure = metric(evidence)
     if metric.needs not in OF_IMAGES:
-        reason = {"reason": "real images cannot take a model's place" if metric.needs != "rated" else "chance is 0.5"}
+        by_chance = metric.needs in ("rated", "compared")
+        reason = {"reason": "chance is 0.5" if by_chance else "real images cannot take a model's place"}
         return replace(measure, detail={"null": reason, **measure.detail})
     real = metric(null)
     beside = {"low": real.low, "high": real.high, "ratio": _ratio(measure.value, real.value), **real.detail}

@@ -16,6 +16,8 @@ QUESTIONS: dict[str, tuple[str, ...]] = {
         "fld",
         "sharpness",
         "human_error_rate",
+        "human_choice_error",
+        "human_exposure",
     ),
     COPIED: ("copies", "authenticity", "copying", "fld_gap", "membership_auc"),
     ALIKE: ("support", "vendi", "coverage", "recall", "modes", "mode_kl", "ndb"),

@@ -13,8 +13,8 @@ Real-looking?   "yes" where no metric tells them from real images. "no" where mo
 
 The share of the images that is at fault is 1 - value / null for shares and effective numbers, value - null for
 `copies`, and 2 value - 1 for the accuracy of `c2st`; the other metrics have no such scale.
-`membership_auc` asks the discriminator, not the images: it is told beside the answer and decides nothing. Of a
-translator each question gets the worse answer of its two ways.
+`membership_auc` asks the discriminator, not the images: it is told beside the answer and decides nothing; so is what
+people said, who are few. Of a translator each question gets the worse answer of its two ways.
 """
 
 from __future__ import annotations
@@ -42,6 +42,7 @@ KINDS: dict[str, Side] = {
     "mode_kl": "higher",
     "ndb": "higher",
 }
+PEOPLE = {"human_error_rate": "", "human_choice_error": ", asked side by side"}  # how they were asked
 SHARES = ("precision", "density", "inception_score", "authenticity", "support", "vendi", "coverage", "recall", "modes")
 
 BEST_FIRST: dict[str, tuple[Answer, ...]] = {
@@ -110,7 +111,7 @@ def _told(measures: Mapping[str, Measure], lead: str) -> tuple[Verdict, Verdict,
     copied, why_copied = _copied(measures)
     pairs = "closest_pairs" if "support" in measures else "samples"
     return (
-        Verdict(REAL, real, lead + why_real, "samples"),
+        Verdict(REAL, real, lead + why_real + _people(measures), "samples"),
         Verdict(COPIED, copied, lead + why_copied, "nearest_neighbours"),
         Verdict(ALIKE, alike, lead + why_alike, pairs),
     )
@@ -218,6 +219,28 @@ def _discriminator(measures: Mapping[str, Measure]) -> str:
     if known.value is None or known.low is None or known.low <= 0.5 or known.doubt:
         return ""
     return f" Its discriminator knows the training images: membership auc {_reading(known)} where chance is 0.5."
+
+
+def _people(measures: Mapping[str, Measure]) -> str:
+    """What people said, where any were asked."""
+    said = {asked: measures[metric] for metric, asked in PEOPLE.items() if metric in measures}
+    return "".join(f" People{asked}: {_wrong(found)}." for asked, found in said.items() if found.value is not None)
+
+
+def _wrong(found: Measure) -> str:
+    ends = " to ".join(f"{100 * end:.0f}" for end in (found.low, found.high) if end is not None)
+    return f"{100 * float(found.value or 0.0):.0f} % wrong ({ends}): {_meant(found)}"
+
+
+def _meant(found: Measure) -> str:
+    """What an error rate, with its interval, says of those who erred; 50 % is chance."""
+    if found.detail.get("equivalent"):
+        return "they cannot tell them apart"
+    if found.high is not None and found.high < HALF:
+        return "they tell them apart"
+    if found.low is not None and found.low > HALF:
+        return "they take the generated ones for real more often than the real ones"
+    return "too few answers to say"
 
 
 def _reading(measure: Measure) -> str:

@@ -1,15 +1,14 @@
-"""Real or fake? A page on loopback that asks people, one image at a time, and keeps each answer as it is given.
+"""A page on loopback that asks people what they see, one trial at a time, and keeps each answer as it is given.
 
-What is shown to whom is a function of the seed and the rater's name: as many real test images as generated ones, and
-a few whose answer is plain to see, in an order of its own for each rater. The page knows a position and a picture;
-which it is stays here.
+What is shown to whom is a function of the seed and the rater's name: all trials, in an order of its own for each rater.
+The page knows a position and pictures; which they are stays here.
 """
 
 from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,71 +18,108 @@ import torch
 from torch import Tensor
 
 from genlib.data.batches import seeded
-from genlib.evaluation.parts.answers import CATCH, KINDS, Answer, append, read_answers
+from genlib.evaluation.parts.answers import Answer, append, read_answers
+from genlib.evaluation.parts.staircase import exposures
+from genlib.report.trials import Trial
 
 if TYPE_CHECKING:
     from flask import Flask
 
-CATCHES = 12  # of how many images one is plain to see
 SIDE = 256  # pixels that the larger side is shown at, at least
 NAME = re.compile(r"[\w .-]{1,40}")
 
 
 @dataclass(frozen=True)
-class Item:
-    """One image: its name, what it is, and its pixels uint8 [C, H, W]."""
+class Form:
+    """How the page asks: its title, what it says first, words for each picture that give nothing away, for each answer
+    its label and the keys that give it, and whether the picture is seen for a moment only."""
 
-    name: str
-    truth: str
-    pixels: Tensor
+    title: str
+    says: str
+    pictures: tuple[str, ...]
+    answers: Mapping[str, tuple[str, tuple[str, ...]]]
+    timed: bool = False
 
 
-def items(real: Tensor, fake: Tensor, seed: int, mark: str) -> list[Item]:
-    """Real and generated images uint8 [n, C, H, W], and of every CATCHES of them one of noise; their names begin with
-    `mark`, by which answers are told from those about other weights."""
-    noise = torch.randint(256, (max(1, 2 * len(real) // CATCHES), *real.shape[1:]), generator=seeded(seed, "catch"))
-    parts = {"real": ("real", real), "fake": ("fake", fake), CATCH: ("fake", noise.to(torch.uint8))}
-    return [
-        Item(f"{mark}-{name}-{index}", truth, pixels)
-        for name, (truth, images) in parts.items()
-        for index, pixels in enumerate(images)
-    ]
+KINDS = {"real": ("Real (R)", ("r",)), "fake": ("Fake (F)", ("f",))}
+SIDES = {"left": ("Left (\u2190 or 1)", ("ArrowLeft", "1")), "right": ("Right (\u2192 or 2)", ("ArrowRight", "2"))}
+FORMS = {
+    "one": Form(
+        "Real or fake?",
+        "Images are shown one at a time. About half of them are real; the others were made by a model. Say which.",
+        ("An image, real or made by a model",),
+        KINDS,
+    ),
+    "timed": Form(
+        "Real or fake, at a glance?",
+        "Each image is shown for a moment, and noise after it: the more often you are right, the shorter. About half "
+        "of the images are real; the others were made by a model. Say which. The page flickers: leave it out if that "
+        "harms you.",
+        ("An image, real or made by a model",),
+        KINDS,
+        timed=True,
+    ),
+    "two": Form(
+        "Which one is real?",
+        "Images are shown two by two. One of them is real; the other was made by a model. Say which is the real one.",
+        ("The left image", "The right image"),
+        SIDES,
+    ),
+    "pair": Form(
+        "The same picture?",
+        "Images are shown two by two. Say whether they are the same picture, but for such small changes as two copies "
+        "of it may have. Two pictures of the same thing are different pictures.",
+        ("The left image", "The right image"),
+        {"same": ("Same (S)", ("s",)), "different": ("Different (D)", ("d",))},
+    ),
+}
 
 
 @dataclass
 class Survey:
     """Who was shown what and said what; `path` holds the answers."""
 
-    items: Sequence[Item]
+    form: Form
+    trials: Sequence[Trial]
     path: Path
     seed: int
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def __post_init__(self) -> None:
-        self.said = {(answer.rater, answer.item) for answer in read_answers(self.path)}
+        self.said = {(answer.rater, answer.item): answer for answer in read_answers(self.path)}
 
-    def order(self, rater: str) -> list[Item]:
+    def order(self, rater: str) -> list[Trial]:
         """This rater's own order."""
-        return [self.items[at] for at in torch.randperm(len(self.items), generator=seeded(self.seed, "order", rater))]
+        return [self.trials[at] for at in torch.randperm(len(self.trials), generator=seeded(self.seed, "order", rater))]
 
     def position(self, rater: str) -> int:
-        """The first image that this rater has not answered; how many there are once all are."""
+        """The first trial that this rater has not answered; how many there are once all are."""
         order = self.order(rater)
-        return next((at for at, item in enumerate(order) if (rater, item.name) not in self.said), len(order))
+        return next((at for at, trial in enumerate(order) if (rater, trial.name) not in self.said), len(order))
 
     def answer(self, rater: str, position: int, said: str, seconds: float) -> bool:
         """Keep one answer; False where it was given before, which then stands."""
-        item = self.order(rater)[position]
+        trial = self.order(rater)[position]
         time = datetime.now(UTC).isoformat(timespec="seconds")
         with self.lock:
-            if (rater, item.name) in self.said:
+            if (rater, trial.name) in self.said:
                 return False
-            append(Answer(rater, item.name, said, item.truth, round(seconds, 2), time), self.path)
-            self.said.add((rater, item.name))
+            answer = Answer(rater, trial.name, said, trial.truth, round(seconds, 2), time)
+            append(answer, self.path)
+            self.said[rater, trial.name] = answer
             return True
 
+    def exposure(self, rater: str) -> int | None:
+        """Milliseconds of this rater's next look, by all answers so far; None where a look may take any time."""
+        if not self.form.timed:
+            return None
+        names = {trial.name for trial in self.trials}
+        with self.lock:
+            told = [answer for (who, name), answer in self.said.items() if who == rater and name in names]
+        return exposures(answer.wrong for answer in told if not answer.catches)[-1]
 
-def app(survey: Survey, title: str) -> Flask:
+
+def app(survey: Survey, model: str) -> Flask:
     """The page and what it asks for. Requests for other names than this machine's are refused, and so are answers that
     are not JSON, which another site's page cannot send."""
     from flask import Flask, Response, abort, jsonify, render_template, request
@@ -97,31 +133,38 @@ def app(survey: Survey, title: str) -> Flask:
 
     @found.get("/")
     def page() -> str:
-        return render_template("rating.html", title=title)
+        return render_template("rating.html", form=survey.form, model=model)
 
     @found.get("/next")
     def following() -> Response:
-        rater = legal(request.args.get("rater", ""))
-        return jsonify(position=survey.position(rater), total=len(survey.items))
+        return state(legal(request.args.get("rater", "")))
 
     @found.get("/image")
     def image() -> Response:
-        order, at = survey.order(legal(request.args.get("rater", ""))), request.args.get("position", "")
+        order = survey.order(legal(request.args.get("rater", "")))
+        at, side = (request.args.get(name, "") for name in ("position", "side"))
         if not at.isdecimal() or int(at) >= len(order):
             abort(400)
-        return Response(png(order[int(at)].pixels), mimetype="image/png", headers={"Cache-Control": "no-store"})
+        pictures = order[int(at)].pictures
+        if not side.isdecimal() or int(side) >= len(pictures):
+            abort(400)
+        return Response(png(pictures[int(side)]), mimetype="image/png", headers={"Cache-Control": "no-store"})
 
     @found.post("/answer")
     def answer() -> Response:
         told: Any = request.get_json()
         rater = legal(told.get("rater") if isinstance(told, dict) else None)
         at, said, seconds = told.get("position"), told.get("answer"), told.get("seconds")
-        if type(at) is not int or not 0 <= at < len(survey.items) or said not in KINDS:
+        if type(at) is not int or not 0 <= at < len(survey.trials) or said not in list(survey.form.answers):
             abort(400)
         if not isinstance(seconds, int | float) or not 0 <= seconds < 86_400:
             abort(400)
         survey.answer(rater, at, said, seconds)
-        return jsonify(position=survey.position(rater), total=len(survey.items))
+        return state(rater)
+
+    def state(rater: str) -> Response:
+        position, exposure = survey.position(rater), survey.exposure(rater)
+        return jsonify(position=position, total=len(survey.trials), exposure=exposure)
 
     def legal(rater: Any) -> str:
         if not isinstance(rater, str) or not NAME.fullmatch(rater.strip()):
@@ -138,7 +181,7 @@ def png(pixels: Tensor) -> bytes:
     return encoded(pixels, scale=max(1, -(-SIDE // max(pixels.shape[1:]))))
 
 
-def serve(survey: Survey, title: str, port: int) -> None:
+def serve(survey: Survey, model: str, port: int) -> None:
     """Serve until Ctrl-C.
 
     Raises:
@@ -149,8 +192,8 @@ def serve(survey: Survey, title: str, port: int) -> None:
     from werkzeug.serving import make_server
 
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
-    server = make_server("127.0.0.1", port, app(survey, title), threaded=True)
-    print(f"{title}: http://127.0.0.1:{server.port} (Ctrl-C ends it)", flush=True)
+    server = make_server("127.0.0.1", port, app(survey, model), threaded=True)
+    print(f"{survey.form.title} {model}: http://127.0.0.1:{server.port} (Ctrl-C ends it)", flush=True)
     try:
         server.serve_forever()
     except KeyboardInterrupt:

@@ -6,19 +6,26 @@ import pytest
 import torch
 
 from browser.chromium import CHROMIUM, browser
-from genlib.evaluation.parts.answers import read_answers
-from genlib.report.rating import Survey, app, items
+from genlib.evaluation.parts.answers import FORMS, read_answers
+from genlib.report import rating, trials
+from genlib.report.rating import Survey, app
 
 pytestmark = pytest.mark.skipif(not CHROMIUM.exists(), reason="needs a browser: install the Debian package chromium")
 
 
+def asked(form):
+    pixels = torch.randint(256, (2, 4, 1, 8, 8), dtype=torch.uint8)
+    if form == "pair":
+        return trials.pair({f"{i}-0": both for i, both in enumerate(zip(*pixels, strict=True))}, 0, "mark")
+    return getattr(trials, form)(*pixels, 0, "mark")
+
+
 @pytest.fixture
-def served(tmp_path):
+def served(tmp_path, form):
     from werkzeug.serving import make_server
 
-    pixels = torch.randint(256, (2, 4, 1, 8, 8), dtype=torch.uint8)
-    survey = Survey(items(*pixels, 0, "mark"), tmp_path / "gan.csv", 0)
-    server = make_server("127.0.0.1", 0, app(survey, "Real or fake? gan"), threaded=True)
+    survey = Survey(rating.FORMS[form], asked(form), tmp_path / "gan.csv", 0)
+    server = make_server("127.0.0.1", 0, app(survey, "gan"), threaded=True)
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
     yield f"http://127.0.0.1:{server.port}", survey
@@ -27,8 +34,22 @@ def served(tmp_path):
     server.server_close()
 
 
+KEYS = {"one": ("F", "r"), "timed": ("f", "R"), "two": ("ArrowLeft", "2"), "pair": ("s", "D")}
+SAID = {"f": "fake", "r": "real", "arrowleft": "left", "2": "right", "s": "same", "d": "different"}
+SHOWN = "[...document.querySelectorAll('#pictures img')].every(i => i.complete && i.naturalWidth > 0)"
+
+
+def faults(tab):
+    """What axe-core finds."""
+    from axe_playwright_python.sync_playwright import Axe
+
+    found = Axe().run(tab).response["violations"]
+    return [(fault["id"], [node["target"] for node in fault["nodes"]]) for fault in found]
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_from_the_first_answer_to_the_last(served, tmp_path, scheme):
+@pytest.mark.parametrize("form", FORMS)
+def test_from_the_first_answer_to_the_last(served, tmp_path, form, scheme):
     address, survey = served
     asked, complaints = [], []
     with browser(tmp_path / "profile") as opened:
@@ -39,19 +60,45 @@ def test_from_the_first_answer_to_the_last(served, tmp_path, scheme):
         tab.on("console", lambda message: complaints.append(message.text))
         tab.on("pageerror", lambda error: complaints.append(str(error)))
         tab.goto(address, wait_until="load")
+        assert faults(tab) == []
         tab.keyboard.press("Tab")
         tab.keyboard.type("a rater")
         tab.keyboard.press("Enter")
-        total = len(survey.items)
+        total = len(survey.trials)
         for at in range(total):
             tab.get_by_text(f"{at} of {total}", exact=True).wait_for()
-            tab.wait_for_function("document.getElementById('image').naturalWidth > 0")
-            tab.keyboard.press("r" if at % 2 else "F")
+            tab.wait_for_selector("#ask[aria-busy=false]")
+            assert tab.evaluate(SHOWN)
+            if at == 0:
+                assert faults(tab) == []
+                assert tab.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+            tab.keyboard.press(KEYS[form][at % 2])
         tab.wait_for_selector("#end", state="visible")
         assert tab.get_by_role("status").filter(has_text="Thank you").is_visible()
         assert tab.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
     found = read_answers(survey.path)
-    assert [answer.item for answer in found] == [item.name for item in survey.order("a rater")]
-    assert [answer.answer for answer in found] == ["real" if at % 2 else "fake" for at in range(total)]
+    assert [answer.item for answer in found] == [trial.name for trial in survey.order("a rater")]
+    assert [answer.answer for answer in found] == [SAID[KEYS[form][at % 2].lower()] for at in range(total)]
     assert all(url.startswith((address, "data:")) for url in asked)
     assert complaints == []
+
+
+@pytest.mark.parametrize("form", ["timed"])
+def test_at_a_glance_noise_follows_the_picture_and_neither_is_there_when_the_answer_is_asked_for(served, tmp_path):
+    address, _ = served
+    visible = """[...document.querySelectorAll('#pictures > *')]
+        .filter(part => getComputedStyle(part).visibility === 'visible').map(part => part.tagName)"""
+    with browser(tmp_path / "profile") as opened:
+        tab = opened.new_page()
+        tab.goto(address, wait_until="load")
+        tab.evaluate(f"""() => {{
+            window.seen = [];
+            new MutationObserver(() => window.seen.push(...{visible}))
+                .observe(document.getElementById('pictures'), {{subtree: true, attributeFilter: ['style']}});
+        }}""")
+        tab.fill("#rater", "a rater")
+        tab.keyboard.press("Enter")
+        tab.wait_for_selector("#ask[aria-busy=false]")
+        assert tab.evaluate(visible) == []
+        seen = tab.evaluate("window.seen")
+        assert seen == sorted(seen, reverse=True) and set(seen) == {"IMG", "CANVAS"}

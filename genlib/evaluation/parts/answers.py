@@ -9,13 +9,19 @@ from pathlib import Path
 
 from genlib.errors import InputError
 
-KINDS = ("real", "fake")
+FORMS = {  # how it was asked: what can be answered
+    "one": ("real", "fake"),
+    "timed": ("real", "fake"),
+    "two": ("left", "right"),
+    "pair": ("same", "different"),
+}
 CATCH = "catch"  # in the name of an item whose answer is plain to see
 
 
 @dataclass(frozen=True)
 class Answer:
-    """`item`: which image; `answer` and `truth`: real or fake; `seconds`: how long it took; `time`: when, in UTC."""
+    """`item`: which image or images; `truth`: the right `answer`, or nothing where nobody knows it; `seconds`: how long
+    it took; `time`: when, in UTC."""
 
     rater: str
     item: str
@@ -27,6 +33,11 @@ class Answer:
     @property
     def wrong(self) -> bool:
         return self.answer != self.truth
+
+    @property
+    def form(self) -> str:
+        """Which of FORMS it is an answer to; its word is in the item's name, but for one image at a time."""
+        return next((word for word in self.item.split("-") if word in FORMS), "one")
 
     @property
     def catches(self) -> bool:
@@ -62,9 +73,10 @@ def _answer(row: list[str], where: str) -> Answer:
         found = Answer(rater, item, answer, truth, float(seconds), time)
     except ValueError as error:
         raise InputError(f"{where}: found {','.join(row)!r}, legal: {','.join(COLUMNS)}") from error
-    for said in (answer, truth):
-        if said not in KINDS:
-            raise InputError(f"{where}: found {said!r}, legal: {' or '.join(KINDS)}")
+    legal = FORMS[found.form]
+    for said in (answer, truth) if truth else (answer,):
+        if said not in legal:
+            raise InputError(f"{where}: found {said!r}, legal: {' or '.join(legal)}")
     return found
 
 

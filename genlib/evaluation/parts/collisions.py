@@ -87,6 +87,20 @@ class Sameness:
             partners[members] = torch.cat(counts) - 1
         return partners
 
+    def some(self, points: Points, count: int, generator: torch.Generator) -> Tensor:
+        """`count` of the pairs that are the same, or all there are, each as likely as any other: int64 [m, 2]."""
+        keys, pairs = torch.empty(0), torch.empty(0, 2, dtype=torch.long)
+        for kind, members in points.by_kind():
+            for start, squares in _squares(points.x[members]):
+                later = torch.arange(len(members)) > torch.arange(start, start + len(squares))[:, None]
+                found = ((squares <= self.of(kind) ** 2) & later).nonzero()
+                found[:, 0] += start
+                keys = torch.cat([keys, torch.rand(len(found), generator=generator)])
+                pairs = torch.cat([pairs, members[found]])
+                kept = keys.argsort(stable=True)[:count]
+                keys, pairs = keys[kept], pairs[kept]
+        return pairs
+
     def closest(self, points: Points, count: int) -> tuple[Tensor, Tensor]:
         """The closest pairs of one kind, in units of its radius: float64 [m] ascending, images int64 [m, 2]."""
         units, pairs = [torch.empty(0, dtype=torch.float64)], [torch.empty(0, 2, dtype=torch.long)]

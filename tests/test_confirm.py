@@ -1,0 +1,253 @@
+"""People confirm which pairs are the same picture: what they are asked, what counts, and what it does to `support`."""
+
+import json
+import shutil
+from dataclasses import replace
+from itertools import combinations
+
+import numpy as np
+import pytest
+import torch
+from test_cli import project as project
+from test_evidence import images
+from test_metrics import evidence, real, view
+
+from genlib.build import load
+from genlib.cli import main
+from genlib.data.batches import seeded
+from genlib.data.dataset import load_dataset
+from genlib.evaluation.diversity import ASKED, by_people, simpson, support
+from genlib.evaluation.judgement import Bench
+from genlib.evaluation.measure import to_json
+from genlib.evaluation.metric import evaluate
+from genlib.evaluation.parts import collisions
+from genlib.evaluation.parts.answers import Answer, read_answers
+from genlib.evaluation.parts.collisions import Points, Sameness, pair_count
+from genlib.evaluation.parts.people import agreed, attentive, pair_name
+
+
+def say(rater, name, answer, truth=""):
+    return Answer(rater, f"mark-pair-{name}", answer, truth, 1.0, "2026-01-01")
+
+
+# --- what people agree on
+
+
+def test_a_pair_is_the_same_where_more_than_half_say_so():
+    votes = {"a-a": "s", "a-b": "sd", "a-c": "ssd", "a-d": "dds"}
+    said = {"s": "same", "d": "different"}
+    answers = [say(str(i), name, said[vote]) for name, each in votes.items() for i, vote in enumerate(each)]
+    assert agreed(answers) == {"a-a": True, "a-b": False, "a-c": True, "a-d": False}
+
+
+def test_who_finds_no_pair_the_same_is_heard_unless_the_plain_ones_are_missed_too():
+    plain = [("catch-same-0", "same"), ("catch-0", "different")]
+    looks = [say("looks", name, truth, truth) for name, truth in plain]
+    sleeps = [say("sleeps", name, "different", truth) for name, truth in plain]
+    none = [say(rater, f"0-{i}", "different") for rater in ("looks", "sleeps") for i in range(50)]
+    assert attentive([*looks, *sleeps, *none])[1] == ["sleeps"]
+
+
+def test_a_pair_is_named_by_its_pixels_in_either_order():
+    one, other, third = images(3, 0).pixels
+    assert pair_name(one, other) == pair_name(other, one) != pair_name(one, third)
+    third = one.clone()
+    third[0, 0, 0] ^= 1
+    assert pair_name(one, other) != pair_name(third, other)
+
+
+# --- which pairs people are asked about
+
+
+@pytest.mark.parametrize("elements", [1 << 22, 700])
+def test_pairs_to_ask_about_are_drawn_evenly_from_all_that_are_the_same(elements, monkeypatch):
+    monkeypatch.setattr(collisions, "ELEMENTS", elements)
+    x, kind = torch.randn(60, 2, generator=seeded("some")), torch.arange(60) % 2
+    sameness = Sameness({0: 0.4, 1: 0.6}, 0.0)
+    points = Points(x, kind)
+    distances = torch.cdist(x.double(), x.double())
+    every = {
+        (i, j) for i, j in combinations(range(60), 2)
+        if kind[i] == kind[j] and distances[i, j] <= sameness.of(int(kind[i]))
+    }  # fmt: skip
+    assert len(every) > 60
+    assert {tuple(pair) for pair in sameness.some(points, 10_000, seeded(0)).tolist()} == every
+    drawn = [sameness.some(points, 20, seeded("draw", i)) for i in range(600)]
+    times = dict.fromkeys(every, 0)
+    for pairs in drawn:
+        assert len({tuple(pair) for pair in pairs.tolist()}) == 20
+        for pair in pairs.tolist():
+            times[tuple(pair)] += 1
+    p = 20 / len(every)
+    spread = (np.array(list(times.values())) - 600 * p) / np.sqrt(600 * p * (1 - p))
+    assert np.abs(spread).max() < 4.5 and 0.6 < spread.std() < 1.4
+
+
+# --- what their answers do to the estimate
+
+
+def heard(e, same):
+    """The evidence once people have answered about each pair; of generated ones `same` says which rows are the same, of
+    real ones none is."""
+    made, real = (support(each).detail["asked"] for each in (e, e.null()))
+    said = dict.fromkeys(real, "different") | {n: "same" if same(*pair) else "different" for n, pair in made.items()}
+    return replace(e, ratings=tuple(say("a", name, answer) for name, answer in said.items()))
+
+
+def pictured(e):
+    """The evidence with a picture of its own for each image."""
+
+    def own(part, seed):
+        return replace(part, pixels=torch.randint(256, (len(part), 1, 4, 4), generator=seeded(seed), dtype=torch.uint8))
+
+    return replace(e, fake=own(e.made, "fake"), valid=own(e.valid, "valid"))
+
+
+@pytest.fixture(scope="module")
+def few():
+    """300 images of which three are one picture, and the chance pairs of real images."""
+    fake = real(300, 4)
+    features, classes = fake.features.clone(), fake.classes.clone()
+    features[:3], classes[:3] = features[0], classes[0]
+    return pictured(evidence(view(features, classes)))
+
+
+def test_only_what_people_confirm_is_counted(few):
+    before = support(few)
+    assert 3 < before.detail["collisions"] <= ASKED and before.detail["people"] is None
+    kept = support(heard(few, lambda a, b: a < 3 and b < 3))
+    assert kept.detail["people"] == {"shown": before.detail["collisions"], "confirmed": 3}
+    assert kept.value == pytest.approx(pair_count(300) / 3) and kept.value > before.value
+    partners = torch.zeros(300, dtype=torch.long)
+    partners[:3] = 2
+    assert (kept.value, kept.low, kept.high) == simpson(partners)
+    assert kept.detail["embeddings"]["features"]["value"] == before.value
+
+
+def test_pairs_that_all_are_confirmed_change_nothing(few):
+    before, after = support(few), support(heard(few, lambda a, b: True))
+    assert (before.value, before.low, before.high) == (after.value, after.low, after.high)
+
+
+def test_pairs_that_nobody_confirms_are_no_collisions(few):
+    found = support(heard(few, lambda a, b: False))
+    assert found.value == found.low == simpson(torch.zeros(300, dtype=torch.long))[0]
+    assert found.high is None and found.detail["more_than"]
+
+
+def test_people_judge_real_pairs_by_the_same_eye(few):
+    found = evaluate(heard(few, lambda a, b: a < 3 and b < 3), ["support"])["support"]
+    assert found.detail["null"]["people"]["confirmed"] == 0 and found.detail["null"]["more_than"]
+    assert found.doubt is None
+
+
+def test_people_are_heard_once_every_pair_has_an_answer(few):
+    whole = heard(few, lambda a, b: False)
+    for gap in (0, -1):
+        ratings = [answer for i, answer in enumerate(whole.ratings) if i != gap % len(whole.ratings)]
+        found = support(replace(whole, ratings=tuple(ratings)))
+        assert found.detail["people"] == {"missing": 1} and found.value == support(few).value
+    other = replace(whole, ratings=(say("a", "0-1", "same"),))
+    assert support(other).detail["people"] == {"missing": len(whole.ratings)}
+
+
+@pytest.mark.parametrize("law", ["uniform", "spike"])
+def test_the_interval_holds_the_truth_where_only_some_pairs_were_shown(law):
+    """Images of K pictures, and as many pairs again that the radii call the same and people do not."""
+    rng, generator = np.random.default_rng(5), seeded("shown", law)
+    p = {"uniform": np.ones(400), "spike": np.r_[40, np.ones(400)]}[law]
+    p = p / p.sum()
+    truth, n, covered, shown = 1 / (p**2).sum(), 400, 0, []
+    for _ in range(300):
+        x = torch.from_numpy(rng.choice(len(p), n, p=p))
+        same = (x[:, None] == x[None]).triu(1)
+        chance = (torch.rand(n, n, generator=generator) < 1 / truth).triu(1) & ~same
+        every = (same | chance).nonzero()
+        pairs = every[torch.randperm(len(every), generator=generator)[:ASKED]]
+        partners = (same | chance).sum(0) + (same | chance).sum(1)
+        value, low, high = simpson(partners)
+        count = {"value": value, "low": low, "high": high, "collisions": len(every)}
+        _, low, high = by_people(pairs, x[pairs[:, 0]] == x[pairs[:, 1]], n, count)
+        covered += low <= truth <= (high or np.inf)
+        shown.append(len(every))
+    assert min(shown) > 2 * ASKED
+    assert 0.9 <= covered / 300 <= 0.995
+
+
+def test_none_confirmed_of_some_is_a_bound_that_the_rest_might_reach():
+    """With s of C confirmed by chance alone, none of m is likely only for a small s."""
+    pairs, count = torch.tensor([[2 * i, 2 * i + 1] for i in range(ASKED)]), {"low": 500.0, "collisions": 5000}
+    value, low, high = by_people(pairs, torch.zeros(ASKED, dtype=torch.bool), 1000, count)
+    assert value == low == pytest.approx(500 * (ASKED + 1.96**2) / 1.96**2, rel=1e-3) and high is None
+
+
+# --- from the page to the number
+
+
+@pytest.fixture
+def judged(project, tmp_path):
+    """A project whose GAN was evaluated; it is untrained, so many of its images are the same."""
+    shutil.copytree(project / "data", tmp_path / "data/prepared")
+    for name in ("gan", "classifier"):
+        shutil.copytree(project / name, tmp_path / "runs/train" / name)
+    gan = tmp_path / "runs/train/gan"
+    (tmp_path / "runs/evaluate/gan").mkdir(parents=True)
+    write(tmp_path, measured(tmp_path), {"model_sha256": sha(gan), "n": 120, "seed": 3})
+    return tmp_path
+
+
+def sha(folder):
+    from genlib.build import file_sha256
+
+    return file_sha256(folder / "model.safetensors")
+
+
+def measured(root, ratings=()):
+    bench = Bench.of(root / "runs/train/classifier", load_dataset(root / "data/prepared"))
+    (e,) = bench.evidence(load(root / "runs/train/gan"), 120, 3).values()
+    return evaluate(replace(e, ratings=ratings), ["support"])
+
+
+def write(root, measures, card):
+    (root / "runs/evaluate/gan/metrics.json").write_text(json.dumps(to_json(measures, card)))
+
+
+def rate(root, monkeypatch, answer):
+    """`genlib rate --pairs`, with a rater who answers all trials with what `answer` makes of them."""
+    from genlib.report import rating
+
+    def serve(survey, model, port):
+        for at, trial in enumerate(survey.order("a")):
+            survey.answer("a", at, trial.truth or answer(trial), 1.0)
+
+    monkeypatch.setattr(rating, "serve", serve)
+    return main(["rate", str(root / "runs/train/gan"), "--data", str(root / "data/prepared"), "--pairs"])
+
+
+@pytest.mark.parametrize("answer", ["same", "different"])
+def test_what_is_said_on_the_page_is_what_evaluate_counts(judged, monkeypatch, answer):
+    before = measured(judged)["support"]
+    assert rate(judged, monkeypatch, lambda trial: answer) == 0
+    ratings = read_answers(judged / "data/ratings/gan.csv")
+    assert ratings
+    after = measured(judged, ratings)["support"]
+    shown = min(ASKED, before.detail["collisions"])
+    assert after.detail["people"] == {"shown": shown, "confirmed": shown if answer == "same" else 0}
+    assert after.detail["null"]["people"]["shown"] == len(before.detail["null"]["asked"]) > 5
+    if answer == "same":
+        assert after.value == pytest.approx(before.value)
+    else:
+        assert after.value > 3 * before.value
+
+
+def test_other_weights_or_other_images_are_refused(judged, monkeypatch, capsys):
+    found = measured(judged)
+    card = {"model_sha256": sha(judged / "runs/train/gan"), "n": 120}
+    for seed, weights, says in ((4, {}, "other images than were evaluated"), (3, {"model_sha256": "0"}, "no numbers")):
+        write(judged, found, card | {"seed": seed} | weights)
+        assert rate(judged, monkeypatch, lambda trial: "same") == 2
+        assert says in capsys.readouterr().err
+    write(judged, {}, card | {"seed": 3})
+    assert rate(judged, monkeypatch, lambda trial: "same") == 2
+    assert "no pairs to ask about" in capsys.readouterr().err
+    assert not (judged / "data/ratings").exists()
