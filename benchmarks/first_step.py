@@ -21,7 +21,7 @@ from genlib.data.settings import DataSettings
 from genlib.tracking.journal import read_events
 
 ALLOWED = {0: 20.0, 2: 60.0}
-NAMES = {0: "local mode", 2: "2 workers"}
+NAMES = {0: "in local mode", 2: "with 2 workers"}
 PARAMS = """
 data: {{name: digits, image_size: 16}}
 models:
@@ -44,7 +44,7 @@ def main() -> None:
     for workers, allowed in ALLOWED.items():
         seconds = [each[workers] for each in found]
         detail = {"seconds": [round(s, 1) for s in seconds], "allowed": allowed}
-        name = f"start-up: first step in {NAMES[workers]} / {allowed:.0f} s"
+        name = f"start-up: first step {NAMES[workers]} / {allowed:.0f} s"
         ratios = [s / allowed for s in seconds]
         record(name, median(ratios), 1.0, at_least=False, detail=detail, rounds=ratios)
 

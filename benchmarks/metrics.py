@@ -66,6 +66,14 @@ def fidelity_checked(x: Tensor, y: Tensor) -> Values:
     return {**measured(x, y, "precision", "recall"), "kid": sum(found) / SUBSETS}
 
 
+def both_ours(x: Tensor, y: Tensor) -> Values:
+    return measured(x, y, "precision", "recall", "density", "coverage", "kid")
+
+
+def both_checked(x: Tensor, y: Tensor) -> Values:
+    return {**fidelity_checked(x, y), **prdc_ours(x, y)}
+
+
 def frechet_ours(x: Tensor, y: Tensor) -> Values:
     from genlib.evaluation.frechet import frechet_distance
 
@@ -135,6 +143,10 @@ def fidelity_theirs(x: Tensor, y: Tensor) -> Values:
         "recall": shares["recall"],
         "kid": kid["kernel_inception_distance_mean"],
     }
+
+
+def both_theirs(x: Tensor, y: Tensor) -> Values:
+    return {**fidelity_theirs(x, y), **prdc_theirs(x, y)}
 
 
 def frechet_theirs(x: Tensor, y: Tensor) -> Values:
@@ -212,6 +224,7 @@ def near(x: Tensor) -> float:
 
 
 CONTESTS = (
+    Contest("torch-fidelity and prdc: all of both", both_ours, both_theirs, 1e-3, 3, 0.5, both_checked),
     Contest("torch-fidelity: KID, precision, recall", fidelity_ours, fidelity_theirs, 1e-3, 3, 0.5, fidelity_checked),
     Contest("prdc: precision, recall, density, coverage", prdc_ours, prdc_theirs, 1e-3, 3, 0.5),
     Contest("torch-fidelity: Fréchet distance", frechet_ours, frechet_theirs, 1e-5, 1, 1),

@@ -1,6 +1,6 @@
 """One model on 1, 2 and 4 workers of one thread each, the share of the time that their sums take, and what follows.
 
-`python -m benchmarks.scaling [--rounds N] [--seconds S]`; a DCGAN on 32 x 32 images in colour, one global batch of 128.
+`python -m benchmarks.scaling [--rounds N] [--seconds S]`; the GAN on 32 x 32 images in colour, one global batch of 128.
 The workers are plain processes with gloo between them, started once, so that what is measured is `train()` and its
 `Group`; Ray's start is in `benchmarks.first_step`, and a whole job under Ray in `benchmarks.workers`. More workers than
 cores share them.
@@ -72,8 +72,8 @@ def main() -> None:
 
 def job_of(data: Path) -> Job:
     plan = Training(BATCH, BATCH, report_every=BATCH, checkpoint_every=BATCH, precision="float32")
-    model = {"name": "dcgan", "latent": 64, "width": 32, "width_d": 32}
-    return Job("dcgan", model, {"name": "adversarial"}, plan, data)
+    model = {"name": "gan", "latent": 64, "width": 32, "width_d": 32}
+    return Job("gan", model, {"name": "adversarial"}, plan, data)
 
 
 # --- the workers
@@ -151,7 +151,7 @@ def told(rounds: list[dict[int, Run]], gradients: list[int]) -> None:
     predicted = [seconds_of_step(here, world, gradients) for world in WORKERS[:2]]
     forecast = predicted[0] / predicted[1]
     detail: dict[str, Any] = {
-        "model": "dcgan, width 32, 32 x 32 x 3, batch 128",
+        "model": "gan, width 32, 32 x 32 x 3, batch 128",
         "images_per_second": {world: [round(each[world].rate) for each in rounds] for world in WORKERS},
         "communication_share": {world: round(median(each), 3) for world, each in shares.items()},
         "gradient_bytes": [4 * numbers for numbers in gradients],

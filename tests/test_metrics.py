@@ -255,7 +255,7 @@ def test_more_noise_is_worse():
 def test_the_order_of_images_does_not_matter(name):
     e = evidence(noisy(0.5))
     order = torch.randperm(e.n, generator=torch.Generator().manual_seed(0))
-    assert find(name)(replace(e, fake=e.made[order])).value == pytest.approx(find(name)(e).value, rel=1e-9)
+    assert find(name)(replace(e, fake=e.made[order])).value == pytest.approx(find(name)(e).value, rel=1e-7)
 
 
 def test_label_agreement_counts_what_the_judge_sees_and_its_null_is_the_judges_accuracy():

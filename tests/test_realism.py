@@ -221,7 +221,16 @@ def test_kid_on_subsets_is_about_kid_and_seeded():
     assert found["number"] == SUBSETS and found["size"] == 300
     assert found["mean"] == pytest.approx(measure.value, abs=3 * found["sd"] / SUBSETS**0.5 + 0.02 * measure.value)
     x, y = e.made.features.double(), e.real.features.double()
-    assert on_subsets(x, y, 0)["mean"] == found["mean"] != on_subsets(x, y, 1)["mean"]
+    assert on_subsets(x, y, 0)["mean"] == pytest.approx(found["mean"], rel=1e-6) != on_subsets(x, y, 1)["mean"]
+
+
+@pytest.mark.parametrize(("scale", "shift"), [(1.0, 0.0), (1.0, 30.0), (1e6, 0.0)])
+def test_kid_of_float32_features_is_that_of_the_same_numbers_in_float64(scale, shift):
+    """Also where their cubes do not fit into float32."""
+    x, y = rows(700, 24, 0, scale, shift), rows(700, 24, 1, 1.1 * scale, shift)
+    rough, exact = kid(between(x, y)), kid(between(x.double(), y.double()))
+    assert rough.value == pytest.approx(exact.value, abs=1e-3 * (exact.high - exact.low))
+    assert (rough.low, rough.high) == pytest.approx((exact.low, exact.high), abs=1e-3 * (exact.high - exact.low))
 
 
 # --- c2st

@@ -1,7 +1,8 @@
 """Have generated and real features one law, as far as a kernel tells?
 
 Of the kernel's matrices only sums over sets of rows are needed: of groups, for the value and its interval, and of
-random subsets. With a set as a column of ones and zeros these are a^T K b, so K is made once, some rows at a time.
+random subsets. With a set as a column of ones and zeros these are a^T K b, so K is made once, some rows at a time, in
+the precision of the features; what is summed over rows is float64.
 """
 
 from __future__ import annotations
@@ -18,7 +19,8 @@ from genlib.evaluation.metric import metric
 from genlib.evaluation.parts.intervals import GROUPS, group_slices, jackknife
 
 SUBSETS, SIZE = 100, 1000
-ELEMENTS = 1 << 20  # of K held at once
+ELEMENTS = 1 << 22  # of K held at once
+LARGEST = 1e10  # product of two rows, over d, whose cube float32 holds
 
 
 @metric(minimum=40, better="lower", catches={"collapse": "higher", "noise": "higher"})
@@ -29,7 +31,7 @@ def kid(evidence: Evidence) -> Measure:
     jackknife over both sets. `detail.subsets` is the published form, mean and spread over 100 random subsets of 1,000
     images of each kind, or of n / 2 where there are fewer than 2,000.
     """
-    x, y = evidence.made.features.double(), evidence.real.features.double()
+    x, y = _within_reach(evidence.made.features, evidence.real.features)
     n, d = x.shape
     groups, (some, others) = _groups(n), _subsets(n, evidence.seed)
     sums = kernel_sums(x, y, torch.cat([groups, some], 1), torch.cat([groups, others], 1))
@@ -43,15 +45,21 @@ def kid(evidence: Evidence) -> Measure:
     return Measure(value, low, high, n=n, detail=detail)
 
 
+def _within_reach(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+    """Both as they are, or in float64 where cubes of their products may be too large for float32."""
+    longest = max(float(each.double().square().sum(1).max()) for each in (x, y))
+    return (x, y) if longest / x.shape[1] < LARGEST else (x.double(), y.double())
+
+
 def on_subsets(x: Tensor, y: Tensor, seed: int) -> dict[str, Any]:
-    """Mean and standard deviation of the distance between random subsets of x and of y, float64 [n, d]."""
+    """Mean and standard deviation of the distance between random subsets of x and of y [n, d]."""
     some, others = _subsets(len(x), seed)
     xx, yy, xy = (part.diagonal() for part in kernel_sums(x, y, some, others))
     return _told(_mmd(xx, yy, xy, some.sum(0)), len(x))
 
 
 def mmd(x: Tensor, y: Tensor) -> float:
-    """The unbiased distance between x and y, float64 [n, d]."""
+    """The unbiased distance between x and y [n, d]."""
     everyone = torch.ones(len(x), 1, dtype=torch.float64)
     return float(_mmd(*kernel_sums(x, y, everyone, everyone), everyone.sum(0)))
 
@@ -66,20 +74,20 @@ def kernel_sums(x: Tensor, y: Tensor, a: Tensor, b: Tensor) -> tuple[Tensor, Ten
 
 
 def _between(x: Tensor, y: Tensor, a: Tensor, b: Tensor) -> Tensor:
-    sums = a.new_zeros(a.shape[1], a.shape[1])
+    sums, b = a.new_zeros(a.shape[1], a.shape[1]), b.to(x.dtype)
     for part in _parts(len(x)):
-        sums += a[part].T @ (_kernel(x[part], y) @ b)
+        sums += a[part].T @ (_kernel(x[part], y) @ b).double()
     return sums
 
 
 def _within(x: Tensor, a: Tensor) -> Tensor:
     """a^T K a without K's diagonal; K is symmetric, so of each part only what lies to the right of it is made."""
-    half = a.new_zeros(a.shape[1], a.shape[1])
+    half, b = a.new_zeros(a.shape[1], a.shape[1]), a.to(x.dtype)
     for part in _parts(len(x)):
         kernel = _kernel(x[part], x[part.start :])
         own = kernel[:, : len(kernel)]
         own.fill_diagonal_(0).div_(2)
-        half += a[part].T @ (kernel @ a[part.start :])
+        half += a[part].T @ (kernel @ b[part.start :]).double()
     return half + half.T
 
 
