@@ -38,7 +38,7 @@ def step(
     """G's turn, then D's on the same images; D is not frozen in G's."""
     loss, real, fake = nn.BCELoss(), torch.ones(len(x)), torch.zeros(len(x))
     g.zero_grad()
-    z = torch.tensor(np.random.normal(0, 1, (len(x), latent)), dtype=torch.float32)
+    z = torch.tensor(np.random.normal(0, 1, (len(x), latent, 1, 1)), dtype=torch.float32)
     made = generator(z)
     g_loss = loss(discriminator(made), real)
     g_loss.backward()

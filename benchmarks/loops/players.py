@@ -1,10 +1,7 @@
-"""What the GANs of other makes are given: our nets as they expect them, and digits as torchvision serves MNIST."""
+"""What the GANs of other makes are given: nets as their users write them, and digits as torchvision serves MNIST."""
 
 from __future__ import annotations
 
-from typing import cast
-
-import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 from torchvision import transforms
@@ -12,13 +9,33 @@ from torchvision.datasets import MNIST, VisionDataset
 
 from benchmarks.loops import BATCH, Task
 from genlib.data.images import Images
-from genlib.models.parts.players import Players
 
 
-def players(task: Task, shape: tuple[int, int, int]) -> tuple[nn.Module, nn.Module, int]:
-    """G of noise [n, latent, 1, 1], D that gives logits [n], and the size of the noise."""
-    model = cast(Players, task.start(shape)[0].model.to(memory_format=torch.contiguous_format))
-    return nn.Sequential(nn.Flatten(), model.generator), nn.Sequential(model.discriminator, nn.Flatten(0)), model.latent
+def players(task: Task, shape: tuple[int, int, int]) -> tuple[nn.Sequential, nn.Sequential, int]:
+    """G of noise [n, latent, 1, 1], D that gives logits [n], and the size of the noise.
+
+    Of torch's own layers, as those who use these loops write them; with the parameters of our DCGAN at 32 pixels.
+    """
+    latent, w = task.model["latent"], task.model["width"]
+    g = nn.Sequential(
+        *(nn.ConvTranspose2d(latent, 4 * w, 4, bias=False), nn.BatchNorm2d(4 * w), nn.ReLU(True)),
+        *(nn.ConvTranspose2d(4 * w, 2 * w, 4, 2, 1, bias=False), nn.BatchNorm2d(2 * w), nn.ReLU(True)),
+        *(nn.ConvTranspose2d(2 * w, w, 4, 2, 1, bias=False), nn.BatchNorm2d(w), nn.ReLU(True)),
+        *(nn.ConvTranspose2d(w, shape[0], 4, 2, 1, bias=False), nn.Tanh()),
+    )
+    d = nn.Sequential(
+        *(nn.Conv2d(shape[0], w, 4, 2, 1, bias=False), nn.LeakyReLU(0.2, True)),
+        *(nn.Conv2d(w, 2 * w, 4, 2, 1, bias=False), nn.BatchNorm2d(2 * w), nn.LeakyReLU(0.2, True)),
+        *(nn.Conv2d(2 * w, 4 * w, 4, 2, 1, bias=False), nn.BatchNorm2d(4 * w), nn.LeakyReLU(0.2, True)),
+        *(nn.Conv2d(4 * w, 1, 4, bias=False), nn.Flatten(0)),
+    )
+    assert sizes(nn.ModuleList([g, d])) == sizes(task.start(shape)[0].model)
+    return g, d, latent
+
+
+def sizes(model: nn.Module) -> list[int]:
+    """How many numbers each of its parameters has."""
+    return sorted(parameter.numel() for parameter in model.parameters())
 
 
 class Digits(MNIST):

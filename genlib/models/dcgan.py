@@ -15,6 +15,7 @@ from genlib.models.parts.batch_norm import BatchNorm2d
 from genlib.models.parts.layers import check_shape, sample_from, widths
 from genlib.models.parts.nets import Crop, Shape
 from genlib.models.parts.players import Players
+from genlib.models.parts.thin import FromImage, FromVector, ToImage
 from genlib.options import at_least
 
 
@@ -61,10 +62,11 @@ def generator(shape: Shape, latent: int, width: int) -> list[nn.Module]:
     channels = [*reversed(widths(width, levels))]
     layers: list[nn.Module] = [
         nn.Unflatten(1, (latent, 1, 1)),
-        nn.ConvTranspose2d(latent, channels[0], (base[0], base[1]), bias=False),
+        FromVector(latent, channels[0], (base[0], base[1]), bias=False),
     ]
-    for wider, narrower in zip(channels, [*channels[1:], shape[0]], strict=True):
-        layers += [BatchNorm2d(wider), nn.ReLU(), nn.ConvTranspose2d(wider, narrower, 4, 2, 1, bias=False)]
+    for level, (wider, narrower) in enumerate(zip(channels, [*channels[1:], shape[0]], strict=True), 1):
+        double = nn.ConvTranspose2d if level < levels else ToImage
+        layers += [BatchNorm2d(wider), nn.ReLU(), double(wider, narrower, 4, 2, 1, bias=False)]
     return [*layers, Crop(*shape[1:])]
 
 
@@ -75,7 +77,8 @@ def discriminator(shape: Shape, width: int) -> list[nn.Module]:
     layers: list[nn.Module] = []
     for level in range(levels):
         norm = [BatchNorm2d(channels[level + 1])] if level else []
-        layers += [nn.Conv2d(channels[level], channels[level + 1], 4, 2, 1, bias=False), *norm, nn.LeakyReLU(0.2)]
+        halve = nn.Conv2d if level else FromImage
+        layers += [halve(channels[level], channels[level + 1], 4, 2, 1, bias=False), *norm, nn.LeakyReLU(0.2)]
     height, breadth = (side >> levels for side in shape[1:])
     return [*layers, nn.Conv2d(channels[-1], 1, (height, breadth), bias=False)]
 

@@ -17,6 +17,7 @@ from genlib.data.images import Images
 from genlib.data.pieces import Streamed
 from genlib.training import ema as averaging
 from genlib.training.group import Group
+from genlib.training.memory import keep_freed
 from genlib.training.schedule import Schedule, factor
 from genlib.training.state import TrainState
 
@@ -83,6 +84,7 @@ def train(
     device = next(state.model.parameters()).device
     bfloat16 = plan.precision == "bfloat16"
     sums = Sums()
+    keep_freed()
     state.model.train()
     while state.images_seen < plan.images:
         batch = next(stream)

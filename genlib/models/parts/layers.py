@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from genlib.data.batches import seeded
+from genlib.models.parts.thin import FromImage, ToImage
 
 CHUNK = 500  # images decoded at a time
 SMALLEST = 8  # pixels
@@ -51,7 +52,8 @@ def encoder(shape: tuple[int, int, int], width: int, outputs: int) -> nn.Sequent
     layers: list[nn.Module] = []
     for level, (wide, wider) in enumerate(pairwise(channels)):
         refine = [Refine(wider)] if level else []
-        layers += [nn.Conv2d(wide, wider, 4, stride=2, padding=1), *refine, nn.LeakyReLU(0.2)]
+        halve = nn.Conv2d if level else FromImage
+        layers += [halve(wide, wider, 4, stride=2, padding=1), *refine, nn.LeakyReLU(0.2)]
     height, breadth = (side >> halvings(shape) for side in shape[1:])
     return nn.Sequential(*layers, nn.Flatten(), nn.Linear(channels[-1] * height * breadth, outputs))
 
@@ -74,7 +76,8 @@ class Decoder(nn.Sequential):
         layers: list[nn.Module] = [nn.Linear(latent, base[0] * base[1] * base[2]), nn.Unflatten(1, base)]
         for level, (wide, narrow) in zip(reversed(range(levels)), pairwise(channels), strict=True):
             refine = [Refine(wide, norm(wide))] if level else []
-            layers += [*refine, norm(wide), nn.ReLU(), nn.ConvTranspose2d(wide, narrow, 4, 2, 1)]
+            double = nn.ConvTranspose2d if level else ToImage
+            layers += [*refine, norm(wide), nn.ReLU(), double(wide, narrow, 4, 2, 1)]
         super().__init__(*layers)
         self.shape = shape
 

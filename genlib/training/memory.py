@@ -1,0 +1,22 @@
+"""Memory that training frees stays with the process, since the next step asks for as much again.
+
+The C library gives large blocks back to the system as they are freed, and every page of the next step's activations is
+then faulted in anew: thousands of pages a step, up to a sixth of its time on a CPU.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import sys
+
+TRIM_THRESHOLD, MMAP_THRESHOLD = -1, -3  # glibc's names of the two settings
+LARGEST_MMAP = 2**25  # bytes: the highest threshold that glibc takes
+NEVER = 2**31 - 1
+
+
+def keep_freed() -> None:
+    """Ask the C library to keep what is freed, for as long as this process lives; nothing where it is not glibc."""
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
+    if mallopt:
+        mallopt(MMAP_THRESHOLD, LARGEST_MMAP)
+        mallopt(TRIM_THRESHOLD, NEVER)
