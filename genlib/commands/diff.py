@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from genlib.commands.parts.places import writable
 from genlib.errors import InputError
 from genlib.evaluation.measure import Measure
 
@@ -241,10 +242,7 @@ def draw(moves: list[Move], path: Path, a: str, b: str) -> None:
         axes.tick_params(axis="x", labelsize=6)
         axes.set_title(f"{move.model}: {move.metric.replace('_', ' ')}, {move.outcome}", fontsize=7)
         axes.spines[["top", "right"]].set_visible(False)
+    writable(path, "--figure")
     partial = path.with_name(f".{path.name}.partial")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        figure.savefig(partial, format="png")
-        partial.replace(path)
-    except (FileExistsError, NotADirectoryError, IsADirectoryError, PermissionError) as error:
-        raise InputError(f"--figure: found that {path} cannot be written ({error.strerror}), legal: a file") from error
+    figure.savefig(partial, format="png")
+    partial.replace(path)
