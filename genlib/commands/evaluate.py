@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Mapping
 from functools import partial
 from json import dumps
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from genlib.commands.parts.places import writable, write_text
 from genlib.errors import InputError
+
+if TYPE_CHECKING:
+    from genlib.evaluation.measure import Measure
 
 
 def evaluate(
@@ -59,6 +64,25 @@ def evaluate(
         words = [f"--{name}={value}" for name, value in options.items() if value is not None]
         write_text(shown(case, measures, shlex.join(["genlib", "evaluate", *words])), html)
         _say(f"wrote {html}")
+    _track(case.card, measures, {name: str(path) for name, path in given.items()})
+
+
+def _track(card: Mapping[str, Any], measures: Mapping[str, Measure], given: Mapping[str, str]) -> None:
+    """As a run of the project that this is called in, if it is one."""
+    from genlib.evaluation.judgement import logged
+    from genlib.evaluation.measure import to_json
+    from genlib.tracking.single import single
+
+    tags = {f"genlib.{key}": card[key] for key in ("stage", "commit", "dirty", "data_sha256") if key in card}
+    data = {"name": card["data"], "uri": given["real"]}
+    single(
+        "evaluate",
+        f"evaluate {given['fake']}",
+        logged(measures),
+        tags=tags,
+        params={**given, "data": data, "seed": card["seed"], "n": card["n"]},
+        notes={"metrics.json": dumps(to_json(measures, card), indent=2)},
+    )
 
 
 def _say(line: str) -> None:

@@ -32,8 +32,31 @@ def rate(model: Path, data: Path, count: int, seed: int, port: int) -> None:
         raise InputError(f"{data}: found images of shape {real.shape}, legal: those of the model, {made.shape}")
     name = model.resolve().name
     mark = file_sha256(model / "model.safetensors")[:MARK]
-    survey = Survey(items(real.pixels, made.pixels, seed, mark), data.parent / "ratings" / f"{name}.csv", seed)
+    path = data.parent / "ratings" / f"{name}.csv"
+    survey = Survey(items(real.pixels, made.pixels, seed, mark), path, seed)
     try:
         serve(survey, f"Real or fake? {name}", port)
     except OSError as error:
         raise InputError(f"--port: found that {port} cannot be opened ({error.strerror}), legal: a free one") from error
+    _track(path, mark, name, dataset.sha256)
+
+
+def _track(path: Path, mark: str, name: str, data_sha256: str) -> None:
+    """What people have said so far of the weights whose hash begins with `mark`, as a run of this project."""
+    from genlib.evaluation.human import attentive
+    from genlib.evaluation.parts.answers import read_answers
+    from genlib.tracking import provenance
+    from genlib.tracking.single import single
+
+    kept, _ = attentive([answer for answer in read_answers(path) if answer.item.startswith(mark)])
+    asked = [answer for answer in kept if not answer.catches]
+    if asked:
+        wrong, raters = sum(answer.wrong for answer in asked), len({answer.rater for answer in asked})
+        single(
+            "rate",
+            f"rate {name}",
+            {"human_error_rate": wrong / len(asked), "answers": len(asked), "raters": raters},
+            tags=provenance.tags(Path.cwd(), stage="rate", model=name, params_digest="", data_sha256=data_sha256),
+            params={"weights": mark},
+            notes={path.name: path.read_text(encoding="utf-8")},
+        )
