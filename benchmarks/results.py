@@ -1,4 +1,5 @@
-"""benchmarks/results.json: one row a benchmark, `{"name", "ratio", "bound", "ok", "detail"}`, and who measured it when.
+"""benchmarks/results.json: one row a benchmark, `{"name", "ratio", "bound", "ok", "detail"}`, and who measured it
+when; in MLflow a run each.
 
 `GENLIB_BENCHMARK_RESULTS` names another file for rows that are not to be kept (`make bench-quick`).
 """
@@ -13,15 +14,18 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+from genlib.tracking import provenance
+from genlib.tracking.single import single
 from pipelines.files import write_json
 
-FILE = Path(os.environ.get("GENLIB_BENCHMARK_RESULTS") or Path(__file__).with_name("results.json"))
+KEPT = Path(__file__).with_name("results.json")
+FILE = Path(os.environ.get("GENLIB_BENCHMARK_RESULTS") or KEPT)
 
 
 def record(
     name: str, ratio: float, bound: float, *, at_least: bool, detail: dict[str, Any], rounds: Sequence[float] = ()
 ) -> None:
-    """Put the newest measurement of `name` in the place of the one before, and print it.
+    """Put the newest measurement of `name` in the place of the one before, track it, and print it.
 
     `rounds`: the ratio of each pair of runs, where `ratio` is their median.
     """
@@ -37,6 +41,8 @@ def record(
         "detail": detail | spread,
     }
     put(row)
+    if FILE == KEPT:
+        track(row)
     print(f"{name}: {ratio:.3f} (bound {bound}), {'ok' if row['ok'] else 'NOT REACHED'}", flush=True)
 
 
@@ -60,3 +66,15 @@ def asking() -> str:
     """The module that runs: `tune` of `python -m benchmarks.tune`."""
     spec = getattr(sys.modules["__main__"], "__spec__", None)
     return spec.name.removeprefix("benchmarks.") if spec else ""
+
+
+def track(row: dict[str, Any]) -> None:
+    """The row as a run."""
+    single(
+        "benchmarks",
+        row["name"],
+        {key: row[key] for key in ("ratio", "bound")},
+        tags=provenance.tags(KEPT.parents[1], stage="benchmark", model="", params_digest="", data_sha256=""),
+        params={"at_least": row["at_least"]},
+        notes={"row.json": json.dumps(row, indent=2)},
+    )

@@ -13,10 +13,10 @@ SIDES = ("default", "tuned")
 
 
 def compare(stage: Stage) -> None:
-    """Judge the refits of one model and write runs/compare/<model>/metrics.json."""
+    """Judge the refits of one model and write runs/compare/<model>: metrics.json, and values.json of each side."""
     from genlib.build import load
     from genlib.data.dataset import load_dataset
-    from genlib.evaluation.judgement import Bench, logged, measure
+    from genlib.evaluation.judgement import Bench, headlines, logged, measure
     from genlib.evaluation.measure import to_json
 
     settings, refits = stage.params.evaluate, ROOT / "runs/tune" / stage.model
@@ -32,6 +32,7 @@ def compare(stage: Stage) -> None:
             run = tracked.nested(f"{side}-{seed}", f"{stage.title} {side} seed {seed}", {"side": side, "seed": seed})
             run.log(logged(measures), step=0)
             run.end()
+            tracked.credit(folder, logged(measures))
         sides = {side: over_seeds(list(seeds.values())) for side, seeds in found.items()}
         result = {
             "metrics": sides,
@@ -39,6 +40,9 @@ def compare(stage: Stage) -> None:
             "card": stage.card(bench.card, ROOT / "runs/train" / stage.model, n),
         }
         write_json(result, stage.out / "metrics.json")
+        for side, judged in sides.items():
+            values = {name: each["value"] for name, each in judged.items()}
+            write_json(headlines(values, settings.metrics), stage.out / side / "values.json")
         tracked.run.keep(stage.out / "metrics.json")
     for name in sides["default"]:
         before, after = (sides[side][name]["value"] for side in SIDES)

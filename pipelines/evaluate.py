@@ -9,12 +9,12 @@ from pipelines.stage import JUDGE_A, JUDGE_B, PREPARED, ROOT, VIEWS, Stage, run
 
 
 def evaluate(stage: Stage) -> None:
-    """Judge one model and write runs/evaluate/<model>: metrics.json and figures."""
+    """Judge one model and write runs/evaluate/<model>: metrics.json, values.json and figures."""
     from genlib.build import load
     from genlib.cluster.look import looking
     from genlib.data.dataset import load_dataset
     from genlib.evaluation.figures import write_figures
-    from genlib.evaluation.judgement import Bench, logged, measure
+    from genlib.evaluation.judgement import Bench, headlines, logged, measure
     from genlib.evaluation.latent_figures import resampled
     from genlib.evaluation.measure import to_json
     from genlib.evaluation.parts.answers import MARK, read_answers
@@ -46,7 +46,10 @@ def evaluate(stage: Stage) -> None:
             figures.append(translations(evidence, stage.out / "figures/translations.png"))
         card = stage.card(bench.card, model, first.n) | {"second_judge": second.card}
         write_json(to_json(measures, card), stage.out / "metrics.json")
+        values = {name: found.value for name, found in measures.items()}
+        write_json(headlines(values, settings.metrics), stage.out / "values.json")
         tracked.run.log(logged(measures), step=0)
+        tracked.credit(model, logged(measures))
         for path in [*figures, stage.out / "metrics.json"]:
             tracked.run.keep(path, "evaluation")
     for name, found in measures.items():

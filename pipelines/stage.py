@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from genlib.errors import guarded, unknown
 from genlib.params import Params, load_params
-from pipelines.files import sha256
+from pipelines.files import read_json, sha256
 
 if TYPE_CHECKING:
     from genlib.fit import Job
@@ -79,12 +79,14 @@ class Stage:
         from genlib.tracking.mlflow import Courier
 
         home = provenance.home(ROOT)
-        key = "-".join(filter(None, (self.name, self.model, digest or self.params.digest()[:16])))
+        apart = "" if home == ROOT else ROOT.name  # other worktrees and copies may be at the same stage
+        key = "-".join(filter(None, (self.name, self.model, digest or self.params.digest()[:16], apart)))
         journal = Journal(home / ".genlib" / "journal" / key)
         courier = Courier(journal.folder, home)
-        name = f"{self.title} {part}".strip()
+        name = " ".join(filter(None, (self.title, part, provenance.experiment())))
         tags = self.tags()
         run = journal.run("stage", name=name, experiment=self.experiment, tags=tags, params=self.logged())
+        run.note("requirements.txt", provenance.environment())
         status: Status | None = "FAILED"
         try:
             yield Tracked(journal, run, courier, self.experiment, tags)
@@ -154,6 +156,11 @@ class Tracked:
         return self.journal.run(
             key, name=name, experiment=self.experiment, tags=self.tags, params=params, parent="stage"
         )
+
+    def credit(self, model: Path, metrics: Mapping[str, float]) -> None:
+        """What the weights in the folder `model` were found to be, told of the run that trained them too."""
+        images = int(read_json(model / "config.json")["train"]["images"])
+        self.run.credit(sha256(model / "model.safetensors"), metrics, images)
 
 
 def data_sha256() -> str:

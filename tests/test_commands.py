@@ -4,6 +4,8 @@ import json
 import subprocess
 import sys
 from dataclasses import asdict
+from importlib import import_module
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -137,8 +139,12 @@ def test_every_command_is_in_the_tree_and_its_line_is_that_of_its_function(capsy
     assert main([]) == 0
     shown = capsys.readouterr().out
     assert sorted(name for group in GROUPS.values() for name in group) == sorted(COMMANDS)
+    rooms = {path.stem for path in Path(diff.__file__).parent.glob("*.py")} - {"__init__"}
+    assert rooms == set(COMMANDS)
     for name, (_, says) in COMMANDS.items():
         assert f"  {name} " in shown and says in shown
+        body = getattr(import_module(f"genlib.commands.{name}"), name)
+        assert " ".join(body.__doc__.split()) == says
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh"])

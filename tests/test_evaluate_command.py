@@ -527,7 +527,7 @@ def junk(project, judges):
         (["--metrics", "kdi"], "--metrics: found 'kdi' (did you mean 'kid'?)"),
         (["--size", "0"], "--size: found 0, legal: a whole number from 1 to 1024"),
         (["--size", "big"], "argument --size: invalid int value: 'big'"),
-        (["--json", "junk"], "--json: found junk, which cannot be written"),
+        (["--json", "junk"], "--json: found the folder junk, legal: a file"),
         (["--json", "junk/file/m.json"], "--json: found that junk/file cannot be made"),
         (["--html", "junk/file/m.html"], "--html: found that junk/file cannot be made"),
         (["--colour", "red"], "unrecognized arguments: --colour red"),

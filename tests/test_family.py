@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 import torch
@@ -13,7 +14,9 @@ from genlib.build import build
 from genlib.data.batches import Batch, batches
 from genlib.data.images import Images
 from genlib.models.parts.layers import CHUNK
+from genlib.params import read_yaml
 
+ROOT = Path(__file__).parent.parent
 SHAPES = [(1, 8, 8), (1, 16, 16), (1, 28, 28), (3, 32, 32), (3, 64, 64), (1, 9, 13)]
 CLASSES = 10
 N = 12
@@ -193,3 +196,14 @@ def test_the_loss_falls_on_32_images(name):
             losses.append(terms.loss.mean().item())
             optimizer.step()
         assert losses[-1] < losses[0], f"{turn.name}: {losses[0]} -> {losses[-1]}"
+
+
+PLOTS = {name: plot for each in read_yaml(ROOT / "dvc.yaml")["plots"] for name, plot in each.items()}
+
+
+@pytest.mark.parametrize("name", PLOTS)
+def test_the_curves_that_dvc_draws_are_among_what_training_reports(name):
+    (columns,) = PLOTS[name]["y"].values()
+    batch, model = batch_of(), adapted(name)
+    told = set().union(*(turn.terms(batch).watch for turn in objective(name).turns(model)))
+    assert set([columns] if isinstance(columns, str) else columns) <= told

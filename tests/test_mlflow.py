@@ -14,8 +14,9 @@ import torch
 
 from genlib.errors import InputError
 from genlib.tracking import mlflow
-from genlib.tracking.journal import Journal
+from genlib.tracking.journal import Journal, read_events
 from genlib.tracking.mlflow import Courier, Unreachable, send, tracking_uri
+from genlib.tracking.single import single
 
 ROOT = Path(__file__).parent.parent
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -208,3 +209,77 @@ time.sleep(60)
     (tmp_path / "mlflow.db").write_bytes(b"x" * 5000)
     with pytest.raises(Unreachable, match="does not answer"):
         mlflow.connect(f"sqlite:///{tmp_path}/mlflow.db", tmp_path)
+
+
+def test_system_metrics_are_named_as_mlflow_names_them(tmp_path):
+    import psutil
+    from mlflow.system_metrics.metrics.cpu_monitor import CPUMonitor
+
+    theirs = CPUMonitor()
+    theirs.collect_metrics()
+    run = Journal(tmp_path / "j").run("stage", name="train gan", experiment="digits", tags={}, params={})
+    run.log({"loss": 1.0}, 10)
+    *_, event = read_events(tmp_path / "j" / "events.jsonl")
+    mine = {name: value for name, value in event["metrics"].items() if name != "loss"}
+    assert {name for name in mine if "gpu" not in name} == {f"system/{name}" for name in theirs.metrics}
+    assert 0 <= mine["system/cpu_utilization_percentage"] <= 100
+    share, whole = mine["system/system_memory_usage_percentage"] / 100, psutil.virtual_memory().total / 1e6
+    assert mine["system/system_memory_usage_megabytes"] == pytest.approx(share * whole)
+
+
+def trained(folder, weights, stage="train"):
+    """A training run that made these weights."""
+    run = Journal(folder).run(
+        "stage", name=f"{stage} gan", experiment="digits", tags={"genlib.stage": stage}, params={}
+    )
+    run.log({"loss": 1.0}, 10)
+    run.tag({"genlib.model_sha256": weights})
+    run.end()
+
+
+def judged(folder, weights):
+    """An evaluation of these weights."""
+    run = Journal(folder).run("stage", name="evaluate gan", experiment="digits", tags={}, params={})
+    run.log({"kid": 0.5}, 0)
+    run.credit(weights, {"kid": 0.5}, 10)
+    run.end()
+    return folder
+
+
+def test_what_weights_were_found_to_be_is_told_of_the_run_that_trained_them(tmp_path, monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
+    journals = tmp_path / ".genlib/journal"
+    trained(journals / "z", "a" * 64)  # waited while the server was down, and sorts behind what it comes before
+    trained(journals / "y", "b" * 64)
+    trained(journals / "x", "a" * 64, stage="promote")
+    assert Courier(judged(journals / "a", "a" * 64), tmp_path).close() is None
+    client, runs = runs_of(f"sqlite:///{tmp_path}/mlflow.db")
+    runs = client.search_runs([run.info.experiment_id for run in runs.values()][:1])
+    told = {run.data.tags.get("genlib.model_sha256", "")[:1] + run.info.run_name: run.data.metrics for run in runs}
+    assert {name for name, metrics in told.items() if metrics.get("eval/kid") == 0.5} == {"atrain gan"}
+    assert told["evaluate gan"]["kid"] == 0.5
+
+
+def test_what_was_judged_and_not_trained_here_is_told_of_its_own_run_only(tmp_path):
+    uri = f"sqlite:///{tmp_path}/mlflow.db"
+    folder = judged(tmp_path / "journal" / "j", "a" * 64)
+    send(folder, uri, tmp_path)
+    _, runs = runs_of(uri)
+    assert set(runs) == {"evaluate gan"} and not folder.exists()
+
+
+def test_a_number_that_no_stage_made_is_a_run_where_there_is_a_place_for_runs(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+
+    def tell():
+        single("benchmarks", "speed", {"ratio": 0.9}, tags=TAGS, params={"n": 3}, notes={"row.json": "{}"})
+
+    tell()
+    assert not list(tmp_path.iterdir())
+    mlflow.connect(f"sqlite:///{tmp_path}/mlflow.db", tmp_path)
+    tell()
+    client, runs = runs_of(f"sqlite:///{tmp_path}/mlflow.db", "benchmarks")
+    assert runs["speed"].data.metrics["ratio"] == 0.9 and runs["speed"].data.params == {"n": "3"}
+    kept = {file.path for file in client.list_artifacts(runs["speed"].info.run_id)}
+    assert kept == {"row.json", "requirements.txt"}

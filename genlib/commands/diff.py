@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from genlib.commands.parts.places import writable
 from genlib.errors import InputError
 from genlib.evaluation.measure import Measure
 
@@ -104,8 +105,8 @@ def _judged(card: Mapping[str, Any]) -> str:
 
 def of_revisions(a: str, b: str) -> tuple[Runs, Runs]:
     """What DVC has of both."""
-    metrics = _dvc("metrics", "diff", "--all", "--json", a, b)
-    params = _dvc("params", "diff", "--json", a, b)
+    metrics = _dvc("metrics", a, b, "--all", "--targets", "runs/evaluate")
+    params = _dvc("params", a, b)
     return _side(metrics, params, "old"), _side(metrics, params, "new")
 
 
@@ -114,7 +115,7 @@ def _side(metrics: Mapping[str, Any], params: Mapping[str, Any], side: str) -> R
     judged: dict[str, str] = {}
     for file, changes in metrics.items():
         parts = Path(file).parts
-        if parts[-3:-2] != ("evaluate",):
+        if parts[-3:-2] != ("evaluate",) or parts[-1] != "metrics.json":
             continue
         content = unflattened({key: each[side] for key, each in changes.items() if each.get(side) is not None})
         names = Measure.__dataclass_fields__
@@ -140,18 +141,18 @@ def unflattened(values: Mapping[str, Any]) -> dict[str, Any]:
     return made
 
 
-def _dvc(*arguments: str) -> dict[str, Any]:
-    revisions = [each for each in arguments if each != WORKSPACE]
+def _dvc(kind: str, a: str, b: str, *options: str) -> dict[str, Any]:
+    """What `dvc metrics diff` or `dvc params diff` says of two revisions."""
     program = str(Path(sys.executable).with_name("dvc"))
+    command = [program, kind, "diff", "--json", *(each for each in (a, b) if each != WORKSPACE), *options]
     try:
-        done = subprocess.run([program, *revisions], capture_output=True, text=True, check=False)
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
     except OSError as error:
         raise InputError(f"{program}: found that it does not run ({error}), legal: DVC, or two folders") from error
     if done.returncode:
         said = (done.stderr.strip().splitlines() or ["no reason given"])[0].removeprefix("ERROR: ")
-        asked = " and ".join(arguments[-2:])
         raise InputError(
-            f"{asked}: DVC says: {said}; legal: two revisions that hold params and metrics, or two folders"
+            f"{a} and {b}: DVC says: {said}; legal: two revisions that hold params and metrics, or two folders"
         )
     found: dict[str, Any] = json.loads(done.stdout or "{}")
     return found
@@ -241,10 +242,7 @@ def draw(moves: list[Move], path: Path, a: str, b: str) -> None:
         axes.tick_params(axis="x", labelsize=6)
         axes.set_title(f"{move.model}: {move.metric.replace('_', ' ')}, {move.outcome}", fontsize=7)
         axes.spines[["top", "right"]].set_visible(False)
+    writable(path, "--figure")
     partial = path.with_name(f".{path.name}.partial")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        figure.savefig(partial, format="png")
-        partial.replace(path)
-    except (FileExistsError, NotADirectoryError, IsADirectoryError, PermissionError) as error:
-        raise InputError(f"--figure: found that {path} cannot be written ({error.strerror}), legal: a file") from error
+    figure.savefig(partial, format="png")
+    partial.replace(path)

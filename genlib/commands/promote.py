@@ -16,7 +16,7 @@ SHARED = ("commit", "dirty", "data_sha256", "params_digest")
 
 
 def promote(model: str, as_json: bool) -> int:
-    """Register a trained generator, and make it champion if it is no worse, not all alike and no copier."""
+    """Register a generator, and make it champion if its numbers allow it."""
     from genlib.build import file_sha256, load
     from genlib.evaluation.judgement import logged
     from genlib.report.results import read_model

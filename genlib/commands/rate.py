@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 COUNT = 50  # real images, and as many generated ones
 RATERS = (1, 5, 10, 30)
+ERRORS = {"one": "human_error_rate", "two": "human_choice_error"}  # what each form of a question measures
 
 
 def rate(model: Path, data: Path, form: str, count: int | None, seed: int, port: int) -> None:
@@ -36,12 +37,13 @@ def rate(model: Path, data: Path, form: str, count: int | None, seed: int, port:
         trials = to_tell(model, network, dataset, form, COUNT if count is None else count, seed)
     name = model.resolve().name
     survey = Survey(FORMS[form], trials, data.parent / "ratings" / f"{name}.csv", seed)
-    if form in ("one", "two"):
+    if form in ERRORS:
         print(power(survey, form, marked(model)))
     try:
         serve(survey, name, port)
     except OSError as error:
         raise InputError(f"--port: found that {port} cannot be opened ({error.strerror}), legal: a free one") from error
+    _track(survey, form, name, marked(model), dataset.sha256)
 
 
 def to_tell(model: Path, network: nn.Module, dataset: Dataset, form: str, count: int, seed: int) -> Sequence[Trial]:
@@ -124,3 +126,25 @@ def marked(model: Path) -> str:
     from genlib.evaluation.parts.answers import MARK
 
     return file_sha256(model / "model.safetensors")[:MARK]
+
+
+def _track(survey: Survey, form: str, name: str, mark: str, data_sha256: str) -> None:
+    """What people have said so far in this form of the weights whose hash begins with `mark`, as a run."""
+    from genlib.evaluation.parts.people import attentive
+    from genlib.tracking import provenance
+    from genlib.tracking.single import single
+
+    said = [answer for answer in survey.said.values() if answer.item.startswith(mark) and answer.form == form]
+    asked = [answer for answer in attentive(said)[0] if not answer.catches]
+    if asked:
+        numbers: dict[str, float] = {"answers": len(asked), "raters": len({answer.rater for answer in asked})}
+        if form in ERRORS:
+            numbers[ERRORS[form]] = sum(answer.wrong for answer in asked) / len(asked)
+        single(
+            "rate",
+            f"rate {name}",
+            numbers,
+            tags=provenance.tags(Path.cwd(), stage="rate", model=name, params_digest="", data_sha256=data_sha256),
+            params={"weights": mark, "form": form},
+            notes={survey.path.name: survey.path.read_text(encoding="utf-8")},
+        )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from genlib.commands.parts.places import writable, write_text
 from genlib.errors import InputError
 
 
@@ -18,20 +19,13 @@ def report(out: Path, show: bool) -> None:
     there = [name for name in params.models if (root / "runs/train" / name / "config.json").is_file()]
     if not there:
         raise InputError("runs/train: found no model of params.yaml, legal: runs of `make repro`")
-    if out.is_dir():
-        raise InputError(f"--out: found the folder {out}, legal: a file")
+    writable(out, "--out")
     results = read_results(root, there, params.tune.models)
     data = str(results.dataset.get("sha256", ""))
     digest = params.digest()
     tags = provenance.tags(root, stage="report", model="", params_digest=digest, data_sha256=data)
     origin = Origin(tags, params.model_dump(), params.tune.metric, "genlib report", params.tune.diversity)
-    html, partial = page(results, origin), out.with_name(f".{out.name}.partial")
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_text(html, encoding="utf-8")
-        partial.replace(out)
-    except (FileExistsError, NotADirectoryError, PermissionError) as error:
-        raise InputError(f"--out: found that {out} cannot be written ({error.strerror}), legal: a file") from error
+    write_text(page(results, origin), out)
     missing = [name for name in params.models if name not in there]
     print(f"{out}: {len(there)} models" + (f", without {', '.join(missing)}" if missing else ""))
     if show:

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from genlib.commands.parts.places import made, writable
 from genlib.errors import InputError
 
 if TYPE_CHECKING:
@@ -37,8 +38,8 @@ def sample(
     if grid and count > SHOWN:
         raise InputError(f"--count: found {count}, legal: up to {SHOWN} on a grid, more with --png-folder or --npz")
     for option, file in (("--out", grid), ("--npz", npz)):
-        if file and (file.is_dir() or not _made(file.parent, option)):
-            raise InputError(f"{option}: found the folder {file}, legal: a file")
+        if file:
+            writable(file, option)
 
     from genlib.build import load
     from genlib.data.images import to_pixels
@@ -52,7 +53,7 @@ def sample(
         write_grid(pixels, grid, len(wanted) if wanted and 1 < len(wanted) <= count else None)
         print(f"{grid}: {count} images")
     if png_folder:
-        _write_each(pixels, y, _made(png_folder, "--png-folder"))
+        _write_each(pixels, y, made(png_folder, "--png-folder"))
         print(f"{png_folder}: {count} images")
     if npz:
         _write_npz(pixels, y, npz)
@@ -122,7 +123,7 @@ def _write_each(pixels: Tensor, y: Tensor | None, folder: Path) -> None:
     from genlib.data.png import write_png
 
     for index, image in enumerate(_shown(pixels)):
-        home = folder if y is None else _made(folder / str(int(y[index])), "--png-folder")
+        home = folder if y is None else made(folder / str(int(y[index])), "--png-folder")
         write_png(image, home / f"{index:06d}.png")
 
 
@@ -143,11 +144,3 @@ def _write_npz(pixels: Tensor, y: Tensor | None, path: Path) -> None:
     with partial.open("wb") as file:
         np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
     partial.replace(path)
-
-
-def _made(folder: Path, option: str) -> Path:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"{option}: found that {folder} cannot be made ({error.strerror}), legal: a folder") from error
-    return folder

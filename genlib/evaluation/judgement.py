@@ -6,7 +6,7 @@ Judge A scores sweeps on `valid`, judge B gives the reported numbers on `test`; 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -28,7 +28,10 @@ from genlib.evaluation.evidence import look as plainly
 from genlib.evaluation.looker import Look, Looker
 from genlib.evaluation.measure import Measure, Undefined
 from genlib.evaluation.metric import capabilities, evaluate, find, held
+from genlib.evaluation.questions import way
 from genlib.evaluation.translation import Direction, Domain, Translates
+
+HEADLINES = 10
 
 
 @dataclass(frozen=True)
@@ -182,6 +185,15 @@ def logged(measures: Mapping[str, Measure]) -> dict[str, float]:
         for part in ("value", "low", "high", "null")
     }
     return {name if part == "value" else f"{name}_{part}": v for (name, part), v in parts.items() if v is not None}
+
+
+def headlines(values: Mapping[str, float | None], asked: Sequence[str]) -> dict[str, float]:
+    """Those of the first `HEADLINES` metrics asked for that have a value; of a translator the mean of both ways."""
+    found: dict[str, list[float | None]] = {name: [] for name in asked[:HEADLINES]}
+    for name, value in values.items():
+        found.get(way(name)[0], []).append(value)
+    known = {name: [value for value in each if value is not None] for name, each in found.items()}
+    return {name: fmean(each) for name, each in known.items() if each and len(each) == len(found[name])}
 
 
 def judge_card(folder: Path, test: View) -> dict[str, Any]:

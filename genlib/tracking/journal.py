@@ -12,8 +12,10 @@ import shutil
 import time
 from collections.abc import Mapping
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
+from genlib.tracking.machine import machine
 from genlib.training.health import state
 
 if TYPE_CHECKING:
@@ -69,6 +71,7 @@ class Journal:
         self.folder = folder
         self.events = folder / "events.jsonl"
         folder.mkdir(parents=True, exist_ok=True)
+        machine()  # what the processors do is counted from here on
         self.started, self.steps = _already(self.events)
 
     def run(
@@ -109,9 +112,9 @@ class Run:
         self.key = key
 
     def log(self, metrics: Mapping[str, float], step: int) -> None:
-        """Metrics at `step`; a step that was logged before is left as it is."""
+        """Metrics at `step`, and what the machine did meanwhile; a step that was logged before is left as it is."""
         if metrics and step > self.journal.steps.get(self.key, -1):
-            self.journal.write("log", self.key, metrics=dict(metrics), step=step)
+            self.journal.write("log", self.key, metrics={**metrics, **machine()}, step=step)
             self.journal.steps[self.key] = step
 
     def tag(self, tags: Mapping[str, str]) -> None:
@@ -120,6 +123,19 @@ class Run:
     def keep(self, path: Path, folder: str = "") -> None:
         """A file, as it is now, under `folder` among the run's artifacts."""
         self.journal.write("keep", self.key, file=self.journal.store(path), name=path.name, folder=folder)
+
+    def note(self, name: str, text: str) -> None:
+        """A file of this text among the run's artifacts."""
+        with TemporaryDirectory() as folder:
+            path = Path(folder) / name
+            path.write_text(text, encoding="utf-8")
+            self.keep(path)
+
+    def credit(self, weights: str, metrics: Mapping[str, float], step: int) -> None:
+        """Metrics of these weights (their hash), as `eval/...` of the run that trained them, whichever journal that was
+        in."""
+        named = {f"eval/{name}": value for name, value in metrics.items()}
+        self.journal.write("credit", self.key, weights=weights, metrics=named, step=step)
 
     def figure(self, name: str, pixels: Tensor, step: int) -> None:
         """A grid of images (uint8 [n, C, H, W]) at `step`."""

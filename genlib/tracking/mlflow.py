@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 EVERY = 10.0
+TRAINING = ("train", "tune")  # the stages whose runs make weights
 DIGEST = 36  # characters that MLflow keeps of a data set's digest
 SCHEMES = ("http", "https", "sqlite", "postgresql", "mysql", "mssql")
 _SETTINGS = {
@@ -99,8 +100,10 @@ class Courier:
 
 
 def waiting(journals: Path) -> list[Path]:
-    """The journals in this folder."""
-    return sorted(path.parent for path in journals.glob("*/events.jsonl"))
+    """The journals in this folder, in the order in which they were last written: what one says of another's runs comes
+    after them."""
+    events = sorted(journals.glob("*/events.jsonl"), key=lambda path: path.stat().st_mtime_ns)
+    return [path.parent for path in events]
 
 
 def events(journal: Path) -> int:
@@ -219,10 +222,11 @@ def _apply(client: MlflowClient, event: Mapping[str, Any], sent: _Sent, journal:
         return
     run = sent.runs[event["run"]]
     if event["op"] == "log":
-        from mlflow.entities import Metric
-
-        points = [Metric(name, value, event["time"], event["step"]) for name, value in event["metrics"].items()]
-        client.log_batch(run, metrics=points)
+        _log(client, run, event)
+    elif event["op"] == "credit":
+        trained = _trained(client, run, event["weights"])
+        if trained:
+            _log(client, trained, event)
     elif event["op"] == "tag":
         for key, value in event["tags"].items():
             client.set_tag(run, key, value)
@@ -235,6 +239,21 @@ def _apply(client: MlflowClient, event: Mapping[str, Any], sent: _Sent, journal:
             client.log_image(run, picture, key=event["name"], step=event["step"], timestamp=event["time"])
     elif event["op"] == "end":
         client.set_terminated(run, event["status"], end_time=event["time"])
+
+
+def _log(client: MlflowClient, run: str, event: Mapping[str, Any]) -> None:
+    from mlflow.entities import Metric
+
+    points = [Metric(name, value, event["time"], event["step"]) for name, value in event["metrics"].items()]
+    client.log_batch(run, metrics=points)
+
+
+def _trained(client: MlflowClient, run: str, weights: str) -> str | None:
+    """The newest run in the experiment of `run` that trained these weights."""
+    place = client.get_run(run).info.experiment_id
+    found = client.search_runs([place], f"tags.`genlib.model_sha256` = '{weights}'")
+    trained = (each.info.run_id for each in found if each.data.tags.get("genlib.stage") in TRAINING)
+    return next(trained, None)
 
 
 def _start(client: MlflowClient, event: Mapping[str, Any], sent: _Sent, home: Path) -> None:
@@ -259,7 +278,8 @@ def _tell_data(client: MlflowClient, run: str, event: Mapping[str, Any]) -> None
     digest = event["tags"].get("genlib.data_sha256")
     if digest:
         name = event["params"].get("data.name", event["experiment"])
-        data = Dataset(name, digest[:DIGEST], "local", json.dumps({"uri": "data/prepared", "sha256": digest}))
+        uri = event["params"].get("data.uri", "data/prepared")
+        data = Dataset(name, digest[:DIGEST], "local", json.dumps({"uri": uri, "sha256": digest}))
         context = InputTag("mlflow.data.context", event["tags"].get("genlib.stage", ""))
         client.log_inputs(run, datasets=[DatasetInput(data, [context])])
 

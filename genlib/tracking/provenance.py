@@ -11,9 +11,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 CODE = ("genlib", "pipelines", "params.yaml", "dvc.yaml", "requirements.lock")
-
-
 COMMIT, DIRTY = "GENLIB_COMMIT", "GENLIB_DIRTY"
+EXPERIMENT, OWNER = "DVC_EXP_NAME", "DVC_ROOT"  # DVC's words for an experiment and for the checkout it was asked for in
 
 
 def carried(root: Path) -> Mapping[str, str]:
@@ -38,10 +37,30 @@ def dirty(root: Path) -> bool:
     return bool(_git(root, "status", "--porcelain", "--", *(path for path in CODE if (root / path).exists())))
 
 
+def experiment() -> str:
+    """The name of DVC's experiment that this is part of; "" outside one."""
+    return os.environ.get(EXPERIMENT, "")
+
+
 def home(root: Path) -> Path:
-    """The main worktree that `root` belongs to (an experiment's copy belongs to another), or `root` itself."""
+    """The main worktree that `root` belongs to, or `root` itself.
+
+    A queued experiment runs in a repository of its own, which DVC removes: it belongs to the one that it was queued in.
+    """
+    if experiment():
+        root = Path(os.environ.get(OWNER, root))
     shared = _git(root, "rev-parse", "--path-format=absolute", "--git-common-dir")
     return Path(shared).parent if shared.endswith("/.git") else root
+
+
+def environment() -> str:
+    """Python and what is installed, as requirements that make it again."""
+    import platform
+    from importlib.metadata import distributions
+
+    found = (each.metadata for each in distributions())
+    pins = sorted({f"{each['Name']}=={each['Version']}" for each in found}, key=str.lower)
+    return "\n".join([f"# Python {platform.python_version()}, {platform.platform()}", *pins, ""])
 
 
 def tags(root: Path, *, stage: str, model: str, params_digest: str, data_sha256: str) -> dict[str, str]:
@@ -53,6 +72,7 @@ def tags(root: Path, *, stage: str, model: str, params_digest: str, data_sha256:
         "genlib.params_digest": params_digest,
         "genlib.stage": stage,
         "genlib.model": model,
+        **({"genlib.dvc_experiment": experiment()} if experiment() else {}),
     }
 
 

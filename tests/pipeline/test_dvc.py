@@ -1,5 +1,6 @@
-"""The graph as DVC sees it: what a change makes stale, and nothing else."""
+"""The graph as DVC sees it: what a change makes stale, and nothing else; and what DVC shows of it."""
 
+import json
 import os
 import shutil
 import subprocess
@@ -7,7 +8,10 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
+from genlib.data.png import write_grid
+from genlib.evaluation.judgement import HEADLINES, headlines
 from genlib.params import load_params, read_yaml
 
 ROOT = Path(__file__).parent.parent.parent
@@ -23,8 +27,6 @@ def run(project, *command):
 
 def stale(project):
     """The stages that `dvc repro` would run, in its order."""
-    import json
-
     status = json.loads(run(project, "dvc", "status", "--json"))
     return {name for name, changes in status.items() if name}
 
@@ -40,6 +42,27 @@ def downstream(project, names):
     return found
 
 
+CURVES = ("loss", "loss_d", "loss_g", "mse", "reconstruction", "kl")
+MEASURE = {"value": 0.5, "low": 0.4, "high": 0.6, "null": 0.1, "n": 359}
+
+
+def stand_ins(params):
+    """What the stages would write, by path, as far as DVC looks into it."""
+    asked = params.evaluate.metrics
+    values = json.dumps(headlines(dict.fromkeys(asked, MEASURE["value"]), asked))
+    measures = json.dumps({"metrics": dict.fromkeys(asked, MEASURE), "card": {}})
+    history = "\n".join("\t".join(row) for row in [("images_seen", *CURVES), ("10", *"222222"), ("20", *"111111")])
+    found = dict.fromkeys(("data/prepared/dataset.json", "reports/index.html", "reports/leaderboard.csv"), "{}")
+    for model in params.models:
+        found |= {f"data/ratings/{model}.csv": "", f"runs/train/{model}/config.json": "{}"}
+        found |= {f"runs/train/{model}/history.tsv": history, f"runs/evaluate/{model}/values.json": values}
+        found[f"runs/evaluate/{model}/metrics.json"] = measures
+    for model in params.tune.models:
+        found |= {f"runs/compare/{model}/{side}/values.json": values for side in ("default", "tuned")}
+        found |= {f"runs/tune/{model}/best.yaml": "{}", f"runs/compare/{model}/metrics.json": measures}
+    return found
+
+
 @pytest.fixture(scope="module")
 def project(tmp_path_factory):
     """A clone with every stage done, as far as DVC can tell: outputs are stand-ins, committed without a run."""
@@ -51,19 +74,13 @@ def project(tmp_path_factory):
             shutil.copy(ROOT / name, clone / name)
     run(clone, "git", "init", "-q")
     params = load_params(clone / "params.yaml")
-    outs = ["data/prepared/dataset.json", "reports/index.html", "reports/leaderboard.csv"]
+    for name, text in stand_ins(params).items():
+        (clone / name).parent.mkdir(parents=True, exist_ok=True)
+        (clone / name).write_text(text)
     for model in params.models:
-        outs += [
-            f"data/ratings/{model}.csv",
-            f"runs/train/{model}/config.json",
-            f"runs/evaluate/{model}/figures/x.png",
-            f"runs/evaluate/{model}/metrics.json",
-        ]
-    for model in params.tune.models:
-        outs += [f"runs/tune/{model}/best.yaml", f"runs/compare/{model}/metrics.json"]
-    for out in outs:
-        (clone / out).parent.mkdir(parents=True, exist_ok=True)
-        (clone / out).write_text("{}")
+        figures = clone / "runs/evaluate" / model / "figures"
+        figures.mkdir()
+        write_grid(torch.zeros(4, 1, 8, 8, dtype=torch.uint8), figures / "samples.png")
     run(clone, "dvc", "commit", "--force", "--quiet")
     assert stale(clone) == set()
     return clone
@@ -156,3 +173,58 @@ def test_what_is_pushed_to_a_remote_is_pulled_into_another_checkout(project, tmp
     assert stale(other) == set()
     page = "reports/index.html"
     assert (other / page).read_text() == (project / page).read_text()
+
+
+@pytest.fixture(scope="module")
+def experiment(project):
+    """The project with a commit, and the name of an experiment that was run beside it: another seed of the data."""
+    run(project, "git", "add", "--all")
+    run(project, "git", "-c", "user.name=a", "-c", "user.email=a@b", "commit", "-qm", "one")
+    run(project, "dvc", "exp", "run", "--temp", "--name", "another-seed", "-S", "data.seed=1", "prepare")
+    return "another-seed"
+
+
+def test_metrics_are_one_small_table_of_plain_numbers(project):
+    head, *rows = (line.split() for line in run(project, "dvc", "metrics", "show").splitlines())
+    params = load_params(project / "params.yaml")
+    assert head[0] == "Path" and sorted(head[1:]) == sorted(params.evaluate.metrics[:HEADLINES])
+    assert len(rows) == len(params.models) + 2 * len(params.tune.models)
+    assert all(len(row) == len(head) and {*row[1:]} == {"0.5"} for row in rows)
+
+
+def test_curves_are_drawn_by_images_seen_and_figures_shown(project):
+    plots = json.loads(run(project, "dvc", "plots", "show", "--json"))["data"]
+    for model in load_params(project / "params.yaml").models:
+        [curve] = plots[model]
+        content = curve["content"]
+        assert content["encoding"]["x"]["field"] == "images_seen"
+        assert {point["images_seen"] for point in content["data"]["values"]} == {"10", "20"}
+        [picture] = plots[f"runs/evaluate/{model}/figures/samples.png"]
+        assert picture["type"] == "image"
+
+
+def test_an_experiment_shows_its_values(project, experiment):
+    baseline, *_ = (each for each in json.loads(run(project, "dvc", "exp", "show", "--json")) if each["experiments"])
+    [found] = baseline["experiments"]
+    assert found["name"] == experiment
+    [told] = found["revs"]
+    assert told["data"]["params"]["params.yaml"]["data"]["data"]["seed"] == 1
+    assert told["data"]["metrics"]["runs/evaluate/gan/values.json"]["data"]["kid"] == 0.5
+
+
+@pytest.mark.filterwarnings("ignore")  # of MLflow
+def test_the_runs_of_an_experiment_are_named_and_outlive_its_copy(project, experiment):
+    import mlflow
+
+    client = mlflow.MlflowClient(tracking_uri=f"sqlite:///{project}/mlflow.db")
+    [found] = client.search_runs([client.get_experiment_by_name("digits").experiment_id])
+    assert found.info.run_name == f"prepare {experiment}"
+    assert found.data.tags["genlib.dvc_experiment"] == experiment
+    assert found.info.status == "FINISHED"
+
+
+def test_intervals_are_read_from_revisions(project, experiment):
+    found = json.loads(run(project, "genlib", "diff", "HEAD", experiment, "--json"))
+    assert found["params"] == {"data.seed": [0, 1]}
+    [kid] = [each for each in found["metrics"] if (each["model"], each["metric"]) == ("gan", "kid")]
+    assert kid["outcome"] == "alike" and (kid["a"]["low"], kid["b"]["high"]) == (0.4, 0.6)
