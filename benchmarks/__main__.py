@@ -35,7 +35,6 @@ ENTRIES = (
     Entry("first_step"),
     Entry("metrics", quick="--rounds 1 --rows 2000"),
     Entry("growth", "--rounds 1 --largest 100000", "--rounds 1 --largest 3000"),
-    Entry("neighbours", quick=None),
     Entry("scaling", quick="--rounds 1 --seconds 2"),
     Entry("overhead", quick=None),
     Entry("tune", quick=None),

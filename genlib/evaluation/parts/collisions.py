@@ -12,7 +12,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-ELEMENTS = 1 << 22
+ELEMENTS = 1 << 20
+INFINITE = torch.tensor(torch.inf, dtype=torch.float64)
 
 
 @dataclass(frozen=True)
@@ -41,21 +42,24 @@ def _squares(x: Tensor) -> Iterator[tuple[int, Tensor]]:
     rows = max(1, ELEMENTS // len(x))
     for start in range(0, len(x), rows):
         part = x[start : start + rows]
-        products = torch.addmm(norms, part, x.T, alpha=-2) + norms[start : start + rows, None]
+        products = torch.addmm(norms, part, x.T, alpha=-2).add_(norms[start : start + rows, None])
         yield start, products.clamp_(min=0)
 
 
 def smallest_pairs(x: Tensor, count: int) -> tuple[Tensor, Tensor]:
     """The `count` closest pairs of rows of x, or all there are: distances float64 [m] ascending, rows int64 [m, 2]."""
     best, pairs = torch.empty(0, dtype=torch.float64), torch.empty(0, 2, dtype=torch.long)
+    limit = INFINITE
     for start, squares in _squares(x):
         rows = torch.arange(start, start + len(squares))
-        squares[torch.arange(len(x)) <= rows[:, None]] = torch.inf
-        found, flat = squares.flatten().topk(min(count, squares.numel()), largest=False)
-        best, kept = torch.cat([best, found]).topk(min(count, len(best) + len(found)), largest=False)
-        pairs = torch.cat([pairs, torch.stack([start + flat // len(x), flat % len(x)], 1)])[kept]
-    real = best.isfinite()
-    return best[real].sqrt(), pairs[real]
+        squares.masked_fill_(torch.arange(len(x)) <= rows[:, None], torch.inf)
+        if len(best) < count <= squares.numel():
+            limit = squares.flatten().topk(count, largest=False).values[-1].nextafter(limit)
+        row, column = (squares < limit).nonzero(as_tuple=True)
+        best, kept = torch.cat([best, squares[row, column]]).topk(min(count, len(best) + len(row)), largest=False)
+        pairs = torch.cat([pairs, torch.stack([start + row, column], 1)])[kept]
+        limit = best[-1] if len(best) == count else INFINITE
+    return best.sqrt(), pairs
 
 
 def near_pairs(x: Tensor, radii: Tensor) -> Tensor:
