@@ -543,6 +543,27 @@ def test_a_wrong_input_ends_with_one_line_and_2(here, junk, capsys, arguments, f
     assert not (here / "made_by_pickle").exists()
 
 
+@pytest.mark.filterwarnings("ignore")  # of MLflow and what it imports
+def test_it_is_a_run_where_runs_are_kept_and_leaves_nothing_elsewhere(here, tmp_path, monkeypatch):
+    from mlflow import MlflowClient
+
+    before = {path.name for path in here.iterdir()}
+    assert judged(metrics="kid") == 0
+    assert {path.name for path in here.iterdir()} == before
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
+    assert judged("--json", "m.json", real=here / "real", fake=here / "fake", metrics="kid") == 0
+    client = MlflowClient(f"sqlite:///{tmp_path}/mlflow.db")
+    [found] = client.search_runs([client.get_experiment_by_name("evaluate").experiment_id])
+    written = strictly(tmp_path / "m.json")
+    kid, card = written["metrics"]["kid"], written["card"]
+    assert {part: found.data.metrics[f"kid_{part}"] for part in ("low", "high", "null")} == {
+        part: kid[part] for part in ("low", "high", "null")
+    }
+    assert found.data.tags["genlib.data_sha256"] == card["data_sha256"]
+    assert found.data.params["fake"] == str(here / "fake")
+
+
 def test_both_sets_must_be_given(capsys):
     assert main(["evaluate", "--real", "real"]) == 2
     assert "--fake" in capsys.readouterr().err

@@ -1,5 +1,6 @@
 """MLflow, for real: a database made once, runs nested, points once, a silent server that delays and loses nothing."""
 
+import json
 import os
 import shutil
 import socket
@@ -283,3 +284,19 @@ def test_a_number_that_no_stage_made_is_a_run_where_there_is_a_place_for_runs(tm
     assert runs["speed"].data.metrics["ratio"] == 0.9 and runs["speed"].data.params == {"n": "3"}
     kept = {file.path for file in client.list_artifacts(runs["speed"].info.run_id)}
     assert kept == {"row.json", "requirements.txt"}
+
+
+def test_a_benchmark_is_a_row_and_a_run(tmp_path, monkeypatch, capsys):
+    from benchmarks import results
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
+    monkeypatch.setattr(results, "FILE", tmp_path / "benchmarks/results.json")
+    for ratio in (0.5, 0.9):
+        results.record("speed", ratio, 0.8, at_least=True, detail={"seconds": [1, 2]})
+    [row] = json.loads((tmp_path / "benchmarks/results.json").read_text())
+    assert row["ok"] and row["ratio"] == 0.9
+    client, _ = runs_of(f"sqlite:///{tmp_path}/mlflow.db", "benchmarks")
+    found = client.search_runs([client.get_experiment_by_name("benchmarks").experiment_id])
+    assert sorted(run.data.metrics["ratio"] for run in found) == [0.5, 0.9]
+    assert "NOT REACHED" in capsys.readouterr().out

@@ -286,7 +286,10 @@ def test_only_this_machine_is_answered_and_only_json(tmp_path):
     assert not (tmp_path / "a.csv").exists()
 
 
-def test_the_command_serves_the_models_images_and_keeps_answers_beside_the_data(project, monkeypatch, capsys):
+@pytest.mark.filterwarnings("ignore")  # of MLflow and what it imports
+def test_the_command_serves_the_models_images_and_keeps_answers_beside_the_data(project, tmp_path, monkeypatch, capsys):
+    from mlflow import MlflowClient
+
     asked = {}
 
     class Server:
@@ -306,12 +309,18 @@ def test_the_command_serves_the_models_images_and_keeps_answers_beside_the_data(
             pass
 
     monkeypatch.setattr("werkzeug.serving.make_server", Server)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
     assert main(["rate", str(project / "gan"), "--data", str(project / "data"), "--count", "5"]) == 0
     assert asked["host"] == "127.0.0.1"
     said = capsys.readouterr().out
     assert "ratings/gan.csv: 1 answers of 1 raters" in said
     assert "10 answers each: error rate within \u00b135 points by 1, " in said and "differ by 8 (assumed)" in said
-    assert len(read_answers(project / "ratings/gan.csv")) == 1
+    [answer] = read_answers(project / "ratings/gan.csv")
+    assert not answer.catches
+    [found] = MlflowClient().search_runs([MlflowClient().get_experiment_by_name("rate").experiment_id])
+    assert found.info.run_name == "rate gan" and found.data.tags["genlib.stage"] == "rate"
+    assert (found.data.metrics["answers"], found.data.metrics["human_error_rate"]) == (1, answer.wrong)
 
 
 @pytest.mark.parametrize(
