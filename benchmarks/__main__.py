@@ -78,7 +78,9 @@ def ran(name: str, options: list[str]) -> bool:
     log, began = LOGS / f"{name}.log", time.monotonic()
     code = waited([sys.executable, "-m", f"benchmarks.{name}", *options], log)
     seconds, words = time.monotonic() - began, log.read_text(errors="replace").splitlines()
-    print(*(f"    {line}" for line in words if line.endswith((", ok", ", NOT REACHED"))), sep="\n")
+    for line in words:
+        if line.endswith((", ok", ", NOT REACHED")):
+            print(f"    {line}")
     failure = f"{name}: did not run to its end"
     if code:
         print(f"    FAILED with code {code} after {seconds:.0f} s: {words[-1] if words else ''} ({log})", flush=True)

@@ -2,7 +2,7 @@
 
 `python -m benchmarks.growth [--rounds N] [--largest N]`. Each measurement in a process of its own, 64 features; the
 exponent is the slope of a straight line through the logarithms of the three largest. The bounds are n^2 in time and n
-in memory; buffers whose size does not depend on n keep the second lower.
+in memory, with a tenth for the doubt of the fit; buffers whose size does not depend on n keep the second lower.
 """
 
 from __future__ import annotations
@@ -54,8 +54,8 @@ def told(name: str, found: dict[int, list[Done]]) -> None:
     seconds = {rows: median(done.seconds for done in each) for rows, each in found.items()}
     mib = {rows: median(max(1, done.peak - done.before) for done in each) for rows, each in found.items()}
     detail: dict[str, Any] = {"features": WIDTH, "seconds": seconds, "MiB": mib}
-    record(f"growth: {name}, exponent of time", slope(seconds), 2.0, at_least=False, detail=detail)
-    record(f"growth: {name}, exponent of memory", slope(mib), 1.0, at_least=False, detail={})
+    record(f"growth: {name}, exponent of time", slope(seconds), 2.1, at_least=False, detail=detail)
+    record(f"growth: {name}, exponent of memory", slope(mib), 1.1, at_least=False, detail={})
 
 
 def slope(costs: dict[int, float]) -> float:
