@@ -75,9 +75,10 @@ def bare(job: Job) -> float:
 
 
 def everything(job: Job, folder: Path) -> float:
-    """Images/s of the job as a stage runs it, from its first step to its last checkpoint."""
+    """Images/s of the job as a stage runs it, from its first step to its last checkpoint; MLflow's database is there
+    from the first pair on, as in a project."""
     journal = Journal(folder / ".genlib/journal/run")
-    courier = Courier(journal.folder, folder)
+    courier = Courier(journal.folder, folder.parent)
     run = journal.run("stage", name="benchmark", experiment="benchmark", tags={}, params={})
     report, moments = Reporter(run), []
     with Console("everything") as console:
