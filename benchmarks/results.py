@@ -19,7 +19,8 @@ from genlib.tracking.single import single
 from pipelines.files import write_json
 
 KEPT = Path(__file__).with_name("results.json")
-FILE = Path(os.environ.get("GENLIB_BENCHMARK_RESULTS") or KEPT)
+ELSEWHERE = "GENLIB_BENCHMARK_RESULTS"
+FILE = Path(os.environ.get(ELSEWHERE) or KEPT)
 
 
 def record(
@@ -41,7 +42,7 @@ def record(
         "detail": detail | spread,
     }
     put(row)
-    if FILE == KEPT:
+    if ELSEWHERE not in os.environ:
         track(row)
     print(f"{name}: {ratio:.3f} (bound {bound}), {'ok' if row['ok'] else 'NOT REACHED'}", flush=True)
 

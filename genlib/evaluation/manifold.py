@@ -13,7 +13,7 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
-from genlib.evaluation.evidence import Evidence, View
+from genlib.evaluation.evidence import Evidence
 from genlib.evaluation.measure import Measure
 from genlib.evaluation.metric import metric
 from genlib.evaluation.parts.intervals import GROUPS, group_slices, jackknife, wilson_jackknife
@@ -29,7 +29,7 @@ def precision(evidence: Evidence) -> Measure:
 
     A test image far from the others has a ball that takes in much; of variety nothing is seen.
     """
-    return share(held(evidence.made, evidence.test).made_in_real > 0)
+    return share(held(evidence.made.features, evidence.test.features).made_in_real > 0)
 
 
 @metric(minimum=20, catches={"stored": "lower", "collapse": "lower"})
@@ -38,7 +38,7 @@ def recall(evidence: Evidence) -> Measure:
 
     A generated image far from everything has a ball that takes in much, so a few outliers raise it.
     """
-    return share(held(evidence.made, evidence.test).real_in_made > 0)
+    return share(held(evidence.made.features, evidence.test.features).real_in_made > 0)
 
 
 @metric(minimum=20, catches={"stored": "lower", "collapse": "lower", "noise": "lower"})
@@ -47,7 +47,7 @@ def coverage(evidence: Evidence) -> Measure:
 
     Interval: `share`. A few good images in every neighbourhood suffice: it does not see what else the generator makes.
     """
-    return share(held(evidence.made, evidence.test).real_around_made > 0)
+    return share(held(evidence.made.features, evidence.test.features).real_around_made > 0)
 
 
 @metric(minimum=20, better="real", catches={"noise": "lower"})
@@ -56,7 +56,7 @@ def density(evidence: Evidence) -> Measure:
 
     Not a share: above 1 where the images lie in the thick of the real ones only. Interval: delete-group jackknife.
     """
-    n, found = evidence.n, held(evidence.made, evidence.test).made_in_real.double()
+    n, found = evidence.n, held(evidence.made.features, evidence.test.features).made_in_real.double()
     sums = torch.stack([found[group].sum(0) for group in group_slices(n)])
     sizes = torch.tensor([group.stop - group.start for group in group_slices(n)]).double()
     everything = torch.ones(GROUPS, dtype=torch.float64)
@@ -80,9 +80,10 @@ class Held:
 
 
 @lru_cache(maxsize=8)
-def held(made: View, test: View) -> Held:
-    """Of the generated images and as many test images; kept, since four metrics ask."""
-    x, y, n = made.features, test.features[: len(made)], len(made)
+def held(x: Tensor, y: Tensor) -> Held:
+    """Of the features [n, d] of generated images and of the first n test images; kept, since four metrics ask."""
+    n = len(x)
+    y = y[:n]
     group = torch.arange(GROUPS).repeat_interleave(torch.tensor([g.stop - g.start for g in group_slices(n)]))
     found = Held(*(torch.zeros(n, GROUPS, dtype=torch.long) for _ in range(3)))
     for (i, j), (u, v) in pairs_within(x, y, squared_radii(x), squared_radii(y)):
