@@ -137,13 +137,13 @@ def _named(settings: DataSettings) -> Source:
     known = _sources()
     if settings.name not in known:
         raise unknown("data.name", settings.name, known)
-    if isinstance(settings.root, Path):
-        return known[settings.name](settings)
     try:
         return known[settings.name](settings)
     except InputError:
         raise
-    except Exception as error:  # each store has its own
+    except Exception as error:  # each store behind a URL has its own
+        if isinstance(settings.root, Path):
+            raise
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise InputError(f"data.root: found {settings.root} out of reach ({reason}), legal: a folder") from error
 
