@@ -18,6 +18,7 @@ from statistics import fmean
 from benchmarks.results import record
 from genlib.cluster.aim import Aim
 from genlib.cluster.job_trial import JobTrial
+from genlib.cluster.searchers import reports
 from genlib.cluster.session import session
 from genlib.cluster.trial import Trial
 from genlib.cluster.tune import Search, search
@@ -60,20 +61,26 @@ class Outcome:
 
 
 def sweeps(judge: Path, data: Path, folder: Path) -> dict[str, Outcome]:
+    run, plan = sought(judge, data, folder, load_params().tune.images, "random")
+    plan = replace(plan, points=[{key: present(key, run.job.options()) for key in plan.space}], seed=1)
+    return {name: searched(run, replace(plan, searcher=name), folder / name) for name in ("random", "random_full")}
+
+
+def sought(judge: Path, data: Path, folder: Path, images: int, searcher: str) -> tuple[JobTrial, Search]:
+    """A trial of the default GAN that sees so many images in full, and a search of its space within the default
+    limits."""
     params, dataset = load_params(), load_dataset(data)
-    section, sought = params.models["gan"], params.tune
-    images, every = sought.images, max(1, sought.images // 9)
+    section, tune, every = params.models["gan"], params.tune, max(1, images // reports(searcher))
     settings = params.training("gan") | {
         "images": images, "workers": 0, "report_every": every, "checkpoint_every": every
     }  # fmt: skip
     job = Job("gan", section.model, section.objective, Training(**settings), data)
-    asked = tuple(dict.fromkeys((sought.metric, *sought.limits)))
+    asked = tuple(dict.fromkeys((tune.metric, *tune.limits)))
     rehearsal = Rehearsal(Bench.of(judge, dataset), asked, 1000, 0)
-    aim = Aim(sought.metric, "lower", tuple(limits(sought.limits, rehearsal.nulls())))
-    run = JobTrial(job, rehearsal, dataset.held(), folder)
-    current = {key: present(key, job.options()) for key in section.search}
-    plan = Search(section.search, aim, TRIALS, images, points=[current], seed=1)
-    return {name: searched(run, replace(plan, searcher=name), folder / name) for name in ("random", "random_full")}
+    aim = Aim(tune.metric, "lower", tuple(limits(tune.limits, rehearsal.nulls())))
+    for_life = [key for key in section.search if key.startswith("model.")]
+    plan = Search(section.search, aim, TRIALS, images, searcher, for_life=for_life)
+    return JobTrial(job, rehearsal, dataset.held(), folder), plan
 
 
 def searched(run: JobTrial, plan: Search, folder: Path) -> Outcome:

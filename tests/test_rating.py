@@ -212,6 +212,18 @@ def test_the_page_and_the_answers_file_know_the_same_words(form):
         assert trial.truth in page.answers or (trial.truth == "" and not found.catches)
 
 
+@pytest.mark.parametrize("form", ["one", "timed", "two"])
+def test_an_answer_counts_for_its_own_pictures_only(form):
+    """Another seed or count may put another picture in the same place."""
+    real, fake = torch.randint(256, (2, 20, 1, 4, 4), generator=torch.Generator().manual_seed(0)).to(torch.uint8)
+    names, again, other = (
+        {trial.name for trial in getattr(trials, form)(real, made, 0, "mark") if trial.truth != "real"}
+        for made in (fake, fake.clone(), fake.flip(0))
+    )
+    assert names == again
+    assert not {name for name in names & other if "catch" not in name}
+
+
 def test_as_many_images_are_real_as_generated():
     truths = [trial.truth for trial in asked("one", 20) if "catch" not in trial.name]
     assert truths.count("real") == truths.count("fake") == 20

@@ -27,6 +27,7 @@ from typing import Any
 
 from genlib.cluster.aim import Aim
 from genlib.cluster.coding import Knobs, Space
+from genlib.cluster.interrupt import insistent
 from genlib.cluster.searchers import PROGRESS, SEARCHERS, Searcher, Task
 from genlib.cluster.session import quiet, session
 from genlib.cluster.trial import GivenUp, Listener, Report, Status, Trial
@@ -129,7 +130,7 @@ def _tune(run: Run, plan: Search, searcher: Searcher, folder: Path, book: Any, l
     if not _intact(state):
         shutil.rmtree(state, ignore_errors=True)
         book.restart()
-    with warnings.catch_warnings():
+    with insistent(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of Ray about itself, and of the process that pb2 fits
         tune.run(
             tune.with_parameters(_trial, run=run, aim=plan.aim, coding=searcher.coding, book=book.path),

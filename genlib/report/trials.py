@@ -13,14 +13,15 @@ from torch import Tensor
 
 from genlib.data.batches import seeded
 from genlib.evaluation.parts.answers import CATCH
+from genlib.evaluation.parts.people import pair_name, picture_name
 
 CATCHES = 12  # of how many trials one is plain to see
 
 
 @dataclass(frozen=True)
 class Trial:
-    """One question: its name, which begins with the mark of the weights; the right answer, or "" where nobody knows it;
-    and one picture or two, uint8 [C, H, W]."""
+    """One question: its name, which begins with the mark of the weights and ends with what is in the pictures; the
+    right answer, or "" where nobody knows it; and one picture or two, uint8 [C, H, W]."""
 
     name: str
     truth: str
@@ -31,7 +32,7 @@ def one(real: Tensor, fake: Tensor, seed: int, mark: str) -> list[Trial]:
     """Real and generated images uint8 [n, C, H, W], one at a time; plainly not real is noise."""
     parts = {"real": ("real", real), "fake": ("fake", fake), CATCH: ("fake", _noise(real, 2 * len(real), seed))}
     return [
-        Trial(f"{mark}-{name}-{index}", truth, (pixels,))
+        Trial(f"{mark}-{name}-{index}-{picture_name(pixels)}", truth, (pixels,))
         for name, (truth, images) in parts.items()
         for index, pixels in enumerate(images)
     ]
@@ -46,11 +47,12 @@ def two(real: Tensor, fake: Tensor, seed: int, mark: str) -> list[Trial]:
     """Each real image beside a generated one, uint8 [n, C, H, W], in half of the trials on the left; plainly not real
     is noise."""
     noise = _noise(real, len(real), seed)
-    names = [*(f"two-{i}" for i in range(len(real))), *(f"two-{CATCH}-{i}" for i in range(len(noise)))]
+    asked = [*(f"two-{i}" for i in range(len(real))), *(f"two-{CATCH}-{i}" for i in range(len(noise)))]
     real, other = torch.cat([real, real[: len(noise)]]), torch.cat([fake, noise])
+    names = [f"{mark}-{name}-{pair_name(x, y)}" for name, x, y in zip(asked, real, other, strict=True)]
     left = torch.randperm(len(names), generator=seeded(seed, "side")) % 2 == 0
     return [
-        Trial(f"{mark}-{name}", "left", (x, y)) if first else Trial(f"{mark}-{name}", "right", (y, x))
+        Trial(name, "left", (x, y)) if first else Trial(name, "right", (y, x))
         for name, x, y, first in zip(names, real, other, left, strict=True)
     ]
 

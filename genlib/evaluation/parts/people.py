@@ -30,9 +30,14 @@ def attentive(answers: Sequence[Answer]) -> tuple[list[Answer], list[str]]:
     return [answer for answer in answers if answer.rater not in left_out], left_out
 
 
+def picture_name(picture: Tensor) -> str:
+    """A picture uint8 [C, H, W] by what is in it: so an answer is never about another one."""
+    return hashlib.sha256(picture.contiguous().numpy().data).hexdigest()[:DIGITS]
+
+
 def pair_name(one: Tensor, other: Tensor) -> str:
-    """Two pictures uint8 [C, H, W] by what is in them, in either order: so an answer is never about other ones."""
-    return "-".join(sorted(hashlib.sha256(x.contiguous().numpy().data).hexdigest()[:DIGITS] for x in (one, other)))
+    """Two pictures, in either order."""
+    return "-".join(sorted(map(picture_name, (one, other))))
 
 
 def agreed(answers: Sequence[Answer]) -> dict[str, bool]:
