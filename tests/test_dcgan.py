@@ -5,6 +5,7 @@ import copy
 import pytest
 import torch
 import torch.distributed as dist
+import torch.nn.functional as F
 from torch import nn
 from turns import gradients_of
 
@@ -12,7 +13,7 @@ from genlib.build import build
 from genlib.data.batches import batches
 from genlib.data.images import Images
 from genlib.models import dcgan
-from genlib.models.parts.batch_norm import BatchNorm2d
+from genlib.models.parts.batch_norm import BatchNorm2d, Norm, normal
 from genlib.objectives import adversarial
 
 SHAPES = [(1, 8, 8), (1, 16, 16), (1, 28, 28), (3, 32, 32), (1, 64, 64), (3, 9, 13)]
@@ -86,12 +87,12 @@ def shares(place=0, world=1):
     (y.sin() * torch.arange(1.0, 4)[:, None, None]).sum().backward()
     found = {"y": y.detach(), "x.grad": x.grad, "mean": layer.running_mean, "variance": layer.running_var}
     sums = {"weight": layer.weight.grad, "bias": layer.bias.grad}
-    for which in range(2):
-        model = made()
-        turn = adversarial.Build().turns(model)[which]
-        sums |= {
-            f"{which}.{k}": g for k, g in gradients_of(turn, model, batch(place, world))[1].items() if g is not None
-        }
+    for objective, r1 in (("plain", 0.0), ("penalised", 2.0)):
+        for which in range(2):
+            model = made()
+            turn = adversarial.Build(r1=r1).turns(model)[which]
+            gradients = gradients_of(turn, model, batch(place, world))[1]
+            sums |= {f"{objective}.{which}.{k}": g for k, g in gradients.items() if g is not None}
     return found, sums
 
 
@@ -113,6 +114,29 @@ def test_two_processes_normalise_as_one(tmp_path):
     assert sums.keys() == one.keys() == two.keys()
     for key, value in sums.items():
         torch.testing.assert_close(one[key] + two[key], value, rtol=1e-3, atol=1e-5)
+
+
+@pytest.fixture
+def group(tmp_path):
+    """This process as a group of its own."""
+    dist.init_process_group("gloo", f"file://{tmp_path}/group", rank=0, world_size=1)
+    yield
+    dist.destroy_process_group()
+
+
+@pytest.mark.parametrize("form", [torch.contiguous_format, torch.channels_last], ids=["rows", "channels_last"])
+def test_the_gradients_in_few_passes_are_right_and_so_are_theirs(group, form):
+    """By finite differences, and against torch's own layer."""
+    x = torch.randn(4, 3, 2, 5, dtype=torch.double).to(memory_format=form).requires_grad_()
+    weight, bias = (torch.randn(3, dtype=torch.double, requires_grad=True) for _ in range(2))
+
+    def norm(*inputs):
+        return Norm.apply(*inputs, 1e-5)[0]
+
+    assert torch.autograd.gradcheck(norm, (x, weight, bias))
+    assert torch.autograd.gradgradcheck(norm, (x, weight, bias))
+    torch.testing.assert_close(norm(x, weight, bias), F.batch_norm(x, None, None, weight, bias, training=True))
+    torch.testing.assert_close(norm(x, weight, bias), normal(x, weight, bias, 1e-5)[0])
 
 
 def test_alone_it_is_torchs_own():
