@@ -44,18 +44,21 @@ def _without(x: Tensor, group: slice) -> Tensor:
 def frechet_distance(x: Tensor, y: Tensor) -> float:
     """Between Gaussians of the moments of x and y, float64 [n, d].
 
-    Tr (S1 S2)^{1/2} is the sum of the singular values of S1^{1/2} S2^{1/2}: no root of a matrix that is not symmetric.
+    With S = F F^T, Tr (S1 S2)^{1/2} is the sum of the singular values of F1^T F2: no root of a matrix that is not
+    symmetric.
     """
-    cross = torch.linalg.svdvals(_root(x) @ _root(y)).sum()
-    spread = x.var(0).sum() + y.var(0).sum() - 2 * cross
-    return max(0.0, float((x.mean(0) - y.mean(0)).square().sum() + spread))
+    s, t = (torch.atleast_2d(each.T.cov()) for each in (x, y))  # type: ignore[no-untyped-call]
+    cross = torch.linalg.svdvals(_factor(s).T @ _factor(t)).sum()
+    return max(0.0, float((x.mean(0) - y.mean(0)).square().sum() + s.trace() + t.trace() - 2 * cross))
 
 
-def _root(x: Tensor) -> Tensor:
-    """The symmetric square root of the covariance of x."""
-    values, vectors = torch.linalg.eigh(torch.atleast_2d(x.T.cov()))  # type: ignore[no-untyped-call]
-    root: Tensor = vectors * values.clamp(min=0).sqrt() @ vectors.T
-    return root
+def _factor(covariance: Tensor) -> Tensor:
+    """F with S = F F^T: Cholesky's, or that of the eigenvectors where S has no full rank."""
+    lower, failed = torch.linalg.cholesky_ex(covariance)
+    if not failed:
+        return lower
+    values, vectors = torch.linalg.eigh(covariance)
+    return vectors * values.clamp(min=0).sqrt()
 
 
 def infinite(x: Tensor, y: Tensor) -> dict[str, Any]:
