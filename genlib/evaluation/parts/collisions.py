@@ -36,14 +36,17 @@ class Points:
 
 
 def _squares(x: Tensor) -> Iterator[tuple[int, Tensor]]:
-    """(first row, squared distances [rows, n] to all of x), a few rows at a time."""
-    x = x.double() - x.double().mean(0)
+    """(first row, squared distances [rows, n - first] to it and all rows after it), a few rows at a time: each pair of
+    rows of x once, infinite where it was told of before."""
+    x, start = x.double() - x.double().mean(0), 0
     norms = x.square().sum(1)
-    rows = max(1, ELEMENTS // len(x))
-    for start in range(0, len(x), rows):
-        part = x[start : start + rows]
-        products = torch.addmm(norms, part, x.T, alpha=-2).add_(norms[start : start + rows, None])
+    while start < len(x):
+        end = min(len(x), start + max(1, ELEMENTS // (len(x) - start)))
+        products = torch.addmm(norms[start:], x[start:end], x[start:].T, alpha=-2).add_(norms[start:end, None])
+        told = torch.ones(end - start, end - start, dtype=torch.bool).tril()
+        products[:, : end - start].masked_fill_(told, torch.inf)
         yield start, products.clamp_(min=0)
+        start = end
 
 
 def smallest_pairs(x: Tensor, count: int) -> tuple[Tensor, Tensor]:
@@ -51,13 +54,12 @@ def smallest_pairs(x: Tensor, count: int) -> tuple[Tensor, Tensor]:
     best, pairs = torch.empty(0, dtype=torch.float64), torch.empty(0, 2, dtype=torch.long)
     limit = INFINITE
     for start, squares in _squares(x):
-        rows = torch.arange(start, start + len(squares))
-        squares.masked_fill_(torch.arange(len(x)) <= rows[:, None], torch.inf)
         if len(best) < count <= squares.numel():
             limit = squares.flatten().topk(count, largest=False).values[-1].nextafter(limit)
-        row, column = (squares < limit).nonzero(as_tuple=True)
-        best, kept = torch.cat([best, squares[row, column]]).topk(min(count, len(best) + len(row)), largest=False)
-        pairs = torch.cat([pairs, torch.stack([start + row, column], 1)])[kept]
+        found = (squares < limit).nonzero()
+        best = torch.cat([best, squares[found[:, 0], found[:, 1]]])
+        best, kept = best.topk(min(count, len(best)), largest=False)
+        pairs = torch.cat([pairs, start + found])[kept]
         limit = best[-1] if len(best) == count else INFINITE
     return best.sqrt(), pairs
 
@@ -66,9 +68,8 @@ def near_pairs(x: Tensor, radii: Tensor) -> Tensor:
     """The correlation integral C(r), the share of pairs of rows of x no farther apart than each of `radii`, float64 [m]
     ascending (Grassberger and Procaccia 1983)."""
     found = torch.zeros(len(radii) + 1, dtype=torch.long)
-    for start, squares in _squares(x):
-        later = torch.arange(len(x)) > torch.arange(start, start + len(squares))[:, None]
-        found += torch.bucketize(squares[later], radii**2).bincount(minlength=len(found))
+    for _, squares in _squares(x):
+        found += torch.bucketize(squares.flatten(), radii**2).bincount(minlength=len(found))
     return found.cumsum(0)[:-1].double() / max(1, pair_count(len(x)))
 
 
@@ -87,8 +88,12 @@ class Sameness:
         """How many others each image is the same as, int64 [n]."""
         partners = torch.zeros(len(points), dtype=torch.long)
         for kind, members in points.by_kind():
-            counts = [(squares <= self.of(kind) ** 2).sum(1) for _, squares in _squares(points.x[members])]
-            partners[members] = torch.cat(counts) - 1
+            counts = torch.zeros(len(members), dtype=torch.long)
+            for start, squares in _squares(points.x[members]):
+                same = squares <= self.of(kind) ** 2
+                counts[start : start + len(same)] += same.sum(1)
+                counts[start:] += same.sum(0)
+            partners[members] = counts
         return partners
 
     def some(self, points: Points, count: int, generator: torch.Generator) -> Tensor:
@@ -96,9 +101,7 @@ class Sameness:
         keys, pairs = torch.empty(0), torch.empty(0, 2, dtype=torch.long)
         for kind, members in points.by_kind():
             for start, squares in _squares(points.x[members]):
-                later = torch.arange(len(members)) > torch.arange(start, start + len(squares))[:, None]
-                found = ((squares <= self.of(kind) ** 2) & later).nonzero()
-                found[:, 0] += start
+                found = start + (squares <= self.of(kind) ** 2).nonzero()
                 keys = torch.cat([keys, torch.rand(len(found), generator=generator)])
                 pairs = torch.cat([pairs, members[found]])
                 kept = keys.argsort(stable=True)[:count]
