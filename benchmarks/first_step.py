@@ -1,7 +1,7 @@
 """How soon a stage trains: from the start of `python -m pipelines.train` to its first step, alone and with two workers.
 
-`python -m benchmarks.first_step [--rounds N]`; the ratios are medians of seconds over the 20 allowed in Ray Train's
-local mode, and over 60 with two workers of Ray. The first run warms the files and is not counted.
+`python -m benchmarks.first_step [--rounds N]`; the ratios are medians of seconds over the 20 allowed in the stage's
+own process, and over 60 with two workers of Ray. The first run warms the files and is not counted.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from genlib.data.settings import DataSettings
 from genlib.tracking.journal import read_events
 
 ALLOWED = {0: 20.0, 2: 60.0}
-NAMES = {0: "in local mode", 2: "with 2 workers"}
+NAMES = {0: "in the stage's own process", 2: "with 2 workers"}
 PARAMS = """
 data: {{name: digits, image_size: 16}}
 models:

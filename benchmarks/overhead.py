@@ -1,8 +1,8 @@
 """What tracking, reports, checkpoints and health cost: everything on against the bare `train()` loop.
 
-The same GAN on the digits, in Ray Train's local mode, in alternating windows of a minute and more in one process:
-reports every 10 s, checkpoints every 30 s, samples and points to MLflow. `python -m benchmarks.overhead [--rounds N]
-[--seconds S]`; the ratio is the median over pairs.
+The same GAN on the digits, as a stage without workers trains it, in alternating windows of a minute and more in one
+process: reports every 10 s, checkpoints every 30 s, samples and points to MLflow. `python -m benchmarks.overhead
+[--rounds N] [--seconds S]`; the ratio is the median over pairs.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from genlib.cluster.session import quiet, session, settle
+from genlib.cluster.session import quiet, session
 from genlib.cluster.stream import Remote
 from genlib.data.dataset import load_dataset
 from genlib.errors import InputError, Lost
@@ -91,14 +91,14 @@ def launch(
     look: Callable[[Progress], Progress] = without_model,
     halted: Callable[[], bool] = bool,
 ) -> Outcome:
-    """Train `job` under Ray Train and call `hear` with every report, in order.
+    """Train `job` and call `hear` with every report, in order.
 
-    `job.train.workers` = 0 is Ray Train's local mode: this process, no other. Otherwise that many workers, or as many
-    as there is room for, with gradients averaged over them; (1, 4) are at least one, and up to four as nodes come and
-    go. A worker that dies is replaced, and its group goes on from the last checkpoint in `job.state`. `look` makes of
-    every report, in the process that trains, what the driver is told. `storage`, a folder that every node sees or a URL
-    (s3://...), is for Ray's own notes on the run. Once `halted`, the job writes a checkpoint at its next report and
-    ends.
+    `job.train.workers` = 0 is this process, and no Ray, whose import takes as long as torch's. Otherwise Ray Train
+    gives that many workers, or as many as there is room for, and gradients are averaged over them; (1, 4) are at least
+    one, and up to four as nodes come and go. A worker that dies is replaced, and its group goes on from the last
+    checkpoint in `job.state`. `look` makes of every report, in the process that trains, what the driver is told.
+    `storage`, a folder that every node sees or a URL (s3://...), is for Ray's own notes on the run. Once `halted`, the
+    job writes a checkpoint at its next report and ends.
 
     Raises:
         KeyboardInterrupt: the job was halted before its end.
@@ -107,8 +107,7 @@ def launch(
     """
     ear = Ear(name, hear, say)
     if job.train.workers == 0:
-        settle()
-        _run(_alone, storage, name, 0, {"job": job, "ear": ear, "look": look, "halted": halted})
+        _alone(job, ear, look, halted)
         return ear.outcome()
     with session() as cpus:
         import ray
@@ -157,7 +156,7 @@ def _run(
             """Leave Ctrl-C to who called: Ray's own handler ends the process, and not as one expects."""
 
     quiet()
-    gpu = bool(workers) and _gpus() > 0
+    gpu = _gpus() > 0
     folder = f"{name}-{os.getpid()}"
     place = storage if "://" in storage else str(Path(storage).resolve())
     try:
@@ -210,14 +209,13 @@ def _forget(run: str) -> None:
     files.rm(path, recursive=True)
 
 
-def _alone(facts: dict[str, Any]) -> None:
+def _alone(job: Job, tell: Ear, look: Callable[[Progress], Progress], halted: Callable[[], bool]) -> None:
     """Train in this process."""
     import torch
 
     torch.set_num_threads(os.cpu_count() or 1)
-    tell, look = facts["ear"], facts["look"]
     try:
-        for progress in fit(facts["job"], halted=facts["halted"]):
+        for progress in fit(job, halted=halted):
             tell(look(progress))
     except (Diverged, InputError) as error:
         tell(error)
