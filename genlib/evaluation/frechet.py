@@ -54,11 +54,12 @@ def frechet_distance(x: Tensor, y: Tensor) -> float:
 
 def _factor(covariance: Tensor) -> Tensor:
     """F with S = F F^T: Cholesky's, or that of the eigenvectors where S has no full rank."""
-    lower, failed = torch.linalg.cholesky_ex(covariance)
-    if not failed:
-        return lower
-    values, vectors = torch.linalg.eigh(covariance)
-    return vectors * values.clamp(min=0).sqrt()
+    factor: Tensor
+    factor, failed = torch.linalg.cholesky_ex(covariance)
+    if failed:
+        values, vectors = torch.linalg.eigh(covariance)
+        factor = vectors * values.clamp(min=0).sqrt()
+    return factor
 
 
 def infinite(x: Tensor, y: Tensor) -> dict[str, Any]:
