@@ -1,8 +1,8 @@
 """All benchmarks of the list, one after the other, and the tables of docs/benchmarks.md from what they recorded.
 
-`python -m benchmarks [--quick]` (`make bench`, `make bench-quick`). One that fails is recorded as not ok, and the exit
-code is 1 when all are through. The quick form runs the same code on little and keeps nothing: its table is printed,
-benchmarks/results.json and the page stay as they are.
+`python -m benchmarks [--quick] [NAME ...]` (`make bench`, `make bench-quick`; NAME: some of them only). One that fails
+is recorded as not ok, and the exit code is 1 when all are through. The quick form runs the same code on little and
+keeps nothing: its table is printed, benchmarks/results.json and the page stay as they are.
 """
 
 from __future__ import annotations
@@ -41,33 +41,37 @@ ENTRIES = (
     Entry("floor", "--rounds 5 --seconds 6", "--rounds 1 --seconds 2"),
     Entry("peers", "--rounds 5 --seconds 3", "--rounds 1 --seconds 2"),
     Entry("flops", "--rounds 5 --seconds 5", "--rounds 1 --seconds 2"),
-    Entry("precision", "--seeds 3", "--seeds 2 --images 1280"),
+    Entry("precision", "--seeds 3 --images 16000", "--seeds 2 --images 1280"),
     Entry("repro", "--rounds 1", None),
 )
+NAMES = [entry.name for entry in ENTRIES]
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="minutes, and nothing is kept")
-    quick = parser.parse_args().quick
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"[all] {', '.join(NAMES)}")
+    given = parser.parse_args()
+    quick, chosen = given.quick, given.names or NAMES
+    if wrong := [name for name in chosen if name not in NAMES]:
+        parser.error(f"NAME: found {wrong[0]!r}, legal: {', '.join(NAMES)}")
     LOGS.mkdir(parents=True, exist_ok=True)
     if quick:
         os.environ["GENLIB_BENCHMARK_RESULTS"] = str(LOGS / "quick.json")
         (LOGS / "quick.json").unlink(missing_ok=True)
     from benchmarks import page  # after the environment says where results go
 
-    asked = [(entry.name, entry.quick if quick else entry.full) for entry in ENTRIES]
+    asked = [(entry.name, entry.quick if quick else entry.full) for entry in ENTRIES if entry.name in chosen]
     asked = [(name, options) for name, options in asked if options is not None]
     began, failed = time.monotonic(), 0
     for number, (name, options) in enumerate(asked, 1):
         print(f"[{number}/{len(asked)}] {name} {options}", flush=True)
         failed += not ran(name, str(options).split())
     print(f"{len(asked) - failed} of {len(asked)} ran to their end in {(time.monotonic() - began) / 60:.1f} minutes")
-    names = [entry.name for entry in ENTRIES]
     if quick:
-        print(page.tables(names))
+        print(page.tables(NAMES))
     else:
-        page.write(names)
+        page.write(NAMES)
     return 1 if failed else 0
 
 
