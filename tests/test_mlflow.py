@@ -247,13 +247,19 @@ def judged(folder, weights):
     return folder
 
 
-def test_what_weights_were_found_to_be_is_told_of_the_run_that_trained_them(tmp_path, monkeypatch):
+@pytest.mark.parametrize("early", [False, True], ids=["at_the_end", "on_the_way"])
+def test_what_weights_were_found_to_be_is_told_of_the_run_that_trained_them(tmp_path, monkeypatch, early):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
     journals = tmp_path / ".genlib/journal"
     trained(journals / "z", "a" * 64)  # waited while the server was down, and sorts behind what it comes before
     trained(journals / "y", "b" * 64)
     trained(journals / "x", "a" * 64, stage="promote")
-    assert Courier(judged(journals / "a", "a" * 64), tmp_path).close() is None
+    courier = Courier(judged(journals / "a", "a" * 64), tmp_path)
+    if early:
+        courier.start()
+        while list(journals.iterdir()):
+            time.sleep(0.05)
+    assert courier.close() is None
     client, runs = runs_of(f"sqlite:///{tmp_path}/mlflow.db")
     runs = client.search_runs([run.info.experiment_id for run in runs.values()][:1])
     told = {run.data.tags.get("genlib.model_sha256", "")[:1] + run.info.run_name: run.data.metrics for run in runs}

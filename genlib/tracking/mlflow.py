@@ -62,7 +62,8 @@ class Unreachable(ConnectionError):
 
 
 class Courier:
-    """Sends a journal in the background every `EVERY` seconds once there is something in it, and wholly at the end."""
+    """Sends a journal, and those that earlier stages left, in the background every `EVERY` seconds once there is
+    something in it, and wholly at the end."""
 
     def __init__(self, journal: Path, home: Path) -> None:
         self.journal = journal
@@ -78,14 +79,12 @@ class Courier:
             self.thread.start()
 
     def close(self) -> str | None:
-        """Send what is left, of this journal and of earlier ones; a warning is returned where the server is silent."""
+        """Send what is left; a warning is returned where the server is silent."""
         self.closing.set()
         if self.thread:
             self.thread.join()
         try:
-            for journal in waiting(self.journal.parent):
-                if journal == self.journal or finished(journal):
-                    send(journal, self.uri, self.home)
+            self._send()
         except Unreachable as error:
             return f"{error}; results are kept in {self.journal.parent} and sent by the next stage that reaches it"
         return None
@@ -94,16 +93,29 @@ class Courier:
         """A server that is silent may be back the next time."""
         while True:
             with suppress(Unreachable):
-                send(self.journal, self.uri, self.home)
+                self._send()
             if self.closing.wait(EVERY):
                 return
+
+    def _send(self) -> None:
+        """What earlier stages left comes first: this one's runs may speak of theirs."""
+        for journal in waiting(self.journal.parent):
+            if journal == self.journal or finished(journal):
+                send(journal, self.uri, self.home)
 
 
 def waiting(journals: Path) -> list[Path]:
     """The journals in this folder, in the order in which they were last written: what one says of another's runs comes
     after them."""
-    events = sorted(journals.glob("*/events.jsonl"), key=lambda path: path.stat().st_mtime_ns)
-    return [path.parent for path in events]
+    return [path.parent for path in sorted(journals.glob("*/events.jsonl"), key=_written)]
+
+
+def _written(path: Path) -> int:
+    """When, in nanoseconds; 0 where another sender has just removed it."""
+    try:
+        return path.stat().st_mtime_ns
+    except FileNotFoundError:
+        return 0
 
 
 def events(journal: Path) -> int:
