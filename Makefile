@@ -38,7 +38,7 @@ repro: setup
 	@dvc repro
 
 test: setup
-	@python -m pytest -n logical --maxprocesses 4 --dist loadgroup --no-loadscope-reorder
+	@python -m pytest
 
 ui: setup
 	@python -m pipelines.ui --port $(PORT)
