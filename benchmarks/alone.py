@@ -1,7 +1,7 @@
 """A piece of work in a process of its own: what it returns, how long it took, and the most memory that was held.
 
-The peak is VmHWM of the new process, since the kernel hands `ru_maxrss` down from the process that starts another.
-Starting, importing and making the data are not in the seconds; the peak holds all, and `before` tells what was there.
+The process imports, prepares and tries the work once, which takes longer than most work, and then does it whenever it
+is asked. The peak is VmHWM, taken back before each time to what is held then (`before`): the data and the packages.
 """
 
 from __future__ import annotations
@@ -10,16 +10,18 @@ import multiprocessing
 import re
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 MIB = 1024  # KiB, which the kernel counts in
+STATUS, CLEAR, PEAK = Path("/proc/self/status"), Path("/proc/self/clear_refs"), "5"  # proc(5): 5 resets VmHWM
 
 
 @dataclass(frozen=True)
 class Done:
-    """What the work returned, its seconds, and MiB: at its beginning, and the most that was ever held."""
+    """What the work returned, its seconds, and MiB: at its beginning, and the most that was held until its end."""
 
     value: Any
     seconds: float
@@ -27,35 +29,56 @@ class Done:
     peak: int
 
 
-def alone(prepare: Callable[..., tuple[Any, ...]], work: Callable[..., Any], *facts: Any) -> Done:
-    """`work(*prepare(work, *facts))` in a fresh process; `prepare` may try `work` on little, so that all is imported.
+class Alone:
+    """A fresh process for `work(*prepare(work, *facts))`; `prepare` may try `work` on little, so that all is imported.
 
-    Raises:
-        RuntimeError: the process ended without an answer.
+    It is there once it is prepared, so that nothing runs beside what is measured first. Calling it does the work once
+    more. To be used in a `with`; RuntimeError: the process ended without an answer.
     """
-    context = multiprocessing.get_context("spawn")
-    here, there = context.Pipe(duplex=False)
-    process = context.Process(target=_run, args=(there, prepare, work, facts))
-    process.start()
-    there.close()
-    try:
-        return here.recv()  # type: ignore[no-any-return]
-    except EOFError as error:
-        raise RuntimeError(f"{work.__name__} ended without an answer") from error
-    finally:
-        process.join()
+
+    def __init__(self, prepare: Callable[..., tuple[Any, ...]], work: Callable[..., Any], *facts: Any) -> None:
+        context = multiprocessing.get_context("spawn")
+        self.name = work.__name__
+        self.line, there = context.Pipe()
+        self.process = context.Process(target=_serve, args=(there, prepare, work, facts))
+        self.process.start()
+        there.close()
+        self._answer()
+
+    def __call__(self) -> Done:
+        self.line.send("go")
+        return self._answer()  # type: ignore[no-any-return]
+
+    def __enter__(self) -> Alone:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.line.close()
+        self.process.join()
+
+    def _answer(self) -> Any:
+        try:
+            return self.line.recv()
+        except EOFError as error:
+            raise RuntimeError(f"{self.name} ended without an answer") from error
 
 
-def _run(there: Any, prepare: Callable[..., tuple[Any, ...]], work: Callable[..., Any], facts: tuple[Any, ...]) -> None:
+def _serve(
+    line: Any, prepare: Callable[..., tuple[Any, ...]], work: Callable[..., Any], facts: tuple[Any, ...]
+) -> None:
     given = prepare(work, *facts)
-    before, began = memory("VmRSS"), time.perf_counter()
-    value = work(*given)
-    seconds = time.perf_counter() - began
-    there.send(Done(value, seconds, before, memory("VmHWM")))
+    line.send("ready")
+    with suppress(EOFError):  # the other end is closed
+        while line.recv():
+            CLEAR.write_text(PEAK)
+            before, began = memory("VmRSS"), time.perf_counter()
+            value = work(*given)
+            seconds = time.perf_counter() - began
+            line.send(Done(value, seconds, before, memory("VmHWM")))
 
 
 def memory(what: str) -> int:
     """MiB of this process: `VmRSS` now, `VmHWM` at the most."""
-    found = re.search(rf"^{what}:\s+(\d+) kB", Path("/proc/self/status").read_text(), re.MULTILINE)
+    found = re.search(rf"^{what}:\s+(\d+) kB", STATUS.read_text(), re.MULTILINE)
     assert found is not None
     return int(found[1]) // MIB

@@ -15,11 +15,12 @@ import argparse
 import contextlib
 import io
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.alone import Done, alone
+from benchmarks.alone import Alone, Done
 from benchmarks.results import record
 
 if TYPE_CHECKING:
@@ -239,10 +240,17 @@ def main() -> None:
     contests = (FIDELITY, PRDC, *OTHERS)
     found: dict[str, list[tuple[Done, Done]]] = {contest.name: [] for contest in contests}
     five: list[Done] = []
-    for _ in range(asked.rounds):
-        for contest in contests:
-            found[contest.name].append((run(contest.ours, *shape), run(contest.theirs, *shape)))
-        five.append(run(both_ours, *shape))
+    with ExitStack() as ends:
+
+        def alone(side: Side) -> Alone:
+            return ends.enter_context(Alone(prepared, side, *shape))
+
+        pairs = {contest.name: (alone(contest.ours), alone(contest.theirs)) for contest in contests}
+        all_five = alone(both_ours)
+        for _ in range(asked.rounds):
+            for name, (ours, theirs) in pairs.items():
+                found[name].append((ours(), theirs()))
+            five.append(all_five())
     together(five, found[FIDELITY.name], found[PRDC.name])
     for contest in contests:
         told(contest, found[contest.name], *shape)
@@ -261,12 +269,12 @@ def together(five: list[Done], fidelity: list[tuple[Done, Done]], prdc: list[tup
 
 def told(contest: Contest, pairs: list[tuple[Done, Done]], rows: int, width: int) -> None:
     """Record the ratios of time and memory, and how far apart the values are."""
-    checked = run(contest.checked, rows, width) if contest.checked else pairs[0][0]
-    gap = apart(checked.value, pairs[0][1].value)
+    checked = contest.checked(*features(rows, width)) if contest.checked else pairs[0][0].value
+    gap = apart(checked, pairs[0][1].value)
     detail: dict[str, Any] = {
         "rows": rows,
         "features": width,
-        "values": {"ours": checked.value, "theirs": pairs[0][1].value},
+        "values": {"ours": checked, "theirs": pairs[0][1].value},
         "apart": gap,
         "seconds": [[round(side.seconds, 2) for side in pair] for pair in pairs],
         "MiB": [[side.peak for side in pair] for pair in pairs],
@@ -280,10 +288,6 @@ def told(contest: Contest, pairs: list[tuple[Done, Done]], rows: int, width: int
         record(f"{name}, values apart / {contest.apart:g}", gap / contest.apart, 1, at_least=False, detail={})
     else:
         record(f"{name}, values apart", gap, 0, at_least=False, detail={})
-
-
-def run(side: Side, rows: int, width: int) -> Done:
-    return alone(prepared, side, rows, width)
 
 
 def apart(ours: Values, theirs: Values) -> float:

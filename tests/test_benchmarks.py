@@ -10,7 +10,7 @@ from documents import ROOT
 
 from benchmarks import __main__ as driver
 from benchmarks import page, results
-from benchmarks.alone import alone
+from benchmarks.alone import Alone
 from benchmarks.growth import slope
 from benchmarks.metrics import apart
 from benchmarks.repro import RUNNING
@@ -76,19 +76,24 @@ def filled(mib):
     return len(bytearray(mib << 20))
 
 
-def test_memory_is_that_of_a_process_of_its_own():
-    much, little = (alone(given, filled, mib) for mib in (300, 1))
+def test_memory_is_that_of_a_process_of_its_own_each_time_that_it_works():
+    with Alone(given, fill_less, [300, 1]) as process:
+        much, little = process(), process()
     assert (much.value, little.value) == (300 << 20, 1 << 20)
     assert much.peak - much.before >= 299 > 50 > little.peak - little.before
 
 
-def given(work, mib):
-    return (mib,)
+def given(work, fact):
+    return (fact,)
+
+
+def fill_less(sizes):
+    return filled(sizes.pop(0))
 
 
 def test_work_that_dies_is_an_error():
-    with pytest.raises(RuntimeError, match="sys_exit"):
-        alone(given, sys_exit, 3)
+    with Alone(given, sys_exit, 3) as process, pytest.raises(RuntimeError, match="sys_exit"):
+        process()
 
 
 def sys_exit(code):

@@ -8,12 +8,12 @@ import pytest
 import torch
 from test_metrics import CENTRES, CLASSES, D, evidence, noisy, planted, real, view
 
-from genlib.evaluation import agreement, manifold
+from genlib.evaluation import agreement, kernel, manifold
 from genlib.evaluation.agreement import label_agreement, one_to_many, spread
 from genlib.evaluation.evidence import Evidence, View
 from genlib.evaluation.frechet import frechet, frechet_distance, infinite
 from genlib.evaluation.inception import inception_score
-from genlib.evaluation.kernel import SUBSETS, kid, mmd, on_subsets
+from genlib.evaluation.kernel import SUBSETS, kid, mmd
 from genlib.evaluation.manifold import coverage, density, precision, recall, squared_radii
 from genlib.evaluation.metric import evaluate, find
 from genlib.evaluation.parts import pairs
@@ -215,13 +215,26 @@ def test_kid_on_subsets_agrees_with_torch_fidelity_on_the_same_subsets(n, size):
     assert np.std(found) == pytest.approx(theirs["kernel_inception_distance_std"], rel=1e-6, abs=1e-9)
 
 
-def test_kid_on_subsets_is_about_kid_and_seeded():
+@pytest.mark.parametrize("apart", [True, False])
+def test_kid_on_subsets_is_about_kid_and_seeded(apart, monkeypatch):
+    monkeypatch.setattr(kernel, "_cheaper_apart", lambda n, d: apart)
     e = evidence(noisy(1.0))
     measure, found = kid(e), kid(e).detail["subsets"]
     assert found["number"] == SUBSETS and found["size"] == 300
     assert found["mean"] == pytest.approx(measure.value, abs=3 * found["sd"] / SUBSETS**0.5 + 0.02 * measure.value)
-    x, y = e.made.features.double(), e.real.features.double()
-    assert on_subsets(x, y, 0)["mean"] == pytest.approx(found["mean"], rel=1e-6) != on_subsets(x, y, 1)["mean"]
+    assert kid(replace(e, seed=1)).detail["subsets"]["mean"] != found["mean"]
+
+
+@pytest.mark.parametrize(("n", "d"), [(600, 12), (2500, 4), (2500, 100)])
+def test_kid_is_one_with_subsets_summed_with_all_pairs_or_apart(n, d, monkeypatch):
+    pair = between(rows(n, d, 0, 1.0, 0.0), rows(n, d, 1, 1.2, 0.0))
+    found = []
+    for apart in (True, False):
+        monkeypatch.setattr(kernel, "_cheaper_apart", lambda *_, answer=apart: answer)
+        found.append(kid(pair))
+    one, other = found
+    assert (one.value, one.low, one.high) == pytest.approx((other.value, other.low, other.high), rel=1e-6)
+    assert one.detail["subsets"] == pytest.approx(other.detail["subsets"], rel=1e-4)
 
 
 @pytest.mark.parametrize(("scale", "shift"), [(1.0, 0.0), (1.0, 30.0), (1e6, 0.0)])

@@ -15,7 +15,7 @@ from genlib.fit import describe, fit, save_model, table
 from genlib.training import ema
 from genlib.training.loop import Diverged
 from genlib.training.schedule import factor
-from genlib.training.state import checkpoints, finished, intact, newest
+from genlib.training.state import EagerAdam, checkpoints, finished, intact, newest
 
 EVERY = pytest.mark.parametrize("name", MODELS)
 
@@ -35,6 +35,23 @@ def weights(job):
 
 def same(a, b):
     return a.keys() == b.keys() and all(torch.equal(a[key], b[key]) for key in a)
+
+
+def test_adam_without_the_compiler_is_torchs_adam_bit_for_bit():
+    def trained(kind):
+        torch.manual_seed(0)
+        net, x = nn.Linear(5, 3), torch.randn(7, 5)
+        optimizer = kind(net.parameters(), lr=0.1, betas=(0.5, 0.9), fused=True)
+        for _ in range(3):
+            optimizer.zero_grad()
+            net(x).square().sum().backward()
+            optimizer.step()
+        again = kind(net.parameters(), lr=0.1, betas=(0.5, 0.9), fused=True)
+        again.load_state_dict(optimizer.state_dict())
+        again.step()
+        return [*net.parameters(), *(slot for each in again.state.values() for slot in each.values())]
+
+    assert all(map(torch.equal, trained(EagerAdam), trained(torch.optim.Adam)))
 
 
 @EVERY

@@ -2,7 +2,8 @@
 
 Of the kernel's matrices only sums over sets of rows are needed: of groups, for the value and its interval, and of
 random subsets. With a set as a column of ones and zeros these are a^T K b, so K is made once, some rows at a time, in
-the precision of the features; what is summed over rows is float64.
+the precision of the features; what is summed over rows is float64. Of subsets that are few among many rows, the
+kernel is made once more instead.
 """
 
 from __future__ import annotations
@@ -33,16 +34,24 @@ def kid(evidence: Evidence) -> Measure:
     """
     x, y = _within_reach(evidence.made.features, evidence.real.features)
     n, d = x.shape
-    groups, (some, others) = _groups(n), _subsets(n, evidence.seed)
-    sums = kernel_sums(x, y, torch.cat([groups, some], 1), torch.cat([groups, others], 1))
+    groups, rows = _groups(n), _subsets(n, evidence.seed)
+    if apart := _cheaper_apart(n, d):
+        sums = kernel_sums(x, y, groups, groups)
+    else:
+        sums = kernel_sums(x, y, *(torch.cat([groups, _sets(chosen, n)], 1) for chosen in rows))
     sizes, kept = groups.sum(0), torch.ones(1 + GROUPS, GROUPS, dtype=torch.float64)
     kept[1:] -= torch.eye(GROUPS)
     xx, yy, xy = (torch.einsum("kg,gh,kh->k", kept, part[:GROUPS, :GROUPS], kept) for part in sums)
     value, *without = _mmd(xx, yy, xy, kept @ sizes).tolist()
     low, high = jackknife(value, without)
     xx, yy, xy = (part.diagonal()[GROUPS:] for part in sums)
-    detail = {"features": d, "subsets": _told(_mmd(xx, yy, xy, some.sum(0)), n)}
-    return Measure(value, low, high, n=n, detail=detail)
+    subsets = _each(x, y, rows) if apart else _mmd(xx, yy, xy, rows.shape[2])
+    return Measure(value, low, high, n=n, detail={"features": d, "subsets": _told(subsets, rows)})
+
+
+def _cheaper_apart(n: int, d: int) -> bool:
+    """Whether the subsets' own pairs, S size^2 of them with d products each, are less work than n^2 S sums."""
+    return min(SIZE, n // 2) ** 2 * d < n**2
 
 
 def _within_reach(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
@@ -51,11 +60,9 @@ def _within_reach(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
     return (x, y) if longest / x.shape[1] < LARGEST else (x.double(), y.double())
 
 
-def on_subsets(x: Tensor, y: Tensor, seed: int) -> dict[str, Any]:
-    """Mean and standard deviation of the distance between random subsets of x and of y [n, d]."""
-    some, others = _subsets(len(x), seed)
-    xx, yy, xy = (part.diagonal() for part in kernel_sums(x, y, some, others))
-    return _told(_mmd(xx, yy, xy, some.sum(0)), len(x))
+def _each(x: Tensor, y: Tensor, rows: Tensor) -> Tensor:
+    """The distance between each subset of x and one of y, [S]."""
+    return torch.tensor([mmd(x[some], y[others]) for some, others in zip(*rows, strict=True)], dtype=torch.float64)
 
 
 def mmd(x: Tensor, y: Tensor) -> float:
@@ -100,7 +107,7 @@ def _kernel(x: Tensor, y: Tensor) -> Tensor:
     return torch.addmm(x.new_ones(1), x, y.T, alpha=1 / x.shape[1]).pow_(3)
 
 
-def _mmd(xx: Tensor, yy: Tensor, xy: Tensor, n: Tensor) -> Tensor:
+def _mmd(xx: Tensor, yy: Tensor, xy: Tensor, n: Tensor | int) -> Tensor:
     return (xx + yy) / (n * (n - 1)) - 2 * xy / n**2
 
 
@@ -112,14 +119,17 @@ def _groups(n: int) -> Tensor:
     return sets
 
 
-def _subsets(n: int, seed: int) -> tuple[Tensor, Tensor]:
-    """Random subsets of x and of y as sets, [n, 100]."""
-    generator, both = seeded(seed, "subsets"), torch.zeros(2, n, SUBSETS, dtype=torch.float64)
-    for s in range(SUBSETS):
-        for sets in both:
-            sets[torch.randperm(n, generator=generator)[: min(SIZE, n // 2)], s] = 1
-    return both[0], both[1]
+def _subsets(n: int, seed: int) -> Tensor:
+    """The rows of 100 random subsets of x and of y, [2, 100, size]."""
+    generator, size = seeded(seed, "subsets"), min(SIZE, n // 2)
+    drawn = [[torch.randperm(n, generator=generator)[:size] for _ in range(2)] for _ in range(SUBSETS)]
+    return torch.stack([torch.stack(each) for each in zip(*drawn, strict=True)])
 
 
-def _told(found: Tensor, n: int) -> dict[str, Any]:
-    return {"number": SUBSETS, "size": min(SIZE, n // 2), "mean": found.mean(), "sd": found.std(correction=0)}
+def _sets(rows: Tensor, n: int) -> Tensor:
+    """Subsets as sets, [n, S]."""
+    return torch.zeros(len(rows), n, dtype=torch.float64).scatter_(1, rows, 1).T
+
+
+def _told(found: Tensor, rows: Tensor) -> dict[str, Any]:
+    return {"number": SUBSETS, "size": rows.shape[2], "mean": found.mean(), "sd": found.std(correction=0)}

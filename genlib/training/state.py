@@ -7,6 +7,7 @@ name, flushed to the disk and renamed; read only when its content still has the 
 from __future__ import annotations
 
 import hashlib
+import inspect
 import json
 import os
 from collections.abc import Iterator, Mapping
@@ -38,10 +39,19 @@ class Adam:
     beta2: float = 0.999
     eps: float = 1e-8
 
-    def over(self, module: nn.Module) -> torch.optim.Adam:
-        return torch.optim.Adam(
-            module.parameters(), lr=self.lr, betas=(self.beta1, self.beta2), eps=self.eps, fused=True
-        )
+    def over(self, module: nn.Module) -> EagerAdam:
+        return EagerAdam(module.parameters(), lr=self.lr, betas=(self.beta1, self.beta2), eps=self.eps, fused=True)
+
+
+class EagerAdam(torch.optim.Adam):
+    """torch's Adam, bit for bit, whose methods do not ask torch's compiler to leave them alone: nothing is compiled
+    here, and importing it takes 2 s of every start."""
+
+    add_param_group = inspect.unwrap(torch.optim.Adam.add_param_group)
+    zero_grad = inspect.unwrap(torch.optim.Adam.zero_grad)
+    state_dict = inspect.unwrap(torch.optim.Adam.state_dict)
+    load_state_dict = inspect.unwrap(torch.optim.Adam.load_state_dict)
+    step = torch.no_grad()(inspect.unwrap(torch.optim.Adam.step))
 
 
 @dataclass
