@@ -41,7 +41,6 @@ ENTRIES = (
     Entry("floor", "--rounds 5 --seconds 6", "--rounds 1 --seconds 2"),
     Entry("peers", "--rounds 5 --seconds 3", "--rounds 1 --seconds 2"),
     Entry("flops", "--rounds 5 --seconds 5", "--rounds 1 --seconds 2"),
-    Entry("precision", "--seeds 3 --images 16000", "--seeds 2 --images 1280"),
     Entry("repro", "--rounds 1", None),
 )
 NAMES = [entry.name for entry in ENTRIES]

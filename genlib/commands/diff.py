@@ -113,7 +113,7 @@ def of_revisions(a: str, b: str) -> tuple[Runs, Runs]:
 def _side(metrics: Mapping[str, Any], params: Mapping[str, Any], side: str) -> Runs:
     measures: dict[str, dict[str, Measure]] = {}
     judged: dict[str, str] = {}
-    for file, changes in metrics.items():
+    for file, changes in sorted(metrics.items()):  # DVC tells them in no order
         parts = Path(file).parts
         if parts[-3:-2] != ("evaluate",) or parts[-1] != "metrics.json":
             continue
@@ -121,7 +121,7 @@ def _side(metrics: Mapping[str, Any], params: Mapping[str, Any], side: str) -> R
         names = Measure.__dataclass_fields__
         measures[parts[-2]] = {
             metric: Measure(**{key: value for key, value in found.items() if key in names})
-            for metric, found in content.get("metrics", {}).items()
+            for metric, found in sorted(content.get("metrics", {}).items())
         }
         if content.get("card"):
             judged[parts[-2]] = _judged(content["card"])

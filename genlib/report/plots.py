@@ -11,6 +11,7 @@ from genlib.report.pictures import Picture
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 SIZE = (4.4, 2.5)  # inches
 DOTS = 150
@@ -34,20 +35,29 @@ Drawing = Callable[["Axes", Theme], None]
 
 
 def plot(title: str, alt: str, draw: Drawing) -> Picture:
-    """The picture that `draw` makes, in both themes."""
-    return Picture(title, alt, _drawn(draw, LIGHT), _drawn(draw, DARK))
+    """The picture that `draw` makes, in both themes; where everything stands is found once."""
+    light, dark = (_figure(draw, theme) for theme in (LIGHT, DARK))
+    light.set_layout_engine("constrained")
+    drawn = _png(light)
+    for found, axes in zip(light.axes, dark.axes, strict=True):
+        axes.set_position(found.get_position())
+    return Picture(title, alt, drawn, _png(dark))
 
 
-def _drawn(draw: Drawing, theme: Theme) -> bytes:
+def _figure(draw: Drawing, theme: Theme) -> Figure:
     from matplotlib.figure import Figure
     from matplotlib.ticker import AutoLocator
 
-    figure = Figure(figsize=SIZE, dpi=DOTS, facecolor=theme.paper, layout="constrained")
+    figure = Figure(figsize=SIZE, dpi=DOTS, facecolor=theme.paper)
     axes = figure.add_subplot(facecolor=theme.paper)
     _style(axes, theme)
     draw(axes, theme)
     if isinstance(axes.xaxis.get_major_locator(), AutoLocator):
         axes.locator_params(axis="x", nbins=5)
+    return figure
+
+
+def _png(figure: Figure) -> bytes:
     file = io.BytesIO()
     figure.savefig(file, format="png")
     return file.getvalue()
