@@ -39,7 +39,7 @@ ENTRIES = (
     Entry("overhead", "--rounds 3 --seconds 60", None),
     Entry("tune", quick=None),
     Entry("floor", "--rounds 5 --seconds 6", "--rounds 1 --seconds 2"),
-    Entry("peers", "--rounds 5 --seconds 3", "--rounds 1 --seconds 2"),
+    Entry("peers", "--rounds 5 --seconds 2", "--rounds 1 --seconds 2"),
     Entry("flops", "--rounds 5 --seconds 5", "--rounds 1 --seconds 2"),
     Entry("repro", "--rounds 1", None),
 )

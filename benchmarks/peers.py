@@ -85,8 +85,10 @@ def hold(what: str, contest: Contest, file: Path, rounds: int, seconds: float) -
     """Run the contest and record a row for each peer."""
     task = Task(contest.model, contest.objective, str(file), torch.get_num_threads())
     with ExitStack() as stack:
-        ours, auto = (stack.enter_context(Loop("ours", each)) for each in (task, replace(task, precision="auto")))
-        peers = {name: stack.enter_context(Loop(name, task)) for name in contest.peers}
+        ours, auto = Loop("ours", task), Loop("ours", replace(task, precision="auto"))
+        peers = {name: Loop(name, task) for name in contest.peers}
+        for loop in (ours, auto, *peers.values()):  # all import at once, and none does any more when the first is asked
+            stack.enter_context(loop)
         found: dict[str, list[dict[str, int]]] = {name: [] for name in peers}
         for _ in range(rounds):
             default = round(auto.rate(seconds))
@@ -124,10 +126,6 @@ class Loop:
         self.process = subprocess.Popen(
             command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.errors, text=True
         )
-        try:
-            self.answer()
-        except EOFError as error:
-            self.absent = str(error)
 
     def rate(self, seconds: float) -> float:
         """Images per second of its next window."""
@@ -146,6 +144,12 @@ class Loop:
         return answer
 
     def __enter__(self) -> Loop:
+        """Wait until it is prepared."""
+        try:
+            if self.absent is None:
+                self.answer()
+        except EOFError as error:
+            self.absent = str(error)
         return self
 
     def __exit__(self, *_: object) -> None:
