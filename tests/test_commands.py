@@ -188,19 +188,22 @@ def test_a_difference_is_told_only_beyond_the_intervals(tmp_path, monkeypatch, c
     assert lines[:2] == ["gan.train.seed: 4 -> 3", "gan frechet: worse: 2 [1.5, 2.5] -> 4.2 [3.7, 4.7]"]
 
 
-def test_what_dvc_says_of_two_revisions_is_read(monkeypatch):
+def test_what_dvc_says_of_two_revisions_is_read_and_told_in_order(monkeypatch):
     def said(kind, *_):
         value = {"old": 3.0, "new": 1.0}
         ends = {"low": {"old": 2.9, "new": 0.9}, "high": {"old": 3.1, "new": 1.1}, "n": {"old": 9, "new": 9}}
-        found = {f"metrics.frechet.{part}": each for part, each in {"value": value, **ends}.items()}
+        parts = {"value": value, **ends}
+        found = {f"metrics.{name}.{part}": each for name in ("kid", "frechet") for part, each in parts.items()}
         if kind == "metrics":
-            return {"runs/evaluate/gan/metrics.json": found, "runs/compare/gan/metrics.json": {"x": value}}
+            files = {f"runs/evaluate/{model}/metrics.json": found for model in ("vae", "gan")}
+            return files | {"runs/compare/gan/metrics.json": {"x": value}}
         return {"params.yaml": {"train.seed": {"old": 0, "new": 1}}}
 
     monkeypatch.setattr(diff, "_dvc", said)
     found = diff.difference(*diff.compared("main", "workspace"))
     assert found.params == {"train.seed": (0, 1)}
-    assert [str(move) for move in found.moved] == ["gan frechet: better: 3 [2.9, 3.1] -> 1 [0.9, 1.1]"]
+    names = ("gan frechet", "gan kid", "vae frechet", "vae kid")
+    assert [str(move) for move in found.moves] == [f"{name}: better: 3 [2.9, 3.1] -> 1 [0.9, 1.1]" for name in names]
 
 
 @pytest.mark.parametrize(

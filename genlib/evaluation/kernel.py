@@ -35,17 +35,17 @@ def kid(evidence: Evidence) -> Measure:
     x, y = _within_reach(evidence.made.features, evidence.real.features)
     n, d = x.shape
     groups, rows = _groups(n), _subsets(n, evidence.seed)
-    if apart := _cheaper_apart(n, d):
-        sums = kernel_sums(x, y, groups, groups)
+    if _cheaper_apart(n, d):
+        sums, subsets = kernel_sums(x, y, groups, groups), _each(x, y, rows)
     else:
         sums = kernel_sums(x, y, *(torch.cat([groups, _sets(chosen, n)], 1) for chosen in rows))
+        xx, yy, xy = (part.diagonal()[GROUPS:] for part in sums)
+        subsets = _mmd(xx, yy, xy, rows.shape[2])
     sizes, kept = groups.sum(0), torch.ones(1 + GROUPS, GROUPS, dtype=torch.float64)
     kept[1:] -= torch.eye(GROUPS)
     xx, yy, xy = (torch.einsum("kg,gh,kh->k", kept, part[:GROUPS, :GROUPS], kept) for part in sums)
     value, *without = _mmd(xx, yy, xy, kept @ sizes).tolist()
     low, high = jackknife(value, without)
-    xx, yy, xy = (part.diagonal()[GROUPS:] for part in sums)
-    subsets = _each(x, y, rows) if apart else _mmd(xx, yy, xy, rows.shape[2])
     return Measure(value, low, high, n=n, detail={"features": d, "subsets": _told(subsets, rows)})
 
 
