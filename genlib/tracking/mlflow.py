@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 EVERY = 10.0
 TRAINING = ("train", "tune")  # the stages whose runs make weights
+ORIGIN = "genlib.journal"  # the tag that says which event of which journal made a run
 DIGEST = 36  # characters that MLflow keeps of a data set's digest
 SCHEMES = ("http", "https", "sqlite", "postgresql", "mysql", "mssql")
 _SETTINGS = {
@@ -105,17 +106,13 @@ class Courier:
 
 
 def waiting(journals: Path) -> list[Path]:
-    """The journals in this folder, in the order in which they were last written: what one says of another's runs comes
-    after them."""
-    return [path.parent for path in sorted(journals.glob("*/events.jsonl"), key=_written)]
+    """The journals in this folder; those that say something of another's runs come last."""
+    return [path.parent for path in sorted(journals.glob("*/events.jsonl"), key=_credits)]
 
 
-def _written(path: Path) -> int:
-    """When, in nanoseconds; 0 where another sender has just removed it."""
-    try:
-        return path.stat().st_mtime_ns
-    except FileNotFoundError:
-        return 0
+def _credits(events: Path) -> bool:
+    """Whether these events say something of runs that other journals may hold."""
+    return any(event["op"] == "credit" for event in read_events(events))
 
 
 def events(journal: Path) -> int:
@@ -230,7 +227,7 @@ class _Sent:
 
 def _apply(client: MlflowClient, event: Mapping[str, Any], sent: _Sent, journal: Path, home: Path) -> None:
     if event["op"] == "start":
-        _start(client, event, sent, home)
+        _start(client, event, sent, journal, home)
         return
     run = sent.runs[event["run"]]
     if event["op"] == "log":
@@ -268,14 +265,15 @@ def _trained(client: MlflowClient, run: str, weights: str) -> str | None:
     return next(trained, None)
 
 
-def _start(client: MlflowClient, event: Mapping[str, Any], sent: _Sent, home: Path) -> None:
+def _start(client: MlflowClient, event: Mapping[str, Any], sent: _Sent, journal: Path, home: Path) -> None:
     from mlflow.entities import Param
 
     place = experiment(client, event["experiment"], home)
     parent = {"mlflow.parentRunId": sent.runs[event["parent"]]} if event["parent"] else {}
-    run = _begun(client, place, event)
+    origin = {ORIGIN: f"{journal.name}/{event['run']}/{event['time']}"}
+    run = _begun(client, place, origin[ORIGIN])
     if run is None:
-        tags = {**event["tags"], **parent}
+        tags = {**event["tags"], **parent, **origin}
         run = client.create_run(place, event["time"], tags, event["name"]).info.run_id
     sent.runs[event["run"]] = run
     sent.save()
@@ -296,11 +294,10 @@ def _tell_data(client: MlflowClient, run: str, event: Mapping[str, Any]) -> None
         client.log_inputs(run, datasets=[DatasetInput(data, [context])])
 
 
-def _begun(client: MlflowClient, experiment: str, event: Mapping[str, Any]) -> str | None:
+def _begun(client: MlflowClient, experiment: str, origin: str) -> str | None:
     """The run that an earlier sender made of this very event before it was killed."""
-    same = f"attributes.start_time = {event['time']}"
-    found = client.search_runs([experiment], same)
-    return next((run.info.run_id for run in found if run.info.run_name == event["name"]), None)
+    found = client.search_runs([experiment], f"tags.`{ORIGIN}` = '{origin}'", max_results=1)
+    return next((run.info.run_id for run in found), None)
 
 
 def experiment(client: MlflowClient, name: str, home: Path) -> str:
