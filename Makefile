@@ -1,4 +1,4 @@
-# make repro        set up, check, run the whole graph          make test    set up, run the tests
+# make repro [JOBS=2]  set up, check, run the whole graph       make test    set up, run the tests
 # make ui           open MLflow on loopback                     make tune MODEL=gan [TRIALS=50]
 # make submit ADDRESS=http://head:8265 [STAGE=train@gan]        make faults       60 kills, the long form of a test
 # make docs-check   what the pages say to type, the slow of it too
@@ -15,6 +15,7 @@ export MLFLOW_DISABLE_TELEMETRY := true
 export RAY_USAGE_STATS_ENABLED := 0
 export DO_NOT_TRACK := 1
 PORT ?= 5000
+JOBS ?= 2
 PRESET ?=
 SET ?=
 TRIALS ?=
@@ -35,7 +36,7 @@ $(STAMP): requirements.lock pyproject.toml
 
 repro: setup
 	@python -m pipelines.check --preset "$(PRESET)" --set $(SET)
-	@dvc repro
+	@python -m pipelines.lanes "$(JOBS)"
 
 test: setup
 	@python -m pytest

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from statistics import fmean
 from typing import Any
 
-from pipelines.files import write_json
+from pipelines.files import sha256, write_json
 from pipelines.stage import JUDGE_B, PREPARED, ROOT, VIEWS, Stage, run
 
 SIDES = ("default", "tuned")
@@ -24,9 +24,13 @@ def compare(stage: Stage) -> None:
         tracked.courier.start()
         bench = Bench.of(JUDGE_B, load_dataset(PREPARED), cache=VIEWS)
         found: dict[str, dict[str, Any]] = {side: {} for side in SIDES}
+        known: dict[str, Any] = {}  # by their hash: where the default won, both sides have the same weights
         for folder in sorted(path for side in SIDES for path in (refits / side).iterdir()):
-            evidence = bench.evidence(load(folder), settings.samples, settings.seed)
-            measures, n = measure(evidence, settings.metrics), next(iter(evidence.values())).n
+            weights = sha256(folder / "model.safetensors")
+            if weights not in known:
+                evidence = bench.evidence(load(folder), settings.samples, settings.seed)
+                known[weights] = measure(evidence, settings.metrics), next(iter(evidence.values())).n
+            measures, n = known[weights]
             side, seed = folder.parent.name, folder.name
             found[side][seed] = to_json(measures, {})["metrics"]
             run = tracked.nested(f"{side}-{seed}", f"{stage.title} {side} seed {seed}", {"side": side, "seed": seed})

@@ -210,10 +210,11 @@ def _forget(run: str) -> None:
 
 
 def _alone(job: Job, tell: Ear, look: Callable[[Progress], Progress], halted: Callable[[], bool]) -> None:
-    """Train in this process."""
+    """Train in this process, with every processor where `OMP_NUM_THREADS` does not say how many."""
     import torch
 
-    torch.set_num_threads(os.cpu_count() or 1)
+    if "OMP_NUM_THREADS" not in os.environ:
+        torch.set_num_threads(os.cpu_count() or 1)
     try:
         for progress in fit(job, halted=halted):
             tell(look(progress))
