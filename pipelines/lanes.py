@@ -108,12 +108,13 @@ class Lanes:
             raise SystemExit(f"genlib: {', '.join(self.failed)} failed, {len(self.left)} stages were not begun")
 
     def _begin(self, pool: ThreadPoolExecutor) -> None:
-        """Fill the lanes with stages whose needs are met, the most urgent first."""
+        """Fill the lanes with stages whose needs are met, the most urgent first; of equals the last in dvc.yaml, where
+        the long ones stand."""
         if self.halted or self.failed:
             return
         chains, ahead = urgent(self.graph), {*self.left, *self.running.values()}
         ready = [stage for stage in self.left if ahead.isdisjoint(self.graph[stage])]
-        for stage in sorted(ready, key=lambda stage: -chains[stage])[: self.jobs - len(self.running)]:
+        for stage in sorted(reversed(ready), key=lambda stage: -chains[stage])[: self.jobs - len(self.running)]:
             self.left.remove(stage)
             self.running[pool.submit(self._stage, stage)] = stage
 
