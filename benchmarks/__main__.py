@@ -38,7 +38,7 @@ ENTRIES = (
     Entry("scaling", quick="--rounds 1 --seconds 2"),
     Entry("overhead", "--rounds 3 --seconds 60", None),
     Entry("tune", quick=None),
-    Entry("floor", "--rounds 5 --seconds 6", "--rounds 1 --seconds 2"),
+    Entry("floor", "--rounds 5 --seconds 5", "--rounds 1 --seconds 2"),
     Entry("peers", "--rounds 5 --seconds 2", "--rounds 1 --seconds 2"),
     Entry("flops", "--rounds 5 --seconds 5", "--rounds 1 --seconds 2"),
     Entry("repro", "--rounds 1", None),

@@ -32,8 +32,9 @@ class Done:
 class Alone:
     """A fresh process for `work(*prepare(work, *facts))`; `prepare` may try `work` on little, so that all is imported.
 
-    It is there once it is prepared, so that nothing runs beside what is measured first. Calling it does the work once
-    more. To be used in a `with`; RuntimeError: the process ended without an answer.
+    It starts at once, several beside each other, and a `with` is entered when it is prepared; where all are, nothing
+    runs beside what is measured first. Calling it does the work once more. RuntimeError: the process ended without an
+    answer.
     """
 
     def __init__(self, prepare: Callable[..., tuple[Any, ...]], work: Callable[..., Any], *facts: Any) -> None:
@@ -43,13 +44,13 @@ class Alone:
         self.process = context.Process(target=_serve, args=(there, prepare, work, facts))
         self.process.start()
         there.close()
-        self._answer()
 
     def __call__(self) -> Done:
         self.line.send("go")
         return self._answer()  # type: ignore[no-any-return]
 
     def __enter__(self) -> Alone:
+        self._answer()
         return self
 
     def __exit__(self, *_: object) -> None:

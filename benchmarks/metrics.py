@@ -243,12 +243,13 @@ def main() -> None:
     found: dict[str, list[tuple[Done, Done]]] = {contest.name: [] for contest in contests}
     five: list[Done] = []
     with ExitStack() as ends:
-
-        def alone(side: Side) -> Alone:
-            return ends.enter_context(Alone(prepared, side, *shape))
-
-        pairs = {contest.name: (alone(contest.ours), alone(contest.theirs)) for contest in contests}
-        all_five = alone(both_ours)
+        pairs = {
+            contest.name: (Alone(prepared, contest.ours, *shape), Alone(prepared, contest.theirs, *shape))
+            for contest in contests
+        }
+        all_five = Alone(prepared, both_ours, *shape)
+        for process in (all_five, *(side for pair in pairs.values() for side in pair)):
+            ends.enter_context(process)
         for _ in range(asked.rounds):
             for name, (ours, theirs) in pairs.items():
                 found[name].append((ours(), theirs()))

@@ -39,10 +39,10 @@ def repro(jobs: str) -> None:
         raise InputError(f"JOBS: found {jobs!r}, legal: how many stages may run at once, 1 or more")
     if jobs == "1":
         os.execvp("dvc", ("dvc", "repro"))
-    graph = read()
-    stale = followers(graph, json.loads(_said("status", "--json")))
-    if stale:
-        Lanes(int(jobs), graph, stale).run()
+    changed = json.loads(_said("status", "--json"))
+    if changed:
+        graph = read()
+        Lanes(int(jobs), graph, followers(graph, changed)).run()
     else:
         print("every stage is up to date")
 
@@ -113,8 +113,8 @@ class Lanes:
         if self.halted or self.failed:
             return
         chains, ahead = urgent(self.graph), {*self.left, *self.running.values()}
-        ready = [stage for stage in self.left if ahead.isdisjoint(self.graph[stage])]
-        for stage in sorted(reversed(ready), key=lambda stage: -chains[stage])[: self.jobs - len(self.running)]:
+        ready = [stage for stage in reversed(self.left) if ahead.isdisjoint(self.graph[stage])]
+        for stage in sorted(ready, key=lambda stage: -chains[stage])[: self.jobs - len(self.running)]:
             self.left.remove(stage)
             self.running[pool.submit(self._stage, stage)] = stage
 

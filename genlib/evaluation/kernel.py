@@ -1,13 +1,14 @@
 """Have generated and real features one law, as far as a kernel tells?
 
 Of the kernel's matrices only sums over sets of rows are needed: of groups, for the value and its interval, and of
-random subsets. With a set as a column of ones and zeros these are a^T K b, so K is made once, some rows at a time, in
+random subsets. With a set as a column of ones and zeros these are a^T K b, so K is made once, tile by tile, in
 the precision of the features; what is summed over rows is float64. Of subsets that are few among many rows, the
 kernel is made once more instead.
 """
 
 from __future__ import annotations
 
+from itertools import combinations_with_replacement, product
 from typing import Any
 
 import torch
@@ -20,7 +21,7 @@ from genlib.evaluation.metric import metric
 from genlib.evaluation.parts.intervals import GROUPS, group_slices, jackknife
 
 SUBSETS, SIZE = 100, 1000
-ELEMENTS = 1 << 22  # of K held at once
+SIDE = 1024  # rows and columns of the tile of K that is held at once
 LARGEST = 1e10  # product of two rows, over d, whose cube float32 holds
 
 
@@ -82,25 +83,24 @@ def kernel_sums(x: Tensor, y: Tensor, a: Tensor, b: Tensor) -> tuple[Tensor, Ten
 
 def _between(x: Tensor, y: Tensor, a: Tensor, b: Tensor) -> Tensor:
     sums, b = a.new_zeros(a.shape[1], a.shape[1]), b.to(x.dtype)
-    for part in _parts(len(x)):
-        sums += a[part].T @ (_kernel(x[part], y) @ b).double()
+    for rows, columns in product(_parts(len(x)), _parts(len(y))):
+        sums += a[rows].T @ (_kernel(x[rows], y[columns]) @ b[columns]).double()
     return sums
 
 
 def _within(x: Tensor, a: Tensor) -> Tensor:
-    """a^T K a without K's diagonal; K is symmetric, so of each part only what lies to the right of it is made."""
+    """a^T K a without K's diagonal; K is symmetric, so only the tiles on its diagonal and to their right are made."""
     half, b = a.new_zeros(a.shape[1], a.shape[1]), a.to(x.dtype)
-    for part in _parts(len(x)):
-        kernel = _kernel(x[part], x[part.start :])
-        own = kernel[:, : len(kernel)]
-        own.fill_diagonal_(0).div_(2)
-        half += a[part].T @ (kernel @ b[part.start :]).double()
+    for rows, columns in combinations_with_replacement(_parts(len(x)), 2):
+        kernel = _kernel(x[rows], x[columns])
+        if rows == columns:
+            kernel.fill_diagonal_(0).div_(2)
+        half += a[rows].T @ (kernel @ b[columns]).double()
     return half + half.T
 
 
 def _parts(n: int) -> list[slice]:
-    rows = max(1, ELEMENTS // n)
-    return [slice(start, min(n, start + rows)) for start in range(0, n, rows)]
+    return [slice(start, min(n, start + SIDE)) for start in range(0, n, SIDE)]
 
 
 def _kernel(x: Tensor, y: Tensor) -> Tensor:
