@@ -57,7 +57,7 @@ def measure(folder: Path, rounds: int, seconds: float) -> list[tuple[float, floa
     job = Job("gan", section.model, section.objective, training, folder / "data")
     bare(job)
     rate = bare(job)
-    images = int(1.05 * rate * seconds)
+    images = int(1.1 * rate * seconds)
     long = replace(training, images=images, report_every=int(10 * rate), checkpoint_every=int(30 * rate))
     job = replace(job, train=long)
     return [(bare(job), everything(job, folder / str(pair))) for pair in range(rounds)]
