@@ -5,7 +5,8 @@ its own that waits while another has its window; ours runs before each of the ot
 such pairs. `python -m benchmarks.peers [--rounds N] [--seconds S]`, after `make peers`, which installs what the others
 import into an environment beside ours. What is not installed is told and recorded as absent.
 
-Ours with `precision: auto`, as it trains by default, runs once a round and stands in the details.
+Where the processor computes in bfloat16, ours with `precision: auto`, as it trains by default, runs once a round and
+stands in the details.
 """
 
 from __future__ import annotations
@@ -28,10 +29,12 @@ from benchmarks.results import record
 from genlib.data.dataset import load_dataset, prepare
 from genlib.data.images import Images, save_images
 from genlib.data.settings import DataSettings
+from genlib.fit import native_precision
 
 ROOT = Path(__file__).parent.parent
 PYTHON = ROOT / ".venv-peers/bin/python"
 IMAGES = 20_000
+FAST = native_precision(torch.device("cpu"))
 
 
 @dataclass(frozen=True)
@@ -85,17 +88,17 @@ def hold(what: str, contest: Contest, file: Path, rounds: int, seconds: float) -
     """Run the contest and record a row for each peer."""
     task = Task(contest.model, contest.objective, str(file), torch.get_num_threads())
     with ExitStack() as stack:
-        ours, auto = Loop("ours", task), Loop("ours", replace(task, precision="auto"))
-        peers = {name: Loop(name, task) for name in contest.peers}
-        for loop in (ours, auto, *peers.values()):  # all import at once, and none does any more when the first is asked
+        ours, peers = Loop("ours", task), {name: Loop(name, task) for name in contest.peers}
+        auto = Loop("ours", replace(task, precision="auto")) if FAST == "bfloat16" else None
+        for loop in filter(None, (ours, auto, *peers.values())):  # all import at once, before the first is asked
             stack.enter_context(loop)
         found: dict[str, list[dict[str, int]]] = {name: [] for name in peers}
         for _ in range(rounds):
-            default = round(auto.rate(seconds))
+            default = {"auto": round(auto.rate(seconds))} if auto else {}
             for name, peer in peers.items():
                 if peer.absent is None:
-                    pair = {"ours": round(ours.rate(seconds)), "peer": round(peer.rate(seconds)), "auto": default}
-                    found[name].append(pair)
+                    pair = {"ours": round(ours.rate(seconds)), "peer": round(peer.rate(seconds))}
+                    found[name].append(pair | default)
         for name, peer in peers.items():
             note(what, name, contest, found[name], peer.absent)
 
@@ -106,7 +109,8 @@ def note(what: str, name: str, contest: Contest, pairs: list[dict[str, int]], ab
     if absent is not None:
         record(title, 0.0, bound, at_least=True, detail={**detail, "absent": absent})
         return
-    detail["auto"] = round(median(pair["auto"] / pair["peer"] for pair in pairs), 2)
+    if FAST == "bfloat16":
+        detail["auto"] = round(median(pair["auto"] / pair["peer"] for pair in pairs), 2)
     detail["images_per_second"] = pairs
     ratios = [pair["ours"] / pair["peer"] for pair in pairs]
     record(title, median(ratios), bound, at_least=True, detail=detail, rounds=ratios)
