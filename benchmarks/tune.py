@@ -22,7 +22,7 @@ from genlib.cluster.session import session
 from genlib.cluster.trial import Report
 from genlib.cluster.tune import Search, search
 
-TRIALS, REPORTS, PAUSE, BOUND = 8, 9, 0.1, 1.5
+TRIALS, REPORTS, PAUSE, BOUND = 16, 9, 0.1, 1.5
 SIZE = 4_000_000
 
 
