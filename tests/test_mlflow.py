@@ -129,7 +129,7 @@ def test_a_journal_that_ends_while_it_is_being_sent_arrives_whole(tmp_path, monk
 
 def test_a_sender_killed_anywhere_leaves_no_second_run_and_no_second_point(tmp_path):
     uri = f"sqlite:///{tmp_path}/mlflow.db"
-    folder = tmp_path / "journal" / "j"
+    folder = tmp_path / "journal" / 'j\'s "own"'  # no name is a filter
     made = journal(folder)
     events = made.events.read_text()
     for lines in range(1, events.count("\n") + 1):

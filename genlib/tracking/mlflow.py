@@ -271,7 +271,7 @@ def _start(client: MlflowClient, event: Mapping[str, Any], sent: _Sent, journal:
     place = experiment(client, event["experiment"], home)
     parent = {"mlflow.parentRunId": sent.runs[event["parent"]]} if event["parent"] else {}
     origin = {ORIGIN: f"{journal.name}/{event['run']}/{event['time']}"}
-    run = _begun(client, place, origin[ORIGIN])
+    run = _begun(client, place, event["time"], origin)
     if run is None:
         tags = {**event["tags"], **parent, **origin}
         run = client.create_run(place, event["time"], tags, event["name"]).info.run_id
@@ -294,10 +294,10 @@ def _tell_data(client: MlflowClient, run: str, event: Mapping[str, Any]) -> None
         client.log_inputs(run, datasets=[DatasetInput(data, [context])])
 
 
-def _begun(client: MlflowClient, experiment: str, origin: str) -> str | None:
+def _begun(client: MlflowClient, experiment: str, time: int, origin: Mapping[str, str]) -> str | None:
     """The run that an earlier sender made of this very event before it was killed."""
-    found = client.search_runs([experiment], f"tags.`{ORIGIN}` = '{origin}'", max_results=1)
-    return next((run.info.run_id for run in found), None)
+    found = client.search_runs([experiment], f"attributes.start_time = {time}")
+    return next((run.info.run_id for run in found if origin.items() <= run.data.tags.items()), None)
 
 
 def experiment(client: MlflowClient, name: str, home: Path) -> str:

@@ -129,7 +129,7 @@ def test_ctrl_c_begins_nothing_and_the_same_command_goes_on(project):
         time.sleep(0.5)
         os.killpg(process.pid, signal.SIGINT)
         _, said = process.communicate(timeout=60)
-    assert process.returncode == 130 and b"Traceback" not in said.replace(b"KeyboardInterrupt", b"")
+    assert process.returncode == 130 and b"Traceback" not in said
     assert "tuned" not in begun(project)
     (project / "dvc.yaml").write_text((project / "dvc.yaml").read_text().replace("stage.py b never", "stage.py b ''"))
     assert lanes(project).returncode == 0
