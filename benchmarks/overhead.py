@@ -22,8 +22,8 @@ from genlib.data.dataset import load_dataset, prepare
 from genlib.data.settings import DataSettings
 from genlib.fit import Job, Training, start
 from genlib.params import load_params
+from genlib.tracking.courier import Courier
 from genlib.tracking.journal import Journal, Reporter
-from genlib.tracking.mlflow import Courier
 from genlib.training.loop import Progress, train
 from pipelines.console import Console
 
@@ -78,7 +78,7 @@ def everything(job: Job, folder: Path) -> float:
     """Images/s of the job as a stage runs it, from its first step to its last checkpoint; MLflow's database is there
     from the first pair on, as in a project."""
     journal = Journal(folder / ".genlib/journal/run")
-    courier = Courier(journal.folder, folder.parent)
+    courier = Courier(folder.parent, journal.folder)
     run = journal.run("stage", name="benchmark", experiment="benchmark", tags={}, params={})
     report, moments = Reporter(run), []
     with Console("everything") as console:

@@ -16,6 +16,7 @@ import sys
 import time
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache
 
@@ -42,7 +43,8 @@ def repro(jobs: str) -> None:
     changed = json.loads(_said("status", "--json"))
     if changed:
         graph = read()
-        Lanes(int(jobs), graph, followers(graph, changed)).run()
+        with _post():
+            Lanes(int(jobs), graph, followers(graph, changed)).run()
     else:
         print("every stage is up to date")
 
@@ -151,6 +153,14 @@ def spoken(lines: Iterable[bytes]) -> Iterator[str]:
         yield text
     for _ in lines:
         pass
+
+
+@contextmanager
+def _post() -> Iterator[None]:
+    """One process that sends what all stages log; it sends what is left at the end, after Ctrl-C as well."""
+    command = [sys.executable, "-m", "pipelines.post"]
+    with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, process_group=0):
+        yield
 
 
 def _said(*words: str) -> str:

@@ -16,8 +16,8 @@ from pipelines.files import read_json, sha256
 
 if TYPE_CHECKING:
     from genlib.fit import Job
+    from genlib.tracking.courier import Courier
     from genlib.tracking.journal import Journal, Run, Status
-    from genlib.tracking.mlflow import Courier
 
 ROOT = Path.cwd()
 PREPARED = ROOT / "data" / "prepared"
@@ -75,14 +75,14 @@ class Stage:
         One that is killed or interrupted is gone on with by the next of the same `digest`.
         """
         from genlib.tracking import provenance
+        from genlib.tracking.courier import Courier
         from genlib.tracking.journal import Journal
-        from genlib.tracking.mlflow import Courier
 
         home = provenance.home(ROOT)
         apart = "" if home == ROOT else ROOT.name  # other worktrees and copies may be at the same stage
         key = "-".join(filter(None, (self.name, self.model, digest or self.params.digest()[:16], apart)))
         journal = Journal(home / ".genlib" / "journal" / key)
-        courier = Courier(journal.folder, home)
+        courier = Courier(home, journal.folder)
         name = " ".join(filter(None, (self.title, part, provenance.experiment())))
         tags = self.tags()
         run = journal.run("stage", name=name, experiment=self.experiment, tags=tags, params=self.logged())

@@ -15,8 +15,9 @@ import torch
 
 from genlib.errors import InputError
 from genlib.tracking import mlflow
+from genlib.tracking.courier import Courier
 from genlib.tracking.journal import Journal, read_events
-from genlib.tracking.mlflow import Courier, Unreachable, send, tracking_uri
+from genlib.tracking.mlflow import Unreachable, send, tracking_uri
 from genlib.tracking.single import single
 
 ROOT = Path(__file__).parent.parent
@@ -156,7 +157,7 @@ def test_a_new_database_survives_several_openers_at_once(tmp_path):
 def test_a_silent_server_costs_one_warning_and_loses_nothing(server, tmp_path, monkeypatch):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
     made = journal(tmp_path / ".genlib" / "journal" / "j")
-    courier = Courier(made.folder, tmp_path)
+    courier = Courier(tmp_path, made.folder)
     courier.start()
     warning = courier.close()
     assert "does not answer" in warning
@@ -168,7 +169,7 @@ def test_a_silent_server_costs_one_warning_and_loses_nothing(server, tmp_path, m
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/later.db")
     later = Journal(tmp_path / ".genlib" / "journal" / "later")
     later.run("stage", name="later", experiment="digits", tags={}, params={}).end()
-    assert Courier(later.folder, tmp_path).close() is None
+    assert Courier(tmp_path, later.folder).close() is None
     _, runs = runs_of(f"sqlite:///{tmp_path}/later.db")
     assert set(runs) == {"later", "tune gan", "tune gan 0"}
     assert not list((tmp_path / ".genlib" / "journal").glob("*/events.jsonl"))
@@ -187,7 +188,7 @@ def test_the_default_is_a_database_in_the_project(monkeypatch, tmp_path):
     assert tracking_uri(tmp_path) == f"sqlite:///{tmp_path}/mlflow.db"
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "nonsense")
     with pytest.raises(InputError):
-        Courier(tmp_path / "j", tmp_path)
+        Courier(tmp_path, tmp_path / "j")
 
 
 def test_a_database_whose_making_was_cut_off_is_made_anew(tmp_path):
@@ -261,11 +262,13 @@ def test_what_weights_were_found_to_be_is_told_of_the_run_that_trained_them(tmp_
     trained(journals / "z", "a" * 64)  # waited while the server was down
     trained(journals / "y", "b" * 64)
     trained(journals / "x", "a" * 64, stage="promote")
-    courier = Courier(judged(journals / "a", "a" * 64), tmp_path)
+    courier = Courier(tmp_path, judged(journals / "a", "a" * 64))
     if early:
         courier.start()
-        while list(journals.iterdir()):
+        until = time.monotonic() + 60
+        while list(journals.iterdir()) and time.monotonic() < until:
             time.sleep(0.05)
+        assert not list(journals.iterdir())
     assert courier.close() is None
     client, runs = runs_of(f"sqlite:///{tmp_path}/mlflow.db")
     runs = client.search_runs([run.info.experiment_id for run in runs.values()][:1])

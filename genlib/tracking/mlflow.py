@@ -13,9 +13,8 @@ import logging
 import os
 import shutil
 import socket
-import threading
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -26,7 +25,6 @@ from genlib.tracking.journal import finished, read_events
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-EVERY = 10.0
 TRAINING = ("train", "tune")  # the stages whose runs make weights
 ORIGIN = "genlib.journal"  # the tag that says which event of which journal made a run
 DIGEST = 36  # characters that MLflow keeps of a data set's digest
@@ -62,57 +60,15 @@ class Unreachable(ConnectionError):
     """The tracking server does not answer."""
 
 
-class Courier:
-    """Sends a journal, and those that earlier stages left, in the background every `EVERY` seconds once there is
-    something in it, and wholly at the end."""
-
-    def __init__(self, journal: Path, home: Path) -> None:
-        self.journal = journal
-        self.home = home
-        self.uri = tracking_uri(home)
-        self.closing = threading.Event()
-        self.thread: threading.Thread | None = None
-
-    def start(self) -> None:
-        """Begin to send in the background (importing MLflow takes seconds, so not before the first report)."""
-        if self.thread is None:
-            self.thread = threading.Thread(target=self._deliver, daemon=True, name="courier")
-            self.thread.start()
-
-    def close(self) -> str | None:
-        """Send what is left; a warning is returned where the server is silent."""
-        self.closing.set()
-        if self.thread:
-            self.thread.join()
-        try:
-            self._send()
-        except Unreachable as error:
-            return f"{error}; results are kept in {self.journal.parent} and sent by the next stage that reaches it"
-        return None
-
-    def _deliver(self) -> None:
-        """A server that is silent may be back the next time."""
-        while True:
-            with suppress(Unreachable):
-                self._send()
-            if self.closing.wait(EVERY):
-                return
-
-    def _send(self) -> None:
-        """What earlier stages left comes first: this one's runs may speak of theirs."""
-        for journal in waiting(self.journal.parent):
-            if journal == self.journal or finished(journal):
-                send(journal, self.uri, self.home)
-
-
 def waiting(journals: Path) -> list[Path]:
-    """The journals in this folder; those that say something of another's runs come last."""
-    return [path.parent for path in sorted(journals.glob("*/events.jsonl"), key=_credits)]
+    """The journals in this folder, as they began; those that say something of another's runs come last."""
+    return [path.parent for path in sorted(journals.glob("*/events.jsonl"), key=_turn)]
 
 
-def _credits(events: Path) -> bool:
-    """Whether these events say something of runs that other journals may hold."""
-    return any(event["op"] == "credit" for event in read_events(events))
+def _turn(path: Path) -> tuple[bool, int]:
+    """Whether these events say something of runs that other journals may hold, and when the first happened."""
+    events = read_events(path)
+    return any(event["op"] == "credit" for event in events), min((event["time"] for event in events), default=0)
 
 
 def events(journal: Path) -> int:

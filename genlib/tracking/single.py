@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from genlib.tracking import provenance
+from genlib.tracking.courier import Courier
 from genlib.tracking.journal import Journal
-from genlib.tracking.mlflow import Courier
 
 
 def single(
@@ -33,5 +33,5 @@ def single(
     for file, text in {**notes, "requirements.txt": provenance.environment()}.items():
         run.note(file, text)
     run.end()
-    if warning := Courier(journal.folder, home).close():
+    if warning := Courier(home, journal.folder).close():
         print(f"{name}: {warning}", file=sys.stderr)
