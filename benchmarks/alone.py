@@ -38,7 +38,8 @@ class Alone:
     """
 
     def __init__(self, prepare: Callable[..., tuple[Any, ...]], work: Callable[..., Any], *facts: Any) -> None:
-        context = multiprocessing.get_context("spawn")
+        context = multiprocessing.get_context("forkserver")
+        context.set_forkserver_preload(["torch"])  # once for all
         self.name = work.__name__
         self.line, there = context.Pipe()
         self.process = context.Process(target=_serve, args=(there, prepare, work, facts))

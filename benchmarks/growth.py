@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import math
+from contextlib import ExitStack
 from statistics import fmean, median
 from typing import TYPE_CHECKING, Any
 
@@ -35,14 +36,19 @@ def main() -> None:
     asked = parser.parse_args()
     sizes = [rows for rows in ROWS if rows <= asked.largest]
     for name, metrics in GROUPS.items():
-        found = {rows: [cost(metrics, rows) for _ in range(asked.rounds)] for rows in sizes}
-        told(name, found)
+        told(name, costs(metrics, sizes * asked.rounds))
 
 
-def cost(metrics: tuple[str, ...], rows: int) -> Done:
-    """In a process that ends with it: evidence keeps what metrics share, so that a second time would be shorter."""
-    with Alone(prepared, computed, metrics, rows) as process:
-        return process()
+def costs(metrics: tuple[str, ...], sizes: list[int]) -> dict[int, list[Done]]:
+    """Each in a process that ends with it: evidence keeps what metrics share, so a second time would be shorter."""
+    found: dict[int, list[Done]] = {rows: [] for rows in sizes}
+    with ExitStack() as ends:
+        processes = [(rows, Alone(prepared, computed, metrics, rows)) for rows in sizes]
+        for _, process in processes:
+            ends.enter_context(process)
+        for rows, process in processes:
+            found[rows].append(process())
+    return found
 
 
 def prepared(work: object, metrics: tuple[str, ...], rows: int) -> tuple[Evidence, tuple[str, ...]]:

@@ -54,6 +54,12 @@ CONTESTS = {
         32,
         {"lightning_gan": 2.0, "itwinai_gan": 1.0, "ray_gan": 3.0, "pil_gan": 3.0},
     ),
+    "a GAN of perceptrons": Contest(
+        {"name": "gan", "net": "mlp", "latent": 100, "width": 512, "width_d": 512},
+        {"name": "adversarial"},
+        28,
+        {"lightning_gan": 2.0, "pil_gan": 3.0},
+    ),
     "a VAE": Contest(
         {"name": "vae", "latent": 16, "width": 32, "observation": "intensity"},
         {"name": "elbo"},
@@ -62,6 +68,7 @@ CONTESTS = {
     ),
     "a VAE of perceptrons": Contest({"name": "burda"}, {"name": "elbo"}, 28, {"pythae_vae": 1.25}),
 }
+LOOPS = sorted({name for contest in CONTESTS.values() for name in contest.peers})
 
 
 def main() -> None:
@@ -69,11 +76,16 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=6.0, help="of a window [6]")
     asked = parser.parse_args()
-    for what, contest in CONTESTS.items():
-        with tempfile.TemporaryDirectory() as folder:
-            file = Path(folder) / "images.safetensors"
-            save_images(digits(contest.side), file)
-            hold(what, contest, file, asked.rounds, asked.seconds)
+    with ExitStack() as stack:
+        started = {name: Loop(name) for name in ("ours", *LOOPS)}  # all import at once, before the first is asked
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        files = {side: folder / f"{side}.safetensors" for side in {each.side for each in CONTESTS.values()}}
+        for side, file in files.items():
+            save_images(digits(side), file)
+        loops = {name: stack.enter_context(loop) for name, loop in started.items()}
+        for what, contest in CONTESTS.items():
+            task = Task(contest.model, contest.objective, str(files[contest.side]), torch.get_num_threads())
+            hold(what, contest, task, loops, asked.rounds, asked.seconds)
 
 
 def digits(side: int) -> Images:
@@ -84,23 +96,17 @@ def digits(side: int) -> Images:
         return train[torch.arange(IMAGES) % len(train)]
 
 
-def hold(what: str, contest: Contest, file: Path, rounds: int, seconds: float) -> None:
+def hold(what: str, contest: Contest, task: Task, loops: dict[str, Loop], rounds: int, seconds: float) -> None:
     """Run the contest and record a row for each peer."""
-    task = Task(contest.model, contest.objective, str(file), torch.get_num_threads())
-    with ExitStack() as stack:
-        ours, peers = Loop("ours", task), {name: Loop(name, task) for name in contest.peers}
-        auto = Loop("ours", replace(task, precision="auto")) if FAST == "bfloat16" else None
-        for loop in filter(None, (ours, auto, *peers.values())):  # all import at once, before the first is asked
-            stack.enter_context(loop)
-        found: dict[str, list[dict[str, int]]] = {name: [] for name in peers}
-        for _ in range(rounds):
-            default = {"auto": round(auto.rate(seconds))} if auto else {}
-            for name, peer in peers.items():
-                if peer.absent is None:
-                    pair = {"ours": round(ours.rate(seconds)), "peer": round(peer.rate(seconds))}
-                    found[name].append(pair | default)
-        for name, peer in peers.items():
-            note(what, name, contest, found[name], peer.absent)
+    ours, found = loops["ours"], {name: list[dict[str, int]]() for name in contest.peers}
+    for _ in range(rounds):
+        default = {"auto": ours.rate(replace(task, precision="auto"), seconds)} if FAST == "bfloat16" else {}
+        for name in contest.peers:
+            if loops[name].absent is None:
+                pair = {"ours": ours.rate(task, seconds), "peer": loops[name].rate(task, seconds)}
+                found[name].append(pair | default)
+    for name in contest.peers:
+        note(what, name, contest, found[name], loops[name].absent)
 
 
 def note(what: str, name: str, contest: Contest, pairs: list[dict[str, int]], absent: str | None) -> None:
@@ -119,11 +125,11 @@ def note(what: str, name: str, contest: Contest, pairs: list[dict[str, int]], ab
 class Loop:
     """The process of one loop; `absent` says in a line why there is none."""
 
-    def __init__(self, name: str, task: Task) -> None:
+    def __init__(self, name: str) -> None:
         self.absent: str | None = None
         self.errors: IO[str] = tempfile.TemporaryFile("w+")  # noqa: SIM115
         python = sys.executable if name == "ours" else PYTHON
-        command = [str(python), "-m", f"benchmarks.loops.{name}", json.dumps(asdict(task))]
+        command = [str(python), "-m", f"benchmarks.loops.{name}"]
         if not Path(python).exists():
             self.absent = "the environment of the peers; `make peers` makes it"
             return
@@ -131,11 +137,11 @@ class Loop:
             command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.errors, text=True
         )
 
-    def rate(self, seconds: float) -> float:
-        """Images per second of its next window."""
+    def rate(self, task: Task, seconds: float) -> int:
+        """Images per second of its next window, which is of this task."""
         assert self.process.stdin is not None
-        print(seconds, file=self.process.stdin, flush=True)
-        return float(self.answer()["images_per_second"])
+        print(json.dumps({"task": asdict(task), "seconds": seconds}), file=self.process.stdin, flush=True)
+        return round(self.answer()["images_per_second"])
 
     def answer(self) -> dict[str, Any]:
         """Its next line; raises EOFError with the last line of its errors where it has ended."""
@@ -148,7 +154,7 @@ class Loop:
         return answer
 
     def __enter__(self) -> Loop:
-        """Wait until it is prepared."""
+        """Wait until it has imported what it needs."""
         try:
             if self.absent is None:
                 self.answer()

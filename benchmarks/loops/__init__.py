@@ -1,8 +1,8 @@
 """Training loops that take turns on one machine: each in a process of its own, in windows asked for one by one.
 
-A file here is one loop, ours or a peer's, and runs as `python -m benchmarks.loops.<name> TASK` in the environment that
-has what it imports; of genlib only the core is used. All get the same nets, images, batches and threads. A line with a
-number of seconds on standard input begins a window, and a line of JSON with images per second ends it.
+A file here is one loop, ours or a peer's, and runs as `python -m benchmarks.loops.<name>` in the environment that has
+what it imports; of genlib only the core is used. All get the same nets, images, batches and threads. A line of JSON on
+standard input, {"task": ..., "seconds": ...}, begins a window, and one with images per second ends it.
 """
 
 from __future__ import annotations
@@ -25,7 +25,8 @@ from genlib.training.loop import Plan
 from genlib.training.state import TrainState
 
 BATCH = 128
-EVERY = 8 * BATCH  # images between two reports of our loop, and before a window's clock starts
+EVERY = 8 * BATCH  # images between two reports of our loop
+WARM = 4 * BATCH  # images before a window's clock starts, at the least
 ENDLESS = 10**12
 RATE = 2e-4
 BETAS = (0.5, 0.999)
@@ -36,7 +37,7 @@ class Over(Exception):
 
 
 class Window:
-    """So many seconds of steps; the first `EVERY` images warm up and are not counted."""
+    """So many seconds of steps; the first `WARM` images warm up and are not counted."""
 
     def __init__(self, seconds: float) -> None:
         self.seconds, self.seen = seconds, 0
@@ -48,7 +49,7 @@ class Window:
         self.seen += images
         now = time.perf_counter()
         if self.began is None:
-            self.began = (now, self.seen) if self.seen >= EVERY else None
+            self.began = (now, self.seen) if self.seen >= WARM else None
         elif now - self.began[0] >= self.seconds:
             self.rate = (self.seen - self.began[1]) / (now - self.began[0])
             raise Over
@@ -92,15 +93,19 @@ def timed(run: Callable[[Window], None], seconds: float) -> float:
 
 
 def serve(prepare: Callable[[Task], Callable[[Window], None]]) -> None:
-    """Be the process of a loop: prepare it for the task, then run the windows that are asked for.
+    """Be the process of a loop: run the windows that are asked for, each on a task, prepared for it when it is new.
 
     What the libraries print goes to standard error.
     """
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
-    task = Task(**json.loads(sys.argv[1]))
-    torch.set_num_threads(task.threads)
-    run = prepare(task)
+    runs: dict[str, Callable[[Window], None]] = {}
     print(json.dumps({"torch": torch.__version__}), file=answers, flush=True)
     for line in sys.stdin:
-        print(json.dumps({"images_per_second": timed(run, float(line))}), file=answers, flush=True)
+        asked = json.loads(line)
+        task = Task(**asked["task"])
+        torch.set_num_threads(task.threads)
+        if str(task) not in runs:
+            runs[str(task)] = prepare(task)
+        rate = timed(runs[str(task)], asked["seconds"])
+        print(json.dumps({"images_per_second": rate}), file=answers, flush=True)

@@ -14,9 +14,27 @@ from genlib.data.images import Images
 def players(task: Task, shape: tuple[int, int, int]) -> tuple[nn.Sequential, nn.Sequential, int]:
     """G of noise [n, latent, 1, 1], D that gives logits [n], and the size of the noise.
 
-    Of torch's own layers, as those who use these loops write them; with the parameters of our DCGAN at 32 pixels.
+    Of torch's own layers, as those who use these loops write them; with the parameters of ours.
     """
-    latent, w = task.model["latent"], task.model["width"]
+    latent, width = task.model["latent"], task.model["width"]
+    g, d = (perceptrons if task.model.get("net") == "mlp" else dcgan)(shape, latent, width)
+    assert sizes(nn.ModuleList([g, d])) == sizes(task.start(shape)[0].model)
+    return g, d, latent
+
+
+def perceptrons(shape: tuple[int, int, int], latent: int, w: int) -> tuple[nn.Sequential, nn.Sequential]:
+    pixels = shape[0] * shape[1] * shape[2]
+
+    def rectified(inputs: int) -> list[nn.Module]:
+        layers = [(nn.Linear(wide, w), nn.LeakyReLU(0.2, True)) for wide in (inputs, w, w)]
+        return [nn.Flatten(), *(layer for pair in layers for layer in pair)]
+
+    g = nn.Sequential(*rectified(latent), nn.Linear(w, pixels), nn.Tanh(), nn.Unflatten(1, shape))
+    return g, nn.Sequential(*rectified(pixels), nn.Linear(w, 1), nn.Flatten(0))
+
+
+def dcgan(shape: tuple[int, int, int], latent: int, w: int) -> tuple[nn.Sequential, nn.Sequential]:
+    """At 32 pixels."""
     g = nn.Sequential(
         *(nn.ConvTranspose2d(latent, 4 * w, 4, bias=False), nn.BatchNorm2d(4 * w), nn.ReLU(True)),
         *(nn.ConvTranspose2d(4 * w, 2 * w, 4, 2, 1, bias=False), nn.BatchNorm2d(2 * w), nn.ReLU(True)),
@@ -29,8 +47,7 @@ def players(task: Task, shape: tuple[int, int, int]) -> tuple[nn.Sequential, nn.
         *(nn.Conv2d(2 * w, 4 * w, 4, 2, 1, bias=False), nn.BatchNorm2d(4 * w), nn.LeakyReLU(0.2, True)),
         *(nn.Conv2d(4 * w, 1, 4, bias=False), nn.Flatten(0)),
     )
-    assert sizes(nn.ModuleList([g, d])) == sizes(task.start(shape)[0].model)
-    return g, d, latent
+    return g, d
 
 
 def sizes(model: nn.Module) -> list[int]:

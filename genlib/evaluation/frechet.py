@@ -47,9 +47,16 @@ def frechet_distance(x: Tensor, y: Tensor) -> float:
     With S = F F^T, Tr (S1 S2)^{1/2} is the sum of the singular values of F1^T F2: no root of a matrix that is not
     symmetric.
     """
-    s, t = (torch.atleast_2d(each.T.cov()) for each in (x, y))  # type: ignore[no-untyped-call]
+    s, t = _covariance(x), _covariance(y)
     cross = torch.linalg.svdvals(_factor(s).T @ _factor(t)).sum()
     return max(0.0, float((x.mean(0) - y.mean(0)).square().sum() + s.trace() + t.trace() - 2 * cross))
+
+
+def _covariance(x: Tensor) -> Tensor:
+    """[d, d] of x [n, d], by numpy: it computes half of a symmetric product, which torch does not."""
+    import numpy as np
+
+    return torch.from_numpy(np.atleast_2d(np.cov(x.numpy(force=True), rowvar=False))).to(x.device)
 
 
 def _factor(covariance: Tensor) -> Tensor:
