@@ -35,12 +35,12 @@ ENTRIES = (
     Entry("first_step"),
     Entry("metrics", quick="--rounds 1 --rows 2000"),
     Entry("growth", "--rounds 1 --largest 100000", "--rounds 1 --largest 3000"),
-    Entry("scaling", quick="--rounds 1 --seconds 2"),
+    Entry("scaling", "--rounds 5 --seconds 5", "--rounds 1 --seconds 2"),
     Entry("overhead", "--rounds 3 --seconds 60", None),
     Entry("tune", quick=None),
-    Entry("floor", "--rounds 5 --seconds 5", "--rounds 1 --seconds 2"),
-    Entry("peers", "--rounds 5 --seconds 2", "--rounds 1 --seconds 2"),
-    Entry("flops", "--rounds 5 --seconds 5", "--rounds 1 --seconds 2"),
+    Entry("floor", "--rounds 5 --seconds 5", "--rounds 1 --seconds 1"),
+    Entry("peers", "--rounds 5 --seconds 2", "--rounds 1 --seconds 1"),
+    Entry("flops", "--rounds 5 --seconds 3", "--rounds 1 --seconds 1"),
     Entry("repro", "--rounds 1", None),
 )
 NAMES = [entry.name for entry in ENTRIES]

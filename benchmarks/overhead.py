@@ -53,7 +53,7 @@ def measure(folder: Path, rounds: int, seconds: float) -> list[tuple[float, floa
     prepare(DataSettings(name="digits", image_size=16), folder / "data")
     params = load_params()
     section = params.models["gan"]
-    training = Training(**params.training("gan") | {"workers": 0, "images": 8_000})
+    training = Training(**params.training("gan") | {"workers": 0, "images": 4_000})
     job = Job("gan", section.model, section.objective, training, folder / "data")
     bare(job)
     rate = bare(job)

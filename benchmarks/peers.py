@@ -1,8 +1,8 @@
 """Images per second of our loop against those of others, on equal work: benchmarks/loops/ holds a loop in each file.
 
 The same nets on the same 20,000 digits in batches of 128, in float32, with the same threads, each loop in a process of
-its own that waits while another has its window; ours runs before each of the others, and the ratio is the median over
-such pairs. `python -m benchmarks.peers [--rounds N] [--seconds S]`, after `make peers`, which installs what the others
+its own that waits while another has its window; ours runs before every two of the others, and the ratio is the median over
+rounds. `python -m benchmarks.peers [--rounds N] [--seconds S]`, after `make peers`, which installs what the others
 import into an environment beside ours. What is not installed is told and recorded as absent.
 
 Where the processor computes in bfloat16, ours with `precision: auto`, as it trains by default, runs once a round and
@@ -101,12 +101,16 @@ def hold(what: str, contest: Contest, task: Task, loops: dict[str, Loop], rounds
     ours, found = loops["ours"], {name: list[dict[str, int]]() for name in contest.peers}
     for _ in range(rounds):
         default = {"auto": ours.rate(replace(task, precision="auto"), seconds)} if FAST == "bfloat16" else {}
-        for name in contest.peers:
-            if loops[name].absent is None:
-                pair = {"ours": ours.rate(task, seconds), "peer": loops[name].rate(task, seconds)}
-                found[name].append(pair | default)
+        for couple in couples([name for name in contest.peers if loops[name].absent is None]):
+            own = {"ours": ours.rate(task, seconds)}
+            for name in couple:
+                found[name].append(own | {"peer": loops[name].rate(task, seconds)} | default)
     for name in contest.peers:
         note(what, name, contest, found[name], loops[name].absent)
+
+
+def couples(names: list[str]) -> list[list[str]]:
+    return [names[start : start + 2] for start in range(0, len(names), 2)]
 
 
 def note(what: str, name: str, contest: Contest, pairs: list[dict[str, int]], absent: str | None) -> None:
