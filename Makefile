@@ -2,7 +2,7 @@
 # make ui           open MLflow on loopback                     make tune MODEL=gan [TRIALS=50]
 # make submit ADDRESS=http://head:8265 [STAGE=train@gan]        make faults       60 kills, the long form of a test
 # make docs-check   what the pages say to type, the slow of it too
-# make bench        the tables of docs/benchmarks.md, 45 minutes; make bench-quick: minutes, and nothing is kept
+# make bench        the tables of docs/benchmarks.md, 40 minutes; make bench-quick: minutes, and nothing is kept
 # make peers        install what benchmarks compare with, beside .venv
 SHELL := /bin/bash
 PYTHON ?= python3

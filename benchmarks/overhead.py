@@ -1,6 +1,6 @@
 """What tracking, reports, checkpoints and health cost: everything on against the bare `train()` loop.
 
-The same GAN on the digits, as a stage without workers trains it, in alternating windows of a minute and more in one
+The same GAN on the digits, as a stage without workers trains it, in alternating windows of about a minute in one
 process: reports every 10 s, checkpoints every 30 s, samples and points to MLflow. `python -m benchmarks.overhead
 [--rounds N] [--seconds S]`; the ratio is the median over pairs.
 """
@@ -57,7 +57,7 @@ def measure(folder: Path, rounds: int, seconds: float) -> list[tuple[float, floa
     job = Job("gan", section.model, section.objective, training, folder / "data")
     bare(job)
     rate = bare(job)
-    images = int(1.1 * rate * seconds)
+    images = int(rate * seconds)
     long = replace(training, images=images, report_every=int(10 * rate), checkpoint_every=int(30 * rate))
     job = replace(job, train=long)
     return [(bare(job), everything(job, folder / str(pair))) for pair in range(rounds)]
