@@ -1,9 +1,9 @@
 """Images per second of our loop against those of others, on equal work: benchmarks/loops/ holds a loop in each file.
 
 The same nets on the same 20,000 digits in batches of 128, in float32, with the same threads, each loop in a process of
-its own that waits while another has its window; ours runs before every two of the others, and the ratio is the median over
-rounds. `python -m benchmarks.peers [--rounds N] [--seconds S]`, after `make peers`, which installs what the others
-import into an environment beside ours. What is not installed is told and recorded as absent.
+its own that waits while another has its window; ours runs before every two of the others, and the ratio is the median
+over rounds. `python -m benchmarks.peers [--rounds N] [--seconds S]`, after `make peers`, which installs what the others
+import into an environment beside ours. What is not installed, or ends, is told and recorded as absent.
 
 Where the processor computes in bfloat16, ours with `precision: auto`, as it trains by default, runs once a round and
 stands in the details.
@@ -104,7 +104,10 @@ def hold(what: str, contest: Contest, task: Task, loops: dict[str, Loop], rounds
         for couple in couples([name for name in contest.peers if loops[name].absent is None]):
             own = {"ours": ours.rate(task, seconds)}
             for name in couple:
-                found[name].append(own | {"peer": loops[name].rate(task, seconds)} | default)
+                try:
+                    found[name].append(own | {"peer": loops[name].rate(task, seconds)} | default)
+                except EOFError as error:
+                    loops[name].absent = str(error)
     for name in contest.peers:
         note(what, name, contest, found[name], loops[name].absent)
 
