@@ -1,7 +1,8 @@
 """A piece of work in a process of its own: what it returns, how long it took, and the most memory that was held.
 
 The process imports, prepares and tries the work once, which takes longer than most work, and then does it whenever it
-is asked. The peak is VmHWM, taken back before each time to what is held then (`before`): the data and the packages.
+is asked. The peak is VmHWM, taken back before each time to what is held then (`before`): the data and the packages,
+less what torch keeps on file and the process has not touched, since it is forked from one that has imported torch.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The metrics against the programs that others measure with: the same features, equal values, time and peak memory.
 
 `python -m benchmarks.metrics [--rounds N] [--rows N] [--features D]`. Each side works in a process of its own, in turn
-with the other, with all cores; importing and making the features is not in the time, and the peak holds everything.
+with the other, with all cores; importing and making the features is not in the time, and the peak holds both.
 Ratios are medians over rounds: how many times longer the other takes, and our peak over its.
 
 Ours computes its intervals too, where the others give a number. Values agree within `apart`, the most that may lie

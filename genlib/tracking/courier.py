@@ -58,7 +58,7 @@ class Courier:
                 return
 
     def _send(self) -> None:
-        """What earlier stages left comes first: this one's runs may speak of theirs."""
+        """Those that began earlier first: later runs may speak of theirs."""
         if self.journal and attended(self.home):
             return
         for journal in waiting(self.journals):
