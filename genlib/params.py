@@ -231,7 +231,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
 def parse_yaml(text: bytes | str, where: str) -> Any:
     """A value as YAML 1.2 writes it (so that 1e-3 is a number), of nothing but what JSON knows."""
     try:
-        found = YAML(typ="safe").load(text)
+        found = YAML(typ="safe", pure=True).load(text)
     except Exception as error:  # a scalar of a wrong form fails in as many ways as there are tags
         raise InputError(f"{where}: not valid YAML ({' '.join(str(error).split())[:160]})") from error
     _require_plain(found, where)

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import base64
 import io
+import os
 import struct
 from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -107,4 +109,6 @@ def _encoded(picture: Image) -> bytes:
 
 
 def all_sizes(pictures: Sequence[Picture]) -> list[int]:
-    return [len(packed(file)) for picture in pictures for file in picture.files]
+    """Their bytes as WebP; packed by as many threads as there are processors, since the packing holds no lock."""
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        return [len(made) for made in pool.map(packed, [file for picture in pictures for file in picture.files])]

@@ -36,12 +36,13 @@ Drawing = Callable[["Axes", Theme], None]
 
 def plot(title: str, alt: str, draw: Drawing) -> Picture:
     """The picture that `draw` makes, in both themes; where everything stands is found once."""
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
+
     light, dark = (_figure(draw, theme) for theme in (LIGHT, DARK))
-    light.set_layout_engine("constrained")
-    drawn = _png(light)
+    ConstrainedLayoutEngine().execute(light)
     for found, axes in zip(light.axes, dark.axes, strict=True):
         axes.set_position(found.get_position())
-    return Picture(title, alt, drawn, _png(dark))
+    return Picture(title, alt, _png(light), _png(dark))
 
 
 def _figure(draw: Drawing, theme: Theme) -> Figure:
@@ -59,7 +60,7 @@ def _figure(draw: Drawing, theme: Theme) -> Figure:
 
 def _png(figure: Figure) -> bytes:
     file = io.BytesIO()
-    figure.savefig(file, format="png")
+    figure.savefig(file, format="png", pil_kwargs={"compress_level": 1})  # the page packs it anew
     return file.getvalue()
 
 

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from genlib.data.batches import seeded
+from genlib.models.parts.group_norm import GroupNorm
 from genlib.models.parts.thin import FromImage, ToImage
 
 CHUNK = 500  # images decoded at a time
@@ -58,9 +59,9 @@ def encoder(shape: tuple[int, int, int], width: int, outputs: int) -> nn.Sequent
     return nn.Sequential(*layers, nn.Flatten(), nn.Linear(channels[-1] * height * breadth, outputs))
 
 
-def norm(width: int) -> nn.GroupNorm:
+def norm(width: int) -> GroupNorm:
     """Over 8 groups of channels, or as many fewer as divide them."""
-    return nn.GroupNorm(gcd(8, width), width)
+    return GroupNorm(gcd(8, width), width)
 
 
 class Decoder(nn.Sequential):

@@ -11,15 +11,16 @@ from math import gcd
 import torch
 from torch import Tensor, nn
 
+from genlib.models.parts.group_norm import GroupNorm
 from genlib.models.parts.layers import halvings
 
 POOL = 50
 SKIP = 2.0
 
 
-def norm(width: int) -> nn.GroupNorm:
+def norm(width: int) -> GroupNorm:
     """Over at most 8 groups of two channels or more: one normalised alone would lose its bias to rounding."""
-    return nn.GroupNorm(gcd(8, width, width // 2), width)
+    return GroupNorm(gcd(8, width, width // 2), width)
 
 
 class Residual(nn.Module):
