@@ -38,9 +38,9 @@ ENTRIES = (
     Entry("scaling", "--rounds 5 --seconds 5", "--rounds 1 --seconds 2"),
     Entry("overhead", "--rounds 3 --seconds 60", None),
     Entry("tune", quick=None),
-    Entry("floor", "--rounds 5 --seconds 5", "--rounds 1 --seconds 1"),
-    Entry("peers", "--rounds 5 --seconds 2", "--rounds 1 --seconds 1"),
-    Entry("flops", "--rounds 5 --seconds 3", "--rounds 1 --seconds 1"),
+    Entry("floor", "--rounds 5 --seconds 3", "--rounds 1 --seconds 1"),
+    Entry("peers", "--rounds 5 --seconds 1.5", "--rounds 1 --seconds 1"),
+    Entry("flops", "--rounds 5 --seconds 2", "--rounds 1 --seconds 1"),
     Entry("repro", "--rounds 1", None),
 )
 NAMES = [entry.name for entry in ENTRIES]
