@@ -14,6 +14,8 @@ import torch.distributed as dist
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from genlib.models.parts.differentiable import gradients
+
 
 class Mean(torch.autograd.Function):
     """The mean over all processes, on each; since each one's loss depends on it, the gradient is the mean of theirs
@@ -43,12 +45,11 @@ class Norm(torch.autograd.Function):
         return F.batch_norm(x, mean, variance, weight, bias, False, 0.0, eps), mean, variance
 
     @staticmethod
-    def backward(context: Any, *gradients: Tensor) -> Any:
-        dy, (x, weight, bias, mean, variance) = gradients[0], context.saved_tensors
+    def backward(context: Any, dy: Tensor, *_: Any) -> Any:
+        x, weight, bias, mean, variance = context.saved_tensors
         if torch.is_grad_enabled():
-            asked = [each for each, wanted in zip((x, weight, bias), context.needs_input_grad, strict=False) if wanted]
-            found = iter(torch.autograd.grad(normal(x, weight, bias, context.eps)[0], asked, dy, create_graph=True))
-            return *(next(found) if wanted else None for wanted in context.needs_input_grad[:3]), None
+            y = normal(x, weight, bias, context.eps)[0]
+            return *gradients(y, (x, weight, bias), context.needs_input_grad[:3], dy), None
         deviation = torch.rsqrt(variance + context.eps)
         _, weighed, total = torch.ops.aten.native_batch_norm_backward(
             dy, x, weight, None, None, mean, deviation, True, context.eps, [False, True, True]

@@ -14,6 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from genlib.models.parts.differentiable import gradients
+
 NARROW = 8  # channels a group: from here on torch's own is as fast
 WIDE = 128  # pixels: below them a few more calls cost what they save
 
@@ -34,10 +36,8 @@ class Norm(torch.autograd.Function):
     def backward(context: Any, dy: Tensor) -> Any:
         x, weight, bias, level, deviation = context.saved_tensors
         if torch.is_grad_enabled():
-            asked = [each for each, wanted in zip((x, weight, bias), context.needs_input_grad, strict=False) if wanted]
             y = F.group_norm(x, context.groups, weight, bias, context.eps)
-            found = iter(torch.autograd.grad(y, asked, dy, create_graph=True))
-            return *(next(found) if wanted else None for wanted in context.needs_input_grad[:3]), None, None
+            return *gradients(y, (x, weight, bias), context.needs_input_grad[:3], dy), None, None
         plain = dy.mean((2, 3))
         weighed = ((dy * x).mean((2, 3)) - level * plain) * deviation
         both = torch.stack([weighed, plain])
