@@ -5,16 +5,17 @@ from __future__ import annotations
 import os
 import platform
 import re
-import subprocess
 from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 from benchmarks.results import rows
+from genlib.tracking import provenance
 from pipelines.files import write_text
 
-PAGE = Path(__file__).parent.parent / "docs/benchmarks.md"
+ROOT = Path(__file__).parent.parent
+PAGE = ROOT / "docs/benchmarks.md"
 PACKAGES = ("torch", "ray", "mlflow", "dvc", "numpy", "scikit-learn", "torch-fidelity", "torchmetrics", "prdc")
 BEGIN, END = "<!-- measured: written by make bench -->", "<!-- end -->"
 
@@ -94,5 +95,5 @@ def installed(name: str) -> str | None:
 
 
 def commit() -> str:
-    command = ["git", "describe", "--always", "--dirty", "--exclude=*"]
-    return subprocess.run(command, cwd=PAGE.parent, capture_output=True, text=True, check=False).stdout.strip()
+    """The commit, marked where code or params differ from it; the results that were just written do not count."""
+    return provenance.commit(ROOT)[:7] + ("-dirty" if provenance.dirty(ROOT) else "")

@@ -15,6 +15,7 @@ from benchmarks.growth import slope
 from benchmarks.metrics import apart
 from benchmarks.repro import ENDED
 from benchmarks.scaling import GPUS, Machine, projected, seconds_of_step
+from genlib.tracking import provenance
 
 
 @pytest.fixture
@@ -70,6 +71,23 @@ def test_the_page_keeps_the_words_around_its_tables(kept, tmp_path, monkeypatch,
     assert text.count("| short (`.tune`) | **0.5** | at most 1 | 0.4 to 0.5 (2) | yes |") == 1
     assert text.index("short") < text.index("Measured apart") < text.index("| long | **3** | 2 |  | **no** |")
     assert all(f"{name} " in text for name in ("Python", "torch", "ray"))
+
+
+def test_the_page_calls_a_commit_dirty_for_changed_code_and_not_for_the_results_just_written(tmp_path, monkeypatch):
+    for file in ("genlib/code.py", "benchmarks/results.json"):
+        (tmp_path / file).parent.mkdir()
+        (tmp_path / file).write_text("1")
+    who = ["-c", "user.name=one", "-c", "user.email=one@example.org"]
+    for words in (["init", "-q"], ["add", "."], [*who, "commit", "-qm", "first"]):
+        subprocess.run(["git", *words], cwd=tmp_path, check=True)
+    monkeypatch.setattr(page, "ROOT", tmp_path)
+    for name in (provenance.COMMIT, provenance.DIRTY):
+        monkeypatch.delenv(name, raising=False)
+    (tmp_path / "benchmarks/results.json").write_text("2")
+    clean = page.commit()
+    assert provenance.commit(tmp_path).startswith(clean) and len(clean) == 7
+    (tmp_path / "genlib/code.py").write_text("2")
+    assert page.commit() == f"{clean}-dirty"
 
 
 def filled(mib):
