@@ -36,7 +36,7 @@ $(STAMP): requirements.lock pyproject.toml
 
 repro: setup
 	@python -m pipelines.check --preset "$(PRESET)" --set $(SET)
-	@python -m pipelines.lanes "$(JOBS)"
+	@python -m pipelines.repro "$(JOBS)"
 
 test: setup
 	@python -m pytest -n 2 --dist loadgroup --no-loadscope-reorder

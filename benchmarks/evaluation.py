@@ -17,13 +17,13 @@ from typing import Any, TypeVar
 import torch
 
 from benchmarks.results import record
-from genlib.build import load
 from genlib.data.dataset import load_dataset
 from genlib.evaluation.controls import tried
-from genlib.evaluation.evidence import Evidence, View
-from genlib.evaluation.judgement import Bench, Views, applicable
-from genlib.evaluation.measure import Measure
-from genlib.evaluation.metric import OF_IMAGES, find, names
+from genlib.evaluation.evaluator import Bench, Views, applicable
+from genlib.metrics.inputs import Evidence, View
+from genlib.metrics.registry import OF_IMAGES, find, names
+from genlib.metrics.result import Measure
+from genlib.registry import load
 
 APART = "ais"
 SECONDS = 180

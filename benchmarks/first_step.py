@@ -16,8 +16,8 @@ from pathlib import Path
 from statistics import median
 
 from benchmarks.results import record
+from genlib.data.config import DataSettings
 from genlib.data.dataset import prepare
-from genlib.data.settings import DataSettings
 from genlib.tracking.journal import read_events
 
 ALLOWED = {0: 20.0, 2: 60.0}
@@ -26,7 +26,7 @@ PARAMS = """
 data: {{name: digits, image_size: 16}}
 models:
   classifier:
-    model: {{name: classifier}}
+    model: {{name: cnn_classifier}}
     objective: {{name: classification}}
     train: {{images: 384, report_every: 128, workers: {workers}}}
 evaluate: {{metrics: [accuracy]}}

@@ -27,9 +27,9 @@ from benchmarks.results import record
 from genlib.data.batches import Batch, seeded
 from genlib.data.dataset import load_dataset
 from genlib.data.images import Images
-from genlib.evaluation.judgement import Bench
-from genlib.evaluation.metric import find
-from genlib.fit import Job, Training, fit, start
+from genlib.evaluation.evaluator import Bench
+from genlib.metrics.registry import find
+from genlib.training.fit import Job, Training, fit, start
 from genlib.training.loop import only, train
 from genlib.training.state import TrainState
 

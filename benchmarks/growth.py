@@ -18,7 +18,7 @@ from benchmarks.metrics import evidence_of, features
 from benchmarks.results import record
 
 if TYPE_CHECKING:
-    from genlib.evaluation.evidence import Evidence
+    from genlib.metrics.inputs import Evidence
 
 ROWS, WIDTH, FITTED = (1_000, 3_000, 10_000, 30_000, 100_000), 64, 3
 GROUPS = {
@@ -57,7 +57,7 @@ def prepared(work: object, metrics: tuple[str, ...], rows: int) -> tuple[Evidenc
 
 
 def computed(evidence: Evidence, metrics: tuple[str, ...]) -> dict[str, float | None]:
-    from genlib.evaluation.metric import find
+    from genlib.metrics.registry import find
 
     return {name: find(name)(evidence).value for name in metrics}
 

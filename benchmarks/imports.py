@@ -21,7 +21,7 @@ ROOT = Path(__file__).parent.parent
 LINE = re.compile(r"import time:\s+(\d+) \|\s+\d+ \| +([\w.]+)")
 COMPARED = {
     "torch": ["-c", "import torch"],
-    "genlib.fit": ["-c", "import genlib.fit"],
+    "genlib.training.fit": ["-c", "import genlib.training.fit"],
     "genlib --help": ["-m", "genlib", "--help"],
 }
 TOLD = {
@@ -29,7 +29,7 @@ TOLD = {
     "pipelines.train": ["-c", "import pipelines.train"],
     "pipelines.evaluate": ["-c", "import pipelines.evaluate"],
     "mlflow": ["-c", "import mlflow"],
-    "a train stage with workers": ["-c", "import pipelines.train, genlib.fit, ray.train.torch"],
+    "a train stage with workers": ["-c", "import pipelines.train, genlib.training.fit, ray.train.torch"],
 }
 
 
@@ -42,8 +42,15 @@ def main() -> None:
     spent = {name: median(each[name] for each in found) for name in COMPARED}
     spent |= {name: seconds(command) for name, command in TOLD.items()}
     detail = {"seconds": {name: round(each, 2) for name, each in spent.items()}, "where": where}
-    core = [each["genlib.fit"] / each["torch"] for each in found]
-    record("start-up: import genlib.fit / import torch", median(core), 1.25, at_least=False, detail=detail, rounds=core)
+    core = [each["genlib.training.fit"] / each["torch"] for each in found]
+    record(
+        "start-up: import genlib.training.fit / import torch",
+        median(core),
+        1.25,
+        at_least=False,
+        detail=detail,
+        rounds=core,
+    )
     help_ = [each["genlib --help"] for each in found]
     record("start-up: genlib --help in seconds", median(help_), 0.5, at_least=False, detail={}, rounds=help_)
 

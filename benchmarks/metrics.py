@@ -26,7 +26,7 @@ from benchmarks.results import record
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from genlib.evaluation.evidence import Evidence
+    from genlib.metrics.inputs import Evidence
 
 K, SUBSETS, SIZE, FEW = 5, 100, 1000, 200
 Values = Mapping[str, float]
@@ -62,26 +62,26 @@ def fidelity_ours(x: Tensor, y: Tensor) -> Values:
 
 def fidelity_checked(x: Tensor, y: Tensor) -> Values:
     """The kernel distance on the subsets that torch-fidelity draws."""
-    from genlib.evaluation.kernel import mmd
+    from genlib.metrics.kid import mmd
 
     found = [mmd(x[a].double(), y[b].double()) for a, b in their_subsets(len(x), len(y))]
     return {**measured(x, y, "precision", "recall"), "kid": sum(found) / SUBSETS}
 
 
 def frechet_ours(x: Tensor, y: Tensor) -> Values:
-    from genlib.evaluation.frechet import frechet_distance
+    from genlib.metrics.frechet import frechet_distance
 
     return {"frechet": frechet_distance(x.double(), y.double())}
 
 
 def kernel_ours(x: Tensor, y: Tensor) -> Values:
-    from genlib.evaluation.kernel import mmd
+    from genlib.metrics.kid import mmd
 
     return {"kid": mmd(x, y)}
 
 
 def nearest_ours(x: Tensor, y: Tensor) -> Values:
-    from genlib.evaluation.parts.neighbours import nearest
+    from genlib.metrics.stats.neighbours import nearest
 
     distances, rows = nearest(x, y, K)
     return {"mean distance": float(distances.mean()), "sum of rows": float(rows.sum())}
@@ -90,15 +90,15 @@ def nearest_ours(x: Tensor, y: Tensor) -> Values:
 def same_ours(x: Tensor, y: Tensor) -> Values:
     import torch
 
-    from genlib.evaluation.parts.collisions import Points, Sameness
+    from genlib.metrics.stats.birthday import Points, Sameness
 
     points = Points(x, torch.zeros(len(x), dtype=torch.long))
     return {"pairs": float(Sameness({0: near(x)}, 0.0).partners(points).sum() // 2)}
 
 
 def measured(x: Tensor, y: Tensor, *names: str) -> Values:
-    from genlib.evaluation.manifold import held
-    from genlib.evaluation.metric import find
+    from genlib.metrics.precision_recall import held
+    from genlib.metrics.registry import find
 
     held.cache_clear()  # what the last round found of the same tensors
     evidence = evidence_of(x, y)
@@ -109,7 +109,7 @@ def evidence_of(x: Tensor, y: Tensor) -> Evidence:
     """Generated features x before real ones y; pictures of 8 x 8 and ten classes are made up from them."""
     import torch
 
-    from genlib.evaluation.evidence import Evidence, View
+    from genlib.metrics.inputs import Evidence, View
 
     def view(part: Tensor) -> View:
         pixels = (50 * part[:, :64]).clamp(0, 255).byte().view(-1, 1, 8, 8)

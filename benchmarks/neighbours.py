@@ -22,10 +22,10 @@ import torch
 from torch import Tensor
 
 from benchmarks.results import record
-from genlib.data.settings import DataSettings
+from genlib.data.config import DataSettings
 from genlib.data.sources import mnist
 from genlib.errors import InputError
-from genlib.evaluation.parts.neighbours import ELEMENTS, nearest
+from genlib.metrics.stats.neighbours import ELEMENTS, nearest
 
 X, AMONG, D = 10_000, 60_000, 784
 BOUND, GIB = 1.3, 1.5

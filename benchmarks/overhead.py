@@ -17,13 +17,13 @@ from statistics import median
 import torch
 
 from benchmarks.results import record
-from genlib.cluster.train import launch
+from genlib.data.config import DataSettings
 from genlib.data.dataset import load_dataset, prepare
-from genlib.data.settings import DataSettings
-from genlib.fit import Job, Training, start
+from genlib.distributed.train import launch
 from genlib.params import load_params
 from genlib.tracking.courier import Courier
 from genlib.tracking.journal import Journal, Reporter
+from genlib.training.fit import Job, Training, start
 from genlib.training.loop import Progress, train
 from pipelines.console import Console
 

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.results import rows
-from genlib.tracking import provenance
-from pipelines.files import write_text
+from genlib import provenance
+from genlib.files import write_text
 
 ROOT = Path(__file__).parent.parent
 PAGE = ROOT / "docs/benchmarks.md"

@@ -26,10 +26,10 @@ import torch
 
 from benchmarks.loops import Task
 from benchmarks.results import record
+from genlib.data.config import DataSettings
 from genlib.data.dataset import load_dataset, prepare
 from genlib.data.images import Images, save_images
-from genlib.data.settings import DataSettings
-from genlib.fit import native_precision
+from genlib.training.fit import native_precision
 
 ROOT = Path(__file__).parent.parent
 PYTHON = ROOT / ".venv-peers/bin/python"
@@ -66,7 +66,7 @@ CONTESTS = {
         28,
         {"pythae_vae": 1.25},
     ),
-    "a VAE of perceptrons": Contest({"name": "burda"}, {"name": "elbo"}, 28, {"pythae_vae": 1.25}),
+    "a VAE of perceptrons": Contest({"name": "iwae"}, {"name": "elbo"}, 28, {"pythae_vae": 1.25}),
 }
 LOOPS = sorted({name for contest in CONTESTS.values() for name in contest.peers})
 

@@ -2,7 +2,7 @@
 
 `python -m benchmarks.repro [--rounds N]`; ten minutes of two slow cores a round. The commit of this checkout is cloned
 into an empty folder and run with the programs of this environment, as `make repro` does once it has set up:
-`pipelines.check`, then `pipelines.lanes` with two stages at a time, whose seconds add up to more than the whole.
+`pipelines.check`, then `pipelines.repro` with two stages at a time, whose seconds add up to more than the whole.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ def repro(project: Path) -> tuple[float, dict[str, int]]:
     env = os.environ | {"PATH": f"{binaries}{os.pathsep}{os.environ['PATH']}", "PYTHONUNBUFFERED": "1"}
     spent, began = {}, time.monotonic()
     subprocess.run([sys.executable, "-m", "pipelines.check"], cwd=project, env=env, check=True)
-    command = [sys.executable, "-m", "pipelines.lanes", JOBS]
+    command = [sys.executable, "-m", "pipelines.repro", JOBS]
     pipe: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
     with subprocess.Popen(command, cwd=project, env=env, **pipe) as process:
         for line in process.stdout or ():

@@ -14,9 +14,9 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from genlib.tracking import provenance
+from genlib import provenance
+from genlib.files import write_json
 from genlib.tracking.single import single
-from pipelines.files import write_json
 
 KEPT = Path(__file__).with_name("results.json")
 ELSEWHERE = "GENLIB_BENCHMARK_RESULTS"

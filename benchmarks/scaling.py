@@ -29,9 +29,9 @@ from benchmarks.results import record
 from benchmarks.streaming import made
 from benchmarks.workers import Clock
 from genlib.data.dataset import load_dataset
-from genlib.fit import Job, Training, start
-from genlib.training.group import Group
+from genlib.training.fit import Job, Training, start
 from genlib.training.loop import train
+from genlib.training.process_group import Group
 
 WORKERS, SHAPE, BATCH, REPORTS = (1, 2, 4), (3, 32, 32), 128, 10
 SMALL, LARGE = 1 << 10, 1 << 22  # numbers in the bare all-reduces

@@ -23,13 +23,13 @@ import psutil
 import torch
 
 from benchmarks.results import record
-from genlib.cluster.session import settle
-from genlib.cluster.train import launch
 from genlib.data import dataset
 from genlib.data.batches import seeded
 from genlib.data.images import Images, save_images
-from genlib.fit import Job, Training
-from genlib.seal import sealed
+from genlib.distributed.session import settle
+from genlib.distributed.train import launch
+from genlib.files import with_checksum
+from genlib.training.fit import Job, Training
 from genlib.training.loop import Progress
 from pipelines.console import Console
 
@@ -62,7 +62,7 @@ def made(folder: Path, images: int = IMAGES) -> Path:
         pixels = torch.randint(0, 256, (count, *SHAPE), dtype=torch.uint8, generator=seeded(0, part))
         save_images(Images(pixels), folder / f"{part}.safetensors")
     info = {"name": "noise", "source": "made", "classes": [], "shape": SHAPE, "counts": counts, "sha256": "0" * 64}
-    (folder / dataset.INFO).write_text(json.dumps(sealed(info)))
+    (folder / dataset.INFO).write_text(json.dumps(with_checksum(info)))
     return folder
 
 

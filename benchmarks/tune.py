@@ -17,10 +17,10 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.results import record
-from genlib.cluster.aim import Aim
-from genlib.cluster.session import session
-from genlib.cluster.trial import Report
-from genlib.cluster.tune import Search, search
+from genlib.distributed.session import session
+from genlib.tuning.objective import Aim
+from genlib.tuning.search import Search, search
+from genlib.tuning.trial import Report
 
 TRIALS, REPORTS, PAUSE, BOUND = 16, 9, 0.1, 1.5
 SIZE = 4_000_000

@@ -22,12 +22,12 @@ from torch import Tensor
 
 from benchmarks.results import record
 from benchmarks.streaming import made
-from genlib.cluster.session import session
-from genlib.cluster.train import launch
 from genlib.data.dataset import load_dataset
-from genlib.fit import Job, Training, start
-from genlib.training.group import Group
+from genlib.distributed.session import session
+from genlib.distributed.train import launch
+from genlib.training.fit import Job, Training, start
 from genlib.training.loop import Progress, train
+from genlib.training.process_group import Group
 
 REPORTS, EVERY = 10, 30.0
 

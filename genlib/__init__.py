@@ -23,17 +23,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from genlib import metrics as metrics
-    from genlib.build import load as load
     from genlib.errors import InputError as InputError
-    from genlib.evaluation.measure import Measure as Measure
-    from genlib.judge_images import evaluate as evaluate
+    from genlib.evaluation.image_sets import evaluate as evaluate
+    from genlib.metrics.of_features import of_features as metrics
+    from genlib.metrics.result import Measure as Measure
+    from genlib.registry import load as load
 
 HOMES = {
-    "load": "build",
-    "evaluate": "judge_images",
+    "load": "registry",
+    "evaluate": "evaluation.image_sets",
     "metrics": "metrics",
-    "Measure": "evaluation.measure",
+    "Measure": "metrics.result",
     "InputError": "errors",
 }
 __all__ = ["InputError", "Measure", "evaluate", "load", "metrics"]

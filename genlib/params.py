@@ -18,7 +18,7 @@ from typing import Annotated, Any, Literal, get_args
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator, model_validator
 from ruamel.yaml import YAML
 
-from genlib.data.settings import DataSettings, OtherSettings, of_other, place
+from genlib.data.config import DataSettings, OtherSettings, of_other, place
 from genlib.errors import InputError, unknown
 
 PARAMS = Path("params.yaml")

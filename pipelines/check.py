@@ -15,13 +15,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from genlib.data.settings import find_domains
+from genlib import provenance
+from genlib.data.config import find_domains
 from genlib.errors import InputError, guarded, unknown
-from genlib.evaluation.metric import check_names
+from genlib.files import write_text
+from genlib.metrics.registry import check_names
 from genlib.params import Params, merge, nested, parse, parse_yaml, read_yaml
-from genlib.tracking import provenance
 from genlib.tracking.mlflow import tracking_uri
-from pipelines.files import write_text
 from pipelines.stage import ROOT
 
 if TYPE_CHECKING:
@@ -116,7 +116,7 @@ def _once(params: Params, facts: Facts) -> None:
 
 def _goal(key: str, name: str) -> None:
     """A sweep pushes its metrics as far as it can, so that has to be good."""
-    from genlib.evaluation.metric import find
+    from genlib.metrics.registry import find
 
     if find(name).better == "real":
         raise InputError(f"params.yaml: tune.{key}: found '{name}', best where real images are, legal: one to push")
@@ -125,8 +125,8 @@ def _goal(key: str, name: str) -> None:
 def _searcher(params: Params) -> None:
     """Trials of several workers are run in full, since a group of workers whose trial is stopped keeps its CPUs; a
     population changes continuous knobs of a trial in training."""
-    from genlib.cluster.coding import continuous
-    from genlib.cluster.searchers import IN_FULL, POPULATIONS
+    from genlib.tuning.searchers import IN_FULL, POPULATIONS
+    from genlib.tuning.space import continuous
 
     searcher, workers = params.tune.searcher, params.tune.resources.workers
     if workers and searcher not in IN_FULL:
@@ -174,7 +174,7 @@ def _refusal(params: Params, name: str, facts: Facts) -> InputError | None:
 
 def _turned(params: Params, name: str, knobs: Mapping[str, Any]) -> Params:
     """The params with these knobs of the model `name`, validated again."""
-    from genlib.knobs import options, resolved
+    from genlib.training.overrides import options, resolved
 
     section = params.models[name]
     values = resolved(knobs, options(section.model, section.objective, params.training(name))) if knobs else {}
@@ -184,7 +184,7 @@ def _turned(params: Params, name: str, knobs: Mapping[str, Any]) -> Params:
 def _start(params: Params, name: str, facts: Facts) -> None:
     import torch
 
-    from genlib.fit import Job, Training, objective_of, start
+    from genlib.training.fit import Job, Training, objective_of, start
 
     section = params.models[name]
     job = Job(name, section.model, section.objective, Training(**params.training(name)), Path())

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from statistics import fmean
 from typing import Any
 
-from pipelines.files import sha256, write_json
+from genlib.files import file_sha256, write_json
 from pipelines.stage import JUDGE_B, PREPARED, ROOT, VIEWS, Stage, run
 
 SIDES = ("default", "tuned")
@@ -14,10 +14,10 @@ SIDES = ("default", "tuned")
 
 def compare(stage: Stage) -> None:
     """Judge the refits of one model and write runs/compare/<model>: metrics.json, and values.json of each side."""
-    from genlib.build import load
     from genlib.data.dataset import load_dataset
-    from genlib.evaluation.judgement import Bench, headlines, logged, measure
-    from genlib.evaluation.measure import to_json
+    from genlib.evaluation.evaluator import Bench, headlines, logged, measure
+    from genlib.metrics.result import to_json
+    from genlib.registry import load
 
     settings, refits = stage.params.evaluate, ROOT / "runs/tune" / stage.model
     with stage.tracked() as tracked:
@@ -26,7 +26,7 @@ def compare(stage: Stage) -> None:
         found: dict[str, dict[str, Any]] = {side: {} for side in SIDES}
         known: dict[str, Any] = {}  # by their hash: where the default won, both sides have the same weights
         for folder in sorted(path for side in SIDES for path in (refits / side).iterdir()):
-            weights = sha256(folder / "model.safetensors")
+            weights = file_sha256(folder / "model.safetensors")
             if weights not in known:
                 evidence = bench.evidence(load(folder), settings.samples, settings.seed)
                 known[weights] = measure(evidence, settings.metrics), next(iter(evidence.values())).n

@@ -10,7 +10,7 @@ import time
 from collections.abc import Mapping
 from types import FrameType, TracebackType
 
-from genlib.training.health import state
+from genlib.training.gan_state import state
 from genlib.training.loop import Progress
 
 EVERY = 10.0

@@ -4,23 +4,23 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from pipelines.files import sha256, write_json
+from genlib.files import file_sha256, write_json
 from pipelines.stage import JUDGE_A, JUDGE_B, PREPARED, ROOT, VIEWS, Stage, run
 
 
 def evaluate(stage: Stage) -> None:
     """Judge one model and write runs/evaluate/<model>: metrics.json, values.json and figures."""
-    from genlib.build import load
-    from genlib.cluster.look import looking
     from genlib.data.dataset import load_dataset
-    from genlib.evaluation.figures import write_figures
-    from genlib.evaluation.judgement import Bench, headlines, logged, measure
-    from genlib.evaluation.latent_figures import resampled
-    from genlib.evaluation.measure import to_json
-    from genlib.evaluation.parts.answers import MARK, read_answers
-    from genlib.evaluation.sheets import write_sheets
-    from genlib.evaluation.translation_figures import translations
-    from genlib.evaluation.verdict import verdicts
+    from genlib.distributed.extract_features import looking
+    from genlib.evaluation.evaluator import Bench, headlines, logged, measure
+    from genlib.evaluation.verdicts import verdicts
+    from genlib.figures.contact_sheets import write_sheets
+    from genlib.figures.evaluation import write_figures
+    from genlib.figures.latent import resampled
+    from genlib.figures.translation import translations
+    from genlib.human.answers import MARK, read_answers
+    from genlib.metrics.result import to_json
+    from genlib.registry import load
 
     settings = stage.params.evaluate
     with stage.tracked() as tracked, looking(settings.workers) as look:
@@ -32,7 +32,7 @@ def evaluate(stage: Stage) -> None:
         evidence = bench.evidence(load(model), settings.samples, settings.seed)
         way = next(iter(evidence))  # the images that `sample` makes, which are what people are shown
         answers = read_answers(ROOT / "data/ratings" / f"{stage.model}.csv")
-        weights = sha256(model / "model.safetensors")[:MARK]
+        weights = file_sha256(model / "model.safetensors")[:MARK]
         ratings = tuple(answer for answer in answers if answer.item.startswith(weights))
         evidence[way] = replace(evidence[way], ratings=ratings)
         measures = measure(evidence, settings.metrics)

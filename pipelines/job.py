@@ -13,7 +13,7 @@ import tempfile
 from pathlib import Path
 
 from genlib.errors import guarded
-from pipelines.files import put
+from genlib.files import put
 from pipelines.stage import ROOT
 from pipelines.submit import dvc, python
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+from genlib import provenance
 from genlib.errors import guarded
-from genlib.tracking import provenance
 from genlib.tracking.courier import Courier, attending
 
 

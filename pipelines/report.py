@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from pipelines.again import command
-from pipelines.files import write_csv, write_text
+from genlib.files import write_csv, write_text
+from pipelines.repro_command import command
 from pipelines.stage import ROOT, Stage, run
 
 REPORTS = ROOT / "reports"
@@ -13,7 +13,7 @@ def report(stage: Stage) -> None:
     """Write reports/index.html and reports/leaderboard.csv."""
     from genlib.report.leaderboard import COLUMNS, rows
     from genlib.report.page import Origin, page
-    from genlib.report.results import read_results
+    from genlib.runs import read_results
 
     params = stage.params
     with stage.tracked() as tracked:

@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from genlib.errors import guarded, unknown
+from genlib.files import file_sha256, read_json
 from genlib.params import Params, load_params
-from pipelines.files import read_json, sha256
 
 if TYPE_CHECKING:
-    from genlib.fit import Job
     from genlib.tracking.courier import Courier
     from genlib.tracking.journal import Journal, Run, Status
+    from genlib.training.fit import Job
 
 ROOT = Path.cwd()
 PREPARED = ROOT / "data" / "prepared"
@@ -51,7 +51,7 @@ class Stage:
 
     def job(self, **changes: Any) -> Job:
         """The training job of the model, with other values for some of its train settings."""
-        from genlib.fit import Job, Training
+        from genlib.training.fit import Job, Training
 
         section = self.params.models[self.model]
         training = Training(**self.params.training(self.model) | changes)
@@ -74,7 +74,7 @@ class Stage:
 
         One that is killed or interrupted is gone on with by the next of the same `digest`.
         """
-        from genlib.tracking import provenance
+        from genlib import provenance
         from genlib.tracking.courier import Courier
         from genlib.tracking.journal import Journal
 
@@ -107,7 +107,7 @@ class Stage:
 
     def tags(self) -> dict[str, str]:
         """What ties a number to what made it."""
-        from genlib.tracking import provenance
+        from genlib import provenance
 
         return provenance.tags(
             ROOT,
@@ -130,7 +130,7 @@ class Stage:
             "seed": self.params.evaluate.seed,
             "n": n,
             "weights": "ema",
-            "model_sha256": sha256(model / "model.safetensors"),
+            "model_sha256": file_sha256(model / "model.safetensors"),
             "judge": judge,
         }
 
@@ -160,7 +160,7 @@ class Tracked:
     def credit(self, model: Path, metrics: Mapping[str, float]) -> None:
         """What the weights in the folder `model` were found to be, told of the run that trained them too."""
         images = int(read_json(model / "config.json")["train"]["images"])
-        self.run.credit(sha256(model / "model.safetensors"), metrics, images)
+        self.run.credit(file_sha256(model / "model.safetensors"), metrics, images)
 
 
 def data_sha256() -> str:

@@ -15,10 +15,10 @@ import sys
 import tempfile
 from pathlib import Path
 
+from genlib import provenance
 from genlib.errors import InputError, guarded
+from genlib.files import get
 from genlib.params import load_params
-from genlib.tracking import provenance
-from pipelines.files import get
 from pipelines.stage import ROOT
 
 CARRIED = ("MLFLOW_TRACKING_URI", "MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN")
@@ -33,7 +33,7 @@ INTERRUPTED = "no longer followed; the job goes on, and `make submit` again brin
 
 def submit(address: str, stage: str) -> None:
     """Run the graph, or one stage of it and what that needs, on a cluster."""
-    from genlib.cluster.jobs import submit as run
+    from genlib.distributed.jobs import submit as run
 
     storage = shared(load_params().cluster.storage)
     dvc(ROOT, "remote", "add", "--local", "--force", "jobs", f"{storage}/dvc")

@@ -5,13 +5,13 @@ from __future__ import annotations
 import shutil
 from typing import TYPE_CHECKING
 
-from pipelines.files import sha256
+from genlib.files import file_sha256
 from pipelines.stage import Stage, run
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from genlib.fit import Job
+    from genlib.training.fit import Job
     from genlib.training.loop import Progress
 
 
@@ -23,10 +23,10 @@ def train(stage: Stage) -> None:
 
 def train_job(stage: Stage, job: Job, out: Path, part: str = "") -> None:
     """Train `job` to its end as a tracked run, going on where a killed one stopped, and write the folder `out`."""
-    from genlib.cluster.train import launch
-    from genlib.fit import save_model
+    from genlib.distributed.train import launch
     from genlib.tracking.journal import Reporter
-    from genlib.training.health import DIVERGED
+    from genlib.training.fit import save_model
+    from genlib.training.gan_state import DIVERGED
     from genlib.training.loop import Diverged
     from genlib.training.state import set_aside
     from pipelines.console import Console
@@ -48,7 +48,7 @@ def train_job(stage: Stage, job: Job, out: Path, part: str = "") -> None:
             tracked.run.tag({"genlib.health": DIVERGED})
             raise
         save_model(job, out)
-        tracked.run.tag({"genlib.model_path": str(out), "genlib.model_sha256": sha256(out / "model.safetensors")})
+        tracked.run.tag({"genlib.model_path": str(out), "genlib.model_sha256": file_sha256(out / "model.safetensors")})
         tracked.run.keep(out / "config.json")
 
 

@@ -9,20 +9,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from genlib.errors import InputError
-from pipelines import board
-from pipelines.files import write_csv, write_yaml
+from genlib.files import write_csv, write_yaml
+from genlib.tuning import console as board
 from pipelines.stage import ROOT, Stage, run
 from pipelines.train import train_job
 
 if TYPE_CHECKING:
-    from genlib.fit import Job
-    from pipelines.sweep import Sweep
+    from genlib.training.fit import Job
+    from genlib.tuning.sweep import Sweep
 
 
 def tune(stage: Stage) -> None:
     """Search one model's space and write runs/tune/<model>: trials.csv, best.yaml and the refits."""
-    from genlib.cluster.session import session
-    from pipelines.sweep import Sweep
+    from genlib.distributed.session import session
+    from genlib.tuning.sweep import Sweep
 
     with session():
         with stage.tracked() as tracked:
@@ -41,8 +41,8 @@ def tune(stage: Stage) -> None:
 def search(stage: Stage, sweep: Sweep) -> dict[str, Any]:
     """Run the trials, write trials.csv and best.yaml, and return what the winner changes in the params: nothing where
     it has the current ones, or no trial may win."""
-    from genlib.knobs import present, resolved
     from genlib.params import nested
+    from genlib.training.overrides import present, resolved
 
     trials = sweep.trials()
     repeats = sweep.repeats(trials)
@@ -73,12 +73,12 @@ def refit(stage: Stage, knobs: Mapping[str, Any], out: Path, made: Path) -> Path
 
 def made_by(job: Job, folder: Path) -> bool:
     """Whether there is a model in `folder`, and it is what `job` would train."""
-    from genlib.fit import describe
-    from genlib.seal import unsealed
+    from genlib.files import read_checked_json
+    from genlib.training.fit import describe
 
     path = folder / "config.json"
     wanted = json.loads(json.dumps(describe(job)))
-    return path.exists() and wanted.items() <= unsealed(path, "legal: one that a train stage wrote").items()
+    return path.exists() and wanted.items() <= read_checked_json(path, "legal: one that a train stage wrote").items()
 
 
 if __name__ == "__main__":

@@ -7,8 +7,8 @@ import os
 import sys
 from pathlib import Path
 
+from genlib import provenance
 from genlib.errors import guarded
-from genlib.tracking import provenance
 from genlib.tracking.mlflow import tracking_uri
 from pipelines.stage import ROOT
 

@@ -3,10 +3,10 @@
 from dataclasses import replace
 from pathlib import Path
 
+from genlib.data.config import DataSettings, OtherSettings
 from genlib.data.dataset import prepare
-from genlib.data.settings import DataSettings, OtherSettings
-from genlib.fit import Job, Training
 from genlib.params import load_params
+from genlib.training.fit import Job, Training
 
 SMALL = 4
 PARAMS = load_params(Path(__file__).parent.parent / "params.yaml")

@@ -13,15 +13,15 @@ from torch import nn
 from torch.nn import functional as F
 from turns import gradients_of
 
-from genlib.build import build
 from genlib.data.batches import Batch, batches, seeded
 from genlib.data.images import Images
 from genlib.models import cgan, gan
-from genlib.models.parts.nets import ENCODERS
-from genlib.models.parts.players import Difference, Uniform
+from genlib.models.layers.backbones import ENCODERS
+from genlib.models.layers.gan import Difference, Uniform
 from genlib.objectives import adversarial
-from genlib.objectives.parts.losses import LOSSES
-from genlib.objectives.parts.penalties import between, one_centred, zero_centred
+from genlib.objectives.common.gan_losses import LOSSES
+from genlib.objectives.common.gradient_penalties import between, one_centred, zero_centred
+from genlib.registry import build
 from genlib.training.loop import Plan, train
 from genlib.training.state import Adam, TrainState
 

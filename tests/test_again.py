@@ -7,8 +7,8 @@ import subprocess
 import pytest
 
 from genlib.params import merge, parse_yaml, read_yaml
-from pipelines.again import command
 from pipelines.check import _assigned, _preset
+from pipelines.repro_command import command
 
 PARAMS = """
 train: {seed: 0, ema: 0.999}

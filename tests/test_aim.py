@@ -4,9 +4,9 @@ import itertools
 
 import pytest
 
-from genlib.cluster.aim import Aim
-from genlib.cluster.trial import Trial
-from genlib.evaluation.limits import limits
+from genlib.metrics.constraints import limits
+from genlib.tuning.objective import Aim
+from genlib.tuning.trial import Trial
 
 (LIMIT,) = limits({"coverage": 0.5}, {"coverage": 1.0})
 KID = Aim("kid", "lower", (LIMIT,))

@@ -7,12 +7,11 @@ import pytest
 import torch
 from torch import nn
 
-from genlib.build import build
 from genlib.data.images import Images, to_float
-from genlib.evaluation.ais import Spherical
-from genlib.evaluation.evidence import Evidence, View
-from genlib.evaluation.metric import find
-from genlib.evaluation.parts.annealing import (
+from genlib.metrics.ais import Spherical
+from genlib.metrics.inputs import Evidence, View
+from genlib.metrics.registry import find
+from genlib.metrics.stats.annealing import (
     Normal,
     Point,
     annealed_log_likelihood,
@@ -20,8 +19,9 @@ from genlib.evaluation.parts.annealing import (
     reverse_log_likelihood,
     sigmoidal,
 )
-from genlib.evaluation.parts.bayes import importance_log_likelihood
-from genlib.models.parts.latent import Bernoulli, Gaussian
+from genlib.metrics.stats.bayes import importance_log_likelihood
+from genlib.models.layers.latent_variable import Bernoulli, Gaussian
+from genlib.registry import build
 
 PIXELS, CLASSES = 6, 3
 
@@ -223,7 +223,7 @@ def evidence(model, n=12, labelled=True):
 
 @pytest.fixture(autouse=True)
 def short(monkeypatch):
-    monkeypatch.setattr("genlib.evaluation.ais.DISTRIBUTIONS", 4)
+    monkeypatch.setattr("genlib.metrics.ais.DISTRIBUTIONS", 4)
 
 
 @pytest.mark.parametrize(

@@ -12,18 +12,18 @@ from torch.nn import functional as F
 
 import genlib
 from genlib.data.batches import batches
+from genlib.data.config import DataSettings
 from genlib.data.dataset import load_dataset, prepare
 from genlib.data.images import Images, to_float
-from genlib.data.settings import DataSettings
 from genlib.errors import InputError
-from genlib.evaluation.evidence import Evidence, View
-from genlib.evaluation.latents import Labelled, codes_of, probe, probe_accuracy, regression
-from genlib.evaluation.metric import evaluate
-from genlib.fit import Job, Training, fit, save_model
+from genlib.metrics.inputs import Evidence, View
+from genlib.metrics.linear_probe import Labelled, codes_of, probe, probe_accuracy, regression
+from genlib.metrics.registry import evaluate
 from genlib.models import autoencoder
-from genlib.models.parts import mixture
-from genlib.models.parts.mixture import Mixture
+from genlib.models.layers import gaussian_mixture as mixture
+from genlib.models.layers.gaussian_mixture import Mixture
 from genlib.objectives import reconstruction
+from genlib.training.fit import Job, Training, fit, save_model
 from genlib.training.loop import Plan, train
 from genlib.training.state import Adam, TrainState
 

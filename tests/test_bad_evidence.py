@@ -9,9 +9,9 @@ import pytest
 import torch
 
 from genlib.evaluation.controls import plant
-from genlib.evaluation.evidence import Evidence, View
-from genlib.evaluation.measure import to_json
-from genlib.evaluation.metric import OF_IMAGES, evaluate, find, names
+from genlib.metrics.inputs import Evidence, View
+from genlib.metrics.registry import OF_IMAGES, evaluate, find, names
+from genlib.metrics.result import to_json
 
 CLASSES, SIDE = 4, 8
 OF_PICTURES = [name for name in names() if find(name).needs in OF_IMAGES]

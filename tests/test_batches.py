@@ -5,10 +5,10 @@ from itertools import islice
 import pytest
 import torch
 
-from genlib.data import pieces
+from genlib.data import streaming as pieces
 from genlib.data.batches import batches, share
 from genlib.data.images import Images, load_images, save_images, to_float, to_pixels
-from genlib.data.pieces import Both, Piece, Streamed
+from genlib.data.streaming import Both, Piece, Streamed
 from genlib.errors import InputError
 
 

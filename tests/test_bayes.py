@@ -8,12 +8,12 @@ import pytest
 import torch
 from torch import nn
 
-from benchmarks.bayes import ppca
+from experiments.bayes import ppca
 from genlib.data.images import Images, to_float
-from genlib.evaluation.evidence import Evidence, View
-from genlib.evaluation.likelihood import affordable
-from genlib.evaluation.metric import evaluate, find
-from genlib.evaluation.parts.bayes import (
+from genlib.metrics.inputs import Evidence, View
+from genlib.metrics.likelihood import affordable
+from genlib.metrics.registry import evaluate, find
+from genlib.metrics.stats.bayes import (
     agreement,
     effective_sample_size,
     importance_log_likelihood,
@@ -24,8 +24,8 @@ from genlib.evaluation.parts.bayes import (
     posterior,
     resample,
 )
-from genlib.evaluation.parts.intervals import wilson
-from genlib.evaluation.parts.ranking import auroc
+from genlib.metrics.stats.intervals import wilson
+from genlib.metrics.stats.ranking import auroc
 
 SHAPE, LATENT, CLASSES = (1, 2, 3), 2, 3
 LIKELIHOODS = ("anomaly_auroc", "bayes_accuracy", "elbo", "nll")
@@ -333,7 +333,7 @@ def test_what_is_missing_is_the_reason(model, names, labelled, n, reason):
 
 def test_a_model_of_the_project_is_measured():
     """The variational autoencoders as they come, untrained: real images of bytes, every kind of pixel."""
-    from genlib.build import build
+    from genlib.registry import build
 
     g = torch.Generator().manual_seed(0)
     images = Images(torch.randint(0, 256, (40, 1, 8, 8), generator=g).to(torch.uint8), torch.arange(40) % CLASSES)

@@ -15,7 +15,7 @@ from benchmarks.growth import slope
 from benchmarks.metrics import apart
 from benchmarks.repro import ENDED
 from benchmarks.scaling import GPUS, Machine, projected, seconds_of_step
-from genlib.tracking import provenance
+from genlib import provenance
 
 
 @pytest.fixture

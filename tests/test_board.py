@@ -5,10 +5,10 @@ from types import SimpleNamespace
 import pandas as pd
 import pytest
 
-from genlib.cluster.aim import Aim
-from genlib.cluster.trial import Trial
-from pipelines.board import Board, health, table
-from pipelines.files import write_csv
+from genlib.files import write_csv
+from genlib.tuning.console import Board, health, table
+from genlib.tuning.objective import Aim
+from genlib.tuning.trial import Trial
 
 AIM = Aim("kid", "lower")
 SPACE = {"train.lr_g": {}, "train.lr_d/lr_g": {}}

@@ -7,10 +7,10 @@ import pytest
 import torch
 from test_metrics import evidence, real, view
 
-from genlib.build import build
 from genlib.data.images import Images
-from genlib.evaluation.evidence import gather, look
-from genlib.evaluation.parts.cells import CELLS, cells, kinds, kmeans
+from genlib.metrics.inputs import gather, look
+from genlib.metrics.stats.clustering import CELLS, cells, kinds, kmeans
+from genlib.registry import build
 
 
 def inertia(x, centres):
@@ -82,7 +82,7 @@ def test_the_order_of_the_judged_images_does_not_move_the_cells():
 
 @pytest.mark.parametrize("labelled", [True, False])
 def test_a_judge_of_quarter_turns_names_no_class(labelled):
-    judge = build("models", {"name": "scorer", "width": 4}, (1, 8, 8), 10 if labelled else 0)
+    judge = build("models", {"name": "resnet_classifier", "width": 4}, (1, 8, 8), 10 if labelled else 0)
     g = torch.Generator().manual_seed(0)
     pixels = torch.randint(256, (60, 1, 8, 8), generator=g, dtype=torch.uint8)
     some = Images(pixels, torch.arange(60) % 10 if labelled else None)

@@ -15,7 +15,7 @@ from PIL import Image
 from torch import nn
 
 from genlib.errors import InputError
-from genlib.objectives.parts.turns import Objective, Terms, Turn
+from genlib.objectives.common.phases import Objective, Terms, Turn
 from genlib.params import load_params, read_yaml
 from pipelines.check import check
 
@@ -92,7 +92,7 @@ def stubs(project, monkeypatch):
             module = types.ModuleType(f"genlib.{room}.{name}")
             module.Build = builder
             monkeypatch.setitem(sys.modules, module.__name__, module)
-    monkeypatch.setattr("genlib.build.available", lambda room: sorted(STUBS[room]))
+    monkeypatch.setattr("genlib.registry.available", lambda room: sorted(STUBS[room]))
     built.clear()
     values = read_yaml(project / "params.yaml")
     values["models"] = {

@@ -12,12 +12,12 @@ from PIL import Image
 from prepared import digits
 from safetensors.torch import load_file, save_file
 
-from genlib.build import build
 from genlib.cli import main
-from genlib.gallery import STEPS, Subject, tools
+from genlib.figures.latent_tools import STEPS, Subject, tools
+from genlib.registry import build
 
 MODELS = {name: {"name": name, "width": 4, "latent": 4} for name in ("vae", "cvae", "gan")} | {
-    "classifier": {"name": "classifier", "width": 4}
+    "classifier": {"name": "cnn_classifier", "width": 4}
 }
 
 
@@ -83,8 +83,8 @@ def test_the_same_seed_draws_the_same_and_another_does_not(project, tmp_path):
 
 
 def test_the_tools_use_the_codes_of_the_data(project):
-    from genlib.build import load
     from genlib.data.dataset import load_dataset
+    from genlib.registry import load
 
     data = load_dataset(project / "data")
     subject = Subject(load(project / "vae"), data.test[:2], data.train[:50], 0)

@@ -15,12 +15,13 @@ from prepared import SMALL
 from report_tree import report_tree
 from safetensors.torch import save_file
 
-from genlib.build import build, file_sha256
 from genlib.cli import COMMANDS, GROUPS, main, whole_parser
 from genlib.commands import diff, doctor
 from genlib.commands.sample import parse_labels, truncated
-from genlib.evaluation.measure import Measure
-from genlib.tracking.gate import faults
+from genlib.files import file_sha256
+from genlib.metrics.result import Measure
+from genlib.registry import build
+from genlib.tracking.promotion_checks import faults
 
 GOOD = {
     "kid": Measure(0.10, 0.08, 0.12, 0.0, 300),

@@ -12,18 +12,18 @@ from test_cli import project as project
 from test_evidence import images
 from test_metrics import evidence, real, view
 
-from genlib.build import load
 from genlib.cli import main
 from genlib.data.batches import seeded
 from genlib.data.dataset import load_dataset
-from genlib.evaluation.diversity import ASKED, by_people, simpson, support
-from genlib.evaluation.judgement import Bench
-from genlib.evaluation.measure import to_json
-from genlib.evaluation.metric import evaluate
-from genlib.evaluation.parts import collisions
-from genlib.evaluation.parts.answers import Answer, read_answers
-from genlib.evaluation.parts.collisions import Points, Sameness, pair_count
-from genlib.evaluation.parts.people import agreed, attentive, pair_name
+from genlib.evaluation.evaluator import Bench
+from genlib.human.answers import Answer, read_answers
+from genlib.human.raters import agreed, attentive, pair_name
+from genlib.metrics.registry import evaluate
+from genlib.metrics.result import to_json
+from genlib.metrics.stats import birthday as collisions
+from genlib.metrics.stats.birthday import Points, Sameness, pair_count
+from genlib.metrics.support import ASKED, by_people, simpson, support
+from genlib.registry import load
 
 
 def say(rater, name, answer, truth=""):
@@ -197,7 +197,7 @@ def judged(project, tmp_path):
 
 
 def sha(folder):
-    from genlib.build import file_sha256
+    from genlib.files import file_sha256
 
     return file_sha256(folder / "model.safetensors")
 
@@ -214,7 +214,7 @@ def write(root, measures, card):
 
 def rate(root, monkeypatch, answer):
     """`genlib rate --pairs`, with a rater who answers all trials with what `answer` makes of them."""
-    from genlib.report import rating
+    from genlib.human import app as rating
 
     def serve(survey, model, port):
         for at, trial in enumerate(survey.order("a")):

@@ -8,9 +8,9 @@ import torch
 
 from genlib.data.images import Images
 from genlib.evaluation.controls import JITTER, SIZE, UNLABELLED, WORDS, plant, stored, tried
-from genlib.evaluation.evidence import Evidence, View
-from genlib.evaluation.measure import Measure, Undefined, to_json
-from genlib.evaluation.metric import Metric, evaluate
+from genlib.metrics.inputs import Evidence, View
+from genlib.metrics.registry import Metric, evaluate
+from genlib.metrics.result import Measure, Undefined, to_json
 
 CLASSES = 4
 
@@ -177,7 +177,7 @@ def test_a_metric_without_a_value_is_not_struck():
 def test_what_failed_is_the_doubt_of_the_measure_and_goes_into_the_file(monkeypatch):
     catches = {"collapse": "lower", "noise": "higher"}
     found = {name: Metric(f, "fake", 1, "higher", catches) for name, f in (("kid", variety), ("support", nearness))}
-    monkeypatch.setattr("genlib.evaluation.metric.find", found.get)
+    monkeypatch.setattr("genlib.metrics.registry.find", found.get)
     measures = evaluate(plant(evidence(), look), list(found))
     assert measures["kid"].doubt == "noise get 300 and real images 300 at n = 300"
     assert measures["support"].doubt == "one image per class get 1 and real images 1 at n = 300"

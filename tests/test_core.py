@@ -21,9 +21,9 @@ USE = """
 import json, sys, torch, genlib
 from pathlib import Path
 from genlib.data.dataset import load_dataset
-from genlib.evaluation.judgement import Bench, measure
-from genlib.evaluation.metric import names
-from genlib.fit import Job, Training, fit, save_model
+from genlib.evaluation.evaluator import Bench, measure
+from genlib.metrics.registry import names
+from genlib.training.fit import Job, Training, fit, save_model
 
 data, out = Path(sys.argv[1]), Path(sys.argv[2])
 for name, (model, objective) in json.loads(sys.argv[3]).items():

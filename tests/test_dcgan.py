@@ -9,12 +9,12 @@ import torch.nn.functional as F
 from torch import nn
 from turns import gradients_of
 
-from genlib.build import build
 from genlib.data.batches import batches
 from genlib.data.images import Images
 from genlib.models import dcgan
-from genlib.models.parts.batch_norm import BatchNorm2d, Norm, normal
+from genlib.models.layers.cpu.batch_norm import BatchNorm2d, Norm, normal
 from genlib.objectives import adversarial
+from genlib.registry import build
 
 SHAPES = [(1, 8, 8), (1, 16, 16), (1, 28, 28), (3, 32, 32), (1, 64, 64), (3, 9, 13)]
 

@@ -12,21 +12,22 @@ import torch
 from test_metrics import CLASSES, D, evidence, planted, real, view
 
 from genlib.data.batches import seeded
+from genlib.data.config import DataSettings
 from genlib.data.images import Images
-from genlib.data.settings import DataSettings
 from genlib.data.sources import mnist
 from genlib.evaluation.controls import plant, stored
-from genlib.evaluation.diversity import PAIRED, support
-from genlib.evaluation.diversity_figures import support_curve
-from genlib.evaluation.evidence import Absent, Evidence, View
-from genlib.evaluation.measure import to_json
-from genlib.evaluation.metric import evaluate
-from genlib.evaluation.modes import divergence, mode_kl, modes
-from genlib.evaluation.ndb import bins, counted_bins, jensen_shannon, ndb, scores
-from genlib.evaluation.parts import collisions, neighbours
-from genlib.evaluation.parts.cells import cells
-from genlib.evaluation.parts.collisions import Points, Sameness, calibrate, near_pairs, pair_count
-from genlib.evaluation.vendi import effective_number, vendi
+from genlib.figures.diversity import support_curve
+from genlib.metrics.inputs import Absent, Evidence, View
+from genlib.metrics.modes import divergence, mode_kl, modes
+from genlib.metrics.ndb import bins, counted_bins, jensen_shannon, ndb, scores
+from genlib.metrics.registry import evaluate
+from genlib.metrics.result import to_json
+from genlib.metrics.stats import birthday as collisions
+from genlib.metrics.stats import neighbours
+from genlib.metrics.stats.birthday import Points, Sameness, calibrate, near_pairs, pair_count
+from genlib.metrics.stats.clustering import cells
+from genlib.metrics.support import PAIRED, support
+from genlib.metrics.vendi import effective_number, vendi
 
 SHARED = Path(__file__).parents[1] / ".." / "shared" / "data"
 METRICS = {"support": support, "modes": modes, "mode_kl": mode_kl, "ndb": ndb, "vendi": vendi}

@@ -17,13 +17,13 @@ from sklearn.datasets import load_digits
 from torchvision import models
 
 import genlib
-from genlib.build import build
+from genlib import provenance
 from genlib.cli import main
-from genlib.data import pictures
+from genlib.data import image_sets as pictures
 from genlib.data.images import Images
 from genlib.errors import InputError
-from genlib.evaluation.metric import find, names
-from genlib.tracking import provenance
+from genlib.metrics.registry import find, names
+from genlib.registry import build
 
 BUNCH = load_digits()
 PIXELS, LABELS = (BUNCH.images * (255 / 16)).round().astype(np.uint8), BUNCH.target
@@ -277,7 +277,10 @@ def test_labels_of_several_sets_mean_the_same_names():
 def judges(tmp_path_factory):
     """A folder of an untrained judge of 8x8 digits, one of a model that is none, and weights of a small network."""
     root = tmp_path_factory.mktemp("judges")
-    for name, config in (("judge", {"name": "scorer", "width": 4}), ("vae", {"name": "vae", "width": 4, "latent": 4})):
+    for name, config in (
+        ("judge", {"name": "resnet_classifier", "width": 4}),
+        ("vae", {"name": "vae", "width": 4, "latent": 4}),
+    ):
         torch.manual_seed(0)
         (root / name).mkdir()
         save_file(build("models", config, (1, 8, 8), 10).state_dict(), root / name / "model.safetensors")

@@ -6,13 +6,13 @@ import pytest
 import torch
 from torch import nn
 
-from genlib.build import build
 from genlib.data.images import Images
-from genlib.evaluation.classification import accuracy_of
-from genlib.evaluation.evidence import gather, look, stratified
-from genlib.evaluation.latent_figures import resampled
-from genlib.evaluation.measure import Measure
-from genlib.evaluation.metric import evaluate, names
+from genlib.figures.latent import resampled
+from genlib.metrics.classification import accuracy_of
+from genlib.metrics.inputs import gather, look, stratified
+from genlib.metrics.registry import evaluate, names
+from genlib.metrics.result import Measure
+from genlib.registry import build
 
 SHAPE, CLASSES = (1, 8, 8), 4
 
@@ -136,7 +136,7 @@ def written(evidence, measures, folder):
     pytest.importorskip("matplotlib")
     from matplotlib.image import imread
 
-    from genlib.evaluation.figures import write_figures
+    from genlib.figures.evaluation import write_figures
 
     paths = write_figures(evidence, measures, folder)
     assert sorted(paths) == sorted(folder.iterdir())
@@ -167,7 +167,7 @@ def test_figures_are_written_whole(channels, tmp_path):
         ({"name": "autoencoder", "latent": 4}, {"reconstructions", "interpolation", "prior_and_mixture"}),
         ({"name": "gan", "latent": 4}, {"interpolation"}),
         ({"name": "cgan", "latent": 4}, {"interpolation"}),
-        ({"name": "classifier"}, {"reliability"}),
+        ({"name": "cnn_classifier"}, {"reliability"}),
     ],
 )
 def test_a_model_gets_the_figures_of_what_it_can_do(model, figures, tmp_path):
@@ -180,7 +180,7 @@ def test_a_model_gets_the_figures_of_what_it_can_do(model, figures, tmp_path):
 
 def test_the_chart_takes_what_has_no_value(tmp_path):
     pytest.importorskip("matplotlib")
-    from genlib.evaluation.figures import write_figures
+    from genlib.figures.evaluation import write_figures
 
     e = gather(Judge(), *[images(size, seed) for seed, size in enumerate((300, 150, 140))], None, 100, 0)
     measures = {

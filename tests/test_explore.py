@@ -8,8 +8,8 @@ import torch
 from scipy.stats import norm
 from torch import nn
 
-from genlib import explore
-from genlib.explore import (
+from genlib import latent as explore
+from genlib.latent import (
     CHUNK,
     NOISE,
     attribute,

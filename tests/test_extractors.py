@@ -14,9 +14,9 @@ from torchvision.transforms import functional as transforms
 
 from genlib.data.images import Images, to_float
 from genlib.errors import InputError
-from genlib.evaluation.evidence import look
 from genlib.evaluation.extractors import SIDE, Pca, network
-from genlib.evaluation.looker import Looker
+from genlib.evaluation.feature_cache import Looker
+from genlib.metrics.inputs import look
 
 DIGITS = Images(torch.from_numpy((load_digits().images * 255 / 16).round().astype(np.uint8))[:, None])
 

@@ -10,11 +10,11 @@ import torch
 from prepared import MODELS
 from turns import gradients_of
 
-from genlib.build import build
 from genlib.data.batches import Batch, batches
 from genlib.data.images import Images
-from genlib.models.parts.layers import CHUNK
+from genlib.models.layers.blocks import CHUNK
 from genlib.params import read_yaml
+from genlib.registry import build
 
 ROOT = Path(__file__).parent.parent
 SHAPES = [(1, 8, 8), (1, 16, 16), (1, 28, 28), (3, 32, 32), (3, 64, 64), (1, 9, 13)]

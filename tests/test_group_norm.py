@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from genlib.models.parts.group_norm import WIDE, GroupNorm, Norm
+from genlib.models.layers.cpu.group_norm import WIDE, GroupNorm, Norm
 
 SHAPES = [(3, 16, 12, 11), (2, 48, 14, 14), (1, 8, 16, 16), (2, 6, 12, 12)]
 

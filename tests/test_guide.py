@@ -10,7 +10,7 @@ from documents import copied, run
 from documents import example as of_page
 from torch import nn
 
-from genlib.objectives import own
+from genlib.objectives import model_loss as own
 
 
 def example(file):
@@ -58,8 +58,8 @@ import sys, torch, genlib
 from pathlib import Path
 from genlib.data.dataset import load_dataset, prepare
 from genlib.data.images import to_float
-from genlib.data.settings import DataSettings
-from genlib.fit import Job, Training, fit, save_model
+from genlib.data.config import DataSettings
+from genlib.training.fit import Job, Training, fit, save_model
 from genlib.params import load_params
 
 root = Path(sys.argv[1])
@@ -92,9 +92,9 @@ import sys, genlib
 from pathlib import Path
 from prepared import job
 from genlib.data.dataset import load_dataset, prepare
-from genlib.data.settings import DataSettings
-from genlib.evaluation.judgement import Bench, measure
-from genlib.fit import fit, save_model, start
+from genlib.data.config import DataSettings
+from genlib.evaluation.evaluator import Bench, measure
+from genlib.training.fit import fit, save_model, start
 from genlib.errors import InputError
 from dataclasses import replace
 from pipelines.check import check

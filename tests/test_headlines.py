@@ -1,6 +1,6 @@
 """The few values that DVC's tables show: plain names, plain numbers, and the first of what was asked for."""
 
-from genlib.evaluation.judgement import HEADLINES, headlines
+from genlib.evaluation.evaluator import HEADLINES, headlines
 
 
 def test_the_first_that_were_asked_for_are_told_where_they_have_a_value():

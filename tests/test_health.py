@@ -6,10 +6,10 @@ from prepared import digits, job
 
 from genlib.data.dataset import load_dataset
 from genlib.data.images import Images, to_float
-from genlib.fit import fit
 from genlib.tracking.journal import Reporter
-from genlib.training.health import GRACE, PATIENCE, Patience, state
-from genlib.training.repertoire import LOOKED_AT, NEAREST, plays, repertoire
+from genlib.training.diagnostics import LOOKED_AT, NEAREST, plays, repertoire
+from genlib.training.fit import fit
+from genlib.training.gan_state import GRACE, PATIENCE, Patience, state
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from genlib.cluster.interrupt import insistent
+from genlib.distributed.signals import insistent
 
 
 class Drops:

@@ -8,11 +8,12 @@ import torch
 from torch.nn import functional as F
 
 from genlib.data.images import Images
-from genlib.evaluation.classification import accuracy_of, bins_of, ece_of
-from genlib.evaluation.evidence import View, gather, look
-from genlib.evaluation.metric import evaluate
-from genlib.models import classifier, scorer
-from genlib.models.parts.judge import Temperature, best_temperature
+from genlib.metrics.classification import accuracy_of, bins_of, ece_of
+from genlib.metrics.inputs import View, gather, look
+from genlib.metrics.registry import evaluate
+from genlib.models import cnn_classifier as classifier
+from genlib.models import resnet_classifier as scorer
+from genlib.models.layers.classifier import Temperature, best_temperature
 
 JUDGES = {"classifier": classifier, "scorer": scorer}
 EVERY = pytest.mark.parametrize("name", JUDGES)

@@ -3,9 +3,9 @@
 import pytest
 from prepared import PARAMS, digits, job
 
-from genlib.cluster.coding import Coding
 from genlib.errors import InputError
-from genlib.knobs import options, pair, present, resolved
+from genlib.training.overrides import options, pair, present, resolved
+from genlib.tuning.space import Coding
 
 
 @pytest.fixture(scope="module")

@@ -10,8 +10,8 @@ import torch
 import genlib
 from genlib.data.batches import seeded
 from genlib.errors import InputError
-from genlib.evaluation.evidence import Evidence, View
-from genlib.evaluation.metric import find
+from genlib.metrics.inputs import Evidence, View
+from genlib.metrics.registry import find
 
 SETS = [torch.randn(200, 6, generator=seeded(0, name)) for name in ("real", "fake", "train")]
 
@@ -24,7 +24,7 @@ def test_public_names_are_there_documented_and_no_others():
         _ = genlib.nothing
 
 
-@pytest.mark.parametrize("module", ["genlib", "genlib.metrics", "genlib.judge_images"])
+@pytest.mark.parametrize("module", ["genlib", "genlib.metrics", "genlib.evaluation.image_sets"])
 def test_examples_say_what_happens(module):
     tried = doctest.testmod(importlib.import_module(module))
     assert tried.attempted and not tried.failed

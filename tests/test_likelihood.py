@@ -14,8 +14,9 @@ from torch.nn import functional as F
 
 from genlib.data.batches import batches
 from genlib.data.images import Images, to_float
-from genlib.models import burda, cvae, vae
-from genlib.models.parts.latent import (
+from genlib.models import cvae, vae
+from genlib.models import iwae as burda
+from genlib.models.layers.latent_variable import (
     LOG_VARIANCE,
     Bernoulli,
     Diagonal,
@@ -24,7 +25,8 @@ from genlib.models.parts.latent import (
     bounded,
     standard_log_prob,
 )
-from genlib.objectives import elbo, importance
+from genlib.objectives import elbo
+from genlib.objectives import iwae as importance
 
 SHAPE = (1, 2, 3)
 SIGMA = 0.5

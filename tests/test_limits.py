@@ -3,7 +3,7 @@
 import pytest
 
 from genlib.errors import InputError
-from genlib.evaluation.limits import limits
+from genlib.metrics.constraints import limits
 
 
 def test_a_limit_is_a_share_where_more_is_better_and_an_excess_where_less_is():

@@ -10,9 +10,9 @@ from safetensors.torch import save
 from test_evidence import Judge, images
 
 from genlib.data.images import Images
-from genlib.evaluation import looker
-from genlib.evaluation.evidence import look
-from genlib.evaluation.looker import Looker
+from genlib.evaluation import feature_cache as looker
+from genlib.evaluation.feature_cache import Looker
+from genlib.metrics.inputs import look
 
 
 def same(one, other):
@@ -110,7 +110,7 @@ def test_two_processes_may_look_at_once(tmp_path):
     code = (
         "import sys; sys.path.insert(0, 'tests')\n"
         "from pathlib import Path; from test_evidence import Judge, images\n"
-        "from genlib.evaluation.looker import Looker\n"
+        "from genlib.evaluation.feature_cache import Looker\n"
         "for seed in range(20): Looker(Judge(), Path(sys.argv[1]))(images(30, seed % 5))"
     )
     both = [subprocess.Popen([sys.executable, "-c", code, str(tmp_path)]) for _ in range(2)]

@@ -8,7 +8,7 @@ from scipy import stats
 from torch import nn
 
 from benchmarks import flops, loops
-from benchmarks.precision import Row
+from experiments.precision import Row
 from genlib.data.images import Images, save_images
 
 

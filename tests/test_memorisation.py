@@ -10,20 +10,21 @@ import torch
 from test_metrics import evidence, noisy, real, view
 from torch.nn import functional as F
 
-from genlib.build import build
 from genlib.data.images import to_float
-from genlib.evaluation import fld as fld_module
-from genlib.evaluation import membership
-from genlib.evaluation.copies import HELD, Radii, copies
-from genlib.evaluation.copying import averaged, copying, z_score
-from genlib.evaluation.evidence import Evidence, View
-from genlib.evaluation.fld import Grouped, Mixture, fld, fld_gap
-from genlib.evaluation.measure import to_json
-from genlib.evaluation.membership import membership_auc
-from genlib.evaluation.memorisation import authenticity
-from genlib.evaluation.metric import evaluate
-from genlib.evaluation.parts import neighbours, registration
-from genlib.evaluation.parts.registration import registered
+from genlib.metrics.authenticity import authenticity
+from genlib.metrics.copies import HELD, Radii, copies
+from genlib.metrics.copying import averaged, copying, z_score
+from genlib.metrics.fld import Grouped, Mixture, fld, fld_gap
+from genlib.metrics.inputs import Evidence, View
+from genlib.metrics.membership_auc import membership_auc
+from genlib.metrics.of_features import fld as fld_module
+from genlib.metrics.of_features import membership_auc as membership
+from genlib.metrics.registry import evaluate
+from genlib.metrics.result import to_json
+from genlib.metrics.stats import neighbours
+from genlib.metrics.stats import pixel_matching as registration
+from genlib.metrics.stats.pixel_matching import registered
+from genlib.registry import build
 
 METRICS = ("authenticity", "copies", "copying", "fld", "fld_gap")
 

@@ -11,17 +11,17 @@ import pytest
 import torch
 
 from genlib.errors import InputError
-from genlib.evaluation.agreement import label_agreement
-from genlib.evaluation.diversity import simpson, support
-from genlib.evaluation.evidence import Evidence, View
-from genlib.evaluation.frechet import frechet
-from genlib.evaluation.inception import inception_score
-from genlib.evaluation.kernel import kid
-from genlib.evaluation.manifold import coverage
-from genlib.evaluation.measure import Measure, Undefined, to_json
-from genlib.evaluation.memorisation import authenticity, closeness
-from genlib.evaluation.metric import Metric, capabilities, check_names, evaluate, find, names
-from genlib.evaluation.parts.intervals import group_slices, jackknife, of_mean, student, wilson
+from genlib.metrics.authenticity import authenticity, closeness
+from genlib.metrics.conditional import label_agreement
+from genlib.metrics.frechet import frechet
+from genlib.metrics.inception_score import inception_score
+from genlib.metrics.inputs import Evidence, View
+from genlib.metrics.kid import kid
+from genlib.metrics.precision_recall import coverage
+from genlib.metrics.registry import Metric, capabilities, check_names, evaluate, find, names
+from genlib.metrics.result import Measure, Undefined, to_json
+from genlib.metrics.stats.intervals import group_slices, jackknife, of_mean, student, wilson
+from genlib.metrics.support import simpson, support
 
 CLASSES, D = 10, 12
 CENTRES = torch.randn(CLASSES, D, generator=torch.Generator().manual_seed(9)) * 4
@@ -366,5 +366,5 @@ def test_every_metric_is_found_under_its_own_name():
 
 
 def test_names_need_no_torch():
-    code = "import sys; from genlib.evaluation.metric import names; assert names(); assert 'torch' not in sys.modules"
+    code = "import sys; from genlib.metrics.registry import names; assert names(); assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -12,7 +12,9 @@ from turns import gradients_of
 
 from genlib.data.batches import Batch, batches
 from genlib.data.images import Images
-from genlib.models import classifier, gan, scorer, vae
+from genlib.models import cnn_classifier as classifier
+from genlib.models import gan, vae
+from genlib.models import resnet_classifier as scorer
 from genlib.objectives import adversarial, classification, elbo
 
 SHAPES = [(1, 8, 8), (1, 16, 16), (1, 28, 28), (3, 32, 32), (1, 64, 64), (1, 9, 13)]

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from genlib.evaluation.parts import neighbours
-from genlib.evaluation.parts.neighbours import nearest
+from genlib.metrics.stats import neighbours
+from genlib.metrics.stats.neighbours import nearest
 
 
 def normal(n, d, seed):

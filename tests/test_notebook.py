@@ -10,11 +10,11 @@ import pytest
 from documents import BIN, ROOT
 from prepared import digits, job
 
-from genlib.evaluation.judgement import logged
-from genlib.evaluation.measure import Measure
-from genlib.fit import fit
+from genlib.evaluation.evaluator import logged
+from genlib.metrics.result import Measure
 from genlib.tracking.journal import Journal, Reporter
 from genlib.tracking.mlflow import send
+from genlib.training.fit import fit
 
 NOTEBOOK = "docs/notebook.ipynb"
 MEASURES = {

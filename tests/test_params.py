@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from genlib.data.settings import OtherSettings
+from genlib.data.config import OtherSettings
 from genlib.errors import InputError
-from genlib.fit import Job, Training, optimizers
 from genlib.params import load_params, merge, nested, parse, read_yaml
+from genlib.training.fit import Job, Training, optimizers
 from genlib.training.state import Adam
 
 ROOT = Path(__file__).parent.parent

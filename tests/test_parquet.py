@@ -16,8 +16,8 @@ import torch
 from PIL import Image
 from upath import UPath
 
+from genlib.data.config import DataSettings, find_source, place
 from genlib.data.dataset import load_dataset, prepare
-from genlib.data.settings import DataSettings, find_source, place
 from genlib.errors import InputError
 
 NAMES = ("cat", "dog")

@@ -7,7 +7,7 @@ from importlib.metadata import version
 
 import pytest
 
-from genlib.tracking import provenance
+from genlib import provenance
 
 
 @pytest.fixture

@@ -15,8 +15,12 @@ from test_evidence import Judge, images
 
 from genlib.cli import main
 from genlib.errors import InputError
-from genlib.evaluation.evidence import gather
-from genlib.evaluation.human import (
+from genlib.evaluation.evaluator import applicable
+from genlib.human import app as rating
+from genlib.human import questions as trials
+from genlib.human.answers import COLUMNS, FORMS, Answer, append, read_answers
+from genlib.human.app import Survey, app
+from genlib.metrics.human import (
     ASSUMED,
     half_width,
     human_choice_error,
@@ -25,10 +29,7 @@ from genlib.evaluation.human import (
     spread,
     tallied,
 )
-from genlib.evaluation.judgement import applicable
-from genlib.evaluation.parts.answers import COLUMNS, FORMS, Answer, append, read_answers
-from genlib.report import rating, trials
-from genlib.report.rating import Survey, app
+from genlib.metrics.inputs import gather
 
 
 def answers(rater, right, wrong, *, item="fake", truth="fake"):

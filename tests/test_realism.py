@@ -8,19 +8,21 @@ import pytest
 import torch
 from test_metrics import CENTRES, CLASSES, D, evidence, noisy, planted, real, view
 
-from genlib.evaluation import agreement, kernel, manifold
-from genlib.evaluation.agreement import label_agreement, one_to_many, spread
-from genlib.evaluation.evidence import Evidence, View
-from genlib.evaluation.frechet import frechet, frechet_distance, infinite
-from genlib.evaluation.inception import inception_score
-from genlib.evaluation.kernel import SUBSETS, kid, mmd
-from genlib.evaluation.manifold import coverage, density, precision, recall, squared_radii
-from genlib.evaluation.metric import evaluate, find
-from genlib.evaluation.parts import pairs
-from genlib.evaluation.parts.intervals import group_slices, jackknife, wilson, wilson_jackknife
-from genlib.evaluation.parts.pairs import pairs_within
-from genlib.evaluation.sharpness import edges, sharpness
-from genlib.evaluation.two_sample import c2st
+from genlib.metrics.c2st import c2st
+from genlib.metrics.conditional import label_agreement, one_to_many, spread
+from genlib.metrics.frechet import frechet, frechet_distance, infinite
+from genlib.metrics.inception_score import inception_score
+from genlib.metrics.inputs import Evidence, View
+from genlib.metrics.kid import SUBSETS, kid, mmd
+from genlib.metrics.of_features import conditional as agreement
+from genlib.metrics.of_features import kid as kernel
+from genlib.metrics.of_features import precision_recall as manifold
+from genlib.metrics.precision_recall import coverage, density, precision, recall, squared_radii
+from genlib.metrics.registry import evaluate, find
+from genlib.metrics.sharpness import edges, sharpness
+from genlib.metrics.stats import pairs
+from genlib.metrics.stats.intervals import group_slices, jackknife, wilson, wilson_jackknife
+from genlib.metrics.stats.pairs import pairs_within
 
 PRDC = {"precision": precision, "recall": recall, "density": density, "coverage": coverage}
 
@@ -166,7 +168,7 @@ def test_the_extrapolated_distance_is_nearer_to_that_of_the_laws(shift, scale):
 
 
 def test_extrapolation_is_a_straight_line_in_one_over_n(monkeypatch):
-    monkeypatch.setattr("genlib.evaluation.frechet.frechet_distance", lambda x, y: 3.0 + 50.0 / len(x))
+    monkeypatch.setattr("genlib.metrics.frechet.frechet_distance", lambda x, y: 3.0 + 50.0 / len(x))
     assert float(infinite(torch.zeros(900, 5), torch.zeros(900, 5))["value"]) == pytest.approx(3)
 
 

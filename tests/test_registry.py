@@ -16,7 +16,7 @@ from test_commands import GOOD, judged, models  # noqa: F401
 
 import genlib
 from genlib.cli import main
-from genlib.evaluation.measure import Measure
+from genlib.metrics.result import Measure
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 

@@ -31,18 +31,18 @@ from report_tree import (
 )
 
 from genlib.errors import InputError
-from genlib.evaluation.figures import metric_chart
-from genlib.evaluation.measure import Measure
-from genlib.evaluation.parts.numbers import DASH, MINUS, interval, number
-from genlib.evaluation.questions import ALIKE, COPIED, QUESTIONS, REAL
-from genlib.evaluation.verdict import verdicts
+from genlib.evaluation.verdicts import verdicts
+from genlib.figures.evaluation import metric_chart
+from genlib.formatting import DASH, MINUS, interval, number
+from genlib.metrics.questions import ALIKE, COPIED, QUESTIONS, REAL
+from genlib.metrics.result import Measure
+from genlib.report.controls_table import lines
 from genlib.report.curves import Spell, curves, spells
+from genlib.report.embedded_images import Picture, ceiling, fit, read_png
 from genlib.report.leaderboard import COLUMNS, rows, tables
 from genlib.report.page import Origin, page
-from genlib.report.pictures import Picture, ceiling, fit, read_png
-from genlib.report.planted import lines
-from genlib.report.results import ModelResults, Results, read_results
-from genlib.report.sweep import read_trials
+from genlib.report.trials_table import read_trials
+from genlib.runs import ModelResults, Results, read_results
 
 TAGS = {"genlib.commit": "c" * 40, "genlib.dirty": "true", "genlib.params_digest": "a" * 64}
 ORIGIN = Origin(TAGS, {"data": {"name": "digits"}}, "kid")
@@ -100,7 +100,7 @@ def test_leaderboard_has_its_columns_and_a_row_per_model_seed_and_metric(tree: P
 
 
 def test_leaderboard_leaves_what_is_undefined_empty(tree: Path, tmp_path: Path) -> None:
-    from pipelines.files import write_csv
+    from genlib.files import write_csv
 
     write_csv(COLUMNS, rows(read_results(tree, MODELS, ["gan"])), tmp_path / "leaderboard.csv")
     lines = list(csv.DictReader(io.StringIO((tmp_path / "leaderboard.csv").read_text())))

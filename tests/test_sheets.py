@@ -7,12 +7,12 @@ import pytest
 import torch
 from PIL import Image
 
-from genlib import explore
-from genlib.build import build
+from genlib import latent as explore
 from genlib.data.images import Images, to_pixels
-from genlib.evaluation.classification import confusion
-from genlib.evaluation.evidence import gather
-from genlib.evaluation.sheets import axes, between, neighbours, write_sheets
+from genlib.figures.contact_sheets import axes, between, neighbours, write_sheets
+from genlib.metrics.classification import confusion
+from genlib.metrics.inputs import gather
+from genlib.registry import build
 
 SHAPE, CLASSES = (1, 16, 16), 4
 

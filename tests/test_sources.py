@@ -15,11 +15,11 @@ import torch
 from PIL import Image
 
 from genlib.data import sources
+from genlib.data.config import DataSettings, OtherSettings, find_domains, find_source
 from genlib.data.dataset import prepare, resize
-from genlib.data.folders import GLANCE_FILES, natural
 from genlib.data.fonts import FONTS, glyphs, printed
+from genlib.data.image_folder import GLANCE_FILES, natural
 from genlib.data.images import Images
-from genlib.data.settings import DataSettings, OtherSettings, find_domains, find_source
 from genlib.data.sources import Source
 from genlib.errors import InputError
 
@@ -480,7 +480,7 @@ def test_checking_imports_nothing_heavy(tmp_path):
         picture(tmp_path / f"{index}.png")
     heavy = "{'torch', 'torchvision', 'sklearn'} & set(sys.modules)"
     code = (
-        "import sys; from pathlib import Path; from genlib.data.settings import DataSettings, find_source; "
+        "import sys; from pathlib import Path; from genlib.data.config import DataSettings, find_source; "
         f"find_source(DataSettings()); find_source(DataSettings('folder', Path({str(tmp_path)!r}))); print({heavy})"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=Path(__file__).parents[1])

@@ -17,9 +17,9 @@ from PIL import Image
 from safetensors.torch import save_file
 
 from genlib.data.batches import seeded
+from genlib.data.config import DataSettings, OtherSettings
 from genlib.data.dataset import content_hash, load_dataset, prepare, resize
 from genlib.data.images import Images, load_images, save_images
-from genlib.data.settings import DataSettings, OtherSettings
 from genlib.data.splits import PARTS, drop_duplicates, require_classes, split, stratify
 from genlib.errors import InputError
 
@@ -203,7 +203,7 @@ SPARE = """
 import sys, threading, time
 from pathlib import Path
 from genlib.data import dataset, images
-from genlib.data.settings import DataSettings
+from genlib.data.config import DataSettings
 images.LARGE = int(sys.argv[1])
 def held():
     lines = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
@@ -437,7 +437,7 @@ def test_domains_of_other_channels_are_refused_on_reading_too(tmp_path, monkeypa
     """A source that tells its channels wrongly."""
     random_pictures(tmp_path / "trainA", 9, (8, 8))
     random_pictures(tmp_path / "trainB", 9, (8, 8), "RGB")
-    monkeypatch.setattr("genlib.data.folders.glance", lambda *_: 1)
+    monkeypatch.setattr("genlib.data.image_folder.glance", lambda *_: 1)
     with pytest.raises(InputError, match=r"^data\.other: found folder_b with 3 channels, legal: 1"):
         prepare(DataSettings(name="folder_a", root=tmp_path, other=OtherSettings("folder_b")), tmp_path / "out")
     assert not (tmp_path / "out").exists()

@@ -9,10 +9,10 @@ from scipy import stats
 from test_rating import evidence as evidence
 from test_rating import survey
 
-from genlib.evaluation.human import human_exposure
-from genlib.evaluation.parts.answers import Answer, read_answers
-from genlib.evaluation.parts.staircase import FIRST, LONGEST, SHORTEST, exposures, settled
-from genlib.report.rating import app
+from genlib.human.answers import Answer, read_answers
+from genlib.human.app import app
+from genlib.human.staircase import FIRST, LONGEST, SHORTEST, exposures, settled
+from genlib.metrics.human import human_exposure
 
 
 def seen(threshold, looks, seed):

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from genlib.models.parts.thin import FromImage, FromVector, ToImage
+from genlib.models.layers.cpu.matmul_conv import FromImage, FromVector, ToImage
 
 PAIRS = [
     (FromImage, nn.Conv2d, (1, 6, 4, 2, 1), (5, 1, 9, 12)),

@@ -11,8 +11,8 @@ from prepared import MODELS, digits, job, jobs
 from torch import nn
 
 from genlib.data import dataset
-from genlib.fit import describe, fit, save_model, table
 from genlib.training import ema
+from genlib.training.fit import describe, fit, save_model, table
 from genlib.training.loop import Diverged
 from genlib.training.schedule import factor
 from genlib.training.state import EagerAdam, checkpoints, finished, intact, newest
@@ -118,7 +118,7 @@ import sys, torch, torch.distributed as dist
 from pathlib import Path
 sys.path.insert(0, {tests!r})
 from prepared import jobs
-from genlib.fit import fit
+from genlib.training.fit import fit
 rank, world = map(int, sys.argv[1:])
 torch.set_num_threads(1)
 dist.init_process_group("gloo", init_method="file://{store}", rank=rank, world_size=world)

@@ -11,22 +11,22 @@ from torch import nn
 from turns import gradients_of
 
 from genlib.data.batches import Batch, batches, seeded
+from genlib.data.config import DataSettings
 from genlib.data.dataset import load_dataset, prepare
 from genlib.data.images import Images, to_float
-from genlib.data.settings import DataSettings
 from genlib.errors import InputError
-from genlib.evaluation.evidence import look
-from genlib.evaluation.figures import sample_grid
-from genlib.evaluation.judgement import Bench, Rehearsal, Views, drawn, measure
-from genlib.evaluation.looker import Looker
-from genlib.evaluation.metric import evaluate
-from genlib.evaluation.translation import Direction, cycle_error, label_preservation
-from genlib.evaluation.translation_figures import translations
-from genlib.fit import Job, Training, fit
+from genlib.evaluation.evaluator import Bench, Rehearsal, Views, drawn, measure
+from genlib.evaluation.feature_cache import Looker
+from genlib.figures.evaluation import sample_grid
+from genlib.figures.translation import translations
+from genlib.metrics.inputs import look
+from genlib.metrics.registry import evaluate
+from genlib.metrics.translation import Direction, cycle_error, label_preservation
 from genlib.models import cyclegan
-from genlib.models.parts.translators import POOL, Pool
+from genlib.models.layers.cyclegan import POOL, Pool
 from genlib.objectives import translation
 from genlib.report.leaderboard import better, meaning
+from genlib.training.fit import Job, Training, fit
 from genlib.training.state import finished, newest
 
 SHAPES = [(1, 8, 8), (1, 16, 16), (1, 28, 28), (3, 32, 32), (1, 64, 64), (1, 9, 13)]

@@ -11,11 +11,11 @@ from torch import nn
 
 from genlib.data.images import Images
 from genlib.evaluation.controls import plant
-from genlib.evaluation.evidence import Evidence, gather, look
-from genlib.evaluation.measure import Measure
-from genlib.evaluation.metric import evaluate, names
-from genlib.evaluation.questions import ALIKE, COPIED, OTHER, QUESTIONS, REAL, by_question, question, way
-from genlib.evaluation.verdict import COPIES, DIFFERENT, KINDS, SINGLY, TOGETHER, Verdict, verdicts
+from genlib.evaluation.verdicts import COPIES, DIFFERENT, KINDS, SINGLY, TOGETHER, Verdict, verdicts
+from genlib.metrics.inputs import Evidence, gather, look
+from genlib.metrics.questions import ALIKE, COPIED, OTHER, QUESTIONS, REAL, by_question, question, way
+from genlib.metrics.registry import evaluate, names
+from genlib.metrics.result import Measure
 
 NULLS = {
     "precision": 0.9,

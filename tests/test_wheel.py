@@ -13,7 +13,7 @@ ROOT = Path(__file__).parent.parent
 BUILD = "from setuptools import build_meta; print(build_meta.build_wheel('dist'))"
 USE = """
 import sys, torch, genlib
-from genlib.build import build
+from genlib.registry import build
 assert genlib.__file__.startswith(sys.argv[1]), genlib.__file__
 print(tuple(build("models", {"name": "gan", "latent": 4, "width": 4}, (1, 8, 8), 10).sample(2).shape))
 """

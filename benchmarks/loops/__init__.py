@@ -20,7 +20,7 @@ from typing import Any, Literal
 import torch
 
 from genlib.data.images import Images, load_images
-from genlib.fit import Job, Training, start
+from genlib.training.fit import Job, Training, start
 from genlib.training.loop import Plan
 from genlib.training.state import TrainState
 

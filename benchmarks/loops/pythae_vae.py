@@ -16,8 +16,8 @@ from pythae.trainers.training_callbacks import TrainingCallback
 from torch import Tensor, nn
 
 from benchmarks.loops import BATCH, RATE, Task, Window, serve
-from genlib.models.burda import Burda
-from genlib.models.parts.latent import Diagonal
+from genlib.models.iwae import Burda
+from genlib.models.layers.latent_variable import Diagonal
 
 
 class Moments(nn.Module):

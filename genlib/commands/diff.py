@@ -13,9 +13,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from genlib.commands.parts.places import writable
 from genlib.errors import InputError
-from genlib.evaluation.measure import Measure
+from genlib.files import require_writable
+from genlib.metrics.result import Measure
 
 WORKSPACE = "workspace"
 CONFIG = ("model", "objective", "train")
@@ -85,7 +85,7 @@ def compared(a: str, b: str) -> tuple[Runs, Runs]:
 
 def read(folder: Path) -> Runs:
     """What lies in a folder of runs."""
-    from genlib.report.results import read_model
+    from genlib.runs import read_model
 
     runs = folder if (folder / "evaluate").is_dir() or (folder / "train").is_dir() else folder / "runs"
     names = sorted({path.name for stage in ("train", "evaluate") for path in (runs / stage).glob("*") if path.is_dir()})
@@ -242,7 +242,7 @@ def draw(moves: list[Move], path: Path, a: str, b: str) -> None:
         axes.tick_params(axis="x", labelsize=6)
         axes.set_title(f"{move.model}: {move.metric.replace('_', ' ')}, {move.outcome}", fontsize=7)
         axes.spines[["top", "right"]].set_visible(False)
-    writable(path, "--figure")
+    require_writable(path, "--figure")
     partial = path.with_name(f".{path.name}.partial")
     figure.savefig(partial, format="png")
     partial.replace(path)

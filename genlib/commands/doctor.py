@@ -119,7 +119,7 @@ def disk() -> list[Finding]:
 
 
 def git() -> list[Finding]:
-    from genlib.tracking.provenance import commit
+    from genlib.provenance import commit
 
     if not shutil.which("git"):
         return [Finding("git", "broken", "not installed", "the Debian package git")]
@@ -142,7 +142,8 @@ def dvc() -> list[Finding]:
 
 def tracking() -> list[Finding]:
     """Whether the server answers, or the SQLite file is one."""
-    from genlib.tracking import mlflow, provenance
+    from genlib import provenance
+    from genlib.tracking import mlflow
 
     home = provenance.home(Path.cwd())
     try:

@@ -9,11 +9,11 @@ from json import dumps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from genlib.commands.parts.places import writable, write_text
 from genlib.errors import InputError
+from genlib.files import require_writable, write_text
 
 if TYPE_CHECKING:
-    from genlib.evaluation.measure import Measure
+    from genlib.metrics.result import Measure
 
 
 def evaluate(
@@ -29,8 +29,8 @@ def evaluate(
     strict: bool,
 ) -> None:
     """Judge images that nothing here made: real-looking, copied, all alike?"""
-    from genlib.data.settings import LARGEST_IMAGE
-    from genlib.evaluation.metric import check_names
+    from genlib.data.config import LARGEST_IMAGE
+    from genlib.metrics.registry import check_names
 
     if size is not None and not 1 <= size <= LARGEST_IMAGE:
         raise InputError(f"--size: found {size}, legal: a whole number from 1 to {LARGEST_IMAGE}")
@@ -38,11 +38,11 @@ def evaluate(
     check_names(asked or (), "--metrics")
     for option, out in (("--json", json), ("--html", html)):
         if out is not None:
-            writable(out, option)
-    from genlib.data.pictures import read
-    from genlib.evaluation.measure import to_json
-    from genlib.evaluation.verdict import verdicts
-    from genlib.judge_images import judged, shown
+            require_writable(out, option)
+    from genlib.data.image_sets import read
+    from genlib.evaluation.image_sets import judged, shown
+    from genlib.evaluation.verdicts import verdicts
+    from genlib.metrics.result import to_json
     from genlib.progress import watched
 
     given = {"real": real, "fake": fake} | ({} if train is None else {"train": train})
@@ -70,8 +70,8 @@ def evaluate(
 
 def _track(card: Mapping[str, Any], measures: Mapping[str, Measure], given: Mapping[str, str]) -> None:
     """As a run of the project that this is called in, if it is one."""
-    from genlib.evaluation.judgement import logged
-    from genlib.evaluation.measure import to_json
+    from genlib.evaluation.evaluator import logged
+    from genlib.metrics.result import to_json
     from genlib.tracking.single import single
 
     tags = {f"genlib.{key}": card[key] for key in ("stage", "commit", "dirty", "data_sha256") if key in card}

@@ -6,11 +6,11 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from genlib.commands.parts.places import made
 from genlib.errors import InputError, unknown
+from genlib.files import make_folder
 
 if TYPE_CHECKING:
-    from genlib.gallery import Sheet, Subject
+    from genlib.figures.latent_tools import Sheet, Subject
 
 OUT = Path("runs/explore")
 
@@ -19,7 +19,7 @@ def explore(model: Path, data: Path, out: Path | None, what: str | None, seed: i
     """Look into a model's space of codes: one picture per tool."""
     if count < 1:
         raise InputError(f"--count: found {count}, legal: a whole number of at least 1")
-    from genlib.gallery import Lacking, tools
+    from genlib.figures.latent_tools import Lacking, tools
 
     known = tools()
     asked = list(known) if what is None else what.split(",")
@@ -27,7 +27,7 @@ def explore(model: Path, data: Path, out: Path | None, what: str | None, seed: i
         if name not in known:
             raise unknown("--what", name, known)
     subject = _subject(model, data, seed, count)
-    folder = made(out or OUT / model.resolve().name, "--out")
+    folder = make_folder(out or OUT / model.resolve().name, "--out")
     for name in dict.fromkeys(asked):
         try:
             _keep(known[name](subject), folder / name)
@@ -37,10 +37,10 @@ def explore(model: Path, data: Path, out: Path | None, what: str | None, seed: i
 
 def _subject(model: Path, data: Path, seed: int, count: int) -> Subject:
     """The model in its folder, and images of the kind it was trained on; held-out ones in the mix of their classes."""
-    from genlib.build import load
     from genlib.data.dataset import load_dataset
-    from genlib.evaluation.evidence import stratified
-    from genlib.gallery import CODED, Subject
+    from genlib.figures.latent_tools import CODED, Subject
+    from genlib.metrics.inputs import stratified
+    from genlib.registry import load
 
     network, config, dataset = load(model), json.loads((model / "config.json").read_text()), load_dataset(data)
     if not hasattr(network, "image"):

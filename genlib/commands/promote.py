@@ -17,13 +17,14 @@ SHARED = ("commit", "dirty", "data_sha256", "params_digest")
 
 def promote(model: str, as_json: bool) -> int:
     """Register a generator, and make it champion if its numbers allow it."""
-    from genlib.build import file_sha256, load
-    from genlib.evaluation.judgement import logged
-    from genlib.report.results import read_model
-    from genlib.tracking import provenance
-    from genlib.tracking.gate import faults
+    from genlib import provenance
+    from genlib.evaluation.evaluator import logged
+    from genlib.files import file_sha256
+    from genlib.registry import load
+    from genlib.runs import read_model
     from genlib.tracking.mlflow import Unreachable, tracking_uri
-    from genlib.tracking.registry import JUDGE, MEASURES, PROMOTED, WEIGHTS, Registry, from_tags, to_tags
+    from genlib.tracking.model_registry import JUDGE, MEASURES, PROMOTED, WEIGHTS, Registry, from_tags, to_tags
+    from genlib.tracking.promotion_checks import faults
 
     folder, weights = Path("runs/train") / model, Path("runs/train") / model / "model.safetensors"
     network, found = load(folder), read_model(Path("runs"), model, tuned=False)

@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from torch import nn
 
     from genlib.data.dataset import Dataset
-    from genlib.report.rating import Survey
-    from genlib.report.trials import Trial
+    from genlib.human.app import Survey
+    from genlib.human.questions import Trial
 
 COUNT = 50  # real images, and as many generated ones
 RATERS = (1, 5, 10, 30)
@@ -22,9 +22,9 @@ ERRORS = {"one": "human_error_rate", "two": "human_choice_error"}  # what each f
 
 def rate(model: Path, data: Path, form: str, count: int | None, seed: int, port: int) -> None:
     """Ask people, on a page of this machine: real or fake?"""
-    from genlib.build import load
     from genlib.data.dataset import load_dataset
-    from genlib.report.rating import FORMS, Survey, serve
+    from genlib.human.app import FORMS, Survey, serve
+    from genlib.registry import load
 
     if not 0 <= port < 2**16:
         raise InputError(f"--port: found {port}, legal: 0 (any that is free) to {2**16 - 1}")
@@ -48,9 +48,9 @@ def rate(model: Path, data: Path, form: str, count: int | None, seed: int, port:
 
 def to_tell(model: Path, network: nn.Module, dataset: Dataset, form: str, count: int, seed: int) -> Sequence[Trial]:
     """`count` test images and as many that the model makes, in a form of `trials`."""
-    from genlib.evaluation.evidence import stratified
-    from genlib.evaluation.judgement import drawn
-    from genlib.report import trials
+    from genlib.evaluation.evaluator import drawn
+    from genlib.human import questions as trials
+    from genlib.metrics.inputs import stratified
 
     shown = dataset.other if hasattr(network, "translate") else dataset  # a translator's images are of the other domain
     if shown is None:
@@ -72,12 +72,12 @@ def to_tell(model: Path, network: nn.Module, dataset: Dataset, form: str, count:
 def to_confirm(model: Path, network: nn.Module, dataset: Dataset, seed: int) -> Sequence[Trial]:
     """The pairs of generated and of real images that `support` asks about, drawn again as the stage `evaluate` drew
     them."""
-    from genlib.build import file_sha256
-    from genlib.evaluation.evidence import order
-    from genlib.evaluation.judgement import drawn
-    from genlib.evaluation.parts.people import pair_name
-    from genlib.report.results import read_model
-    from genlib.report.trials import pair
+    from genlib.evaluation.evaluator import drawn
+    from genlib.files import file_sha256
+    from genlib.human.questions import pair
+    from genlib.human.raters import pair_name
+    from genlib.metrics.inputs import order
+    from genlib.runs import read_model
 
     if hasattr(network, "translate"):
         raise InputError(f"{model}: found a translator, whose pairs nobody is asked about, legal: a generator")
@@ -107,9 +107,9 @@ def to_confirm(model: Path, network: nn.Module, dataset: Dataset, seed: int) -> 
 
 def power(survey: Survey, form: str, mark: str) -> str:
     """How near to the truth the error rate will come, in one line; by how raters differ so far, once that is known."""
-    from genlib.evaluation.human import ASSUMED, half_width, spread, tallied
-    from genlib.evaluation.parts.answers import CATCH
-    from genlib.evaluation.parts.people import attentive
+    from genlib.human.answers import CATCH
+    from genlib.human.raters import attentive
+    from genlib.metrics.human import ASSUMED, half_width, spread, tallied
 
     said = [answer for answer in survey.said.values() if answer.item.startswith(mark) and answer.form == form]
     known = spread(*tallied([answer for answer in attentive(said)[0] if not answer.catches]))
@@ -122,16 +122,16 @@ def power(survey: Survey, form: str, mark: str) -> str:
 
 def marked(model: Path) -> str:
     """What tells answers about these weights."""
-    from genlib.build import file_sha256
-    from genlib.evaluation.parts.answers import MARK
+    from genlib.files import file_sha256
+    from genlib.human.answers import MARK
 
     return file_sha256(model / "model.safetensors")[:MARK]
 
 
 def _track(survey: Survey, form: str, name: str, mark: str, data_sha256: str) -> None:
     """What people have said so far in this form of the weights whose hash begins with `mark`, as a run."""
-    from genlib.evaluation.parts.people import attentive
-    from genlib.tracking import provenance
+    from genlib import provenance
+    from genlib.human.raters import attentive
     from genlib.tracking.single import single
 
     said = [answer for answer in survey.said.values() if answer.item.startswith(mark) and answer.form == form]

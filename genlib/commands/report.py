@@ -4,22 +4,22 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from genlib.commands.parts.places import writable, write_text
 from genlib.errors import InputError
+from genlib.files import require_writable, write_text
 
 
 def report(out: Path, show: bool) -> None:
     """Write the page of the runs that there are so far."""
+    from genlib import provenance
     from genlib.params import load_params
     from genlib.report.page import Origin, page
-    from genlib.report.results import read_results
-    from genlib.tracking import provenance
+    from genlib.runs import read_results
 
     root, params = Path.cwd(), load_params()
     there = [name for name in params.models if (root / "runs/train" / name / "config.json").is_file()]
     if not there:
         raise InputError("runs/train: found no model of params.yaml, legal: runs of `make repro`")
-    writable(out, "--out")
+    require_writable(out, "--out")
     results = read_results(root, there, params.tune.models)
     data = str(results.dataset.get("sha256", ""))
     digest = params.digest()

@@ -8,8 +8,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from genlib.commands.parts.places import made, writable
 from genlib.errors import InputError
+from genlib.files import make_folder, require_writable
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -39,10 +39,10 @@ def sample(
         raise InputError(f"--count: found {count}, legal: up to {SHOWN} on a grid, more with --png-folder or --npz")
     for option, file in (("--out", grid), ("--npz", npz)):
         if file:
-            writable(file, option)
+            require_writable(file, option)
 
-    from genlib.build import load
     from genlib.data.images import to_pixels
+    from genlib.registry import load
 
     network = load(model)
     y = _classes(model, network, count, wanted)
@@ -53,7 +53,7 @@ def sample(
         write_grid(pixels, grid, len(wanted) if wanted and 1 < len(wanted) <= count else None)
         print(f"{grid}: {count} images")
     if png_folder:
-        _write_each(pixels, y, made(png_folder, "--png-folder"))
+        _write_each(pixels, y, make_folder(png_folder, "--png-folder"))
         print(f"{png_folder}: {count} images")
     if npz:
         _write_npz(pixels, y, npz)
@@ -98,7 +98,7 @@ def _drawn(folder: Path, network: Any, count: int, seed: int, y: Tensor | None, 
         raise InputError(
             f"--truncation: found that {folder} draws no normal codes, legal: a model whose prior is normal"
         )
-    from genlib import explore
+    from genlib import latent as explore
 
     return explore.image(network, truncated(count, network.latent, truncation, seed), y)
 
@@ -123,7 +123,7 @@ def _write_each(pixels: Tensor, y: Tensor | None, folder: Path) -> None:
     from genlib.data.png import write_png
 
     for index, image in enumerate(_shown(pixels)):
-        home = folder if y is None else made(folder / str(int(y[index])), "--png-folder")
+        home = folder if y is None else make_folder(folder / str(int(y[index])), "--png-folder")
         write_png(image, home / f"{index:06d}.png")
 
 

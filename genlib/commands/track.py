@@ -9,7 +9,7 @@ from genlib.errors import InputError
 
 def track(flush: bool) -> None:
     """Say what waits for the tracking server, or send it."""
-    from genlib.tracking import provenance
+    from genlib import provenance
     from genlib.tracking.mlflow import Unreachable, events, send, tracking_uri, waiting
 
     home = provenance.home(Path.cwd())

@@ -20,7 +20,7 @@ from torch import Tensor
 from genlib.data.images import Images, to_float
 
 if TYPE_CHECKING:
-    from genlib.data.pieces import Streamed
+    from genlib.data.streaming import Streamed
 
 OTHER = 1_000_003  # what is added to the seed of the second domain's order
 

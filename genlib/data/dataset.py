@@ -21,12 +21,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from genlib.data.config import DataSettings, find_domains, of_other, require_channels
 from genlib.data.images import CHUNK, LARGE, Images, load_images, room, save_images
-from genlib.data.pieces import Mapped, Read, Streamed
-from genlib.data.settings import DataSettings, find_domains, of_other, require_channels
 from genlib.data.splits import PARTS, drop_duplicates, require_classes, split
+from genlib.data.streaming import Mapped, Read, Streamed
 from genlib.errors import InputError
-from genlib.seal import sealed, unsealed
+from genlib.files import read_checked_json, with_checksum
 
 if TYPE_CHECKING:
     from genlib.data.sources import Source
@@ -136,7 +136,7 @@ def load_dataset(folder: Path) -> Dataset:
         InputError: `dataset.json` is missing, is not JSON, was changed since, or lacks what it must say.
     """
     path = folder / INFO
-    info = unsealed(path, "run the `prepare` stage")
+    info = read_checked_json(path, "run the `prepare` stage")
     for key, kind in KEYS.items():
         if not isinstance(info.get(key), kind):
             raise InputError(f"{path}: found no {key} of type {kind.__name__}; run the `prepare` stage")
@@ -166,7 +166,7 @@ def prepare(settings: DataSettings, out: Path) -> dict[str, Any]:
             info["sha256"] = hashlib.sha256(f"{info['sha256']} {other['sha256']}".encode()).hexdigest()
             info[OTHER] = {key: other[key] for key in ("name", "source", "counts", "sha256")}
         _describe(info, folder)
-    return sealed(info)
+    return with_checksum(info)
 
 
 def _made(source: Source, settings: DataSettings, sides: Sequence[int] | None, folder: Path) -> dict[str, Any]:
@@ -259,4 +259,4 @@ def _written(out: Path) -> Iterator[Path]:
 
 
 def _describe(info: Mapping[str, Any], folder: Path) -> None:
-    (folder / INFO).write_text(json.dumps(sealed(info), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    (folder / INFO).write_text(json.dumps(with_checksum(info), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")

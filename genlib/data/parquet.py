@@ -19,7 +19,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from genlib.data.folders import Listing, children, common_channels, natural
+from genlib.data.image_folder import Listing, children, common_channels, natural
 from genlib.errors import InputError
 
 if TYPE_CHECKING:

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from genlib.data import folders
+from genlib.data import image_folder as folders
 from genlib.data import parquet as tables
-from genlib.data.settings import DataSettings, require_enough
+from genlib.data.config import DataSettings, require_enough
 from genlib.errors import InputError
 
 if TYPE_CHECKING:

@@ -15,8 +15,8 @@ import torch
 from torch import Tensor
 
 from genlib.data.batches import seeded
+from genlib.data.config import DataSettings, require_enough
 from genlib.data.images import Images
-from genlib.data.settings import DataSettings, require_enough
 from genlib.errors import InputError
 
 PARTS = ("train", "valid", "test")

@@ -18,8 +18,8 @@ from genlib.data.batches import seeded
 from genlib.data.images import Images
 
 if TYPE_CHECKING:
-    from genlib.evaluation.evidence import Evidence, View
-    from genlib.evaluation.measure import Measure
+    from genlib.metrics.inputs import Evidence, View
+    from genlib.metrics.result import Measure
 
 SIZE = 1000
 JITTER = 2.0  # grey levels, the standard deviation of what tells two draws of one stored image apart

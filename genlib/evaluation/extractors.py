@@ -17,7 +17,7 @@ from torch.nn import functional as F
 from genlib.data.batches import seeded
 from genlib.data.images import Images, to_float
 from genlib.errors import InputError
-from genlib.evaluation.parts.cells import CELLS, cells, kmeans
+from genlib.metrics.stats.clustering import CELLS, cells, kmeans
 
 COMPONENTS = 64
 FITTED = 2000  # images that components and cells are fitted to, at the most

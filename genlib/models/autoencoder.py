@@ -15,9 +15,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from genlib.data.images import Images, to_float
-from genlib.models.parts.layers import Decoder, check_shape, encoder, sample_from
-from genlib.models.parts.mixture import Mixture
-from genlib.options import at_least, one_of
+from genlib.models.layers.blocks import Decoder, check_shape, encoder, sample_from
+from genlib.models.layers.gaussian_mixture import Mixture
+from genlib.validation import at_least, one_of
 
 Net = Literal["linear", "mlp", "conv"]
 Output = Literal["auto", "linear", "sigmoid", "tanh"]

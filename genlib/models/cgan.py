@@ -12,10 +12,10 @@ from typing import ClassVar, Literal, cast
 import torch
 from torch import Tensor, nn
 
-from genlib.models.parts.layers import sample_labelled
-from genlib.models.parts.nets import DECODERS, Net, check_net
-from genlib.models.parts.players import Head, Players, Prior, bound, first, judge
-from genlib.options import at_least, one_of
+from genlib.models.layers.backbones import DECODERS, Net, check_net
+from genlib.models.layers.blocks import sample_labelled
+from genlib.models.layers.gan import Head, Players, Prior, bound, first, judge
+from genlib.validation import at_least, one_of
 
 Condition = Literal["projection", "concat"]
 

@@ -11,9 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from genlib.data.images import Images, to_float
-from genlib.models.parts.layers import CHUNK, check_shape, encoder
-from genlib.models.parts.translators import Pool, Translator, patches
-from genlib.options import at_least, within
+from genlib.models.layers.blocks import CHUNK, check_shape, encoder
+from genlib.models.layers.cyclegan import Pool, Translator, patches
+from genlib.validation import at_least, within
 
 SHOWN = 64
 Domain = Literal["a", "b"]

@@ -11,12 +11,12 @@ from typing import ClassVar
 
 from torch import Tensor, nn
 
-from genlib.models.parts.batch_norm import BatchNorm2d
-from genlib.models.parts.layers import check_shape, sample_from, widths
-from genlib.models.parts.nets import Crop, Shape
-from genlib.models.parts.players import Players
-from genlib.models.parts.thin import FromImage, FromVector, ToImage
-from genlib.options import at_least
+from genlib.models.layers.backbones import Crop, Shape
+from genlib.models.layers.blocks import check_shape, sample_from, widths
+from genlib.models.layers.cpu.batch_norm import BatchNorm2d
+from genlib.models.layers.cpu.matmul_conv import FromImage, FromVector, ToImage
+from genlib.models.layers.gan import Players
+from genlib.validation import at_least
 
 
 class DCGAN(Players):

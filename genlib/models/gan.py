@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from genlib.models.parts.layers import sample_from
-from genlib.models.parts.nets import DECODERS, Net, check_net
-from genlib.models.parts.players import Head, Players, Prior, bound, first, judge
-from genlib.options import at_least, one_of
+from genlib.models.layers.backbones import DECODERS, Net, check_net
+from genlib.models.layers.blocks import sample_from
+from genlib.models.layers.gan import Head, Players, Prior, bound, first, judge
+from genlib.validation import at_least, one_of
 
 
 class GAN(Players):

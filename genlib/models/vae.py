@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from genlib.models.parts.latent import Diagonal, Emission, Kind, LatentVariableModel, Observation, Variance
-from genlib.models.parts.layers import Decoder, check_shape, encoder
-from genlib.options import at_least
+from genlib.models.layers.blocks import Decoder, check_shape, encoder
+from genlib.models.layers.latent_variable import Diagonal, Emission, Kind, LatentVariableModel, Observation, Variance
+from genlib.validation import at_least
 
 
 class VAE(LatentVariableModel):

@@ -15,10 +15,10 @@ import torch
 from torch import Tensor, nn
 
 from genlib.data.batches import Batch
-from genlib.objectives.parts.losses import LOSSES, LossName
-from genlib.objectives.parts.penalties import Judge, between, one_centred, zero_centred
-from genlib.objectives.parts.turns import Objective, Terms, Turn
-from genlib.options import at_least, one_of, within
+from genlib.objectives.common.gan_losses import LOSSES, LossName
+from genlib.objectives.common.gradient_penalties import Judge, between, one_centred, zero_centred
+from genlib.objectives.common.phases import Objective, Terms, Turn
+from genlib.validation import at_least, one_of, within
 
 
 class Adversaries(Protocol):

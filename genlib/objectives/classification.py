@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from genlib.data.batches import Batch
-from genlib.objectives.parts.turns import Objective, Terms, Turn
-from genlib.options import at_least, within
+from genlib.objectives.common.phases import Objective, Terms, Turn
+from genlib.validation import at_least, within
 
 
 class Classifies(Protocol):

@@ -10,9 +10,9 @@ from typing import cast
 from torch import Tensor, nn
 
 from genlib.data.batches import Batch
-from genlib.objectives.parts.likelihoods import LatentVariables, check, seen, single
-from genlib.objectives.parts.turns import Objective, Terms, Turn
-from genlib.options import at_least
+from genlib.objectives.common.likelihood import LatentVariables, check, seen, single
+from genlib.objectives.common.phases import Objective, Terms, Turn
+from genlib.validation import at_least
 
 
 class Elbo(Objective):

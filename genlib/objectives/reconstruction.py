@@ -9,8 +9,8 @@ from torch.nn import functional as F
 
 from genlib.data.batches import Batch
 from genlib.errors import InputError
-from genlib.objectives.parts.turns import Objective, Terms, Turn
-from genlib.options import one_of
+from genlib.objectives.common.phases import Objective, Terms, Turn
+from genlib.validation import one_of
 
 LossName = Literal["mse", "cross_entropy"]
 BOUNDED = "cross_entropy needs an output between black and white: sigmoid or tanh"

@@ -17,9 +17,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from genlib.data.batches import Batch, seeded
-from genlib.objectives.parts.losses import LOSSES, LossName
-from genlib.objectives.parts.turns import Objective, Terms, Turn
-from genlib.options import at_least, one_of
+from genlib.objectives.common.gan_losses import LOSSES, LossName
+from genlib.objectives.common.phases import Objective, Terms, Turn
+from genlib.validation import at_least, one_of
 
 SURE = 1.0  # nats of cross-entropy below which the judge is heard
 DOMAINS = ("a", "b")

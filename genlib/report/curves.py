@@ -8,11 +8,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from genlib.evaluation.parts.numbers import label, number
-from genlib.report.pictures import Picture
+from genlib.formatting import label, number
+from genlib.report.embedded_images import Picture
 from genlib.report.plots import Theme, legend, plot, scale
-from genlib.report.results import History
-from genlib.training.health import State, state
+from genlib.runs import History
+from genlib.training.gan_state import State, state
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -11,11 +11,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from genlib.evaluation.measure import Measure
-from genlib.evaluation.metric import catalogue, find
-from genlib.evaluation.parts.numbers import DASH, interval, label, number
-from genlib.evaluation.questions import OTHER, QUESTIONS, by_question, question, way
-from genlib.report.results import Measures, Results
+from genlib.formatting import DASH, interval, label, number
+from genlib.metrics.questions import OTHER, QUESTIONS, by_question, question, way
+from genlib.metrics.registry import catalogue, find
+from genlib.metrics.result import Measure
+from genlib.runs import Measures, Results
 
 COLUMNS = ("model", "seed", "metric", "value", "low", "high", "null", "n")
 TUNED = "+tuned"

@@ -13,15 +13,16 @@ from pathlib import Path
 from typing import Any
 
 from genlib.evaluation.controls import WORDS
-from genlib.evaluation.parts.numbers import label, number
-from genlib.evaluation.verdict import Verdict, verdicts
-from genlib.report import leaderboard, planted
+from genlib.evaluation.verdicts import Verdict, verdicts
+from genlib.formatting import label, number
+from genlib.report import controls_table as planted
+from genlib.report import leaderboard
 from genlib.report.curves import curves
+from genlib.report.embedded_images import Picture, all_sizes, ceiling, data_uri, read_png
 from genlib.report.leaderboard import Cell, Table
-from genlib.report.pictures import Picture, all_sizes, ceiling, data_uri, read_png
-from genlib.report.results import Comparison, ModelResults, Results
 from genlib.report.search_plots import search_plots
-from genlib.report.sweep import Cost, Trial, cost, knob_plots, read_trials
+from genlib.report.trials_table import Cost, Trial, cost, knob_plots, read_trials
+from genlib.runs import Comparison, ModelResults, Results
 
 ROLES = {
     "classifier": "Judge A: scores sweeps, on validation images.",

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from genlib.report.pictures import Picture
+from genlib.report.embedded_images import Picture
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

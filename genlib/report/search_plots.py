@@ -6,12 +6,12 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from genlib.evaluation.parts.numbers import label, number
+from genlib.formatting import label, number
+from genlib.report.embedded_images import Picture
 from genlib.report.leaderboard import better
-from genlib.report.pictures import Picture
 from genlib.report.plots import Theme, legend, plot, scale
-from genlib.report.sweep import Trial, numeric
-from genlib.training.health import DIVERGED
+from genlib.report.trials_table import Trial, numeric
+from genlib.training.gan_state import DIVERGED
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -15,8 +15,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
-from genlib.tracking.machine import machine
-from genlib.training.health import state
+from genlib.tracking.system_metrics import machine
+from genlib.training.gan_state import state
 
 if TYPE_CHECKING:
     from torch import Tensor

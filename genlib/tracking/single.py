@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from genlib.tracking import provenance
+from genlib import provenance
 from genlib.tracking.courier import Courier
 from genlib.tracking.journal import Journal
 

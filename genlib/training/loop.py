@@ -14,10 +14,10 @@ from torch import Tensor, nn
 
 from genlib.data.batches import batches
 from genlib.data.images import Images
-from genlib.data.pieces import Streamed
+from genlib.data.streaming import Streamed
 from genlib.training import ema as averaging
-from genlib.training.group import Group
-from genlib.training.memory import keep_freed
+from genlib.training.malloc import keep_freed
+from genlib.training.process_group import Group
 from genlib.training.schedule import Schedule, factor
 from genlib.training.state import TrainState
 

@@ -21,8 +21,8 @@ from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from genlib.errors import InputError
-from genlib.objectives.parts.turns import Turn
-from genlib.seal import require_version
+from genlib.files import require_version
+from genlib.objectives.common.phases import Turn
 from genlib.training import ema as averaging
 
 KEPT = 2

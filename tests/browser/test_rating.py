@@ -6,9 +6,10 @@ import pytest
 import torch
 
 from browser.chromium import CHROMIUM, browser
-from genlib.evaluation.parts.answers import FORMS, read_answers
-from genlib.report import rating, trials
-from genlib.report.rating import Survey, app
+from genlib.human import app as rating
+from genlib.human import questions as trials
+from genlib.human.answers import FORMS, read_answers
+from genlib.human.app import Survey, app
 
 pytestmark = pytest.mark.skipif(not CHROMIUM.exists(), reason="needs a browser: install the Debian package chromium")
 

@@ -12,7 +12,7 @@ from report_tree import MODELS, report_tree
 
 from browser.chromium import CHROMIUM, browser
 from genlib.report.page import Origin, page
-from genlib.report.results import read_results
+from genlib.runs import read_results
 
 TAGS = {"genlib.commit": "c" * 40, "genlib.dirty": "false", "genlib.params_digest": "a" * 64}
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from genlib.cluster.session import session, settle
+from genlib.distributed.session import session, settle
 
 HERE = Path(__file__).parent
 settle()  # before a test imports ray

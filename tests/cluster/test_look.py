@@ -4,10 +4,10 @@ import pytest
 import torch
 from test_evidence import Judge, images
 
-from genlib.cluster.look import looking, spread
 from genlib.data.images import Images
-from genlib.evaluation.evidence import CHUNK, look
-from genlib.evaluation.looker import Looker
+from genlib.distributed.extract_features import looking, spread
+from genlib.evaluation.feature_cache import Looker
+from genlib.metrics.inputs import CHUNK, look
 
 
 @pytest.mark.parametrize("n", [1, CHUNK, 3 * CHUNK + 7])

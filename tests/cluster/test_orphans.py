@@ -8,11 +8,11 @@ import time
 
 import psutil
 
-from genlib.cluster.orphans import MARK, end_orphans, mark
+from genlib.distributed.orphans import MARK, end_orphans, mark
 
 DRIVER = """
 import subprocess, sys, time
-from genlib.cluster.orphans import mark
+from genlib.distributed.orphans import mark
 mark()
 print(subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"]).pid, flush=True)
 time.sleep(60)

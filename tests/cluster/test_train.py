@@ -7,9 +7,9 @@ from dataclasses import replace
 import pytest
 from prepared import digits, job
 
-from genlib.cluster import train
-from genlib.cluster.train import Begun, Ear, launch
 from genlib.data import dataset
+from genlib.distributed import train
+from genlib.distributed.train import Begun, Ear, launch
 from genlib.errors import InputError, guarded
 from genlib.training.loop import Progress
 from genlib.training.state import finished, newest

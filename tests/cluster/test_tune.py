@@ -16,16 +16,16 @@ from prepared import digits, job
 from torch import nn
 from trials import STEP, STEPS, Curve, Raising, begun
 
-from genlib.cluster.aim import Aim
-from genlib.cluster.job_trial import JobTrial
-from genlib.cluster.searchers import POPULATIONS, SEARCHERS
-from genlib.cluster.tune import Resources, Search, search
 from genlib.data.dataset import load_dataset
 from genlib.data.images import to_float
 from genlib.errors import InputError
-from genlib.evaluation.judgement import Bench, Rehearsal
-from genlib.evaluation.limits import limits
-from genlib.fit import fit, save_model
+from genlib.evaluation.evaluator import Bench, Rehearsal
+from genlib.metrics.constraints import limits
+from genlib.training.fit import fit, save_model
+from genlib.tuning.objective import Aim
+from genlib.tuning.search import Resources, Search, search
+from genlib.tuning.searchers import POPULATIONS, SEARCHERS
+from genlib.tuning.training_trial import JobTrial
 
 SPACE = {
     "lr": {"loguniform": [1e-4, 1.0]},

@@ -4,7 +4,7 @@ import os
 import time
 from pathlib import Path
 
-from genlib.cluster.trial import Report
+from genlib.tuning.trial import Report
 
 STEPS, STEP = 9, 100
 
@@ -42,7 +42,7 @@ class Raising:
     """Raises what a value of the knob `kind` names."""
 
     def __call__(self, knobs, step):
-        from genlib.cluster.trial import GivenUp
+        from genlib.tuning.trial import GivenUp
 
         if step == 4 and knobs["kind"] != "well":
             raise {"wrong": KeyError("x"), "infinite": ArithmeticError("loss"), "lost": GivenUp("collapsed", "twins")}[

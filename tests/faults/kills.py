@@ -24,7 +24,7 @@ from cluster import Cluster, Server, start, until
 from prepared import digits
 from safetensors.torch import load_file
 
-from genlib.cluster.orphans import MARK
+from genlib.distributed.orphans import MARK
 from genlib.tracking.journal import read_events
 
 ROOT = Path(__file__).parents[2]
@@ -33,7 +33,7 @@ PARAMS = """
 data: {{name: digits}}
 models:
   classifier:
-    model: {{name: classifier, width: 8}}
+    model: {{name: cnn_classifier, width: 8}}
     objective: {{name: classification}}
     train: {{workers: {workers}, images: {images}, report_every: {report}, checkpoint_every: {kept}, batch_size: 50}}
 evaluate: {{metrics: [accuracy]}}

@@ -9,7 +9,7 @@ from kills import REPORT, ROOT, Project
 IMAGES = 1_000_000  # long enough for nodes to come and go on a busy machine
 LOOKING = """
 import runpy, sys
-import genlib.cluster.train as train
+import genlib.distributed.train as train
 train.RESIZE_EVERY = 2.0
 sys.argv = ["train", "classifier"]
 runpy.run_module("pipelines.train", run_name="__main__")

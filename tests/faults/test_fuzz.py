@@ -44,9 +44,9 @@ import genlib
 from genlib.cli import main
 from genlib.data.dataset import content_hash, load_dataset
 from genlib.errors import guarded
-from genlib.fit import Job, Training, fit, save_model
+from genlib.files import with_checksum
 from genlib.params import load_params
-from genlib.seal import sealed
+from genlib.training.fit import Job, Training, fit, save_model
 from genlib.training.state import checkpoints, set_aside
 from pipelines import check
 
@@ -653,7 +653,7 @@ def own_domain(folder: Path) -> None:
         shutil.copy(path, other)
     info = json.loads((folder / "dataset.json").read_text())
     own = {key: value for key, value in info.items() if key not in ("seal", "other")}
-    (other / "dataset.json").write_text(json.dumps(sealed(own)))
+    (other / "dataset.json").write_text(json.dumps(with_checksum(own)))
 
 
 def touched(labels: torch.Tensor, value: int) -> torch.Tensor:

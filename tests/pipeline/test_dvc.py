@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from genlib.data.png import write_grid
-from genlib.evaluation.judgement import HEADLINES, headlines
+from genlib.evaluation.evaluator import HEADLINES, headlines
 from genlib.params import load_params, read_yaml
 
 ROOT = Path(__file__).parent.parent.parent

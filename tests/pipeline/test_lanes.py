@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.lanes import followers, spoken, urgent
+from pipelines.repro import followers, spoken, urgent
 
 ROOT = Path(__file__).parent.parent.parent
 BIN = Path(sys.executable).parent

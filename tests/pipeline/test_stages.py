@@ -21,7 +21,7 @@ PARAMS = """
 data: {name: digits}
 models:
   classifier:
-    model: {name: classifier, width: 8}
+    model: {name: cnn_classifier, width: 8}
     objective: {name: classification}
     train: {images: 24000, report_every: 1000, checkpoint_every: 2000, batch_size: 50}
 evaluate: {metrics: [accuracy]}

@@ -16,7 +16,7 @@ PARAMS = """
 data: {name: digits}
 models:
   classifier:
-    model: {name: classifier, width: 8}
+    model: {name: cnn_classifier, width: 8}
     objective: {name: classification}
     train: {images: 4000, report_every: 2000, batch_size: 50}
   vae:

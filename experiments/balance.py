@@ -1,0 +1,176 @@
+"""The balance of the two players, shown: what G learns from a D that is far too good, and from one far too bad.
+
+`python -m experiments.balance`: a minute and a half of one core, on the digits at 16x16; draws docs/balance.png.
+
+First G stands still, untrained, while D is trained on it alone. Along the way the norm of G's gradient is taken under
+both losses, with no step of G. As D(G(z)) -> 0, log(1 - D(G(z))) has slope D(G(z)) in D's logit, which vanishes, and
+-log D(G(z)) has slope 1 - D(G(z)), which does not (Goodfellow et al. 2014, section 3).
+
+Then G is trained against three opponents: a balanced one; one that was trained as above and takes three turns for one
+of G, with nothing to keep it smooth; and one that never learns. Adam divides each gradient by its usual size, so even a
+G whose gradient has all but vanished moves, if only to poor images.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from genlib.data.batches import Batch, batches
+from genlib.data.config import DataSettings
+from genlib.data.dataset import load_dataset, prepare
+from genlib.data.images import Images
+from genlib.models import gan
+from genlib.objectives import adversarial
+from genlib.objectives.common.phases import Turn
+from genlib.training.loop import Plan, gradient_norm, only, train
+from genlib.training.state import Adam, TrainState
+
+LossName = Literal["minimax", "non_saturating"]
+LOSSES: tuple[LossName, ...] = ("minimax", "non_saturating")
+BATCH, IMAGES, ALONE = 64, 32_000, 25_600
+RATE = 1e-3
+FIGURE = Path(__file__).parent.parent / "docs/balance.png"
+
+
+@dataclass(frozen=True)
+class Reading:
+    """G's gradient norm under each loss, and the mean of D(G(z)), after D saw that many images."""
+
+    images_seen: int
+    norms: dict[str, float]
+    fooled: float
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What training against an opponent came to."""
+
+    opponent: str
+    loss: str
+    reading: Reading
+    samples: Tensor
+
+
+def main() -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        prepare(DataSettings(name="digits", image_size=16), Path(folder))
+        data = load_dataset(Path(folder)).train
+    alone = list(readings(data))
+    print("D alone, against an untrained G\n  images  D(G(z))   |grad G| minimax   non_saturating")
+    for reading in alone:
+        print(f"  {row(reading)}")
+    outcomes = [against(data, opponent, loss) for loss in LOSSES for opponent in OPPONENTS]
+    print(f"G after {IMAGES:,} images\n  trained by       opponent   D(G(z))   |grad G| minimax   non_saturating")
+    for outcome in outcomes:
+        print(f"  {outcome.loss:14s} {outcome.opponent:10s} {row(outcome.reading)}")
+    draw(alone, outcomes)
+
+
+def row(reading: Reading) -> str:
+    minimax, other = (reading.norms[loss] for loss in LOSSES)
+    return f"{reading.images_seen:>7,} {reading.fooled:9.1e} {minimax:18.1e} {other:16.1e}"
+
+
+def fresh() -> gan.GAN:
+    torch.manual_seed(0)
+    return gan.Build((1, 16, 16), 0, latent=32, width=32, width_d=24)
+
+
+def trained(model: gan.GAN, turns: Sequence[Turn], data: Images, images: int, report: int) -> Iterator[int]:
+    """Train by `turns` alone, yielding the images seen at each report; the state's average is not used."""
+    state = TrainState.start(model, tuple(turns), {turn.name: Adam(RATE, 0.0, 0.99) for turn in turns})
+    for progress in train(state, data, Plan(images, BATCH, report_every=report)):
+        yield progress.images_seen
+
+
+def read(model: gan.GAN, data: Images, images_seen: int) -> Reading:
+    """On one batch that is always the same."""
+    batch = next(batches(data, BATCH, seed=1))
+    norms: dict[str, float] = {loss: slope_of_g(model, loss, batch) for loss in LOSSES}
+    with torch.no_grad():
+        fooled = model.discriminator(model.generator(batch.randn("z_g", model.latent))).sigmoid().mean()
+    return Reading(images_seen, norms, fooled.item())
+
+
+def slope_of_g(model: gan.GAN, loss: LossName, batch: Batch) -> float:
+    """The Euclidean norm of the gradient of G's mean loss in all its parameters."""
+    _, turn = adversarial.Build(loss=loss).turns(model)
+    only(model.generator, model)
+    torch.autograd.backward(turn.terms(batch).loss.sum() / batch.size)
+    norm = gradient_norm(model.generator).item()
+    model.zero_grad()
+    return norm
+
+
+def readings(data: Images) -> Iterator[Reading]:
+    """What G would be taught while D alone is trained."""
+    model = fresh()
+    turn, _ = adversarial.Build().turns(model)
+    yield read(model, data, 0)
+    for images_seen in trained(model, [turn], data, ALONE, ALONE // 20):
+        yield read(model, data, images_seen)
+
+
+def against(data: Images, opponent: str, loss: LossName) -> Outcome:
+    """G trained to the end against that opponent under that loss."""
+    model = fresh()
+    for _ in trained(model, OPPONENTS[opponent](model, data, loss), data, IMAGES, IMAGES):
+        pass
+    return Outcome(opponent, loss, read(model, data, IMAGES), model.sample(36, seed=1))
+
+
+def balanced(model: gan.GAN, data: Images, loss: LossName) -> tuple[Turn, ...]:
+    return adversarial.Build(loss=loss, r1=0.05, penalty_every=4).turns(model)
+
+
+def too_good(model: gan.GAN, data: Images, loss: LossName) -> tuple[Turn, ...]:
+    """D trained alone first, then three turns for one of G, and nothing keeps it smooth."""
+    turns = adversarial.Build(loss=loss, d_turns=3).turns(model)
+    list(trained(model, turns[:1], data, ALONE, ALONE))
+    return turns
+
+
+def too_bad(model: gan.GAN, data: Images, loss: LossName) -> tuple[Turn, ...]:
+    """D stays what it was born as."""
+    return adversarial.Build(loss=loss).turns(model)[1:]
+
+
+OPPONENTS = {"balanced": balanced, "too good": too_good, "too bad": too_bad}
+
+
+def draw(alone: list[Reading], outcomes: list[Outcome]) -> None:
+    """Gradient norms against D's training beside what every G makes in the end, a row of samples a loss."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(11, 4.4), layout="constrained")
+    halves = figure.add_gridspec(1, 2, width_ratios=[1, 1.25])
+    axes = figure.add_subfigure(halves[0]).subplots()
+    for loss in LOSSES:
+        axes.semilogy([r.images_seen for r in alone], [r.norms[loss] for r in alone], marker=".", label=loss)
+    axes.set(xlabel="images D was trained on, against a G that stands still", ylabel="norm of G's gradient")
+    axes.legend(frameon=False)
+    panels = figure.add_subfigure(halves[1]).subplots(len(LOSSES), len(OPPONENTS))
+    for axis, outcome in zip(panels.flat, outcomes, strict=True):
+        axis.imshow(tiled(outcome.samples), cmap="gray", vmin=-1, vmax=1)
+        axis.set_title(f"D {outcome.opponent}, {outcome.loss}", fontsize=8)
+        axis.axis("off")
+    figure.savefig(FIGURE, dpi=110)
+    print(FIGURE)
+
+
+def tiled(x: Tensor) -> Tensor:
+    """[36, 1, H, W] as a square of six by six, grey between them."""
+    framed = F.pad(x[:, 0], (1, 1, 1, 1))
+    return torch.cat([torch.cat(list(row), 1) for row in torch.split(framed, 6)])
+
+
+if __name__ == "__main__":
+    main()

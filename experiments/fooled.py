@@ -1,0 +1,113 @@
+"""What the inception score cannot see: sameness within a class, and images that are made to please the judge.
+
+Four kinds of images stand before judge B, `scorer`: held-out digits; of each class the digit it is surest of, over and
+over; noise; and the same noise after gradient ascent on B's probability of a class, as many images for each. The second
+and the last have the higher score of the whole, for B is surer of them than of digits. The other judge, `classifier`,
+is taken in by the second alone: what fools a network was made for that network.
+
+`python -m experiments.fooled [--runs runs/train] [--data data/prepared] [--figure docs/fooled.png]`; judges as
+`make repro` trains them; ten seconds of one core.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from genlib.data.batches import seeded
+from genlib.data.dataset import load_dataset
+from genlib.data.images import Images, to_float, to_pixels
+from genlib.evaluation.evaluator import Bench
+from genlib.metrics.inputs import gather
+from genlib.metrics.registry import find
+from genlib.metrics.result import Measure
+
+METRICS = ("inception_score", "frechet", "kid", "precision", "recall", "coverage", "c2st")
+COLUMNS = ("inception_score", "whole", "variety", "confidence", "by the other judge", *METRICS[1:])
+STEPS, RATE, SURE = 300, 0.05, 0.001  # of the ascent; it ends when the mean of -log p(class) is below SURE
+SHOWN = 20
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--runs", type=Path, default=Path("runs/train"))
+    parser.add_argument("--data", type=Path, default=Path("data/prepared"))
+    parser.add_argument("--figure", type=Path)
+    asked = parser.parse_args()
+    data = load_dataset(asked.data)
+    benches = [Bench.of(asked.runs / name, data) for name in ("scorer", "classifier")]
+    kinds = images(benches[0])
+    rows = {name: [seen(bench, made) for bench in benches] for name, made in kinds.items()}
+    print(table(rows))
+    if asked.figure:
+        print(draw(kinds, rows, asked.figure))
+
+
+def images(bench: Bench) -> dict[str, Images]:
+    """The four kinds, as many of each as there are held-out images, at most 1,000; classes come in turn."""
+    real = bench.real.valid[:1000]
+    surest = real.probabilities.argmax(0)
+    classes = torch.arange(len(real)) % len(surest)
+    noise = torch.randint(256, real.pixels.shape, generator=seeded("fooled"), dtype=torch.uint8)
+    return {
+        "digits, held out": real.images,
+        "one digit a class": real[surest[classes]].images,
+        "noise": Images(noise),
+        "noise that climbed": Images(climbed(bench.look.judge, noise, classes)),
+    }
+
+
+def climbed(judge: nn.Module, pixels: Tensor, classes: Tensor) -> Tensor:
+    """Images near `pixels`, uint8 [n, C, H, W], that the judge is sure are of `classes` int64 [n]."""
+    x = to_float(pixels).requires_grad_()
+    climb = torch.optim.Adam([x], RATE)
+    for _ in range(STEPS):
+        loss = F.cross_entropy(judge(x), classes)
+        if loss < SURE:
+            break
+        (x.grad,) = torch.autograd.grad(loss, x)
+        climb.step()
+        x.data.clamp_(-1, 1)
+    return to_pixels(x.detach())
+
+
+def seen(bench: Bench, made: Images) -> dict[str, Measure]:
+    """Every metric of `made` before this judge."""
+    real = bench.real
+    evidence = gather(bench.look.judge, real.train, real.valid, real.test, bench.look(made), len(made), 0)
+    return {name: find(name)(evidence) for name in METRICS}
+
+
+def table(rows: Mapping[str, list[dict[str, Measure]]]) -> str:
+    """Markdown."""
+    lines = []
+    for name, (own, other) in rows.items():
+        score = own["inception_score"]
+        values = [score.value, *(score.detail[part] for part in COLUMNS[1:4]), other["inception_score"].value]
+        values += [own[metric].value for metric in METRICS[1:]]
+        lines.append(f"| {name} | " + " | ".join(f"{value:.3g}" for value in values) + " |")
+    return "\n".join(["| images | " + " | ".join(COLUMNS) + " |", "|:--|" + "--:|" * len(COLUMNS), *lines])
+
+
+def draw(kinds: Mapping[str, Images], rows: Mapping[str, list[dict[str, Measure]]], path: Path) -> Path:
+    """Some images of each kind, with their inception score and Frechet distance."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(10, 4.6), dpi=120, layout="constrained")
+    for panel, (name, made) in zip(figure.subplots(len(kinds), 1), kinds.items(), strict=True):
+        strip = made.pixels[:SHOWN].permute(2, 0, 3, 1).flatten(1, 2).squeeze(-1)
+        panel.imshow(strip, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
+        score, distance = (rows[name][0][metric].value for metric in ("inception_score", "frechet"))
+        panel.set_title(f"{name}: inception score {score:.2f}, Frechet distance {distance:.2g}", loc="left", fontsize=9)
+        panel.set_axis_off()
+    figure.savefig(path)
+    return path
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,120 @@
+"""What successive halving saves, and whether it finds as good a winner: 32 trials of the GAN on digits, both ways.
+
+`python -m experiments.halving [--runs runs/train] [--data data/prepared]`; the classifier as `make repro` trains it;
+fifteen minutes of two cores. The same 32 points are searched with ASHA and all in full, by the default objective and
+within the default limits; near ties are repeated and the median decides, as in a sweep. Then each winner trains with
+three more seeds, as long as a trial, and scored as trials are.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from statistics import fmean
+
+from benchmarks.results import record
+from genlib.data.dataset import load_dataset
+from genlib.distributed.session import session
+from genlib.evaluation.evaluator import Bench, Rehearsal
+from genlib.metrics.constraints import limits
+from genlib.params import load_params
+from genlib.training.fit import Job, Training
+from genlib.training.overrides import present
+from genlib.tuning.objective import Aim
+from genlib.tuning.search import Search, search
+from genlib.tuning.searchers import reports
+from genlib.tuning.training_trial import JobTrial
+from genlib.tuning.trial import Trial
+
+TRIALS, BOUND = 32, 0.4
+REPEATS, SEEDS = (1, 2), (3, 4, 5)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--runs", type=Path, default=Path("runs/train"))
+    parser.add_argument("--data", type=Path, default=Path("data/prepared"))
+    asked = parser.parse_args()
+    with session(), tempfile.TemporaryDirectory() as folder:
+        both = sweeps(asked.runs / "classifier", asked.data, Path(folder))
+    print(table(both))
+    halved, full = both["random"], both["random_full"]
+    share = spent(halved.trials) / spent(full.trials)
+    detail = {
+        "images": {"asha": spent(halved.trials), "full": spent(full.trials)},
+        "winner": {"asha": halved.scores, "full": full.scores},
+        "same_winner": halved.winner.number == full.winner.number,
+        "no_worse": fmean(halved.scores) <= max(full.scores),
+        "trials": TRIALS,
+    }
+    record("images of a search with ASHA, against all trials in full", share, BOUND, at_least=False, detail=detail)
+
+
+class Outcome:
+    """A search, its winner, and what the winner scores with each seed."""
+
+    def __init__(self, trials: list[Trial], winner: Trial, scores: list[float]) -> None:
+        self.trials, self.winner, self.scores = trials, winner, scores
+
+
+def sweeps(judge: Path, data: Path, folder: Path) -> dict[str, Outcome]:
+    run, plan = sought(judge, data, folder, load_params().tune.images, "random")
+    plan = replace(plan, points=[{key: present(key, run.job.options()) for key in plan.space}], seed=1)
+    return {name: searched(run, replace(plan, searcher=name), folder / name) for name in ("random", "random_full")}
+
+
+def sought(judge: Path, data: Path, folder: Path, images: int, searcher: str) -> tuple[JobTrial, Search]:
+    """A trial of the default GAN that sees so many images in full, and a search of its space within the default
+    limits."""
+    params, dataset = load_params(), load_dataset(data)
+    section, tune, every = params.models["gan"], params.tune, max(1, images // reports(searcher))
+    settings = params.training("gan") | {
+        "images": images, "workers": 0, "report_every": every, "checkpoint_every": every
+    }  # fmt: skip
+    job = Job("gan", section.model, section.objective, Training(**settings), data)
+    asked = tuple(dict.fromkeys((tune.metric, *tune.limits)))
+    rehearsal = Rehearsal(Bench.of(judge, dataset), asked, 1000, 0)
+    aim = Aim(tune.metric, "lower", tuple(limits(tune.limits, rehearsal.nulls())))
+    for_life = [key for key in section.search if key.startswith("model.")]
+    plan = Search(section.search, aim, TRIALS, images, searcher, for_life=for_life)
+    return JobTrial(job, rehearsal, dataset.held(), folder), plan
+
+
+def searched(run: JobTrial, plan: Search, folder: Path) -> Outcome:
+    trials = search(run, plan, folder / "search", lambda trial: trial.ended and print(plan.searcher, trial, flush=True))
+    again = {
+        trial.number: with_seeds(run, plan, trial, REPEATS, folder / f"repeats-{trial.number}")
+        for trial in plan.aim.contenders(trials)
+    }
+    winner = plan.aim.winner(trials, again)
+    assert winner is not None, "no trial is within the limits"
+    runs = with_seeds(run, plan, winner, SEEDS, folder / "seeds")
+    return Outcome(trials, winner, [round(each.metrics[plan.aim.metric], 4) for each in runs])
+
+
+def with_seeds(run: JobTrial, plan: Search, trial: Trial, seeds: Sequence[int], folder: Path) -> list[Trial]:
+    """The trial's knobs once more with each of these seeds, in full."""
+    points = [trial.knobs | {"train.seed": seed} for seed in seeds]
+    space = {**plan.space, "train.seed": {"choice": list(seeds)}}
+    return search(run, replace(plan, space=space, trials=len(points), searcher="random_full", points=points), folder)
+
+
+def spent(trials: list[Trial]) -> int:
+    return sum(trial.images_seen for trial in trials)
+
+
+def table(both: Mapping[str, Outcome]) -> str:
+    """Markdown."""
+    lines = ["| search | images | stopped early | winner | its KID over seeds |", "|---|---|---|---|---|"]
+    for name, found in both.items():
+        stopped = sum(trial.images_seen < max(t.images_seen for t in found.trials) for trial in found.trials)
+        scores = f"{fmean(found.scores):.3f} ({min(found.scores):.3f} to {max(found.scores):.3f})"
+        lines.append(f"| {name} | {spent(found.trials):,} | {stopped} | trial {found.winner.number} | {scores} |")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    main()

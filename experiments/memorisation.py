@@ -1,0 +1,228 @@
+"""How few copies a test of memorisation finds: its power against planted copies of MNIST training digits.
+
+n = 1,000 images are judged, of which 0 to 100 % are copies of training images, exact or changed, and the others real
+digits that no one trained on. A test raises the alarm where its value is beyond the 5 % quantile of what real digits
+alone get, and its power is how often it does. Distances are computed once for pools of 10,000 real digits and of 3,000
+copies of each kind, from which every repetition draws anew, as it draws the held-out digits that it compares with.
+
+Copies are exact; jittered by noise of 10 grey levels; shifted by a pixel along an axis; rotated by 5 degrees either
+way (cubic splines); blurred by a Gaussian of one pixel; or blended, 70 % the copy and 30 % another training image.
+
+`python -m experiments.memorisation [--root FOLDER] [--runs FOLDER] [--figure docs/memorisation.png]`; the runs hold the
+`scorer`, trained on MNIST, pooled split, seed 0. A minute and a half of one core; `--fits N` adds `fld_gap` with N
+repetitions, 41 seconds for each.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from benchmarks.results import record
+from genlib.data.batches import seeded
+from genlib.data.config import DataSettings
+from genlib.data.dataset import Dataset, load_dataset, prepare
+from genlib.data.images import Images
+from genlib.metrics.copies import HELD, Radii
+from genlib.metrics.copying import averaged, compared
+from genlib.metrics.fld import FITTED, Grouped, Mixture, standardised
+from genlib.metrics.inputs import look
+from genlib.metrics.stats.clustering import cells, kmeans
+from genlib.metrics.stats.neighbours import nearest
+from genlib.metrics.stats.pixel_matching import registered
+from genlib.registry import load
+
+N = 1000
+CELLS = N // 100
+COPIES = 3000
+DOSES = (0, 1, 2, 5, 20, 100)  # per cent
+NULLS, REPEATS = 2000, 400
+ALARM = 0.05
+BOUND = 0.9
+TESTS = {"authenticity": "#8a8a8a", "copying": "#5b8db8", "copies": "#c8442f", "fld_gap": "#d9a441"}  # and colours
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What the tests need to know of N images: the judge's features, whether each is authentic, its distance to the
+    nearest training image in those features and its cell there, its registered distance and its class."""
+
+    features: Tensor
+    authentic: Tensor
+    distance: Tensor
+    cell: Tensor
+    moved: Tensor
+    kind: Tensor
+
+    def __len__(self) -> int:
+        return len(self.kind)
+
+    def draw(self, n: int, rng: torch.Generator) -> Seen:
+        """n of them, each at most once."""
+        rows = torch.randperm(len(self), generator=rng)[:n]
+        return Seen(*(part[rows] for part in vars(self).values()))
+
+    def __add__(self, more: Seen) -> Seen:
+        return Seen(*(torch.cat(pair) for pair in zip(vars(self).values(), vars(more).values(), strict=True)))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--root", type=Path, default=Path("data/raw"))
+    parser.add_argument("--runs", type=Path, default=Path("runs/train"))
+    parser.add_argument("--fits", type=int, default=0, help="repetitions with fld_gap too")
+    parser.add_argument("--figure", type=Path)
+    asked = parser.parse_args()
+    torch.set_num_threads(1)
+    with TemporaryDirectory() as folder:
+        prepare(DataSettings(name="mnist", root=asked.root), Path(folder))
+        pools, held, train = seen(load_dataset(Path(folder)), asked.runs / "scorer")
+    power = powers(pools, held, train, asked.fits)
+    print(table(power))
+    if asked.figure:
+        print(draw(power, asked.figure))
+    found = {kind: max(row[2] for row in power[kind].values()) for kind in ("shifted", "rotated")}
+    name = "memorisation: power against 2 % of copies, shifted or rotated / 0.9"
+    detail = {"n": N, "false_alarms": ALARM, "repetitions": REPEATS, "of fld_gap": asked.fits, "power": power}
+    record(name, min(found.values()) / BOUND, 1.0, at_least=True, detail=detail)
+
+
+def seen(data: Dataset, judge: Path) -> tuple[dict[str, Seen], Seen, Tensor]:
+    """The pools "real" and of each kind of copy, the real digits that tests compare with, and training features."""
+    scorer = load(judge)
+    train = look(scorer, data.train)
+    spacing = nearest(train.features, train.features, 1, skip=torch.arange(len(train)))[0][:, 0]
+    centres = kmeans(train.features[torch.randperm(len(train), generator=seeded("cells"))[:5000]], CELLS, 0)
+
+    def see(images: Images) -> Seen:
+        view = look(scorer, images)
+        distance, star = (part[:, 0] for part in nearest(view.features, train.features))
+        moved = registered(view.pixels, train.pixels)[0]
+        cell = cells(view.features, centres)
+        return Seen(view.features, distance > spacing[star], distance, cell, moved, view.classes)
+
+    half = len(data.test) // 2
+    pools = {"real": see(data.valid + data.test[:half])}
+    for kind, images in planted(data.train.pixels).items():
+        pools[kind] = see(Images(images))
+        print(f"looked at {kind} copies", flush=True)
+    return pools, see(data.test[half:]), train.features
+
+
+def planted(train: Tensor) -> dict[str, Tensor]:
+    """3,000 training images of [N, 1, H, W], changed in each way."""
+    from scipy import ndimage
+
+    rng = np.random.default_rng(0)
+    chosen, other = (train[rng.permutation(len(train))[:COPIES], 0].double().numpy() for _ in range(2))
+    axes, signs = rng.integers(2, size=COPIES), rng.choice([-1, 1], COPIES)
+    steps = np.eye(2)[axes] * signs[:, None]
+    changed = {
+        "exact": chosen,
+        "jittered": chosen + rng.normal(scale=10, size=chosen.shape),
+        "shifted": np.stack([ndimage.shift(x, step, order=0) for x, step in zip(chosen, steps, strict=True)]),
+        "rotated": np.stack([ndimage.rotate(x, 5 * s, reshape=False) for x, s in zip(chosen, signs, strict=True)]),
+        "blurred": ndimage.gaussian_filter(chosen, (0, 1, 1)),
+        "blended": 0.7 * chosen + 0.3 * other,
+    }
+    return {
+        kind: torch.from_numpy(images).round().clamp(0, 255).to(torch.uint8)[:, None]
+        for kind, images in changed.items()
+    }
+
+
+def powers(pools: dict[str, Seen], held: Seen, train: Tensor, fits: int) -> dict[str, dict[str, dict[int, float]]]:
+    """Kind of copy -> test -> per cent of copies -> how often the test raises the alarm."""
+    rng = seeded("power")
+    real, kinds = pools["real"], [kind for kind in pools if kind != "real"]
+
+    def scored(kind: str, m: int, repeats: int, fits: int) -> dict[str, Tensor]:
+        def made() -> Seen:
+            return pools[kind].draw(m, rng) + real.draw(N - m, rng)
+
+        found = scores(made, held, repeats, rng)
+        return {**found, "fld_gap": gaps(made, held, train, fits)} if fits else found
+
+    null = scored("real", 0, NULLS, NULLS * fits // REPEATS)
+    limit = {test: values.quantile(1 - ALARM) for test, values in null.items()}
+    found: dict[str, dict[str, dict[int, float]]] = {kind: {test: {} for test in null} for kind in kinds}
+    for kind in kinds:
+        for dose in DOSES:
+            for test, values in scored(kind, N * dose // 100, REPEATS, fits).items():
+                found[kind][test][dose] = float((values > limit[test]).double().mean())
+        print(f"power against {kind} copies", flush=True)
+    return found
+
+
+def scores(made: Callable[[], Seen], held: Seen, repeats: int, rng: torch.Generator) -> dict[str, Tensor]:
+    """What each test but `fld_gap` finds, so that more means more copies, float64 [repeats]."""
+    found = []
+    for _ in range(repeats):
+        x, y = made(), held.draw(HELD, rng)
+        authenticity = x.authentic.double().mean()
+        copying = averaged(compared(by_cell(x), by_cell(held.draw(N, rng))))[0]
+        radii = Radii.of(y.moved, y.kind, 10)
+        copies = (x.moved < radii.radius[x.kind]).double().mean() - radii.chance[x.kind].mean()
+        found.append([-float(authenticity), -copying, float(copies)])
+    columns = torch.tensor(found, dtype=torch.float64).T
+    return dict(zip(("authenticity", "copying", "copies"), columns, strict=True))
+
+
+def gaps(made: Callable[[], Seen], held: Seen, train: Tensor, repeats: int) -> Tensor:
+    """-`fld_gap`, float64 [repeats]."""
+    found = []
+    for _ in range(repeats):
+        g, x, y = standardised(made().features, train, held.features[:FITTED], 0)
+        mixture = Mixture.fit(g, x)
+        found.append(Grouped.of(mixture, y).nll() - Grouped.of(mixture, x).nll())
+    return torch.tensor(found, dtype=torch.float64)
+
+
+def by_cell(images: Seen) -> list[Tensor]:
+    return [images.distance[images.cell == c] for c in range(CELLS)]
+
+
+def table(power: dict[str, dict[str, dict[int, float]]]) -> str:
+    """Markdown."""
+    body = [
+        f"| {kind} | {test} | " + " | ".join(f"{row[dose]:.2f}" for dose in DOSES) + " |"
+        for kind, tests in power.items()
+        for test, row in tests.items()
+    ]
+    head = "| copies | test | " + " | ".join(f"{dose} %" for dose in DOSES) + " |"
+    return "\n".join([head, "|:--|:--|" + "--:|" * len(DOSES), *body])
+
+
+def draw(power: dict[str, dict[str, dict[int, float]]], path: Path) -> Path:
+    """Power over the share of copies, a panel for each kind."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(11, 5), dpi=120, layout="constrained")
+    panels = figure.subplots(2, 3, sharex=True, sharey=True)
+    places = range(len(DOSES))
+    for panel, (kind, tests) in zip(panels.flat, power.items(), strict=True):
+        for test, row in tests.items():
+            panel.plot(places, [row[dose] for dose in DOSES], marker="o", ms=3, color=TESTS[test], label=test)
+        panel.axhline(ALARM, color="#cccccc", lw=1, ls=":")
+        panel.axhline(BOUND, color="#cccccc", lw=1, ls=":")
+        panel.set_title(kind)
+        panel.set_xticks(places, [f"{dose} %" for dose in DOSES])
+        panel.spines[["right", "top"]].set_visible(False)
+    for panel in panels[1]:
+        panel.set_xlabel(f"copies among {N:,} images")
+    for panel in panels[:, 0]:
+        panel.set_ylabel("power")
+    panels[0, 0].legend(frameon=False, fontsize=8, loc="lower right")
+    figure.savefig(path)
+    return path
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,107 @@
+"""One Ray session: joined where `RAY_ADDRESS` names a cluster, started on this machine otherwise."""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from genlib.distributed.orphans import end_orphans, mark
+from genlib.errors import InputError
+
+ROOT = Path(__file__).parent.parent.parent
+_SETTINGS = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_TRAIN_V2_ENABLED": "1",
+    "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.2",
+    "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0",
+    "RAY_TRAIN_METRICS_ENABLED": "0",
+    "RAY_AIR_NEW_OUTPUT": "0",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
+    "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",
+    "TUNE_DISABLE_SIGINT_HANDLER": "1",
+    "TUNE_GLOBAL_CHECKPOINT_S": "1",
+    "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
+}
+
+
+def settle() -> None:
+    """Set what Ray reads from the environment, before it is imported; what the user has set stays."""
+    for key, value in _SETTINGS.items():
+        os.environ.setdefault(key, value)
+    if "ray" not in sys.modules:  # which looks at this once, as it is imported
+        os.environ.setdefault("RAY_AUTH_MODE", "token")
+    paths = [str(ROOT), *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
+    os.environ["PYTHONPATH"] = os.pathsep.join(dict.fromkeys(paths))
+
+
+def quiet() -> None:
+    """Let Ray's own loggers, set up as it is imported, speak of errors only."""
+    logging.getLogger("ray").setLevel(logging.ERROR)
+    logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # trials that end badly are told by name
+
+
+@contextmanager
+def session() -> Iterator[int]:
+    """A Ray session for the length of a `with` block, or the one that is open already; yields its number of CPUs.
+
+    Raises:
+        InputError: no Ray that can be joined answers at `RAY_ADDRESS`.
+    """
+    settle()
+    import ray
+
+    joined = ray.is_initialized()
+    if not joined:
+        _join(os.environ["RAY_ADDRESS"]) if os.environ.get("RAY_ADDRESS") else _begin()
+    try:
+        yield int(ray.cluster_resources().get("CPU", 1))  # type: ignore[no-untyped-call]
+    finally:
+        if not joined:
+            ray.shutdown()
+
+
+def _begin() -> None:
+    """Start Ray on this machine, once what a killed driver left of its own is gone."""
+    import ray
+
+    end_orphans()
+    mark()
+    ray.init(
+        address="local", include_dashboard=False, object_store_memory=512 * 2**20,
+        log_to_driver=False, logging_level=logging.ERROR,
+    )  # fmt: skip
+
+
+def _join(address: str) -> None:
+    """Join the cluster at `address`; its workers get the package from here."""
+    import ray
+    from ray.exceptions import AuthenticationError
+
+    package = {"py_modules": [str(ROOT / "genlib")]}
+    try:
+        _probe(address)
+        ray.init(address=address, log_to_driver=False, logging_level=logging.CRITICAL, runtime_env=package)
+    except AuthenticationError as error:
+        raise InputError(f"RAY_ADDRESS: found {address!r}, which refuses the token here, legal: a head whose "
+                         "~/.ray/auth_token is also this machine's") from error  # fmt: skip
+    except (OSError, RuntimeError, ValueError) as error:
+        reason = " ".join(str(error).split())[:160]
+        raise InputError(f"RAY_ADDRESS: found {address!r} ({reason}), legal: host:port of a head that runs, as "
+                         "`ray start --head` says it, with the same versions of Python and Ray") from error  # fmt: skip
+
+
+def _probe(address: str) -> None:
+    """Fail within seconds where nothing listens at host:port; Ray itself tries for minutes.
+
+    Raises:
+        OSError: nothing listens there.
+    """
+    host, _, port = address.rpartition("://")[2].rpartition(":")
+    if port.isdigit():
+        socket.create_connection((host, int(port)), timeout=5).close()

@@ -1,0 +1,138 @@
+"""Files that are written whole or not at all, and JSON that tells whether it was changed since it was written."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import json
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from genlib.errors import InputError
+
+VERSION = 1
+SEAL = "seal"
+
+
+def write_text(text: str, path: Path) -> None:
+    """Write under a temporary name, then rename."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.partial")
+    partial.write_text(text, encoding="utf-8")
+    partial.replace(path)
+
+
+def write_json(content: Any, path: Path) -> None:
+    write_text(json.dumps(content, indent=2, allow_nan=False) + "\n", path)
+
+
+def read_json(path: Path) -> Any:
+    """The content of a JSON file that an earlier stage wrote."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: not readable as JSON ({error}), legal: the file that its stage writes") from error
+
+
+def write_yaml(content: Any, path: Path) -> None:
+    from ruamel.yaml import YAML
+
+    text = io.StringIO()
+    yaml = YAML(typ="safe", pure=True)
+    yaml.default_flow_style = False
+    yaml.dump(content, text)
+    write_text(text.getvalue(), path)
+
+
+def write_csv(columns: Sequence[str], rows: Iterable[Mapping[str, Any]], path: Path) -> None:
+    """Write `rows` under `columns`; what a row lacks, or None, is left empty."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, columns, restval="", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    write_text(text.getvalue(), path)
+
+
+def file_sha256(path: Path) -> str:
+    """The SHA-256 of a file's content, read in pieces."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def make_folder(folder: Path, option: str) -> Path:
+    """Make `folder` if it does not exist yet; `option` is the option that named it.
+
+    Raises:
+        InputError: it cannot be made.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"{option}: found that {folder} cannot be made ({error.strerror}), legal: a folder") from error
+    return folder
+
+
+def require_writable(path: Path, option: str) -> None:
+    """Make the folder of `path`, and complain before the work rather than after it."""
+    if path.is_dir():
+        raise InputError(f"{option}: found the folder {path}, legal: a file")
+    if not os.access(make_folder(path.parent, option), os.W_OK):
+        raise InputError(f"{option}: found {path}, which cannot be written, legal: a file")
+
+
+def put(path: Path, url: str) -> None:
+    """Copy a file to a folder's path or a URL."""
+    from fsspec.core import url_to_fs
+
+    files, target = url_to_fs(url)
+    files.put_file(str(path), target)
+
+
+def get(url: str, path: Path) -> None:
+    """Copy a file from there, whole or not at all."""
+    from fsspec.core import url_to_fs
+
+    files, source = url_to_fs(url)
+    partial = path.with_name(f".{path.name}.partial")
+    files.get_file(source, str(partial))
+    partial.replace(path)
+
+
+def with_checksum(facts: Mapping[str, Any]) -> dict[str, Any]:
+    """`facts` as JSON has them, with the version and, last, a hash of all that they say."""
+    content = json.loads(json.dumps({**facts, "version": VERSION}))
+    return {**content, SEAL: _hash(content)}
+
+
+def read_checked_json(path: Path, hint: str) -> dict[str, Any]:
+    """The content of a file with a checksum; `hint` is what errors advise.
+
+    A file without one is read as it is.
+
+    Raises:
+        InputError: it is no JSON mapping, a later genlib wrote it, or it was changed since it was written.
+    """
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise InputError(f"{path}: not readable as JSON ({error}); {hint}") from error
+    if not isinstance(found, dict):
+        raise InputError(f"{path}: found a JSON {type(found).__name__}; {hint}")
+    require_version(found.get("version", VERSION), VERSION, path)
+    content = {key: value for key, value in found.items() if key != SEAL}
+    if SEAL in found and found[SEAL] != _hash(content):
+        raise InputError(f"{path}: found that it was changed since it was written; {hint}")
+    return found
+
+
+def require_version(found: object, newest: int, path: Path) -> None:
+    """Refuse what a later genlib wrote."""
+    if type(found) is not int or not 1 <= found <= newest:
+        raise InputError(f"{path}: found version {found!r:.40}, legal: up to {newest}; a later genlib wrote it")
+
+
+def _hash(content: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()

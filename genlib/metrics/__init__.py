@@ -1,0 +1,55 @@
+"""Metrics as plain functions: features of held-out real and of generated images in, a `Measure` out.
+
+`genlib.metrics.<name>(real, fake, train=None, *, seed=0)`, each set an array or tensor [n, d] of the features that
+any network sees; `train` is what the generator saw. All metrics of generated images are here (`dir(genlib.metrics)`);
+one that asks for more than features has no value, and says so. Both sets are cut to the size of the smaller by a draw.
+There is no null: call it again with other real images in the place of the fakes, or give the images to
+`genlib.evaluate`.
+
+    >>> import torch
+    >>> from genlib import metrics
+    >>> draw = torch.Generator().manual_seed(0)
+    >>> real, fake = torch.randn(1000, 4, generator=draw), 1 + torch.randn(1000, 4, generator=draw)
+    >>> distance = metrics.frechet(real, fake)  # of these two laws: 4
+    >>> distance.low < 4 < distance.high
+    True
+    >>> print(metrics.copying(real, fake))
+    none (no training images were given)
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from types import ModuleType
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from genlib.metrics.result import Measure
+
+
+class _Metrics(ModuleType):
+    """`genlib.metrics.kid` is the metric, also after its file, `genlib/metrics/kid.py`, was imported."""
+
+    def __setattr__(self, name: str, value: object) -> None:
+        if not isinstance(value, ModuleType):
+            super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Metrics
+
+
+def __getattr__(name: str) -> Callable[..., Measure]:
+    from genlib.metrics.registry import catalogue
+
+    if name not in catalogue():
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from genlib.metrics.of_features import of_features
+
+    return of_features(name)
+
+
+def __dir__() -> list[str]:
+    from genlib.metrics.registry import catalogue, find
+
+    return [name for name in catalogue() if find(name).needs == "fake"]

@@ -1,0 +1,47 @@
+"""What a sweep may not pay with: bounds on other metrics, beyond which no score counts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from genlib.errors import InputError
+from genlib.metrics.registry import find
+
+
+@dataclass(frozen=True)
+class Limit:
+    """`metric` must be at least `bound`, or at most, where less is better."""
+
+    metric: str
+    bound: float
+    at_least: bool
+
+    def __str__(self) -> str:
+        return f"{self.metric} {'at least' if self.at_least else 'at most'} {self.bound:.3g}"
+
+    def missed(self, metrics: Mapping[str, float]) -> float:
+        """How far outside a model with these metrics is: 0 within, the gap as a share of gap and bound beyond, and 1
+        where there is no value."""
+        value = metrics.get(self.metric)
+        if value is None:
+            return 1.0
+        gap = max(0.0, self.bound - value if self.at_least else value - self.bound)
+        return gap / (gap + abs(self.bound)) if gap else 0.0
+
+
+def limits(asked: Mapping[str, float], nulls: Mapping[str, float]) -> list[Limit]:
+    """The bounds of `tune.limits`, from what real images get: of a metric of which more is better, at least that share
+    of theirs; of which less is better, at most that much above theirs.
+
+    Raises:
+        InputError: real images get no value, at so few of them.
+    """
+    return [_limit(name, amount, nulls) for name, amount in asked.items()]
+
+
+def _limit(name: str, amount: float, nulls: Mapping[str, float]) -> Limit:
+    if name not in nulls:
+        raise InputError(f"tune.limits.{name}: found no value for real images, legal: a metric that these data allow")
+    more = find(name).better != "lower"
+    return Limit(name, amount * nulls[name] if more else nulls[name] + amount, more)

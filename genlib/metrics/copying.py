@@ -1,0 +1,84 @@
+"""Does it copy the data it was fitted to? Whether generated images are nearer to the training images than real ones."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from genlib.data.batches import seeded
+from genlib.metrics.inputs import Evidence
+from genlib.metrics.registry import metric
+from genlib.metrics.result import Measure, Undefined
+from genlib.metrics.stats.clustering import cells, kmeans
+from genlib.metrics.stats.neighbours import nearest
+from genlib.metrics.stats.ranking import auroc
+
+PER_CELL = 100  # images, which gives n / 100 cells, at least 1 and
+MOST_CELLS = 50  # as Meehan et al. have for 10,000 images
+FITTED = 5000  # training images, at most, whose k-means makes the cells
+THRESHOLD = 20  # generated images that a cell must exceed to count: tau = 20 / m
+
+
+@metric(minimum=2 * THRESHOLD, better="real", catches={"copies": "lower"})
+def copying(evidence: Evidence) -> Measure:
+    """C_T = sum_c P(c) Z_c / sum_c P(c) (Meehan et al. 2020): far below 0 for copies, above 0 for underfitting.
+
+    Over cells c of k-means on training images that hold more than 20 of the n generated ones; P(c) is the share of the
+    n test images, and Z_c the Mann-Whitney statistic of whether the generated images in c are farther from their
+    nearest training image than the test images in c. Standard normal per cell for equal laws. Interval: DeLong's of
+    each U / nm, combined over cells, which are independent. The distances are the judge's: a moved copy is not seen.
+    """
+    train = evidence.train.features
+    if not len(train):
+        raise Undefined("needs training images, found none")
+    centres = kmeans(_some(train, evidence.seed), min(MOST_CELLS, max(1, evidence.n // PER_CELL)), evidence.seed)
+    made, real = evidence.made.features, evidence.real.features
+    rows = compared(_by_cell(made, train, centres), _by_cell(real, train, centres))
+    if not rows:
+        raise Undefined(f"no cell holds more than {THRESHOLD} generated images and at least 2 test images")
+    value, low, high = averaged(rows)
+    return Measure(value, low, high, n=evidence.n, detail={"cells": len(centres), "compared": rows})
+
+
+def _some(x: Tensor, seed: int) -> Tensor:
+    return x[torch.randperm(len(x), generator=seeded(seed, "fitted"))[:FITTED]]
+
+
+def _by_cell(x: Tensor, train: Tensor, centres: Tensor) -> list[Tensor]:
+    """The distances of x to their nearest rows of train, sorted into cells."""
+    distance, cell = nearest(x, train)[0][:, 0], cells(x, centres)
+    return [distance[cell == c] for c in range(len(centres))]
+
+
+def compared(made: list[Tensor], real: list[Tensor]) -> list[dict[str, Any]]:
+    """z with its interval for each cell that counts, how many images of each kind are there, and the cell's number."""
+    return [
+        {"cell": c, "made": len(x), "real": len(y), **dict(zip(("z", "low", "high"), z_score(x, y), strict=True))}
+        for c, (x, y) in enumerate(zip(made, real, strict=True))
+        if len(x) > THRESHOLD and len(y) > 1
+    ]
+
+
+def z_score(x: Tensor, y: Tensor) -> tuple[float, float, float]:
+    """(U - nm / 2) / s with its interval, U the number of pairs with x > y and half of those that tie (Mann and Whitney
+    1947); s^2 = nm / 12 (n + m + 1 - sum_t (t^3 - t) / ((n + m) (n + m - 1))), t the sizes of the ties. 0 if s is."""
+    n, m = len(x), len(y)
+    ties = torch.unique(torch.cat([x, y]), return_counts=True)[1].double()
+    spread = n + m + 1 - float((ties**3 - ties).sum()) / ((n + m) * (n + m - 1))
+    if spread <= 0:
+        return 0.0, 0.0, 0.0
+    unit = math.sqrt(spread / (12 * n * m))  # the standard deviation of U / nm for equal laws
+    area, low, high = auroc(x, y)
+    return (area - 0.5) / unit, (low - 0.5) / unit, (high - 0.5) / unit
+
+
+def averaged(rows: list[dict[str, Any]]) -> tuple[float, float, float]:
+    """The mean of z weighted by test images; the cells' half-widths are combined as those of independent estimates."""
+    weights = [row["real"] / sum(other["real"] for other in rows) for row in rows]
+    value = sum(w * row["z"] for w, row in zip(weights, rows, strict=True))
+    below = math.hypot(*(w * (row["z"] - row["low"]) for w, row in zip(weights, rows, strict=True)))
+    above = math.hypot(*(w * (row["high"] - row["z"]) for w, row in zip(weights, rows, strict=True)))
+    return value, value - below, value + above

@@ -1,0 +1,31 @@
+"""The area under the ROC curve: the chance that a positive's score exceeds a negative's, a tie counting half."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from genlib.metrics.stats.intervals import Z, wilson
+
+
+def auroc(positive: Tensor, negative: Tensor) -> tuple[float, float, float]:
+    """The area with its interval (DeLong et al. 1988), from scores [m] and [n] of at least 2 each.
+
+    Its variance is that of the positives' placements among the negatives over m, plus the reverse over n. That is 0
+    where the two do not overlap; there the interval is Wilson's for as many disjoint pairs as there are, which are
+    independent trials of the same chance.
+    """
+    above, below = _placements(positive, negative), 1 - _placements(negative, positive)
+    area = float(above.mean())
+    half = Z * float(above.var() / len(above) + below.var() / len(below)) ** 0.5
+    if not half:
+        pairs = min(len(above), len(below))
+        return area, *wilson(round(area * pairs), pairs)
+    return area, max(0.0, area - half), min(1.0, area + half)
+
+
+def _placements(x: Tensor, among: Tensor) -> Tensor:
+    """Of each x, the share of `among` below it, float64; equal ones count half."""
+    ordered = among.sort().values
+    counts = torch.searchsorted(ordered, x) + torch.searchsorted(ordered, x, right=True)
+    return counts.double() / (2 * len(among))

@@ -1,0 +1,241 @@
+"""Latent-variable models: z ~ N(0, 1), x ~ p(x|z), and an encoder's q(z|x) in the place of the posterior.
+
+log p(x) = log E_q(z|x) w with the weights w = p(x, z) / q(z|x); everything is in nats, float32 whatever the step's
+precision. A model writes `encode` and `decode`; what follows from the two is written once, here. Codes of k draws for
+each of n images are [k, n, latent], and the images are encoded once for all k.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import ClassVar, Literal, Protocol
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from genlib.data.images import dequantised
+from genlib.models.layers.blocks import sample_from
+from genlib.validation import one_of
+
+# bernoulli: each visit draws black or white with the probability of the grey; intensity: the greys themselves under
+# the same cross-entropy, which is no density; gaussian: greys spread over their bin, so that a density is a likelihood.
+Kind = Literal["bernoulli", "intensity", "gaussian"]
+Variance = Literal["pixel", "shared"]
+LOG_2_PI = math.log(2 * math.pi)
+LOG_VARIANCE = (2 * math.log(2 / 255), 0.0)  # of x in [-1, 1]: a standard deviation from one grey level to 1
+
+
+def standard_log_prob(z: Tensor) -> Tensor:
+    """log N(z; 0, 1) [...] of z [..., d]."""
+    return -0.5 * (z.square() + LOG_2_PI).sum(-1)
+
+
+@dataclass(frozen=True)
+class Diagonal:
+    """N(mean, exp(log_variance)), independent over the last dimension: both [..., d]."""
+
+    mean: Tensor
+    log_variance: Tensor
+
+    @classmethod
+    def of(cls, moments: Tensor) -> Diagonal:
+        """From [..., 2 d]: the mean, then the log-variance."""
+        mean, log_variance = moments.float().chunk(2, dim=-1)
+        return cls(mean, log_variance)
+
+    def at(self, noise: Tensor) -> Tensor:
+        """mean + deviation * noise, which has this distribution where the noise is standard normal."""
+        return self.mean + (0.5 * self.log_variance).exp() * noise
+
+    def log_prob(self, z: Tensor) -> Tensor:
+        scaled = (z - self.mean).square() * (-self.log_variance).exp()
+        return -0.5 * (scaled + self.log_variance + LOG_2_PI).sum(-1)
+
+    def log_ratio(self, z: Tensor) -> Tensor:
+        """log of this density over the standard normal's at z; its expectation under this one is `kl`."""
+        return self.log_prob(z) - standard_log_prob(z)
+
+    def kl(self) -> Tensor:
+        """KL from the standard normal: sum (mean^2 + variance - 1 - log variance) / 2."""
+        return 0.5 * (self.mean.square() + self.log_variance.exp() - 1 - self.log_variance).sum(-1)
+
+    def detach(self) -> Diagonal:
+        return Diagonal(self.mean.detach(), self.log_variance.detach())
+
+
+class Observation(Protocol):
+    """p(x|z) of images [..., C, H, W]."""
+
+    @property
+    def mean(self) -> Tensor:
+        """The mean image, in [-1, 1]."""
+
+    def log_prob(self, x: Tensor) -> Tensor:
+        """log p(x|z) [...] in nats of x as the model observes it; x [n, C, H, W] may meet [k, n, C, H, W]."""
+
+    def at(self, noise: Tensor) -> Tensor:
+        """An image [..., C, H, W] which has this distribution where the noise is standard normal."""
+
+    def split(self, k: int) -> Observation:
+        """[k n, C, H, W] -> [k, n, C, H, W]."""
+
+
+@dataclass(frozen=True)
+class Bernoulli:
+    """Each pixel is white (+1) with probability sigmoid(logits), else black (-1).
+
+    Of a grey x the log-probability is the expectation over its white or black: minus the cross-entropy.
+    """
+
+    logits: Tensor
+
+    @property
+    def mean(self) -> Tensor:
+        return 2 * torch.sigmoid(self.logits) - 1
+
+    def log_prob(self, x: Tensor) -> Tensor:
+        """sum p l - log(1 + e^l), with the intensity p = (x + 1) / 2."""
+        return ((x + 1) / 2 * self.logits - F.softplus(self.logits)).flatten(-3).sum(-1)
+
+    def at(self, noise: Tensor) -> Tensor:
+        white: Tensor = torch.special.ndtr(noise) < torch.sigmoid(self.logits)
+        return 2 * white.to(noise.dtype) - 1
+
+    def split(self, k: int) -> Bernoulli:
+        return Bernoulli(_split(self.logits, k))
+
+
+@dataclass(frozen=True)
+class Gaussian:
+    """Each pixel is N(mean, exp(log_variance)), both [..., C, H, W], the mean in [-1, 1]."""
+
+    mean: Tensor
+    log_variance: Tensor
+
+    def log_prob(self, x: Tensor) -> Tensor:
+        return Diagonal(self.mean.flatten(-3), self.log_variance.flatten(-3)).log_prob(x.flatten(-3))
+
+    def at(self, noise: Tensor) -> Tensor:
+        return self.mean + (0.5 * self.log_variance).exp() * noise
+
+    def split(self, k: int) -> Gaussian:
+        return Gaussian(_split(self.mean, k), _split(self.log_variance, k))
+
+
+def _split(rows: Tensor, k: int) -> Tensor:
+    return rows.view(k, -1, *rows.shape[1:])
+
+
+def bounded(spread: Tensor) -> Tensor:
+    """Any real number -> a log-variance strictly inside `LOG_VARIANCE`; 0 -> its middle."""
+    low, high = LOG_VARIANCE
+    return low + (high - low) * torch.sigmoid(spread)
+
+
+class Emission(nn.Module):
+    """What a decoder's output [n, planes * C, H, W] means as p(x|z)."""
+
+    def __init__(self, observation: Kind, variance: Variance) -> None:
+        one_of(Kind, observation=observation)
+        one_of(Variance, variance=variance)
+        super().__init__()
+        self.gaussian = observation == "gaussian"
+        self.planes = 2 if self.gaussian and variance == "pixel" else 1
+        if self.gaussian and variance == "shared":
+            self.spread = nn.Parameter(torch.zeros(1))
+
+    def forward(self, raw: Tensor) -> Observation:
+        raw = raw.float()
+        if not self.gaussian:
+            return Bernoulli(raw)
+        mean, spread = raw.chunk(2, dim=1) if self.planes == 2 else (raw, self.spread)
+        return Gaussian(torch.tanh(mean), bounded(spread).expand_as(mean))
+
+
+class LatentVariableModel(nn.Module):
+    """One stochastic layer. A model with several overrides `noise`, `given`, `parts` and `sample`, and calls the top
+    layer z.
+
+    A model that takes labels y int64 [n] says `conditional = True`; the others leave y alone.
+    """
+
+    conditional: ClassVar[bool] = False
+
+    def __init__(self, shape: tuple[int, int, int], latent: int, observation: Kind) -> None:
+        one_of(Kind, observation=observation)
+        super().__init__()
+        self.shape = shape
+        self.latent = latent
+        self.observation = observation
+
+    def encode(self, x: Tensor, y: Tensor | None = None) -> Diagonal:
+        """q(z|x) of images [n, C, H, W]: moments [n, latent]."""
+        raise NotImplementedError
+
+    def decode(self, z: Tensor, y: Tensor | None = None) -> Observation:
+        """p(x|z) of codes [n, latent]."""
+        raise NotImplementedError
+
+    @property
+    def noise(self) -> int:
+        """Standard normal numbers that one draw of all latent layers takes; `latent` where there is one layer."""
+        return self.latent
+
+    @property
+    def nll_offset(self) -> float:
+        """Nats to add to -log p(x) so that it speaks of intensities (x + 1) / 2 in [0, 1]: a density doubles with each
+        of D numbers, which is -D log 2; a probability stays."""
+        return -math.prod(self.shape) * math.log(2) if self.observation == "gaussian" else 0.0
+
+    def observe(self, x: Tensor, u: Tensor) -> Tensor:
+        """Images [n, C, H, W] as the likelihood sees them; `u` uniform in [0, 1), of their shape.
+
+        bernoulli: +1 where u < (x + 1) / 2, else -1; gaussian: dequantised.
+        """
+        if self.observation == "bernoulli":
+            return 2 * (u < (x + 1) / 2).to(x.dtype) - 1
+        if self.observation == "gaussian":
+            return dequantised(x, u)
+        return x
+
+    def given(self, noise: Tensor, y: Tensor | None = None) -> Observation:
+        """p(x|h) of the layer h to which standard normal numbers [n, noise] lead; of one layer, they are the codes."""
+        return self.decode(noise, y)
+
+    def likelihood(self, x: Tensor, noise: Tensor, y: Tensor | None = None) -> Tensor:
+        """log p(x|noise) [k, n] of standard normal numbers [k, n, noise]; of one layer, they are the codes."""
+        k = len(noise)
+        return self.given(noise.flatten(0, 1), None if y is None else y.repeat(k)).split(k).log_prob(x)
+
+    def draw(self, noise: Tensor, pixels: Tensor, y: Tensor | None = None) -> Tensor:
+        """x ~ p(x|noise) [n, C, H, W] by standard normal `pixels` of that shape, as `observe` would give it."""
+        return self.given(noise, y).at(pixels)
+
+    def parts(self, x: Tensor, noise: Tensor, y: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """log p(x|z) and log q(z|x) / p(z), each [k, n], at the codes of `noise` [k, n, noise]."""
+        q = self.encode(x, y)
+        z = q.at(noise)
+        return self.likelihood(x, z, y), q.log_ratio(z)
+
+    def log_weights(self, x: Tensor, noise: Tensor, y: Tensor | None = None) -> Tensor:
+        """log w = log p(x, z) - log q(z|x), [k, n]; x as `observe` gives it."""
+        likelihood, ratio = self.parts(x, noise, y)
+        return likelihood - ratio
+
+    def sample(self, n: int, *, seed: int = 0) -> Tensor:
+        """Mean images of z ~ N(0, 1)."""
+        return sample_from(self.image, self, self.latent, n, seed)
+
+    def image(self, z: Tensor, y: Tensor | None = None) -> Tensor:
+        """The mean images of codes [n, latent]."""
+        return self.decode(z, y).mean
+
+    def code(self, x: Tensor, y: Tensor | None = None) -> Tensor:
+        """The mean codes [n, latent] of images."""
+        return self.encode(x, y).mean
+
+    def reconstruct(self, x: Tensor, y: Tensor | None = None) -> Tensor:
+        """The mean images of the mean codes."""
+        return self.image(self.code(x, y), y)

@@ -1,0 +1,123 @@
+"""The file name is the registry: {"name": x, **options} -> genlib.<room>.x.Build(**options).
+
+Adding a model or an objective is adding its file; nothing here lists them. What several of a room share lies in its
+`parts`.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal, get_args, get_origin, get_type_hints
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import nn
+
+from genlib.errors import InputError, unknown
+from genlib.files import file_sha256, read_checked_json
+
+LARGEST = 2**31  # below which an option that is a whole number stays
+
+
+def available(room: str) -> list[str]:
+    """Names that `build(room, ...)` knows: the files of the room."""
+    folder = Path(__file__).parent / room
+    return sorted(path.stem for path in folder.glob("*.py") if path.stem != "__init__")
+
+
+def build(room: Literal["models", "objectives"], config: Mapping[str, Any], *facts: Any, where: str = "") -> Any:
+    """Build what `config` names, after checking its options against the signature of the builder.
+
+    `facts` are what the data say (a model's shape and number of classes); `where` is the path of `config` in
+    params.yaml.
+
+    Raises:
+        InputError: unknown name or option, wrong type, or a value that the builder refuses.
+    """
+    where = where or room
+    options = dict(config)
+    name = options.pop("name", None)
+    if name not in available(room):
+        raise unknown(f"{where}.name", name, available(room))
+    builder = _builder(room, name)
+    _check_options(builder, options, where)
+    try:
+        return builder(*facts, **options)
+    except (ValueError, RuntimeError) as error:  # RuntimeError: a size that torch cannot count
+        raise InputError(f"{where}: {_line(error)}") from error
+
+
+def defaults(room: Literal["models", "objectives"], name: str) -> dict[str, Any]:
+    """The options of the builder `name` and their default values."""
+    return {key: parameter.default for key, parameter in _options(_builder(room, name)).items()}
+
+
+def _builder(room: str, name: str) -> Any:
+    return importlib.import_module(f"genlib.{room}.{name}").Build
+
+
+def _options(builder: Any) -> dict[str, inspect.Parameter]:
+    found = inspect.signature(builder).parameters
+    return {key: parameter for key, parameter in found.items() if parameter.kind is inspect.Parameter.KEYWORD_ONLY}
+
+
+def _check_options(builder: Any, options: Mapping[str, Any], where: str) -> None:
+    hints = get_type_hints(builder.__init__ if inspect.isclass(builder) else builder)
+    legal = _options(builder)
+    for key, value in options.items():
+        if key not in legal:
+            raise unknown(f"{where}.{key}: unknown key", key, legal)
+        if not _fits(value, hints[key]):
+            raise InputError(f"{where}.{key}: found {value!r}, legal: {_spell(hints[key])}")
+
+
+def _fits(value: object, hint: Any) -> bool:
+    if get_origin(hint) is Literal:
+        return value in get_args(hint)
+    if hint is float:
+        return isinstance(value, int | float) and not isinstance(value, bool)
+    if hint is int:
+        return isinstance(value, int) and not isinstance(value, bool) and abs(value) < LARGEST
+    return isinstance(value, hint)
+
+
+def _spell(hint: Any) -> str:
+    if get_origin(hint) is Literal:
+        return ", ".join(map(str, get_args(hint)))
+    words = {int: f"a whole number below {LARGEST:,}", float: "a number", bool: "true or false", str: "a word"}
+    return words.get(hint, str(hint))
+
+
+def load(folder: str | Path) -> nn.Module:
+    """The trained model that lies in `folder`: EMA weights, in eval mode, on the CPU.
+
+    Reads `config.json` and `model.safetensors`; nothing is unpickled.
+
+    Raises:
+        InputError: a file is missing, was changed since it was written, or does not fit the other.
+    """
+    folder = Path(folder)
+    described, path, legal = folder / "config.json", folder / "model.safetensors", "legal: one that a train stage wrote"
+    if not described.is_file():
+        raise InputError(f"{folder}: not a model folder (found no {described}), {legal}")
+    config = read_checked_json(described, legal)
+    try:
+        digest = file_sha256(path)
+        if config.get("model_sha256", digest) != digest:
+            raise InputError(f"{path}: found other weights than config.json says, {legal}")
+        facts = tuple(config["shape"]), config["classes"]
+        model = build("models", config["model"], *facts, where=str(described))
+        model.load_state_dict(load_file(path))
+    except InputError:
+        raise
+    except (OSError, SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
+        raise InputError(f"{folder}: not a model folder ({_line(error)}), {legal}") from error
+    assert isinstance(model, nn.Module)
+    return model.eval()
+
+
+def _line(error: Exception) -> str:
+    return " ".join(str(error).split())[:200]

@@ -1,0 +1,135 @@
+"""Generators -> MLflow's model registry: what serves them reads a traced graph, and nothing is unpickled.
+
+A version is `torch.export`'s graph of code -> image (the code, and for a conditional model the class as one more
+number), with a signature, so that `mlflow models serve` gives images. Its tags say what made it and why it was or was
+not promoted.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from genlib.metrics.result import Measure
+from genlib.tracking.mlflow import connect, experiment
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from torch import Tensor, nn
+
+ALIAS = "champion"
+MEASURES, WEIGHTS, JUDGE, PROMOTED = "genlib.measures", "genlib.model_sha256", "genlib.judge_sha256", "genlib.promoted"
+TRACED = 3  # images in the example: any number that is not 0 or 1 leaves the number open
+
+
+class Registry:
+    """The versions of one name."""
+
+    def __init__(self, uri: str, home: Path, name: str) -> None:
+        self.client: MlflowClient = connect(uri, home)
+        self.uri, self.home, self.name = uri, home, name
+
+    def champion(self) -> tuple[str, Mapping[str, str]] | None:
+        """The version that has the alias, and its tags."""
+        from mlflow.exceptions import MlflowException
+
+        try:
+            found = self.client.get_model_version_by_alias(self.name, ALIAS)
+        except MlflowException:
+            return None
+        return str(found.version), found.tags
+
+    def version_of(self, weights: str) -> str | None:
+        """The version that has these weights."""
+        found = self.client.search_model_versions(f"name = '{self.name}'")
+        return next((str(each.version) for each in found if each.tags.get(WEIGHTS) == weights), None)
+
+    def tell(self, version: str, tags: Mapping[str, str], reasons: Sequence[str]) -> None:
+        """Write tags and reasons on a version, in the place of earlier reasons."""
+        held = self.client.get_model_version(self.name, version).tags
+        for key in [key for key in held if key.startswith("genlib.reason.")]:
+            self.client.delete_model_version_tag(self.name, version, key)
+        told = {f"genlib.reason.{index}": reason for index, reason in enumerate(reasons, 1)}
+        for key, value in {**tags, **told}.items():
+            self.client.set_model_version_tag(self.name, version, key, value)
+
+    def crown(self, version: str) -> None:
+        self.client.set_registered_model_alias(self.name, ALIAS, version)
+
+    def add(self, model: nn.Module, files: Sequence[Path], title: str, place: str, facts: Mapping[str, Any]) -> str:
+        """A new version, logged by a run of its own with `files` beside it; `facts`: tags and metrics of the run."""
+        import mlflow
+        from mlflow.models import infer_signature
+
+        example = example_of(model)
+        graph = served(model)
+        signature = infer_signature(example.numpy(), graph(example).detach().numpy())
+        os.environ["MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR"] = "false"
+        logging.getLogger("mlflow").setLevel(logging.ERROR)
+        mlflow.set_tracking_uri(self.uri)
+        run = self.client.create_run(experiment(self.client, place, self.home), tags=facts["tags"], run_name=title)
+        with warnings.catch_warnings(), mlflow.start_run(run_id=run.info.run_id):
+            warnings.simplefilter("ignore")
+            logged = mlflow.pytorch.log_model(
+                graph,
+                name="generator",
+                input_example=example.numpy(),
+                signature=signature,
+                serialization_format="pt2",
+                registered_model_name=self.name,
+                pip_requirements=["torch", "numpy"],
+            )
+            mlflow.log_metrics(facts["metrics"], step=0, model_id=logged.model_id)
+            for path in files:
+                mlflow.log_artifact(str(path), "model_folder")
+        return str(logged.registered_model_version)
+
+
+def example_of(model: Any) -> Tensor:
+    """Codes of a standard normal, and where the model is asked for classes, the classes 0, 1, ... as a last column."""
+    import torch
+
+    from genlib.data.batches import seeded
+
+    z = torch.randn(TRACED, model.latent, generator=seeded(0, "example"))
+    if not getattr(model, "conditional", False):
+        return z
+    return torch.cat([z, (torch.arange(TRACED) % model.classes).float()[:, None]], 1)
+
+
+def served(model: Any) -> nn.Module:
+    """The module [n, latent, or latent + 1 with the class] -> images [n, C, H, W] in [-1, 1]."""
+    import torch
+    from torch import nn
+
+    class Generator(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.model = model
+
+        def forward(self, given: Tensor) -> Tensor:
+            codes = (given[:, : model.latent],)
+            asked = (given[:, model.latent].long(),) if given.shape[1] > model.latent else ()
+            made: Tensor = self.model.image(*codes, *asked)
+            return made.to(torch.float32)
+
+    return Generator().eval()
+
+
+def to_tags(measures: Mapping[str, Measure]) -> str:
+    """The measures as one tag."""
+    short = {
+        name: {key: value for key, value in asdict(each).items() if key != "detail"} for name, each in measures.items()
+    }
+    return json.dumps(short)
+
+
+def from_tags(tags: Mapping[str, str]) -> dict[str, Measure]:
+    found = json.loads(tags.get(MEASURES, "{}"))
+    return {name: Measure(**parts) for name, parts in found.items()}
