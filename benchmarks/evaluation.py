@@ -18,11 +18,11 @@ import torch
 
 from benchmarks.results import record
 from genlib.data.dataset import load_dataset
-from genlib.evaluation.controls import tried
-from genlib.evaluation.evaluator import Bench, Views, applicable
-from genlib.metrics.inputs import Evidence, View
-from genlib.metrics.registry import OF_IMAGES, find, names
-from genlib.metrics.result import Measure
+from genlib.evaluation.controls import run_controls
+from genlib.evaluation.evaluator import Evaluator, RealFeatures, applicable_metrics
+from genlib.metrics.inputs import FeatureSet, MetricInputs
+from genlib.metrics.registry import IMAGE_NEEDS, get_metric, metric_names
+from genlib.metrics.result import MetricResult
 from genlib.registry import load
 
 APART = "ais"
@@ -35,8 +35,8 @@ class Row:
     """A metric, its values on the model's images and on real ones, and the seconds of value, null and controls."""
 
     name: str
-    measure: Measure
-    null: Measure | None
+    measure: MetricResult
+    null: MetricResult | None
     seconds: tuple[float, float, float]
 
     @property
@@ -60,7 +60,7 @@ def main() -> None:
     print(f"{asked.model}, n = {evidence.n}; images made, looked at and planted in {looking:.1f} s")
     print("| metric | seconds | value | null | controls | measured | real images |\n|:--|--:|--:|--:|--:|:--|:--|")
     began = time.process_time()
-    rows = [measured(name, evidence) for name in applicable(evidence, names()) if name != APART]
+    rows = [measured(name, evidence) for name in applicable_metrics(evidence, metric_names()) if name != APART]
     processor, total = time.process_time() - began, sum(row.total for row in rows)
     rows.sort(key=lambda row: -row.total)
     print(*rows, sep="\n")
@@ -79,33 +79,33 @@ def main() -> None:
     )
 
 
-def evidence_of(data: Path, runs: Path, model: str, n: int) -> Evidence:
+def evidence_of(data: Path, runs: Path, model: str, n: int) -> MetricInputs:
     dataset = load_dataset(data)
-    second = lengthened(Bench.of(runs / "classifier", dataset), n)
-    bench = lengthened(Bench.of(runs / "scorer", dataset, second=second), n)
-    return bench.evidence(load(runs / model), n, 0)[""]
+    second = lengthened(Evaluator.from_folder(runs / "classifier", dataset), n)
+    bench = lengthened(Evaluator.from_folder(runs / "scorer", dataset, second_evaluator=second), n)
+    return bench.test_inputs(load(runs / model), n, 0)[""]
 
 
-def lengthened(bench: Bench, n: int) -> Bench:
+def lengthened(bench: Evaluator, n: int) -> Evaluator:
     """`bench` with as many training images moved to `valid` as that lacks of n."""
     train, valid = bench.real.train, bench.real.valid
     kept = len(train) - max(0, n - len(valid))
-    return replace(bench, real=Views(train[:kept], joined(valid, train[kept:]), bench.real.test))
+    return replace(bench, real=RealFeatures(train[:kept], joined(valid, train[kept:]), bench.real.test))
 
 
-def joined(one: View, other: View) -> View:
+def joined(one: FeatureSet, other: FeatureSet) -> FeatureSet:
     both = one.images + other.images
     features = torch.cat([one.features, other.features])
-    return View(both.pixels, both.labels, features, torch.cat([one.probabilities, other.probabilities]))
+    return FeatureSet(both.pixels, both.labels, features, torch.cat([one.probabilities, other.probabilities]))
 
 
-def measured(name: str, evidence: Evidence) -> Row:
-    metric = find(name)
+def measured(name: str, evidence: MetricInputs) -> Row:
+    metric = get_metric(name)
     measure, value = timed(lambda: metric(evidence))
-    if metric.needs not in OF_IMAGES:
+    if metric.needs not in IMAGE_NEEDS:
         return Row(name, measure, None, (value, 0.0, 0.0))
-    null, again = timed(lambda: metric(evidence.null()))
-    controls, planted = timed(lambda: tried(metric, evidence, metric.catches))
+    null, again = timed(lambda: metric(evidence.with_real_samples()))
+    controls, planted = timed(lambda: run_controls(metric, evidence, metric.must_detect))
     return Row(name, replace(measure, detail={**measure.detail, "controls": controls}), null, (value, again, planted))
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from statistics import median
 
 from benchmarks.results import record
-from genlib.data.config import DataSettings
+from genlib.data.config import DataConfig
 from genlib.data.dataset import prepare
 from genlib.tracking.journal import read_events
 
@@ -53,7 +53,7 @@ def project(folder: Path, workers: int) -> Path:
     """A project of one small model that trains with so many workers; 0: in the process of its stage."""
     folder.mkdir(parents=True)
     (folder / "params.yaml").write_text(PARAMS.format(workers=workers))
-    prepare(DataSettings(name="digits", image_size=16), folder / "data/prepared")
+    prepare(DataConfig(name="digits", image_size=16), folder / "data/prepared")
     return folder
 
 

@@ -55,7 +55,7 @@ def flops(task: Task) -> float:
     images = task.load()
     state, plan = task.start(images.shape)
     with FlopCounterMode(display=False) as counter:
-        for _ in train(state, images, replace(plan, images=BATCH)):
+        for _ in train(state, images, replace(plan, total_images=BATCH)):
             pass
     return counter.get_total_flops() / BATCH
 

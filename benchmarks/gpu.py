@@ -24,22 +24,22 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.results import record
-from genlib.data.batches import Batch, seeded
+from genlib.data.batches import Batch, seeded_generator
 from genlib.data.dataset import load_dataset
 from genlib.data.images import Images
-from genlib.evaluation.evaluator import Bench
-from genlib.metrics.registry import find
-from genlib.training.fit import Job, Training, fit, start
-from genlib.training.loop import only, train
+from genlib.evaluation.evaluator import Evaluator
+from genlib.metrics.registry import get_metric
+from genlib.training.fit import TrainConfig, TrainingJob, build_train_state, fit
+from genlib.training.loop import freeze_except, train
 from genlib.training.state import TrainState
 
 SHAPE, IMAGES, STEPS, WARM = (3, 64, 64), 8192, 20, 3
-PLAN = Training(IMAGES, 128, precision="float32")
+PLAN = TrainConfig(IMAGES, 128, precision="float32")
 NETS = {
-    "vae": Job("vae", {"name": "vae", "latent": 64, "width": 64}, {"name": "elbo"}, PLAN, Path()),
-    "dcgan": Job("dcgan", {"name": "dcgan", "latent": 100, "width": 64, "width_d": 64}, {"name": "adversarial"}, PLAN,
+    "vae": TrainingJob("vae", {"name": "vae", "latent": 64, "width": 64}, {"name": "elbo"}, PLAN, Path()),
+    "dcgan": TrainingJob("dcgan", {"name": "dcgan", "latent": 100, "width": 64, "width_d": 64}, {"name": "adversarial"}, PLAN,
                  Path()),
-    "cyclegan": Job("cyclegan", {"name": "cyclegan", "width": 64, "blocks": 6, "width_d": 64}, {"name": "translation"},
+    "cyclegan": TrainingJob("cyclegan", {"name": "cyclegan", "width": 64, "blocks": 6, "width_d": 64}, {"name": "translation"},
                     replace(PLAN, batch_size=16), Path()),
 }  # fmt: skip
 FORMS = ("float32", "bfloat16", "not channels last", "compiled")
@@ -48,13 +48,15 @@ MNIST = {  # as in presets/mnist.yaml, and the upper end of the interval of its 
     "gan": (
         {"name": "gan", "latent": 64, "width": 64, "width_d": 32},
         {"name": "adversarial", "r1": 1.0, "penalty_every": 8},
-        Training(576_000, lr=2e-3, beta1=0.0, beta2=0.99, schedule="linear", hold=0.3, ema=0.998, report_every=24_000),
+        TrainConfig(
+            576_000, lr=2e-3, beta1=0.0, beta2=0.99, schedule="linear", decay_start=0.3, ema=0.998, report_every=24_000
+        ),
         0.054,
     ),
     "vae": (
         {"name": "vae", "latent": 12, "width": 32, "observation": "intensity"},
         {"name": "elbo"},
-        Training(360_000, lr=2e-3, schedule="linear", hold=0.5, ema=0.998, report_every=24_000),
+        TrainConfig(360_000, lr=2e-3, schedule="linear", decay_start=0.5, ema=0.998, report_every=24_000),
         0.702,
     ),
 }
@@ -80,7 +82,7 @@ def main() -> int:
 # --- images a second
 
 
-def throughput(name: str, job: Job, rounds: int, seconds: float) -> None:
+def throughput(name: str, job: TrainingJob, rounds: int, seconds: float) -> None:
     steps: dict[str, Callable[[], object]] = {form: loop(job, form) for form in FORMS}
     steps[FLOOR] = captured(job)
     found = [{form: rate(step, job, seconds) for form, step in steps.items()} for _ in range(rounds)]
@@ -94,7 +96,7 @@ def throughput(name: str, job: Job, rounds: int, seconds: float) -> None:
     record(f"gpu: {name}, best loop / captured graph", median(best), BOUND, at_least=True, detail=detail, rounds=best)
 
 
-def rate(steps: Callable[[], object], job: Job, seconds: float) -> float:
+def rate(steps: Callable[[], object], job: TrainingJob, seconds: float) -> float:
     """Images a second of what takes STEPS steps at every call, the first of which is not counted."""
     steps()
     torch.cuda.synchronize()
@@ -106,38 +108,38 @@ def rate(steps: Callable[[], object], job: Job, seconds: float) -> float:
     return times * STEPS * job.train.batch_size / (time.perf_counter() - began)
 
 
-def loop(job: Job, form: str) -> Callable[[], object]:
+def loop(job: TrainingJob, form: str) -> Callable[[], object]:
     """STEPS steps of `train()` as it is, in this form."""
     state, plan = begun(job)
     if form == "not channels last":
         state.model.to(memory_format=torch.contiguous_format)
     if form == "compiled":
-        state.turns = tuple(replace(turn, terms=torch.compile(turn.terms)) for turn in state.turns)
+        state.phases = tuple(replace(turn, step_losses=torch.compile(turn.step_losses)) for turn in state.phases)
     precision = "float32" if form == "float32" else "bfloat16"
     endless = replace(
         plan, images=2**62, precision=precision, report_every=STEPS * plan.batch_size, checkpoint_every=2**62
     )
     other = noise("b") if job.name == "cyclegan" else None
-    reports = train(state, noise("a"), endless, other=other)
+    reports = train(state, noise("a"), endless, domain_b=other)
     return lambda: next(reports)
 
 
-def begun(job: Job) -> tuple[TrainState, Any]:
-    return start(job, SHAPE, 0, 2, torch.device("cuda"))
+def begun(job: TrainingJob) -> tuple[TrainState, Any]:
+    return build_train_state(job, SHAPE, 0, 2, torch.device("cuda"))
 
 
 def noise(name: str) -> Images:
-    return Images(torch.randint(0, 256, (IMAGES, *SHAPE), dtype=torch.uint8, generator=seeded(name)).cuda())
+    return Images(torch.randint(0, 256, (IMAGES, *SHAPE), dtype=torch.uint8, generator=seeded_generator(name)).cuda())
 
 
 class Still(Batch):
     """A batch of whose draws a graph can be captured: made on the GPU, by its default generator."""
 
     def _draw(self, sampler: Callable[..., Tensor], name: str, shape: tuple[int, ...]) -> Tensor:
-        return sampler(self.size, *shape, device=self.pixels.device)
+        return sampler(self.global_size, *shape, device=self.pixels.device)
 
 
-def captured(job: Job) -> Callable[[], object]:
+def captured(job: TrainingJob) -> Callable[[], object]:
     """The replay of whole steps: terms, gradients and Adam of every turn, in bfloat16."""
     state, _ = begun(job)
     n = job.train.batch_size
@@ -151,10 +153,10 @@ def captured(job: Job) -> Callable[[], object]:
     def step() -> None:
         two = Still(other, None, n, slice(0, n), 0, 1)
         batch = Still(x, None, n, slice(0, n), 0, 1, two)
-        for turn, optimizer in zip(state.turns, state.optimizers, strict=True):
-            only(turn.module, state.model)
+        for turn, optimizer in zip(state.phases, state.optimizers, strict=True):
+            freeze_except(turn.module, state.model)
             with torch.autocast("cuda", torch.bfloat16):
-                terms = turn.terms(batch)
+                terms = turn.step_losses(batch)
             torch.autograd.backward(terms.loss.sum() / n)
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
@@ -177,12 +179,12 @@ def captured(job: Job) -> Callable[[], object]:
 def quality(name: str, data: Path, runs: Path) -> None:
     """Seconds of training until judge B's KID of 5,000 images is as low as it became; judging is not counted."""
     model, objective, plan, wanted = MNIST[name]
-    bench = Bench.of(runs / "scorer", load_dataset(data))
+    bench = Evaluator.from_folder(runs / "scorer", load_dataset(data))
     spent, resumed, path = 0.0, time.monotonic(), []
-    for progress in fit(Job(name, model, objective, plan, data)):
+    for progress in fit(TrainingJob(name, model, objective, plan, data)):
         spent += time.monotonic() - resumed
         if progress.model is not None:
-            kid = find("kid")(bench.evidence(progress.model, 5000, 0)[""]).value
+            kid = get_metric("kid")(bench.test_inputs(progress.model, 5000, 0)[""]).value
             path.append({"images": progress.images_seen, "seconds": round(spent, 1), "kid": kid})
             if kid is not None and kid <= wanted:
                 break

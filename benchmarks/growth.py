@@ -18,7 +18,7 @@ from benchmarks.metrics import evidence_of, features
 from benchmarks.results import record
 
 if TYPE_CHECKING:
-    from genlib.metrics.inputs import Evidence
+    from genlib.metrics.inputs import MetricInputs
 
 ROWS, WIDTH, FITTED = (1_000, 3_000, 10_000, 30_000, 100_000), 64, 3
 GROUPS = {
@@ -51,15 +51,15 @@ def costs(metrics: tuple[str, ...], sizes: list[int]) -> dict[int, list[Done]]:
     return found
 
 
-def prepared(work: object, metrics: tuple[str, ...], rows: int) -> tuple[Evidence, tuple[str, ...]]:
+def prepared(work: object, metrics: tuple[str, ...], rows: int) -> tuple[MetricInputs, tuple[str, ...]]:
     computed(evidence_of(*features(200, WIDTH)), metrics)
     return evidence_of(*features(rows, WIDTH)), metrics
 
 
-def computed(evidence: Evidence, metrics: tuple[str, ...]) -> dict[str, float | None]:
-    from genlib.metrics.registry import find
+def computed(evidence: MetricInputs, metrics: tuple[str, ...]) -> dict[str, float | None]:
+    from genlib.metrics.registry import get_metric
 
-    return {name: find(name)(evidence).value for name in metrics}
+    return {name: get_metric(name)(evidence).value for name in metrics}
 
 
 def told(name: str, found: dict[int, list[Done]]) -> None:

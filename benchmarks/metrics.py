@@ -26,7 +26,7 @@ from benchmarks.results import record
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from genlib.metrics.inputs import Evidence
+    from genlib.metrics.inputs import MetricInputs
 
 K, SUBSETS, SIZE, FEW = 5, 100, 1000, 200
 Values = Mapping[str, float]
@@ -90,34 +90,34 @@ def nearest_ours(x: Tensor, y: Tensor) -> Values:
 def same_ours(x: Tensor, y: Tensor) -> Values:
     import torch
 
-    from genlib.metrics.stats.birthday import Points, Sameness
+    from genlib.metrics.stats.birthday import DuplicateThresholds, PointSet
 
-    points = Points(x, torch.zeros(len(x), dtype=torch.long))
-    return {"pairs": float(Sameness({0: near(x)}, 0.0).partners(points).sum() // 2)}
+    points = PointSet(x, torch.zeros(len(x), dtype=torch.long))
+    return {"pairs": float(DuplicateThresholds({0: near(x)}, 0.0).duplicate_counts(points).sum() // 2)}
 
 
 def measured(x: Tensor, y: Tensor, *names: str) -> Values:
-    from genlib.metrics.precision_recall import held
-    from genlib.metrics.registry import find
+    from genlib.metrics.precision_recall import ball_membership
+    from genlib.metrics.registry import get_metric
 
-    held.cache_clear()  # what the last round found of the same tensors
+    ball_membership.cache_clear()  # what the last round found of the same tensors
     evidence = evidence_of(x, y)
-    return {name: float(find(name)(evidence).value or 0.0) for name in names}
+    return {name: float(get_metric(name)(evidence).value or 0.0) for name in names}
 
 
-def evidence_of(x: Tensor, y: Tensor) -> Evidence:
+def evidence_of(x: Tensor, y: Tensor) -> MetricInputs:
     """Generated features x before real ones y; pictures of 8 x 8 and ten classes are made up from them."""
     import torch
 
-    from genlib.metrics.inputs import Evidence, View
+    from genlib.metrics.inputs import FeatureSet, MetricInputs
 
-    def view(part: Tensor) -> View:
+    def view(part: Tensor) -> FeatureSet:
         pixels = (50 * part[:, :64]).clamp(0, 255).byte().view(-1, 1, 8, 8)
         classes = torch.nn.functional.one_hot(part[:, :10].argmax(1), 10).float()
-        return View(pixels, None, part, classes)
+        return FeatureSet(pixels, None, part, classes)
 
     real = view(y)
-    return Evidence(real, real, real, view(x), 0)
+    return MetricInputs(real, real, real, view(x), 0)
 
 
 # --- theirs

@@ -22,10 +22,10 @@ import torch
 from torch import Tensor
 
 from benchmarks.results import record
-from genlib.data.config import DataSettings
+from genlib.data.config import DataConfig
 from genlib.data.sources import mnist
 from genlib.errors import InputError
-from genlib.metrics.stats.neighbours import ELEMENTS, nearest
+from genlib.metrics.stats.neighbours import CHUNK_ELEMENTS, nearest
 
 X, AMONG, D = 10_000, 60_000, 784
 BOUND, GIB = 1.3, 1.5
@@ -63,7 +63,7 @@ def main() -> None:
 def data(root: Path) -> tuple[str, Tensor, Tensor]:
     """What it is, and float32 rows [10000, 784] and [60000, 784] in [0, 1]."""
     try:
-        source = mnist(DataSettings(name="mnist", root=root))
+        source = mnist(DataConfig(name="mnist", root=root))
     except InputError:
         generator = torch.Generator().manual_seed(0)
         x, among = (torch.rand(n, D, generator=generator) for n in (X, AMONG))
@@ -77,7 +77,7 @@ def rows_of(pixels: Tensor) -> Tensor:
 
 def products(x: Tensor, among: Tensor) -> None:
     """The products of all rows, in chunks as large as those of the search."""
-    rows = ELEMENTS // len(among)
+    rows = CHUNK_ELEMENTS // len(among)
     out = torch.empty(rows, len(among))
     for part in torch.split(x, rows):
         torch.mm(part, among.T, out=out[: len(part)])

@@ -17,13 +17,13 @@ from statistics import median
 import torch
 
 from benchmarks.results import record
-from genlib.data.config import DataSettings
+from genlib.data.config import DataConfig
 from genlib.data.dataset import load_dataset, prepare
-from genlib.distributed.train import launch
+from genlib.distributed.train import train_distributed
 from genlib.params import load_params
 from genlib.tracking.courier import Courier
 from genlib.tracking.journal import Journal, Reporter
-from genlib.training.fit import Job, Training, start
+from genlib.training.fit import TrainConfig, TrainingJob, build_train_state
 from genlib.training.loop import Progress, train
 from pipelines.console import Console
 
@@ -50,31 +50,35 @@ def main() -> None:
 
 def measure(folder: Path, rounds: int, seconds: float) -> list[tuple[float, float]]:
     """Images/s of the bare loop and of the whole, for every pair of windows."""
-    prepare(DataSettings(name="digits", image_size=16), folder / "data")
+    prepare(DataConfig(name="digits", image_size=16), folder / "data")
     params = load_params()
     section = params.models["gan"]
-    training = Training(**params.training("gan") | {"workers": 0, "images": 4_000})
-    job = Job("gan", section.model, section.objective, training, folder / "data")
+    training = TrainConfig(**params.train_options("gan") | {"workers": 0, "images": 4_000})
+    job = TrainingJob("gan", section.model, section.objective, training, folder / "data")
     bare(job)
     rate = bare(job)
     images = int(rate * seconds)
-    long = replace(training, images=images, report_every=int(10 * rate), checkpoint_every=int(30 * rate))
+    long = replace(training, total_images=images, report_every=int(10 * rate), checkpoint_every=int(30 * rate))
     job = replace(job, train=long)
     return [(bare(job), everything(job, folder / str(pair))) for pair in range(rounds)]
 
 
-def bare(job: Job) -> float:
+def bare(job: TrainingJob) -> float:
     """Images/s of `train()` alone, with one report at the end."""
-    dataset = load_dataset(job.data)
-    quiet = replace(job, train=replace(job.train, report_every=job.train.images, checkpoint_every=job.train.images))
-    state, plan = start(quiet, dataset.shape, len(dataset.classes), dataset.domains, torch.device("cpu"))
+    dataset = load_dataset(job.data_dir)
+    quiet = replace(
+        job, train=replace(job.train, report_every=job.train.total_images, checkpoint_every=job.train.total_images)
+    )
+    state, plan = build_train_state(
+        quiet, dataset.shape, len(dataset.classes), dataset.num_domains, torch.device("cpu")
+    )
     began = time.monotonic()
     for _ in train(state, dataset.train, plan):
         pass
     return state.images_seen / (time.monotonic() - began)
 
 
-def everything(job: Job, folder: Path) -> float:
+def everything(job: TrainingJob, folder: Path) -> float:
     """Images/s of the job as a stage runs it, from its first step to its last checkpoint; MLflow's database is there
     from the first pair on, as in a project."""
     journal = Journal(folder / ".genlib/journal/run")
@@ -85,11 +89,11 @@ def everything(job: Job, folder: Path) -> float:
 
         def hear(progress: Progress) -> None:
             report(progress)
-            console.show(progress)
+            console.show_progress(progress)
             courier.start()
             moments.append((time.monotonic(), progress.images_seen))
 
-        launch(replace(job, state=folder / "state"), str(folder / "ray"), "benchmark", hear)
+        train_distributed(replace(job, checkpoint_dir=folder / "state"), str(folder / "ray"), "benchmark", hear)
     run.end()
     courier.close()
     (first, _), (last, seen) = moments[0], moments[-1]

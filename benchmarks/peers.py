@@ -26,7 +26,7 @@ import torch
 
 from benchmarks.loops import Task
 from benchmarks.results import record
-from genlib.data.config import DataSettings
+from genlib.data.config import DataConfig
 from genlib.data.dataset import load_dataset, prepare
 from genlib.data.images import Images, save_images
 from genlib.training.fit import native_precision
@@ -91,7 +91,7 @@ def main() -> None:
 def digits(side: int) -> Images:
     """The training digits, repeated until they are as many as a data set of the field has."""
     with tempfile.TemporaryDirectory() as folder:
-        prepare(DataSettings(name="digits", image_size=side), Path(folder))
+        prepare(DataConfig(name="digits", image_size=side), Path(folder))
         train = load_dataset(Path(folder)).train
         return train[torch.arange(IMAGES) % len(train)]
 

@@ -29,9 +29,9 @@ from benchmarks.results import record
 from benchmarks.streaming import made
 from benchmarks.workers import Clock
 from genlib.data.dataset import load_dataset
-from genlib.training.fit import Job, Training, start
+from genlib.training.fit import TrainConfig, TrainingJob, build_train_state
 from genlib.training.loop import train
-from genlib.training.process_group import Group
+from genlib.training.process_group import ProcessGroup
 
 WORKERS, SHAPE, BATCH, REPORTS = (1, 2, 4), (3, 32, 32), 128, 10
 SMALL, LARGE = 1 << 10, 1 << 22  # numbers in the bare all-reduces
@@ -70,16 +70,16 @@ def main() -> None:
     told(rounds, gradients)
 
 
-def job_of(data: Path) -> Job:
-    plan = Training(BATCH, BATCH, report_every=BATCH, checkpoint_every=BATCH, precision="float32")
+def job_of(data: Path) -> TrainingJob:
+    plan = TrainConfig(BATCH, BATCH, report_every=BATCH, checkpoint_every=BATCH, precision="float32")
     model = {"name": "gan", "latent": 64, "width": 32, "width_d": 32}
-    return Job("gan", model, {"name": "adversarial"}, plan, data)
+    return TrainingJob("gan", model, {"name": "adversarial"}, plan, data)
 
 
 # --- the workers
 
 
-def measured(folder: Path, job: Job, rounds: int, seconds: float) -> tuple[list[dict[int, Run]], list[int]]:
+def measured(folder: Path, job: TrainingJob, rounds: int, seconds: float) -> tuple[list[dict[int, Run]], list[int]]:
     """A run of each number of workers, round by round, and the numbers in each turn's gradient."""
     context = multiprocessing.get_context("spawn")
     pipes, processes = [], []
@@ -105,11 +105,11 @@ def measured(folder: Path, job: Job, rounds: int, seconds: float) -> tuple[list[
     return found, gradients
 
 
-def serve(pipe: Any, rank: int, job: Job) -> None:
+def serve(pipe: Any, rank: int, job: TrainingJob) -> None:
     """Train whenever the driver says with how many others and for how many steps."""
     torch.set_num_threads(1)
-    dataset = load_dataset(job.data)
-    Group.sum_ = Clock(Group.sum_)  # type: ignore[method-assign, assignment]
+    dataset = load_dataset(job.data_dir)
+    ProcessGroup.all_reduce_ = Clock(ProcessGroup.all_reduce_)  # type: ignore[method-assign, assignment]
     while (asked := pipe.recv()) is not None:
         world, steps, address = asked
         dist.init_process_group("gloo", init_method=address, rank=rank, world_size=world)
@@ -117,16 +117,16 @@ def serve(pipe: Any, rank: int, job: Job) -> None:
         dist.destroy_process_group()
 
 
-def trained(job: Job, dataset: Any, steps: int) -> tuple[Run, list[int]]:
+def trained(job: TrainingJob, dataset: Any, steps: int) -> tuple[Run, list[int]]:
     """This worker's run, its first tenth apart, and the numbers in each turn's gradient."""
     length = {"train.images": steps * BATCH, "train.report_every": steps * BATCH // REPORTS}
-    state, plan = start(job.changed(length), SHAPE, 0, 1, torch.device("cpu"))
+    state, plan = build_train_state(job.with_overrides(length), SHAPE, 0, 1, torch.device("cpu"))
     moments: list[tuple[float, float]] = []
-    for _ in train(state, dataset.train, plan, Group.current()):
-        moments.append((time.perf_counter(), Group.sum_.read()))  # type: ignore[attr-defined]
+    for _ in train(state, dataset.train, plan, ProcessGroup.current()):
+        moments.append((time.perf_counter(), ProcessGroup.all_reduce_.read()))  # type: ignore[attr-defined]
     spent, seen = moments[-1][0] - moments[0][0], steps * BATCH * (REPORTS - 1) // REPORTS
     summing = sum(seconds for _, seconds in moments[1:])
-    gradients = [sum(p.numel() for p in turn.module.parameters()) for turn in state.turns]
+    gradients = [sum(p.numel() for p in turn.module.parameters()) for turn in state.phases]
     return Run(seen / spent, summing / spent, reduced(SMALL), reduced(LARGE)), gradients
 
 

@@ -24,12 +24,12 @@ import torch
 
 from benchmarks.results import record
 from genlib.data import dataset
-from genlib.data.batches import seeded
+from genlib.data.batches import seeded_generator
 from genlib.data.images import Images, save_images
-from genlib.distributed.session import settle
-from genlib.distributed.train import launch
+from genlib.distributed.session import configure_ray_env
+from genlib.distributed.train import train_distributed
 from genlib.files import with_checksum
-from genlib.training.fit import Job, Training
+from genlib.training.fit import TrainConfig, TrainingJob
 from genlib.training.loop import Progress
 from pipelines.console import Console
 
@@ -40,7 +40,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--passes", type=float, default=2.0, help="over the images [2]")
     asked = parser.parse_args()
-    settle()
+    configure_ray_env()
     import ray
 
     ray.init(address="local", include_dashboard=False, object_store_memory=2**30, log_to_driver=False)
@@ -59,26 +59,26 @@ def made(folder: Path, images: int = IMAGES) -> Path:
     """A prepared set of noise."""
     counts = {"train": images, "valid": 1000, "test": 1000}
     for part, count in counts.items():
-        pixels = torch.randint(0, 256, (count, *SHAPE), dtype=torch.uint8, generator=seeded(0, part))
+        pixels = torch.randint(0, 256, (count, *SHAPE), dtype=torch.uint8, generator=seeded_generator(0, part))
         save_images(Images(pixels), folder / f"{part}.safetensors")
     info = {"name": "noise", "source": "made", "classes": [], "shape": SHAPE, "counts": counts, "sha256": "0" * 64}
-    (folder / dataset.INFO).write_text(json.dumps(with_checksum(info)))
+    (folder / dataset.INFO_FILE).write_text(json.dumps(with_checksum(info)))
     return folder
 
 
 def run(data: Path, folder: Path, images: int, *, large: bool) -> dict[str, Any]:
     """Images per second, and MiB held in each quarter of the run."""
-    dataset.LARGE = 0 if large else 2**40
-    plan = Training(images, 128, workers=2, report_every=images // 40, checkpoint_every=images, precision="float32")
-    job = Job("gan", {"name": "gan", "latent": 16, "width": 8}, {"name": "adversarial"}, plan, data)
+    dataset.MAX_IN_MEMORY_BYTES = 0 if large else 2**40
+    plan = TrainConfig(images, 128, workers=2, report_every=images // 40, checkpoint_every=images, precision="float32")
+    job = TrainingJob("gan", {"name": "gan", "latent": 16, "width": 8}, {"name": "adversarial"}, plan, data)
     seen: list[tuple[float, int]] = []
     with watched() as held, Console("streamed" if large else "held") as console:
 
         def hear(progress: Progress) -> None:
             seen.append((time.monotonic(), progress.images_seen))
-            console.show(progress)
+            console.show_progress(progress)
 
-        launch(job, str(folder / "ray"), "streaming", hear)
+        train_distributed(job, str(folder / "ray"), "streaming", hear)
     (began, first), (ended, last) = seen[1], seen[-1]
     taken = [size for at, size in held if began <= at <= ended]
     quarters = [taken[n * len(taken) // 4 : (n + 1) * len(taken) // 4] for n in range(4)]

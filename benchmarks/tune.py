@@ -18,9 +18,9 @@ from typing import Any
 
 from benchmarks.results import record
 from genlib.distributed.session import session
-from genlib.tuning.objective import Aim
-from genlib.tuning.search import Search, search
-from genlib.tuning.trial import Report
+from genlib.tuning.objective import SearchObjective
+from genlib.tuning.search import SearchConfig, search
+from genlib.tuning.trial import TrialReport
 
 TRIALS, REPORTS, PAUSE, BOUND = 16, 9, 0.1, 1.5
 SIZE = 4_000_000
@@ -32,12 +32,12 @@ class Waiting:
     def __init__(self, size: int) -> None:
         self.size = size
 
-    def __call__(self, knobs: dict[str, Any], folder: Path) -> Iterator[Report]:
+    def __call__(self, knobs: dict[str, Any], folder: Path) -> Iterator[TrialReport]:
         for step in range(1, REPORTS + 1):
             time.sleep(PAUSE)
             if self.size:
                 (folder / "state").write_bytes(os.urandom(self.size))
-            yield Report(step, {"score": knobs["x"]})
+            yield TrialReport(step, {"score": knobs["x"]})
 
 
 def main() -> None:
@@ -62,7 +62,7 @@ def main() -> None:
 
 def overhead(size: int, cpus: int) -> float:
     """Seconds beyond its own that one trial takes."""
-    plan = Search({"x": {"uniform": [0.0, 1.0]}}, Aim("score"), TRIALS, REPORTS, "random_full")
+    plan = SearchConfig({"x": {"uniform": [0.0, 1.0]}}, SearchObjective("score"), TRIALS, REPORTS, "random_full")
     with tempfile.TemporaryDirectory() as folder:
         started = time.monotonic()
         trials = search(Waiting(size), plan, Path(folder))

@@ -24,10 +24,10 @@ from benchmarks.results import record
 from benchmarks.streaming import made
 from genlib.data.dataset import load_dataset
 from genlib.distributed.session import session
-from genlib.distributed.train import launch
-from genlib.training.fit import Job, Training, start
+from genlib.distributed.train import train_distributed
+from genlib.training.fit import TrainConfig, TrainingJob, build_train_state
 from genlib.training.loop import Progress, train
-from genlib.training.process_group import Group
+from genlib.training.process_group import ProcessGroup
 
 REPORTS, EVERY = 10, 30.0
 
@@ -39,9 +39,9 @@ def main() -> None:
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder)
-        plan = Training(asked.images, 128, report_every=asked.images // REPORTS, checkpoint_every=asked.images)
+        plan = TrainConfig(asked.images, 128, report_every=asked.images // REPORTS, checkpoint_every=asked.images)
         model = {"name": "dcgan", "latent": 64, "width": 32, "width_d": 32}
-        job = Job("dcgan", model, {"name": "adversarial"}, plan, made(place / "data", images=10_000))
+        job = TrainingJob("dcgan", model, {"name": "adversarial"}, plan, made(place / "data", images=10_000))
         with session():
             found = [{workers: run(job, workers, place) for workers in (1, 2)} for _ in range(asked.rounds)]
         taken = median(saved(job, place / "states") for _ in range(5))
@@ -57,11 +57,13 @@ def main() -> None:
     record("training: a checkpoint's share of 30 s", taken / EVERY, 0.02, at_least=False, detail=detail)
 
 
-def run(job: Job, workers: int, folder: Path) -> tuple[int, float]:
+def run(job: TrainingJob, workers: int, folder: Path) -> tuple[int, float]:
     """Images per second, and the share of the time in which gradients are summed."""
     told: list[tuple[float, Progress]] = []
     job = replace(job, train=replace(job.train, workers=workers))
-    launch(job, str(folder / "ray"), f"{workers} workers", lambda p: told.append((time.monotonic(), p)), look=timed)
+    train_distributed(
+        job, str(folder / "ray"), f"{workers} workers", lambda p: told.append((time.monotonic(), p)), postprocess=timed
+    )
     (began, first), (ended, last) = told[1], told[-1]
     shares = [progress.metrics["summing"] for _, progress in told[2:]]
     return round((last.images_seen - first.images_seen) / (ended - began)), sum(shares) / (ended - began)
@@ -69,9 +71,9 @@ def run(job: Job, workers: int, folder: Path) -> tuple[int, float]:
 
 def timed(progress: Progress) -> Progress:
     """In the worker: the report without its pictures, with the seconds of summing since the last one."""
-    if not isinstance(Group.sum_, Clock):
-        Group.sum_ = Clock(Group.sum_)  # type: ignore[method-assign, assignment]
-    return replace(progress, metrics={"summing": Group.sum_.read()}, model=None, samples=None)  # type: ignore[attr-defined]
+    if not isinstance(ProcessGroup.all_reduce_, Clock):
+        ProcessGroup.all_reduce_ = Clock(ProcessGroup.all_reduce_)  # type: ignore[method-assign, assignment]
+    return replace(progress, metrics={"summing": ProcessGroup.all_reduce_.read()}, model=None, samples=None)  # type: ignore[attr-defined]
 
 
 class Clock:
@@ -80,10 +82,10 @@ class Clock:
     def __init__(self, method: Any) -> None:
         self.method, self.seconds = method, 0.0
 
-    def __get__(self, group: Group | None, owner: type) -> Any:
+    def __get__(self, group: ProcessGroup | None, owner: type) -> Any:
         return self if group is None else lambda tensors: self(group, tensors)
 
-    def __call__(self, group: Group, tensors: Iterable[Tensor]) -> None:
+    def __call__(self, group: ProcessGroup, tensors: Iterable[Tensor]) -> None:
         kept, began = list(tensors), time.perf_counter()
         self.method(group, kept)
         self.seconds += time.perf_counter() - began
@@ -94,10 +96,10 @@ class Clock:
         return seconds
 
 
-def saved(job: Job, folder: Path) -> float:
+def saved(job: TrainingJob, folder: Path) -> float:
     """Seconds that one checkpoint takes to be written, checksummed and synchronised to disk."""
-    state, plan = start(job, (3, 32, 32), 0, 1, torch.device("cpu"))
-    for _ in train(state, load_dataset(job.data).valid, replace(plan, images=plan.batch_size)):
+    state, plan = build_train_state(job, (3, 32, 32), 0, 1, torch.device("cpu"))
+    for _ in train(state, load_dataset(job.data_dir).valid, replace(plan, total_images=plan.batch_size)):
         pass
     state.images_seen = time.monotonic_ns() // 10**6
     began = time.perf_counter()

@@ -24,14 +24,14 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from genlib.data.batches import Batch, batches
-from genlib.data.config import DataSettings
+from genlib.data.config import DataConfig
 from genlib.data.dataset import load_dataset, prepare
 from genlib.data.images import Images
 from genlib.models import gan
 from genlib.objectives import adversarial
-from genlib.objectives.common.phases import Turn
-from genlib.training.loop import Plan, gradient_norm, only, train
-from genlib.training.state import Adam, TrainState
+from genlib.objectives.common.phases import Phase
+from genlib.training.loop import LoopConfig, freeze_except, gradient_norm, train
+from genlib.training.state import AdamConfig, TrainState
 
 LossName = Literal["minimax", "non_saturating"]
 LOSSES: tuple[LossName, ...] = ("minimax", "non_saturating")
@@ -61,7 +61,7 @@ class Outcome:
 
 def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
-        prepare(DataSettings(name="digits", image_size=16), Path(folder))
+        prepare(DataConfig(name="digits", image_size=16), Path(folder))
         data = load_dataset(Path(folder)).train
     alone = list(readings(data))
     print("D alone, against an untrained G\n  images  D(G(z))   |grad G| minimax   non_saturating")
@@ -84,10 +84,10 @@ def fresh() -> gan.GAN:
     return gan.Build((1, 16, 16), 0, latent=32, width=32, width_d=24)
 
 
-def trained(model: gan.GAN, turns: Sequence[Turn], data: Images, images: int, report: int) -> Iterator[int]:
+def trained(model: gan.GAN, turns: Sequence[Phase], data: Images, images: int, report: int) -> Iterator[int]:
     """Train by `turns` alone, yielding the images seen at each report; the state's average is not used."""
-    state = TrainState.start(model, tuple(turns), {turn.name: Adam(RATE, 0.0, 0.99) for turn in turns})
-    for progress in train(state, data, Plan(images, BATCH, report_every=report)):
+    state = TrainState.create(model, tuple(turns), {turn.name: AdamConfig(RATE, 0.0, 0.99) for turn in turns})
+    for progress in train(state, data, LoopConfig(images, BATCH, report_every=report)):
         yield progress.images_seen
 
 
@@ -102,9 +102,9 @@ def read(model: gan.GAN, data: Images, images_seen: int) -> Reading:
 
 def slope_of_g(model: gan.GAN, loss: LossName, batch: Batch) -> float:
     """The Euclidean norm of the gradient of G's mean loss in all its parameters."""
-    _, turn = adversarial.Build(loss=loss).turns(model)
-    only(model.generator, model)
-    torch.autograd.backward(turn.terms(batch).loss.sum() / batch.size)
+    _, turn = adversarial.Build(loss=loss).phases(model)
+    freeze_except(model.generator, model)
+    torch.autograd.backward(turn.step_losses(batch).loss.sum() / batch.global_size)
     norm = gradient_norm(model.generator).item()
     model.zero_grad()
     return norm
@@ -113,7 +113,7 @@ def slope_of_g(model: gan.GAN, loss: LossName, batch: Batch) -> float:
 def readings(data: Images) -> Iterator[Reading]:
     """What G would be taught while D alone is trained."""
     model = fresh()
-    turn, _ = adversarial.Build().turns(model)
+    turn, _ = adversarial.Build().phases(model)
     yield read(model, data, 0)
     for images_seen in trained(model, [turn], data, ALONE, ALONE // 20):
         yield read(model, data, images_seen)
@@ -127,20 +127,20 @@ def against(data: Images, opponent: str, loss: LossName) -> Outcome:
     return Outcome(opponent, loss, read(model, data, IMAGES), model.sample(36, seed=1))
 
 
-def balanced(model: gan.GAN, data: Images, loss: LossName) -> tuple[Turn, ...]:
-    return adversarial.Build(loss=loss, r1=0.05, penalty_every=4).turns(model)
+def balanced(model: gan.GAN, data: Images, loss: LossName) -> tuple[Phase, ...]:
+    return adversarial.Build(loss=loss, r1=0.05, lazy_reg_interval=4).phases(model)
 
 
-def too_good(model: gan.GAN, data: Images, loss: LossName) -> tuple[Turn, ...]:
+def too_good(model: gan.GAN, data: Images, loss: LossName) -> tuple[Phase, ...]:
     """D trained alone first, then three turns for one of G, and nothing keeps it smooth."""
-    turns = adversarial.Build(loss=loss, d_turns=3).turns(model)
+    turns = adversarial.Build(loss=loss, d_steps_per_g_step=3).phases(model)
     list(trained(model, turns[:1], data, ALONE, ALONE))
     return turns
 
 
-def too_bad(model: gan.GAN, data: Images, loss: LossName) -> tuple[Turn, ...]:
+def too_bad(model: gan.GAN, data: Images, loss: LossName) -> tuple[Phase, ...]:
     """D stays what it was born as."""
-    return adversarial.Build(loss=loss).turns(model)[1:]
+    return adversarial.Build(loss=loss).phases(model)[1:]
 
 
 OPPONENTS = {"balanced": balanced, "too good": too_good, "too bad": too_bad}

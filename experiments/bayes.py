@@ -18,15 +18,15 @@ from torch import Tensor
 from torch.distributions import MultivariateNormal
 
 from benchmarks.results import record
-from genlib.data.batches import seeded
-from genlib.data.config import DataSettings
+from genlib.data.batches import seeded_generator
+from genlib.data.config import DataConfig
 from genlib.data.dataset import Dataset, load_dataset, prepare
 from genlib.data.images import Images, to_float
-from genlib.metrics.stats.bayes import class_log_likelihood, log_frequencies, posterior
+from genlib.metrics.stats.bayes import class_log_likelihoods, log_frequencies, normalize_posterior
 from genlib.metrics.stats.intervals import wilson
 from genlib.models.layers.latent_variable import LatentVariableModel
 from genlib.registry import load
-from genlib.training.fit import Job, Training, fit, save_model
+from genlib.training.fit import TrainConfig, TrainingJob, fit, save_model
 
 BOUND = 0.98
 COMPONENTS = 20
@@ -43,7 +43,7 @@ def main() -> None:
     with TemporaryDirectory() as temporary:
         folder = asked.keep or Path(temporary)
         if not (folder / "data").exists():
-            prepare(DataSettings(name="mnist", root=asked.root, split="official"), folder / "data")
+            prepare(DataConfig(name="mnist", root=asked.root, split="official"), folder / "data")
         dataset = load_dataset(folder / "data")
         rows = {
             f"class-wise PPCA, {COMPONENTS} components": judged(gaussians(dataset), dataset),
@@ -60,7 +60,7 @@ def judged(log_likelihood: Tensor, dataset: Dataset) -> dict[str, Any]:
     labels, known = dataset.test.labels, dataset.train.labels
     assert labels is not None and known is not None
     prior = log_frequencies(known, len(dataset.classes))
-    correct = int((posterior(log_likelihood, prior).argmax(1) == labels).sum())
+    correct = int((normalize_posterior(log_likelihood, prior).argmax(1) == labels).sum())
     low, high = wilson(correct, len(labels))
     return {"accuracy": correct / len(labels), "low": low, "high": high, "n": len(labels)}
 
@@ -78,7 +78,7 @@ def gaussians(dataset: Dataset) -> Tensor:
 def dequantised(images: Images) -> Tensor:
     """float64 [n, D] in [0, 1]."""
     pixels = images.pixels.flatten(1).double()
-    return (pixels + torch.rand(pixels.shape, generator=seeded("dequantise"), dtype=torch.float64)) / 256
+    return (pixels + torch.rand(pixels.shape, generator=seeded_generator("dequantise"), dtype=torch.float64)) / 256
 
 
 def ppca(x: Tensor, k: int) -> tuple[Tensor, Tensor]:
@@ -94,24 +94,24 @@ def autoencoder(folder: Path, images: int) -> Tensor:
     x = to_float(load_dataset(folder / "data").test.pixels)
     total = torch.zeros(len(x), 10, dtype=torch.float64)
     for draw in range(DRAWS):
-        binary = model.observe(x, torch.rand(x.shape, generator=seeded("test", draw)))
-        total += class_log_likelihood(model, binary, 10, k=SAMPLES, seed=draw)
+        binary = model.binarize_or_dequantize(x, torch.rand(x.shape, generator=seeded_generator("test", draw)))
+        total += class_log_likelihoods(model, binary, 10, num_samples=SAMPLES, seed=draw)
         print(f"draw {draw + 1} of {DRAWS}: {time.process_time() - started:.0f} s of one core", flush=True)
     return total / DRAWS
 
 
 def trained(folder: Path, images: int) -> LatentVariableModel:
     options = {"name": "cvae", "latent": 16, "width": 32, "observation": "bernoulli"}
-    training = Training(
-        images=images,
+    training = TrainConfig(
+        total_images=images,
         lr=2e-3,
         schedule="linear",
-        hold=0.5,
+        decay_start=0.5,
         ema=0.998,
         report_every=images // 20,
         checkpoint_every=images // 10,
     )
-    job = Job("cvae", options, {"name": "elbo"}, training, folder / "data", folder / f"state-{images}")
+    job = TrainingJob("cvae", options, {"name": "elbo"}, training, folder / "data", folder / f"state-{images}")
     started = time.process_time()
     for progress in fit(job):
         seconds = time.process_time() - started

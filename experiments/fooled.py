@@ -19,13 +19,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from genlib.data.batches import seeded
+from genlib.data.batches import seeded_generator
 from genlib.data.dataset import load_dataset
 from genlib.data.images import Images, to_float, to_pixels
-from genlib.evaluation.evaluator import Bench
-from genlib.metrics.inputs import gather
-from genlib.metrics.registry import find
-from genlib.metrics.result import Measure
+from genlib.evaluation.evaluator import Evaluator
+from genlib.metrics.inputs import build_inputs
+from genlib.metrics.registry import get_metric
+from genlib.metrics.result import MetricResult
 
 METRICS = ("inception_score", "frechet", "kid", "precision", "recall", "coverage", "c2st")
 COLUMNS = ("inception_score", "whole", "variety", "confidence", "by the other judge", *METRICS[1:])
@@ -40,7 +40,7 @@ def main() -> None:
     parser.add_argument("--figure", type=Path)
     asked = parser.parse_args()
     data = load_dataset(asked.data)
-    benches = [Bench.of(asked.runs / name, data) for name in ("scorer", "classifier")]
+    benches = [Evaluator.from_folder(asked.runs / name, data) for name in ("scorer", "classifier")]
     kinds = images(benches[0])
     rows = {name: [seen(bench, made) for bench in benches] for name, made in kinds.items()}
     print(table(rows))
@@ -48,17 +48,17 @@ def main() -> None:
         print(draw(kinds, rows, asked.figure))
 
 
-def images(bench: Bench) -> dict[str, Images]:
+def images(bench: Evaluator) -> dict[str, Images]:
     """The four kinds, as many of each as there are held-out images, at most 1,000; classes come in turn."""
     real = bench.real.valid[:1000]
     surest = real.probabilities.argmax(0)
     classes = torch.arange(len(real)) % len(surest)
-    noise = torch.randint(256, real.pixels.shape, generator=seeded("fooled"), dtype=torch.uint8)
+    noise = torch.randint(256, real.pixels.shape, generator=seeded_generator("fooled"), dtype=torch.uint8)
     return {
         "digits, held out": real.images,
         "one digit a class": real[surest[classes]].images,
         "noise": Images(noise),
-        "noise that climbed": Images(climbed(bench.look.judge, noise, classes)),
+        "noise that climbed": Images(climbed(bench.extractor.network, noise, classes)),
     }
 
 
@@ -76,14 +76,16 @@ def climbed(judge: nn.Module, pixels: Tensor, classes: Tensor) -> Tensor:
     return to_pixels(x.detach())
 
 
-def seen(bench: Bench, made: Images) -> dict[str, Measure]:
+def seen(bench: Evaluator, made: Images) -> dict[str, MetricResult]:
     """Every metric of `made` before this judge."""
     real = bench.real
-    evidence = gather(bench.look.judge, real.train, real.valid, real.test, bench.look(made), len(made), 0)
-    return {name: find(name)(evidence) for name in METRICS}
+    evidence = build_inputs(
+        bench.extractor.network, real.train, real.valid, real.test, bench.extractor(made), len(made), 0
+    )
+    return {name: get_metric(name)(evidence) for name in METRICS}
 
 
-def table(rows: Mapping[str, list[dict[str, Measure]]]) -> str:
+def table(rows: Mapping[str, list[dict[str, MetricResult]]]) -> str:
     """Markdown."""
     lines = []
     for name, (own, other) in rows.items():
@@ -94,7 +96,7 @@ def table(rows: Mapping[str, list[dict[str, Measure]]]) -> str:
     return "\n".join(["| images | " + " | ".join(COLUMNS) + " |", "|:--|" + "--:|" * len(COLUMNS), *lines])
 
 
-def draw(kinds: Mapping[str, Images], rows: Mapping[str, list[dict[str, Measure]]], path: Path) -> Path:
+def draw(kinds: Mapping[str, Images], rows: Mapping[str, list[dict[str, MetricResult]]], path: Path) -> Path:
     """Some images of each kind, with their inception score and Frechet distance."""
     from matplotlib.figure import Figure
 

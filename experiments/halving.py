@@ -18,15 +18,15 @@ from statistics import fmean
 from benchmarks.results import record
 from genlib.data.dataset import load_dataset
 from genlib.distributed.session import session
-from genlib.evaluation.evaluator import Bench, Rehearsal
-from genlib.metrics.constraints import limits
+from genlib.evaluation.evaluator import Evaluator, TrialScorer
+from genlib.metrics.constraints import build_constraints
 from genlib.params import load_params
-from genlib.training.fit import Job, Training
-from genlib.training.overrides import present
-from genlib.tuning.objective import Aim
-from genlib.tuning.search import Search, search
-from genlib.tuning.searchers import reports
-from genlib.tuning.training_trial import JobTrial
+from genlib.training.fit import TrainConfig, TrainingJob
+from genlib.training.overrides import current_value
+from genlib.tuning.objective import SearchObjective
+from genlib.tuning.search import SearchConfig, search
+from genlib.tuning.searchers import reports_per_trial
+from genlib.tuning.training_trial import TrainingTrial
 from genlib.tuning.trial import Trial
 
 TRIALS, BOUND = 32, 0.4
@@ -61,45 +61,47 @@ class Outcome:
 
 
 def sweeps(judge: Path, data: Path, folder: Path) -> dict[str, Outcome]:
-    run, plan = sought(judge, data, folder, load_params().tune.images, "random")
-    plan = replace(plan, points=[{key: present(key, run.job.options()) for key in plan.space}], seed=1)
+    run, plan = sought(judge, data, folder, load_params().tune.images_per_trial, "random")
+    plan = replace(plan, points_to_evaluate=[{key: current_value(key, run.job.options()) for key in plan.space}], seed=1)
     return {name: searched(run, replace(plan, searcher=name), folder / name) for name in ("random", "random_full")}
 
 
-def sought(judge: Path, data: Path, folder: Path, images: int, searcher: str) -> tuple[JobTrial, Search]:
+def sought(judge: Path, data: Path, folder: Path, images: int, searcher: str) -> tuple[TrainingTrial, SearchConfig]:
     """A trial of the default GAN that sees so many images in full, and a search of its space within the default
     limits."""
     params, dataset = load_params(), load_dataset(data)
-    section, tune, every = params.models["gan"], params.tune, max(1, images // reports(searcher))
-    settings = params.training("gan") | {
+    section, tune, every = params.models["gan"], params.tune, max(1, images // reports_per_trial(searcher))
+    settings = params.train_options("gan") | {
         "images": images, "workers": 0, "report_every": every, "checkpoint_every": every
     }  # fmt: skip
-    job = Job("gan", section.model, section.objective, Training(**settings), data)
-    asked = tuple(dict.fromkeys((tune.metric, *tune.limits)))
-    rehearsal = Rehearsal(Bench.of(judge, dataset), asked, 1000, 0)
-    aim = Aim(tune.metric, "lower", tuple(limits(tune.limits, rehearsal.nulls())))
-    for_life = [key for key in section.search if key.startswith("model.")]
-    plan = Search(section.search, aim, TRIALS, images, searcher, for_life=for_life)
-    return JobTrial(job, rehearsal, dataset.held(), folder), plan
+    job = TrainingJob("gan", section.model, section.objective, TrainConfig(**settings), data)
+    asked = tuple(dict.fromkeys((tune.metric, *tune.constraints)))
+    rehearsal = TrialScorer(Evaluator.from_folder(judge, dataset), asked, 1000, 0)
+    aim = SearchObjective(tune.metric, "lower", tuple(build_constraints(tune.constraints, rehearsal.baselines())))
+    for_life = [key for key in section.search_space if key.startswith("model.")]
+    plan = SearchConfig(section.search_space, aim, TRIALS, images, searcher, frozen_keys=for_life)
+    return TrainingTrial(job, rehearsal, dataset.load_for_workers(), folder), plan
 
 
-def searched(run: JobTrial, plan: Search, folder: Path) -> Outcome:
-    trials = search(run, plan, folder / "search", lambda trial: trial.ended and print(plan.searcher, trial, flush=True))
+def searched(run: TrainingTrial, plan: SearchConfig, folder: Path) -> Outcome:
+    trials = search(
+        run, plan, folder / "search", lambda trial: trial.has_ended and print(plan.searcher, trial, flush=True)
+    )
     again = {
         trial.number: with_seeds(run, plan, trial, REPEATS, folder / f"repeats-{trial.number}")
-        for trial in plan.aim.contenders(trials)
+        for trial in plan.search_objective.near_ties(trials)
     }
-    winner = plan.aim.winner(trials, again)
+    winner = plan.search_objective.winner(trials, again)
     assert winner is not None, "no trial is within the limits"
     runs = with_seeds(run, plan, winner, SEEDS, folder / "seeds")
-    return Outcome(trials, winner, [round(each.metrics[plan.aim.metric], 4) for each in runs])
+    return Outcome(trials, winner, [round(each.metrics[plan.search_objective.metric], 4) for each in runs])
 
 
-def with_seeds(run: JobTrial, plan: Search, trial: Trial, seeds: Sequence[int], folder: Path) -> list[Trial]:
+def with_seeds(run: TrainingTrial, plan: SearchConfig, trial: Trial, seeds: Sequence[int], folder: Path) -> list[Trial]:
     """The trial's knobs once more with each of these seeds, in full."""
-    points = [trial.knobs | {"train.seed": seed} for seed in seeds]
+    points = [trial.hyperparameters | {"train.seed": seed} for seed in seeds]
     space = {**plan.space, "train.seed": {"choice": list(seeds)}}
-    return search(run, replace(plan, space=space, trials=len(points), searcher="random_full", points=points), folder)
+    return search(run, replace(plan, space=space, num_trials=len(points), searcher="random_full", points_to_evaluate=points), folder)
 
 
 def spent(trials: list[Trial]) -> int:

@@ -20,14 +20,14 @@ import torch
 from torch import Tensor
 
 from benchmarks.results import record
-from genlib.data.batches import seeded
-from genlib.data.config import DataSettings
+from genlib.data.batches import seeded_generator
+from genlib.data.config import DataConfig
 from genlib.data.dataset import load_dataset, prepare
 from genlib.data.images import to_float
 from genlib.metrics.stats.bayes import importance_log_likelihood
 from genlib.models.layers.latent_variable import LatentVariableModel
 from genlib.registry import load
-from genlib.training.fit import Job, Training, fit, save_model
+from genlib.training.fit import TrainConfig, TrainingJob, fit, save_model
 
 PAPER = 86.76
 BOUND = 87.8
@@ -54,7 +54,7 @@ def measure(epochs: int, root: Path, folder: Path) -> dict[str, Any]:
     """The figures of a run whose data, state and model lie in `folder`; times are of this process alone."""
     data = folder / "data"
     if not data.exists():
-        prepare(DataSettings(name="mnist", root=root, split="official"), data)
+        prepare(DataConfig(name="mnist", root=root, split="official"), data)
     with Watch() as training:
         model = trained(job(epochs, data, folder / f"state-{epochs}"), folder / f"model-{epochs}")
     with Watch() as evaluation:
@@ -79,10 +79,10 @@ class Watch:
         }
 
 
-def job(epochs: int, data: Path, state: Path) -> Job:
+def job(epochs: int, data: Path, state: Path) -> TrainingJob:
     images = epochs * EPOCH
-    training = Training(
-        images=images,
+    training = TrainConfig(
+        total_images=images,
         batch_size=100,
         lr=1e-3,
         eps=1e-4,
@@ -90,10 +90,10 @@ def job(epochs: int, data: Path, state: Path) -> Job:
         report_every=EPOCH,
         checkpoint_every=5 * EPOCH,
     )
-    return Job("burda", {"name": "iwae"}, {"name": "elbo"}, training, data, state)
+    return TrainingJob("burda", {"name": "iwae"}, {"name": "elbo"}, training, data, state)
 
 
-def trained(job: Job, folder: Path) -> LatentVariableModel:
+def trained(job: TrainingJob, folder: Path) -> LatentVariableModel:
     """The averaged model after the last step; a line for every ten epochs."""
     for progress in fit(job):
         if progress.images_seen % (10 * EPOCH) == 0 and not progress.resumed:
@@ -106,8 +106,8 @@ def trained(job: Job, folder: Path) -> LatentVariableModel:
 def log_likelihood(model: LatentVariableModel, x: Tensor) -> Tensor:
     """log p(x) [n] of images in [-1, 1], each binarised once; in float32, for the noise of bfloat16's logits raises the
     estimate by 0.005 nats in half the time."""
-    binary = model.observe(x, torch.rand(x.shape, generator=seeded("test", 0)))
-    return importance_log_likelihood(model, binary, samples=SAMPLES, seed=0, chunk=PAIRS)
+    binary = model.binarize_or_dequantize(x, torch.rand(x.shape, generator=seeded_generator("test", 0)))
+    return importance_log_likelihood(model, binary, num_samples=SAMPLES, seed=0, chunk_size=PAIRS)
 
 
 if __name__ == "__main__":

@@ -26,17 +26,17 @@ import torch
 from torch import Tensor
 
 from benchmarks.results import record
-from genlib.data.batches import seeded
-from genlib.data.config import DataSettings
+from genlib.data.batches import seeded_generator
+from genlib.data.config import DataConfig
 from genlib.data.dataset import Dataset, load_dataset, prepare
 from genlib.data.images import Images
-from genlib.metrics.copies import HELD, Radii
-from genlib.metrics.copying import averaged, compared
-from genlib.metrics.fld import FITTED, Grouped, Mixture, standardised
-from genlib.metrics.inputs import look
-from genlib.metrics.stats.clustering import cells, kmeans
+from genlib.metrics.copies import MAX_HELD_OUT, CopyRadii
+from genlib.metrics.copying import average_cells, compare_cells
+from genlib.metrics.fld import MAX_FIT_IMAGES, GroupedDensity, IsotropicMixture, standardize
+from genlib.metrics.inputs import extract_features
+from genlib.metrics.stats.clustering import assign_clusters, kmeans
 from genlib.metrics.stats.neighbours import nearest
-from genlib.metrics.stats.pixel_matching import registered
+from genlib.metrics.stats.pixel_matching import aligned_distance
 from genlib.registry import load
 
 N = 1000
@@ -82,7 +82,7 @@ def main() -> None:
     asked = parser.parse_args()
     torch.set_num_threads(1)
     with TemporaryDirectory() as folder:
-        prepare(DataSettings(name="mnist", root=asked.root), Path(folder))
+        prepare(DataConfig(name="mnist", root=asked.root), Path(folder))
         pools, held, train = seen(load_dataset(Path(folder)), asked.runs / "scorer")
     power = powers(pools, held, train, asked.fits)
     print(table(power))
@@ -97,16 +97,16 @@ def main() -> None:
 def seen(data: Dataset, judge: Path) -> tuple[dict[str, Seen], Seen, Tensor]:
     """The pools "real" and of each kind of copy, the real digits that tests compare with, and training features."""
     scorer = load(judge)
-    train = look(scorer, data.train)
+    train = extract_features(scorer, data.train)
     spacing = nearest(train.features, train.features, 1, skip=torch.arange(len(train)))[0][:, 0]
-    centres = kmeans(train.features[torch.randperm(len(train), generator=seeded("cells"))[:5000]], CELLS, 0)
+    centres = kmeans(train.features[torch.randperm(len(train), generator=seeded_generator("cells"))[:5000]], CELLS, 0)
 
     def see(images: Images) -> Seen:
-        view = look(scorer, images)
+        view = extract_features(scorer, images)
         distance, star = (part[:, 0] for part in nearest(view.features, train.features))
-        moved = registered(view.pixels, train.pixels)[0]
-        cell = cells(view.features, centres)
-        return Seen(view.features, distance > spacing[star], distance, cell, moved, view.classes)
+        moved = aligned_distance(view.pixels, train.pixels)[0]
+        cell = assign_clusters(view.features, centres)
+        return Seen(view.features, distance > spacing[star], distance, cell, moved, view.predicted_classes)
 
     half = len(data.test) // 2
     pools = {"real": see(data.valid + data.test[:half])}
@@ -140,7 +140,7 @@ def planted(train: Tensor) -> dict[str, Tensor]:
 
 def powers(pools: dict[str, Seen], held: Seen, train: Tensor, fits: int) -> dict[str, dict[str, dict[int, float]]]:
     """Kind of copy -> test -> per cent of copies -> how often the test raises the alarm."""
-    rng = seeded("power")
+    rng = seeded_generator("power")
     real, kinds = pools["real"], [kind for kind in pools if kind != "real"]
 
     def scored(kind: str, m: int, repeats: int, fits: int) -> dict[str, Tensor]:
@@ -165,10 +165,10 @@ def scores(made: Callable[[], Seen], held: Seen, repeats: int, rng: torch.Genera
     """What each test but `fld_gap` finds, so that more means more copies, float64 [repeats]."""
     found = []
     for _ in range(repeats):
-        x, y = made(), held.draw(HELD, rng)
+        x, y = made(), held.draw(MAX_HELD_OUT, rng)
         authenticity = x.authentic.double().mean()
-        copying = averaged(compared(by_cell(x), by_cell(held.draw(N, rng))))[0]
-        radii = Radii.of(y.moved, y.kind, 10)
+        copying = average_cells(compare_cells(by_cell(x), by_cell(held.draw(N, rng))))[0]
+        radii = CopyRadii.from_held_out(y.moved, y.kind, 10)
         copies = (x.moved < radii.radius[x.kind]).double().mean() - radii.chance[x.kind].mean()
         found.append([-float(authenticity), -copying, float(copies)])
     columns = torch.tensor(found, dtype=torch.float64).T
@@ -179,9 +179,9 @@ def gaps(made: Callable[[], Seen], held: Seen, train: Tensor, repeats: int) -> T
     """-`fld_gap`, float64 [repeats]."""
     found = []
     for _ in range(repeats):
-        g, x, y = standardised(made().features, train, held.features[:FITTED], 0)
-        mixture = Mixture.fit(g, x)
-        found.append(Grouped.of(mixture, y).nll() - Grouped.of(mixture, x).nll())
+        g, x, y = standardize(made().features, train, held.features[:MAX_FIT_IMAGES], 0)
+        mixture = IsotropicMixture.fit(g, x)
+        found.append(GroupedDensity.from_mixture(mixture, y).nll() - GroupedDensity.from_mixture(mixture, x).nll())
     return torch.tensor(found, dtype=torch.float64)
 
 

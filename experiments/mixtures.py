@@ -18,12 +18,12 @@ from typing import cast
 import torch
 from torch import Tensor
 
-from genlib.data.batches import seeded
+from genlib.data.batches import seeded_generator
 from genlib.data.images import Images
 from genlib.models import gan
 from genlib.objectives import adversarial
-from genlib.training.loop import Plan, train
-from genlib.training.state import Adam, TrainState
+from genlib.training.loop import LoopConfig, train
+from genlib.training.state import AdamConfig, TrainState
 
 POINTS, SAMPLES, MANY = 100_000, 2_500, 20
 IMAGES = 4_000_000
@@ -41,7 +41,7 @@ class Mixture:
 
     def draw(self, n: int, seed: int) -> Tensor:
         """Points [n, 2] in the mixture's own units."""
-        generator = seeded(seed, self.name)
+        generator = seeded_generator(seed, self.name)
         chosen = self.modes[torch.randint(len(self.modes), (n,), generator=generator)]
         return chosen + self.sigma * torch.randn(n, 2, generator=generator)
 
@@ -82,10 +82,14 @@ def trained(mixture: Mixture, seed: int) -> gan.GAN:
     """The average of multilayer perceptrons after relativistic training with R1 and R2 (Huang et al. 2024)."""
     torch.manual_seed(seed)
     model = gan.Build((2, 1, 1), 0, latent=2, width=96, width_d=96, net="mlp")
-    turns = adversarial.Build(loss="relativistic", r1=0.02, r2=0.02, penalty_every=4).turns(model)
-    state = TrainState.start(model, turns, {turn.name: Adam(2e-3, 0.0, 0.99) for turn in turns})
+    turns = adversarial.Build(loss="relativistic", r1=0.02, r2=0.02, lazy_reg_interval=4).phases(model)
+    state = TrainState.create(model, turns, {turn.name: AdamConfig(2e-3, 0.0, 0.99) for turn in turns})
     points = mixture.draw(POINTS, seed) / mixture.extent
-    list(train(state, Images(points.view(-1, 2, 1, 1)), Plan(IMAGES, 512, seed, schedule="linear", hold=0.3)))
+    list(
+        train(
+            state, Images(points.view(-1, 2, 1, 1)), LoopConfig(IMAGES, 512, seed, schedule="linear", decay_start=0.3)
+        )
+    )
     return cast(gan.GAN, state.ema)
 
 

@@ -17,11 +17,11 @@ from typing import Literal
 
 from benchmarks.results import record
 from genlib.data.dataset import load_dataset, prepare
-from genlib.evaluation.evaluator import Bench
-from genlib.metrics.registry import find
+from genlib.evaluation.evaluator import Evaluator
+from genlib.metrics.registry import get_metric
 from genlib.params import Params, load_params
 from genlib.registry import load
-from genlib.training.fit import Job, Training, fit, save_model
+from genlib.training.fit import TrainConfig, TrainingJob, fit, save_model
 
 MODELS = ("gan", "vae")
 FIGURES = ("kid", "frechet", "coverage")
@@ -67,16 +67,16 @@ def main() -> None:
 
 
 def measure(params: Params, folder: Path, seeds: int, images: int) -> list[Row]:
-    prepare(params.data.settings(), folder / "data")
+    prepare(params.data.to_config(), folder / "data")
     dataset = load_dataset(folder / "data")
-    bench = Bench.of(trained(job(params, "scorer", folder), folder / "scorer"), dataset)
+    bench = Evaluator.from_folder(trained(job(params, "scorer", folder), folder / "scorer"), dataset)
 
     def figures(name: str, precision: Literal["float32", "bfloat16"], seed: int) -> list[float]:
         one = job(params, name, folder)
-        one = replace(one, train=replace(one.train, precision=precision, seed=seed, images=images))
+        one = replace(one, train=replace(one.train, precision=precision, seed=seed, total_images=images))
         model = load(trained(one, folder / f"{name}-{precision}-{seed}"))
-        evidence = bench.evidence(model, params.evaluate.samples, params.evaluate.seed)[""]
-        found = [find(figure)(evidence).value for figure in FIGURES]
+        evidence = bench.test_inputs(model, params.evaluate.samples, params.evaluate.seed)[""]
+        found = [get_metric(figure)(evidence).value for figure in FIGURES]
         print(f"{name}, {precision}, seed {seed}: {dict(zip(FIGURES, found, strict=True))}", flush=True)
         return [float("nan") if value is None else value for value in found]
 
@@ -88,14 +88,16 @@ def measure(params: Params, folder: Path, seeds: int, images: int) -> list[Row]:
     return rows
 
 
-def job(params: Params, name: str, folder: Path) -> Job:
+def job(params: Params, name: str, folder: Path) -> TrainingJob:
     section = params.models[name]
-    return Job(name, section.model, section.objective, Training(**params.training(name)), folder / "data")
+    return TrainingJob(
+        name, section.model, section.objective, TrainConfig(**params.train_options(name)), folder / "data"
+    )
 
 
-def trained(job: Job, folder: Path) -> Path:
+def trained(job: TrainingJob, folder: Path) -> Path:
     """The model's folder, after training in this process."""
-    job = replace(job, state=folder.with_name(f"{folder.name}-state"))
+    job = replace(job, checkpoint_dir=folder.with_name(f"{folder.name}-state"))
     for _ in fit(job):
         pass
     save_model(job, folder)

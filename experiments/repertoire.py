@@ -25,18 +25,18 @@ from typing import Any
 import torch
 from torch import nn
 
-from genlib.data.config import DataSettings
+from genlib.data.config import DataConfig
 from genlib.data.dataset import Dataset, load_dataset, prepare
 from genlib.data.images import Images, to_pixels
-from genlib.metrics.inputs import View, gather, look
-from genlib.metrics.registry import find
-from genlib.metrics.stats.birthday import Points, calibrate, pair_count
-from genlib.metrics.support import BY_CHANCE, counted
+from genlib.metrics.inputs import FeatureSet, build_inputs, extract_features
+from genlib.metrics.registry import get_metric
+from genlib.metrics.stats.birthday import PointSet, calibrate_thresholds, num_pairs
+from genlib.metrics.support import EXPECTED_COLLISIONS, count_duplicates
 from genlib.models import gan
 from genlib.objectives import adversarial
-from genlib.training.fit import Job, Training, fit
-from genlib.training.loop import Plan, train
-from genlib.training.state import Adam, TrainState
+from genlib.training.fit import TrainConfig, TrainingJob, fit
+from genlib.training.loop import LoopConfig, train
+from genlib.training.state import AdamConfig, TrainState
 
 SIZES, WIDTHS = (20, 50, 100, 200, 500, 1000), (4, 8, 16, 32, 64)
 SIZE, WIDTH = SIZES[-1], 32  # of what is not varied
@@ -69,7 +69,7 @@ def main() -> None:
     asked = parser.parse_args()
     torch.set_num_threads(1)
     with TemporaryDirectory() as temporary:
-        prepare(DataSettings(name="digits", image_size=16), Path(temporary) / "data")
+        prepare(DataConfig(name="digits", image_size=16), Path(temporary) / "data")
         rows = list(measured(Path(temporary) / "data", asked.keep or Path(temporary) / "rows.jsonl"))
     print(table(rows))
     print(draw(rows))
@@ -101,9 +101,9 @@ def learnt(digits: Images, width: int, seed: int) -> nn.Module:
     """The averaged GAN after `IMAGES` images of `digits`."""
     torch.manual_seed(seed)
     model = gan.Build(digits.shape, 0, latent=32, width=32, width_d=width)
-    turns = adversarial.Build(r1=0.05, penalty_every=4).turns(model)
-    state = TrainState.start(model, turns, {turn.name: Adam(RATE, 0.0, 0.99) for turn in turns})
-    for _ in train(state, digits, Plan(IMAGES, BATCH, seed, ema=0.998, schedule="linear", hold=0.5)):
+    turns = adversarial.Build(r1=0.05, lazy_reg_interval=4).phases(model)
+    state = TrainState.create(model, turns, {turn.name: AdamConfig(RATE, 0.0, 0.99) for turn in turns})
+    for _ in train(state, digits, LoopConfig(IMAGES, BATCH, seed, ema=0.998, schedule="linear", decay_start=0.5)):
         pass
     return state.ema.eval()
 
@@ -113,32 +113,37 @@ class Ruler:
     """A judge, and what it sees of the real digits."""
 
     judge: nn.Module
-    train: View
-    valid: View
-    test: View
+    train: FeatureSet
+    valid: FeatureSet
+    test: FeatureSet
 
     @classmethod
     def over(cls, folder: Path, data: Dataset) -> Ruler:
-        plan = Training(
-            60_000, lr=2e-3, schedule="linear", hold=0.5, ema=0.99, precision="float32", report_every=60_000
+        plan = TrainConfig(
+            60_000, lr=2e-3, schedule="linear", decay_start=0.5, ema=0.99, precision="float32", report_every=60_000
         )
         *_, last = fit(
-            Job("judge", {"name": "resnet_classifier", "width": 16}, {"name": "classification"}, plan, folder)
+            TrainingJob("judge", {"name": "resnet_classifier", "width": 16}, {"name": "classification"}, plan, folder)
         )
         assert last.model is not None
-        return cls(last.model, *(look(last.model, part) for part in (data.train, data.valid, data.test)))
+        return cls(last.model, *(extract_features(last.model, part) for part in (data.train, data.valid, data.test)))
 
     def read(self, model: nn.Module, size: int, width: int, seed: int) -> Row:
         fake = Images(to_pixels(model.sample(SAMPLES, seed=seed)))  # type: ignore[operator]
-        made, rate = look(self.judge, fake), BY_CHANCE / pair_count(len(self.test))
-        support = {space: counted(calibrate(_points(self.test, space), rate), _points(made, space)) for space in SPACES}
-        frechet = find("frechet")(gather(self.judge, self.train, self.valid, self.test, made, SAMPLES, 0)).value
+        made, rate = extract_features(self.judge, fake), EXPECTED_COLLISIONS / num_pairs(len(self.test))
+        support = {
+            space: count_duplicates(calibrate_thresholds(_points(self.test, space), rate), _points(made, space))
+            for space in SPACES
+        }
+        frechet = get_metric("frechet")(
+            build_inputs(self.judge, self.train, self.valid, self.test, made, SAMPLES, 0)
+        ).value
         assert frechet is not None
         return Row(size, width, seed, support, frechet)
 
 
-def _points(view: View, space: str) -> Points:
-    return Points(view.features if space == "features" else view.pixels.flatten(1), view.classes)
+def _points(view: FeatureSet, space: str) -> PointSet:
+    return PointSet(view.features if space == "features" else view.pixels.flatten(1), view.predicted_classes)
 
 
 def table(rows: list[Row]) -> str:

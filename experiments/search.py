@@ -22,7 +22,7 @@ from statistics import median
 from benchmarks.results import record
 from experiments.halving import sought
 from genlib.distributed.session import session
-from genlib.tuning.search import Search, search
+from genlib.tuning.search import SearchConfig, search
 from genlib.tuning.trial import Trial
 
 SEARCHERS = ("random_full", "random", "pbt")
@@ -45,7 +45,7 @@ def main() -> None:
             for name in SEARCHERS:
                 place = Path(folder) / f"{name}-{seed}"
                 run, plan = sought(asked.runs / "classifier", asked.data, place, asked.images, name)
-                follow = Follow(replace(plan, trials=asked.trials, seed=seed))
+                follow = Follow(replace(plan, num_trials=asked.trials, seed=seed))
                 search(run, follow.plan, place / "search", follow)
                 if math.isinf(ends(follow.curve)):
                     raise SystemExit(f"seed {seed}: {name}: no report within the limits, which more --images may mend")
@@ -65,7 +65,7 @@ def main() -> None:
 class Follow:
     """Hears of every report: how far the search has come by then."""
 
-    def __init__(self, plan: Search) -> None:
+    def __init__(self, plan: SearchConfig) -> None:
         self.plan, self.curve = plan, Curve()
         self.seen: dict[int, int] = {}
 
@@ -75,8 +75,8 @@ class Follow:
 
     def __call__(self, trial: Trial) -> None:
         self.seen[trial.number] = trial.images_seen
-        kid, aim = trial.metrics.get(self.plan.aim.metric, math.inf), self.plan.aim
-        within = not any(limit.missed(trial.metrics) for limit in aim.limits)
+        kid, aim = trial.metrics.get(self.plan.search_objective.metric, math.inf), self.plan.search_objective
+        within = not any(limit.violation(trial.metrics) for limit in aim.constraints)
         self.curve.append((self.spent, min(ends(self.curve), kid if within else math.inf)))
 
 

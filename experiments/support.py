@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 
 from benchmarks.results import record
-from genlib.data.batches import seeded
-from genlib.metrics.support import BATCHES, of_batches, simpson
+from genlib.data.batches import seeded_generator
+from genlib.metrics.support import NUM_BATCHES, simpson_estimate, summarize_batches
 
 SIZES, PLANTED = (359, 1_000, 5_000), (100, 1_000, 10_000)
 LAWS = ("uniform", "Zipf", "spike")
@@ -41,13 +41,13 @@ def main() -> None:
 
 def covered(law: str, k: int, n: int, simulations: int) -> tuple[float, float]:
     """How often 1 / sum p^2 lies in the interval of all pairs, and in that of batches."""
-    p, generator = planted(law, k), seeded("support", law, k, n)
+    p, generator = planted(law, k), seeded_generator("support", law, k, n)
     truth = 1 / float(p.square().sum())
     held = [0, 0]
     for _ in range(simulations):
         x = torch.multinomial(p, n, replacement=True, generator=generator)
-        _, low, high = simpson(x.bincount(minlength=k)[x] - 1)
-        batches = of_batches(alike(x, k))
+        _, low, high = simpson_estimate(x.bincount(minlength=k)[x] - 1)
+        batches = summarize_batches(alike(x, k))
         held[0] += within(truth, low, high)
         held[1] += within(truth, batches["low"], batches["high"])
     return held[0] / simulations, held[1] / simulations
@@ -65,11 +65,11 @@ def planted(law: str, k: int) -> Tensor:
 
 def alike(x: Tensor, k: int) -> list[float]:
     """The share of pairs that are the same in each of 50 batches of x, int64 [n], each below k."""
-    size = len(x) // BATCHES
-    batch = torch.arange(BATCHES).repeat_interleave(size)
+    size = len(x) // NUM_BATCHES
+    batch = torch.arange(NUM_BATCHES).repeat_interleave(size)
     which = batch * k + x[: len(batch)]
-    partners = which.bincount(minlength=BATCHES * k)[which] - 1
-    return [count / (size * (size - 1)) for count in partners.view(BATCHES, size).sum(1).tolist()]
+    partners = which.bincount(minlength=NUM_BATCHES * k)[which] - 1
+    return [count / (size * (size - 1)) for count in partners.view(NUM_BATCHES, size).sum(1).tolist()]
 
 
 def within(truth: float, low: float | None, high: float | None) -> bool:

@@ -27,16 +27,16 @@ from torch import Tensor, nn
 from benchmarks.results import record
 from genlib.data.dataset import Dataset, load_dataset, prepare
 from genlib.data.images import Images
-from genlib.evaluation.evaluator import Bench, Views, measure
-from genlib.evaluation.feature_cache import Looker
-from genlib.figures.translation import translations
-from genlib.metrics.inputs import Evidence
+from genlib.evaluation.evaluator import Evaluator, RealFeatures, compute_applicable_metrics
+from genlib.evaluation.feature_cache import CachedExtractor
+from genlib.figures.translation import plot_translations
+from genlib.metrics.inputs import MetricInputs
 from genlib.models import resnet_classifier as scorer
 from genlib.objectives import classification
 from genlib.params import Params, load_params
-from genlib.training.fit import Job, Training, fit
-from genlib.training.loop import Plan, train
-from genlib.training.state import Adam, TrainState
+from genlib.training.fit import TrainConfig, TrainingJob, fit
+from genlib.training.loop import LoopConfig, train
+from genlib.training.state import AdamConfig, TrainState
 
 SEMANTIC = {"model.judge": True, "objective.semantic": 2.0}
 ROWS: dict[str, dict[str, Any]] = {
@@ -63,22 +63,22 @@ class Still(nn.Module):
 class Judges:
     """Judge B, and the network that tells class and domain."""
 
-    b: Bench
-    teller: Bench
+    b: Evaluator
+    teller: Evaluator
 
-    def read(self, model: nn.Module) -> tuple[dict[str, float], dict[str, Evidence]]:
+    def read(self, model: nn.Module) -> tuple[dict[str, float], dict[str, MetricInputs]]:
         """What the table holds of one row, and the evidence that pictures are made of."""
-        evidence = self.b.evidence(model, 5000, 0)
-        found = {name: each.value for name, each in measure(evidence, METRICS).items()}
-        told = self.teller.evidence(model, 5000, 0)
-        found |= {f"told_{name}": each.value for name, each in measure(told, ["frechet"]).items()}
+        evidence = self.b.test_inputs(model, 5000, 0)
+        found = {name: each.value for name, each in compute_applicable_metrics(evidence, METRICS).items()}
+        told = self.teller.test_inputs(model, 5000, 0)
+        found |= {f"told_{name}": each.value for name, each in compute_applicable_metrics(told, ["frechet"]).items()}
         found |= {f"taken{way}": taken(told[way], second=way == "_a2b") for way in WAYS}
         return {name: float("nan") if value is None else value for name, value in found.items()}, evidence
 
 
-def taken(evidence: Evidence, *, second: bool) -> float:
+def taken(evidence: MetricInputs, *, second: bool) -> float:
     """The share of translations that are taken for images of the domain they should be in."""
-    probabilities = evidence.made.probabilities
+    probabilities = evidence.generated.probabilities
     of_second = probabilities.argmax(1) >= probabilities.shape[1] // 2
     return float((of_second == second).float().mean())
 
@@ -91,35 +91,40 @@ def main() -> None:
     params = load_params()
     changed = {"train.images": asked.images} if asked.images else {}
     with tempfile.TemporaryDirectory() as folder:
-        prepare(params.data.settings(), Path(folder))
+        prepare(params.data.to_config(), Path(folder))
         judges = judges_of(params, Path(folder))
         rows = {"no translation": judges.read(Still())[0]}
         print(line("", {name: name for name in rows["no translation"]}))
         print(line("no translation", rows["no translation"]))
         for name, changes in ROWS.items():
             began = time.process_time()
-            model = trained(job(params, "cyclegan", Path(folder)).changed(changed | changes))
+            model = trained(job(params, "cyclegan", Path(folder)).with_overrides(changed | changes))
             seconds = time.process_time() - began
             rows[name], evidence = judges.read(model)
             rows[name]["seconds"] = round(seconds, 1)
             print(line(name, rows[name]), flush=True)
             if asked.figures:
-                translations(evidence, asked.figures / f"{name.replace(' ', '_')}.png")
+                plot_translations(evidence, asked.figures / f"{name.replace(' ', '_')}.png")
     keep(rows)
 
 
 def judges_of(params: Params, folder: Path) -> Judges:
     dataset = load_dataset(folder)
     b, teller = trained(job(params, "scorer", folder)), told(dataset)
-    return Judges(*(Bench(Looker(judge), dataset, Views.of(Looker(judge), dataset), {}) for judge in (b, teller)))
+    return Judges(
+        *(
+            Evaluator(CachedExtractor(judge), dataset, RealFeatures.extract(CachedExtractor(judge), dataset), {})
+            for judge in (b, teller)
+        )
+    )
 
 
-def job(params: Params, name: str, folder: Path) -> Job:
+def job(params: Params, name: str, folder: Path) -> TrainingJob:
     section = params.models[name]
-    return Job(name, section.model, section.objective, Training(**params.training(name)), folder)
+    return TrainingJob(name, section.model, section.objective, TrainConfig(**params.train_options(name)), folder)
 
 
-def trained(job: Job) -> nn.Module:
+def trained(job: TrainingJob) -> nn.Module:
     """The averaged model at the end of its training."""
     *_, last = fit(job)
     assert last.model is not None
@@ -128,16 +133,16 @@ def trained(job: Job) -> nn.Module:
 
 def told(dataset: Dataset) -> nn.Module:
     """A network that tells the class of an image of the first domain, and that of one of the second plus K."""
-    assert dataset.other is not None
+    assert dataset.domain_b is not None
     classes = len(dataset.classes)
-    second = dataset.other.train
+    second = dataset.domain_b.train
     assert second.labels is not None
     images = dataset.train + Images(second.pixels, second.labels + classes)
     torch.manual_seed(2)
     model = scorer.Build(dataset.shape, 2 * classes, width=16)
-    turns = classification.Build(shift=1).turns(model)
-    state = TrainState.start(model, turns, {"model": Adam(2e-3)})
-    for _ in train(state, images, Plan(100_000, 128, seed=2, ema=0.995, schedule="linear", hold=0.5)):
+    turns = classification.Build(shift=1).phases(model)
+    state = TrainState.create(model, turns, {"model": AdamConfig(2e-3)})
+    for _ in train(state, images, LoopConfig(100_000, 128, seed=2, ema=0.995, schedule="linear", decay_start=0.5)):
         pass
     return state.ema
 

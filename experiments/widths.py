@@ -21,13 +21,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from genlib.data.batches import seeded
-from genlib.data.config import DataSettings
+from genlib.data.batches import seeded_generator
+from genlib.data.config import DataConfig
 from genlib.data.dataset import Dataset, load_dataset, prepare
 from genlib.data.images import Images, to_float, to_pixels
-from genlib.metrics.inputs import View, gather, look
-from genlib.metrics.registry import find
-from genlib.training.fit import Job, Training, fit
+from genlib.metrics.inputs import FeatureSet, build_inputs, extract_features
+from genlib.metrics.registry import get_metric
+from genlib.training.fit import TrainConfig, TrainingJob, fit
 
 NETS = {"mlp": "-", "linear": "--"}  # and how their curves are drawn
 SIZES = (1, 2, 4, 8, 16, 32, 64, 128)
@@ -54,7 +54,7 @@ def main() -> None:
     parser.add_argument("--figure", type=Path)
     asked = parser.parse_args()
     with TemporaryDirectory() as folder:
-        prepare(DataSettings(name="digits"), Path(folder))
+        prepare(DataConfig(name="digits"), Path(folder))
         rows, real, pixels = sweep(Path(folder), asked.images)
     print(table(rows))
     print(f"real images: frechet {real:.2f}; probe on the 64 pixels: {pixels:.3f}")
@@ -66,7 +66,7 @@ def sweep(folder: Path, images: int) -> tuple[list[Row], float, float]:
     """A row for every net and size, the Frechet distance of real images and the accuracy of a probe on pixels."""
     data = load_dataset(folder)
     judge = trained({"name": "cnn_classifier", "width": 16}, {"name": "classification"}, folder, 60_000)
-    views = tuple(look(judge, part) for part in (data.train, data.valid, data.test))
+    views = tuple(extract_features(judge, part) for part in (data.train, data.valid, data.test))
     rows = []
     for net, size in product(NETS, SIZES):
         options = {"name": "autoencoder", "net": net, "latent": size, "width": 32}
@@ -78,25 +78,27 @@ def sweep(folder: Path, images: int) -> tuple[list[Row], float, float]:
 
 def trained(model: dict[str, Any], objective: dict[str, Any], folder: Path, images: int) -> nn.Module:
     """The averaged model after so many images."""
-    plan = Training(images, lr=2e-3, schedule="linear", hold=0.5, ema=0.99, precision="float32", report_every=images)
-    *_, last = fit(Job("widths", model, objective, plan, folder))
+    plan = TrainConfig(
+        images, lr=2e-3, schedule="linear", decay_start=0.5, ema=0.99, precision="float32", report_every=images
+    )
+    *_, last = fit(TrainingJob("widths", model, objective, plan, folder))
     assert last.model is not None
     return last.model
 
 
 def measured(
-    model: nn.Module, net: str, size: int, judge: nn.Module, views: tuple[View, ...], data: Dataset
+    model: nn.Module, net: str, size: int, judge: nn.Module, views: tuple[FeatureSet, ...], data: Dataset
 ) -> tuple[Row, float, float]:
     """The row of `model`, the null of its Frechet distances and the accuracy of a probe on pixels."""
     train, valid, test = views
     n = len(data.test)
     fakes = {prior: Images(to_pixels(model.sample(n, prior=prior))) for prior in ("normal", "mixture")}  # type: ignore[operator]
-    seen = {prior: gather(judge, train, valid, test, fake, n, 0, model=model) for prior, fake in fakes.items()}
-    frechet = {prior: find("frechet")(evidence) for prior, evidence in seen.items()}
-    probe = find("probe_accuracy")(seen["mixture"])
+    seen = {prior: build_inputs(judge, train, valid, test, fake, n, 0, model=model) for prior, fake in fakes.items()}
+    frechet = {prior: get_metric("frechet")(evidence) for prior, evidence in seen.items()}
+    probe = get_metric("probe_accuracy")(seen["mixture"])
     losses = lost(model, to_float(data.test.pixels)), lost(model, to_float(noise(data.train, n)))
     row = Row(net, size, *losses, *(number(found.value) for found in (probe, frechet["normal"], frechet["mixture"])))
-    real = number(find("frechet")(seen["mixture"].null()).value)
+    real = number(get_metric("frechet")(seen["mixture"].with_real_samples()).value)
     return row, real, float(probe.detail["pixels"]["value"])
 
 
@@ -108,7 +110,7 @@ def number(value: float | None) -> float:
 def noise(images: Images, n: int) -> Tensor:
     """n images whose every pixel is that pixel of a training image of its own, uint8 [n, C, H, W]."""
     flat = images.pixels.flatten(1)
-    rows = torch.randint(len(flat), (n, flat.shape[1]), generator=seeded("noise"))
+    rows = torch.randint(len(flat), (n, flat.shape[1]), generator=seeded_generator("noise"))
     return flat.gather(0, rows).view(n, *images.shape)
 
 

@@ -26,26 +26,26 @@ if TYPE_CHECKING:
     from genlib.errors import InputError as InputError
     from genlib.evaluation.image_sets import evaluate as evaluate
     from genlib.metrics.of_features import of_features as metrics
-    from genlib.metrics.result import Measure as Measure
+    from genlib.metrics.result import MetricResult as MetricResult
     from genlib.registry import load as load
 
-HOMES = {
+PUBLIC_SUBMODULES = {
     "load": "registry",
     "evaluate": "evaluation.image_sets",
     "metrics": "metrics",
     "Measure": "metrics.result",
     "InputError": "errors",
 }
-__all__ = ["InputError", "Measure", "evaluate", "load", "metrics"]
+__all__ = ["InputError", "MetricResult", "evaluate", "load", "metrics"]
 
 
 def __getattr__(name: str) -> object:
     """Public names are imported when first used."""
-    if name not in HOMES:
+    if name not in PUBLIC_SUBMODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from importlib import import_module
 
-    home = import_module(f"genlib.{HOMES[name]}")
+    home = import_module(f"genlib.{PUBLIC_SUBMODULES[name]}")
     return getattr(home, name, home)
 
 

@@ -10,11 +10,11 @@ from importlib import import_module
 from pathlib import Path
 from typing import NoReturn
 
-from genlib.errors import InputError, Lost, guarded
+from genlib.errors import InputError, WorkersLost, run_cli
 
 PREPARED = Path("data/prepared")
-FIGURE, PAGE = Path("reports/diff.png"), Path("reports/so_far.html")
-UNFORESEEN = 3  # the exit code of an error that nothing here expected
+DIFF_FIGURE, REPORT_PAGE = Path("reports/diff.png"), Path("reports/so_far.html")
+UNEXPECTED_EXIT_CODE = 3  # the exit code of an error that nothing here expected
 
 
 class Parser(argparse.ArgumentParser):
@@ -32,62 +32,62 @@ def main(arguments: Sequence[str] | None = None) -> int:
     def body() -> None:
         nonlocal code
         try:
-            code = _enter(given[1:] if debug else given)
+            code = _dispatch(given[1:] if debug else given)
         except Exception as error:
             if debug:
                 traceback.print_exc()
-            if isinstance(error, InputError | Lost | ArithmeticError | OSError) or debug:
+            if isinstance(error, InputError | WorkersLost | ArithmeticError | OSError) or debug:
                 raise
-            raise Unforeseen(f"{type(error).__name__}: {error} (genlib --debug shows where)") from error
+            raise UnexpectedError(f"{type(error).__name__}: {error} (genlib --debug shows where)") from error
 
     try:
-        return guarded(body) or code
+        return run_cli(body) or code
     except Exception as error:
         print(f"genlib: {' '.join(str(error).split())}", file=sys.stderr)
-        return UNFORESEEN
+        return UNEXPECTED_EXIT_CODE
 
 
-class Unforeseen(Exception):
+class UnexpectedError(Exception):
     """What no line of genlib expected."""
 
 
-def _enter(arguments: Sequence[str]) -> int:
-    asked = vars(whole_parser().parse_args(arguments))
+def _dispatch(arguments: Sequence[str]) -> int:
+    asked = vars(build_parser().parse_args(arguments))
     name = asked.pop("command")
     if name is None:
-        whole_parser().print_help()
+        build_parser().print_help()
         return 0
     code: int | None = getattr(import_module(f"genlib.commands.{name}"), name)(**asked)
     return code or 0
 
 
-class Tree(Parser):
+class RootParser(Parser):
     """Its help shows the commands by what they are for."""
 
     def format_help(self) -> str:
         width = max(len(name) for group in GROUPS.values() for name in group)
         lines = ["usage: genlib [--debug] COMMAND ...", "", "Experiments on generative image models.", ""]
         for title, group in GROUPS.items():
-            lines += [title, *(f"  {name:{width}}  {_says(name)}" for name in group), ""]
+            lines += [title, *(f"  {name:{width}}  {_summary(name)}" for name in group), ""]
         lines += ["genlib COMMAND --help says what a command takes; --debug shows where an error came from.", ""]
         return "\n".join(lines)
 
 
-def whole_parser() -> argparse.ArgumentParser:
+def build_parser() -> argparse.ArgumentParser:
     """All commands and their arguments."""
-    parser = Tree(prog="genlib", description="Experiments on generative image models.")
+    parser = RootParser(prog="genlib", description="Experiments on generative image models.")
     parser.add_argument("--debug", action="store_true", default=argparse.SUPPRESS, help="show where an error came from")
     commands = parser.add_subparsers(title="commands", dest="command", metavar="COMMAND", parser_class=Parser)
     for name in (name for group in GROUPS.values() for name in group):
-        COMMANDS[name][0](commands.add_parser(name, help=_says(name), description=_says(name)))
+        COMMANDS[name][0](commands.add_parser(name, help=_summary(name), description=_summary(name)))
     return parser
 
 
-def _says(name: str) -> str:
+def _summary(name: str) -> str:
     return COMMANDS[name][1]
 
 
-def _sample_arguments(parser: argparse.ArgumentParser) -> None:
+def _add_sample_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model", type=Path, metavar="MODEL_FOLDER", help="what a train stage wrote: runs/train/vae")
     parser.add_argument("--count", type=int, default=64, help="how many images [64]")
     parser.add_argument("--seed", type=int, default=0, help="of what is drawn [0]")
@@ -98,7 +98,7 @@ def _sample_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--npz", type=Path, metavar="FILE", help="all images as one uint8 array, there")
 
 
-def _explore_arguments(parser: argparse.ArgumentParser) -> None:
+def _add_explore_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model", type=Path, metavar="MODEL_FOLDER", help="what a train stage wrote: runs/train/vae")
     parser.add_argument("--data", type=Path, default=PREPARED, metavar="FOLDER", help=f"prepared data [{PREPARED}]")
     parser.add_argument("--out", type=Path, metavar="FOLDER", help="where the pictures go [runs/explore/<model>]")
@@ -107,12 +107,14 @@ def _explore_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--count", type=int, default=10, help="held-out images to look at [10]")
 
 
-def _report_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--out", type=Path, default=PAGE, metavar="HTML", help=f"where the page goes [{PAGE}]")
+def _add_report_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--out", type=Path, default=REPORT_PAGE, metavar="HTML", help=f"where the page goes [{REPORT_PAGE}]"
+    )
     parser.add_argument("--open", action="store_true", dest="show", help="show it in a browser")
 
 
-def _evaluate_arguments(parser: argparse.ArgumentParser) -> None:
+def _add_evaluate_arguments(parser: argparse.ArgumentParser) -> None:
     images = "a folder of images of any depth, an .npz or a .safetensors file"
     parser.add_argument("--real", type=Path, required=True, metavar="DIR", help=f"held-out real images: {images}")
     parser.add_argument("--fake", type=Path, required=True, metavar="DIR", help="generated images")
@@ -130,15 +132,17 @@ def _evaluate_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--strict", action="store_true", help="refuse what cannot be read or would be resized")
 
 
-def _diff_arguments(parser: argparse.ArgumentParser) -> None:
+def _add_diff_arguments(parser: argparse.ArgumentParser) -> None:
     where = "a folder of runs, a revision of git or an experiment of DVC"
     parser.add_argument("a", metavar="A", help=where)
     parser.add_argument("b", metavar="B", nargs="?", default="workspace", help="the same [what lies here]")
-    parser.add_argument("--figure", type=Path, default=FIGURE, metavar="PNG", help=f"where the figure goes [{FIGURE}]")
+    parser.add_argument(
+        "--figure", type=Path, default=DIFF_FIGURE, metavar="PNG", help=f"where the figure goes [{DIFF_FIGURE}]"
+    )
     parser.add_argument("--json", action="store_true", dest="as_json", help="print facts for programs")
 
 
-def _rate_arguments(parser: argparse.ArgumentParser) -> None:
+def _add_rate_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model", type=Path, metavar="MODEL_FOLDER", help="what a train stage wrote: runs/train/gan")
     parser.add_argument("--data", type=Path, default=PREPARED, metavar="FOLDER", help=f"prepared data [{PREPARED}]")
     forms = parser.add_mutually_exclusive_group()
@@ -154,34 +158,34 @@ def _rate_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--port", type=int, default=5050, help="on 127.0.0.1 [5050]")
 
 
-def _promote_arguments(parser: argparse.ArgumentParser) -> None:
+def _add_promote_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model", metavar="MODEL", help="a generator of runs/train that was evaluated: gan")
     parser.add_argument("--json", action="store_true", dest="as_json", help="print facts for programs")
 
 
-def _track_arguments(parser: argparse.ArgumentParser) -> None:
+def _add_track_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--flush", action="store_true", help="send it, of unfinished runs what there is so far")
 
 
-def _doctor_arguments(parser: argparse.ArgumentParser) -> None:
+def _add_doctor_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", dest="as_json", help="print facts for programs")
 
 
-def _completion_arguments(parser: argparse.ArgumentParser) -> None:
+def _add_completion_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("shell", choices=("bash", "zsh"), help='as in eval "$(genlib completion bash)"')
 
 
 COMMANDS: dict[str, tuple[Callable[[argparse.ArgumentParser], None], str]] = {
-    "sample": (_sample_arguments, "Draw images from a trained model."),
-    "explore": (_explore_arguments, "Look into a model's space of codes: one picture per tool."),
-    "report": (_report_arguments, "Write the page of the runs that there are so far."),
-    "evaluate": (_evaluate_arguments, "Judge images that nothing here made: real-looking, copied, all alike?"),
-    "diff": (_diff_arguments, "Say what changed between two sets of runs, and what got better."),
-    "rate": (_rate_arguments, "Ask people, on a page of this machine: real or fake?"),
-    "promote": (_promote_arguments, "Register a generator, and make it champion if its numbers allow it."),
-    "track": (_track_arguments, "Say what waits for the tracking server, or send it."),
-    "doctor": (_doctor_arguments, "Say whether what genlib needs is there, and how to mend what is not."),
-    "completion": (_completion_arguments, "Print what completes these words in a shell."),
+    "sample": (_add_sample_arguments, "Draw images from a trained model."),
+    "explore": (_add_explore_arguments, "Look into a model's space of codes: one picture per tool."),
+    "report": (_add_report_arguments, "Write the page of the runs that there are so far."),
+    "evaluate": (_add_evaluate_arguments, "Judge images that nothing here made: real-looking, copied, all alike?"),
+    "diff": (_add_diff_arguments, "Say what changed between two sets of runs, and what got better."),
+    "rate": (_add_rate_arguments, "Ask people, on a page of this machine: real or fake?"),
+    "promote": (_add_promote_arguments, "Register a generator, and make it champion if its numbers allow it."),
+    "track": (_add_track_arguments, "Say what waits for the tracking server, or send it."),
+    "doctor": (_add_doctor_arguments, "Say whether what genlib needs is there, and how to mend what is not."),
+    "completion": (_add_completion_arguments, "Print what completes these words in a shell."),
 }
 GROUPS = {
     "look": ("sample", "explore", "report"),

@@ -17,37 +17,37 @@ class InputError(ValueError):
     """
 
 
-class Lost(RuntimeError):
+class WorkersLost(RuntimeError):
     """Work that ended half-way through no fault of its input: the same command goes on with it."""
 
 
-def unknown(where: str, found: object, legal: Collection[str]) -> InputError:
+def unknown_name(where: str, got: object, expected: Collection[str]) -> InputError:
     """The error for a name that is not among the legal ones, with the nearest legal one when it looks like a slip."""
-    near = difflib.get_close_matches(str(found), legal, n=1)
+    near = difflib.get_close_matches(str(got), expected, n=1)
     hint = f" (did you mean {near[0]}?)" if near else ""
-    return InputError(f"{where}: found {found!r}{hint}, legal: {', '.join(sorted(legal)) or 'nothing'}")
+    return InputError(f"{where}: found {got!r}{hint}, legal: {', '.join(sorted(expected)) or 'nothing'}")
 
 
-def guarded(body: Callable[[], None], interrupted: str = "interrupted") -> int:
+def run_cli(body: Callable[[], None], interrupt_message: str = "interrupted") -> int:
     """Run `body`; its exit code: 2 for the user's mistakes and a full disk, 1 for training that diverged or lost its
     workers, 130 for Ctrl-C, each with one line."""
     try:
         body()
     except InputError as error:
-        return _complain(str(error), 2)
+        return _print_error(str(error), 2)
     except OSError as error:
         if error.errno != errno.ENOSPC:
             raise
-        return _complain(f"{error.filename or Path.cwd()}: no space left on the disk, legal: a disk with room", 2)
+        return _print_error(f"{error.filename or Path.cwd()}: no space left on the disk, legal: a disk with room", 2)
     except ArithmeticError as error:
-        return _complain(f"{error}; lower the learning rates or raise the penalties", 1)
-    except Lost as error:
-        return _complain(f"{error}; the same command goes on from the last checkpoint", 1)
+        return _print_error(f"{error}; lower the learning rates or raise the penalties", 1)
+    except WorkersLost as error:
+        return _print_error(f"{error}; the same command goes on from the last checkpoint", 1)
     except KeyboardInterrupt:
-        return _complain(interrupted, 130)
+        return _print_error(interrupt_message, 130)
     return 0
 
 
-def _complain(message: str, code: int) -> int:
+def _print_error(message: str, code: int) -> int:
     print(f"genlib: {' '.join(message.splitlines())}", file=sys.stderr)
     return code

@@ -13,8 +13,8 @@ from typing import Any
 
 from genlib.errors import InputError
 
-VERSION = 1
-SEAL = "seal"
+FORMAT_VERSION = 1
+CHECKSUM_KEY = "seal"
 
 
 def write_text(text: str, path: Path) -> None:
@@ -83,7 +83,7 @@ def require_writable(path: Path, option: str) -> None:
         raise InputError(f"{option}: found {path}, which cannot be written, legal: a file")
 
 
-def put(path: Path, url: str) -> None:
+def upload(path: Path, url: str) -> None:
     """Copy a file to a folder's path or a URL."""
     from fsspec.core import url_to_fs
 
@@ -91,7 +91,7 @@ def put(path: Path, url: str) -> None:
     files.put_file(str(path), target)
 
 
-def get(url: str, path: Path) -> None:
+def download(url: str, path: Path) -> None:
     """Copy a file from there, whole or not at all."""
     from fsspec.core import url_to_fs
 
@@ -103,8 +103,8 @@ def get(url: str, path: Path) -> None:
 
 def with_checksum(facts: Mapping[str, Any]) -> dict[str, Any]:
     """`facts` as JSON has them, with the version and, last, a hash of all that they say."""
-    content = json.loads(json.dumps({**facts, "version": VERSION}))
-    return {**content, SEAL: _hash(content)}
+    content = json.loads(json.dumps({**facts, "version": FORMAT_VERSION}))
+    return {**content, CHECKSUM_KEY: _json_sha256(content)}
 
 
 def read_checked_json(path: Path, hint: str) -> dict[str, Any]:
@@ -121,9 +121,9 @@ def read_checked_json(path: Path, hint: str) -> dict[str, Any]:
         raise InputError(f"{path}: not readable as JSON ({error}); {hint}") from error
     if not isinstance(found, dict):
         raise InputError(f"{path}: found a JSON {type(found).__name__}; {hint}")
-    require_version(found.get("version", VERSION), VERSION, path)
-    content = {key: value for key, value in found.items() if key != SEAL}
-    if SEAL in found and found[SEAL] != _hash(content):
+    require_version(found.get("version", FORMAT_VERSION), FORMAT_VERSION, path)
+    content = {key: value for key, value in found.items() if key != CHECKSUM_KEY}
+    if CHECKSUM_KEY in found and found[CHECKSUM_KEY] != _json_sha256(content):
         raise InputError(f"{path}: found that it was changed since it was written; {hint}")
     return found
 
@@ -134,5 +134,5 @@ def require_version(found: object, newest: int, path: Path) -> None:
         raise InputError(f"{path}: found version {found!r:.40}, legal: up to {newest}; a later genlib wrote it")
 
 
-def _hash(content: Mapping[str, Any]) -> str:
+def _json_sha256(content: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()

@@ -6,7 +6,7 @@ DASH = "\N{EM DASH}"
 MINUS = "\N{MINUS SIGN}"
 
 
-def number(value: float | None) -> str:
+def format_number(value: float | None) -> str:
     """0.99 -> "0.990", 12345.6 -> "12,346", None -> a dash."""
     if value is None:
         return DASH
@@ -14,13 +14,13 @@ def number(value: float | None) -> str:
     return text.replace("-", MINUS, 1) if text.startswith("-") else text
 
 
-def interval(low: float | None, high: float | None) -> str:
+def format_interval(low: float | None, high: float | None) -> str:
     """ "0.970 to 0.990"; an open end is said in words; "" where there is neither end."""
     if low is None:
-        return "" if high is None else f"at most {number(high)}"
-    return f"{number(low)} to {number(high)}" if high is not None else f"at least {number(low)}"
+        return "" if high is None else f"at most {format_number(high)}"
+    return f"{format_number(low)} to {format_number(high)}" if high is not None else f"at least {format_number(low)}"
 
 
-def label(name: str) -> str:
+def display_name(name: str) -> str:
     """A name of the code as words."""
     return name.replace("_", " ")

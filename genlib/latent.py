@@ -13,51 +13,53 @@ from typing import Literal, Protocol
 import torch
 from torch import Tensor
 
-from genlib.data.batches import seeded
+from genlib.data.batches import seeded_generator
 
-CHUNK = 500  # images at a time
-STARTS = 4  # of `invert`, for each image
-NOISE = 0.1  # standard deviation of a pixel in [-1, 1] about the image of its code, for `invert`
-How = Literal["linear", "spherical"]
+CHUNK_SIZE = 500  # images at a time
+NUM_STARTS = 4  # of `invert`, for each image
+PIXEL_STD = 0.1  # standard deviation of a pixel in [-1, 1] about the image of its code, for `invert`
+InterpolationPath = Literal["linear", "spherical"]
 
 
-class Draws(Protocol):
+class DecodingModel(Protocol):
     latent: int
 
-    def image(self, z: Tensor, *y: Tensor) -> Tensor: ...
+    def decode_image(self, z: Tensor, *y: Tensor) -> Tensor: ...
 
 
-class Encodes(Draws, Protocol):
-    def code(self, x: Tensor, *y: Tensor) -> Tensor: ...
+class EncodingModel(DecodingModel, Protocol):
+    def encode_mean(self, x: Tensor, *y: Tensor) -> Tensor: ...
 
 
-def image(model: Draws, z: Tensor, y: Tensor | None = None) -> Tensor:
+def decode_image(model: DecodingModel, z: Tensor, y: Tensor | None = None) -> Tensor:
     """The images [n, C, H, W] of codes z."""
-    return _by_chunk(model.image, z, y)
+    return _map_in_chunks(model.decode_image, z, y)
 
 
-def code(model: Encodes, x: Tensor, y: Tensor | None = None) -> Tensor:
+def encode_mean(model: EncodingModel, x: Tensor, y: Tensor | None = None) -> Tensor:
     """The codes of images x [n, C, H, W]."""
-    return _by_chunk(model.code, x, y)
+    return _map_in_chunks(model.encode_mean, x, y)
 
 
 @torch.no_grad()
-def _by_chunk(function: Callable[..., Tensor], values: Tensor, y: Tensor | None) -> Tensor:
-    given = [torch.split(each, CHUNK) for each in (values, y) if each is not None]
+def _map_in_chunks(function: Callable[..., Tensor], values: Tensor, y: Tensor | None) -> Tensor:
+    given = [torch.split(each, CHUNK_SIZE) for each in (values, y) if each is not None]
     return torch.cat([function(*part).float() for part in zip(*given, strict=True)])
 
 
-def reconstruct(model: Encodes, x: Tensor, y: Tensor | None = None) -> Tensor:
+def reconstruct(model: EncodingModel, x: Tensor, y: Tensor | None = None) -> Tensor:
     """x as its code tells it."""
-    return image(model, code(model, x, y), y)
+    return decode_image(model, encode_mean(model, x, y), y)
 
 
-def edit(model: Encodes, x: Tensor, change: Tensor, y: Tensor | None = None, to: Tensor | None = None) -> Tensor:
+def edit(
+    model: EncodingModel, x: Tensor, shift: Tensor, y: Tensor | None = None, target_y: Tensor | None = None
+) -> Tensor:
     """Encode, edit, decode: x with `change` added to its code and, in a conditional model, class `to` in place of y."""
-    return image(model, code(model, x, y) + change, y if to is None else to)
+    return decode_image(model, encode_mean(model, x, y) + shift, y if target_y is None else target_y)
 
 
-def interpolate(a: Tensor, b: Tensor, steps: int, how: How = "linear") -> Tensor:
+def interpolate(a: Tensor, b: Tensor, steps: int, path: InterpolationPath = "linear") -> Tensor:
     """Codes [n, steps, latent] on the way from a to b, both included.
 
     Spherical: sin((1 - t) w) / sin w a + sin(t w) / sin w b, w the angle between them (Shoemake 1985), which keeps the
@@ -65,7 +67,7 @@ def interpolate(a: Tensor, b: Tensor, steps: int, how: How = "linear") -> Tensor
     """
     t = torch.linspace(0, 1, steps, device=a.device)[:, None]
     a, b = a[:, None], b[:, None]
-    if how == "linear":
+    if path == "linear":
         return (1 - t) * a + t * b
     angle = torch.cosine_similarity(a, b, dim=2).clamp(-1, 1).acos()[..., None]
     straight = angle.sin() < 1e-3  # on one line there is no arc to follow, or no single one
@@ -81,7 +83,7 @@ def traverse(z: Tensor, axis: int, low: float, high: float, steps: int) -> Tenso
     return line
 
 
-def manifold(model: Draws, side: int, axes: tuple[int, int] = (0, 1)) -> Tensor:
+def prior_grid(model: DecodingModel, side: int, axes: tuple[int, int] = (0, 1)) -> Tensor:
     """Codes [side * side, latent] on a square grid over two axes, row by row, the others 0.
 
     The values are the normal's quantiles at (i + 1/2) / side, so each stands for the same share of the prior (Kingma
@@ -93,18 +95,18 @@ def manifold(model: Draws, side: int, axes: tuple[int, int] = (0, 1)) -> Tensor:
     return z
 
 
-def attribute(codes: Tensor, labels: Tensor, a: int, b: int | None = None) -> Tensor:
+def attribute_vector(codes: Tensor, labels: Tensor, a: int, b: int | None = None) -> Tensor:
     """The vector [latent] of class a: the mean of its codes minus that of class b, or of all the rest."""
     rest = labels != a if b is None else labels == b
     return codes[labels == a].mean(0) - codes[rest].mean(0)
 
 
-def liveliest(model: Draws, z: Tensor, y: Tensor | None = None) -> Tensor:
+def most_sensitive_axes(model: DecodingModel, z: Tensor, y: Tensor | None = None) -> Tensor:
     """All axes int64 [latent], first the one along which the image of one code z [1, latent] changes the most, from
     one unit below to one above."""
     step = torch.eye(model.latent, device=z.device)
     y = None if y is None else y.expand(model.latent)
-    change = image(model, z + step, y) - image(model, z - step, y)
+    change = decode_image(model, z + step, y) - decode_image(model, z - step, y)
     return change.square().flatten(1).sum(1).argsort(descending=True, stable=True)
 
 
@@ -117,13 +119,13 @@ class Inversion:
 
 
 def invert(
-    model: Draws,
+    model: DecodingModel,
     x: Tensor,
     steps: int,
     lr: float = 0.1,
     seed: int = 0,
     y: Tensor | None = None,
-    hear: Callable[[int], None] = lambda step: None,
+    on_step: Callable[[int], None] = lambda step: None,
 ) -> Inversion:
     """An encoder by optimisation, for models without one: the likeliest code of each of the images x [n, C, H, W].
 
@@ -132,23 +134,23 @@ def invert(
     2016, "Inverting the generator of a generative adversarial network"). `hear` is told of every step that begins.
     """
     n, size = len(x), prod(x.shape[1:])
-    first = torch.randn(STARTS, n, model.latent, generator=seeded(seed, "invert")).flatten(0, 1)
+    first = torch.randn(NUM_STARTS, n, model.latent, generator=seeded_generator(seed, "invert")).flatten(0, 1)
     z = first.to(x.device).requires_grad_()
-    aim, classes = x.repeat(STARTS, 1, 1, 1), () if y is None else (y.repeat(STARTS),)
+    aim, classes = x.repeat(NUM_STARTS, 1, 1, 1), () if y is None else (y.repeat(NUM_STARTS),)
 
     def errors() -> Tensor:
-        return (model.image(z, *classes).float() - aim).square().flatten(1).sum(1)
+        return (model.decode_image(z, *classes).float() - aim).square().flatten(1).sum(1)
 
     def posterior(error: Tensor) -> Tensor:
-        return error / (2 * NOISE**2) + z.square().sum(1) / 2
+        return error / (2 * PIXEL_STD**2) + z.square().sum(1) / 2
 
     optimizer = torch.optim.Adam([z], lr)
     for step in range(steps):
-        hear(step)
+        on_step(step)
         (z.grad,) = torch.autograd.grad(posterior(errors()).sum(), z)
         optimizer.param_groups[0]["lr"] = lr * (1 - step / steps)
         optimizer.step()
     with torch.no_grad():
         error = errors()
-        best = posterior(error).view(STARTS, n).argmin(0) * n + torch.arange(n, device=x.device)
+        best = posterior(error).view(NUM_STARTS, n).argmin(0) * n + torch.arange(n, device=x.device)
         return Inversion(z.detach()[best], error[best] / size)

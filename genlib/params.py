@@ -18,11 +18,11 @@ from typing import Annotated, Any, Literal, get_args
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator, model_validator
 from ruamel.yaml import YAML
 
-from genlib.data.config import DataSettings, OtherSettings, of_other, place
-from genlib.errors import InputError, unknown
+from genlib.data.config import DataConfig, DomainBConfig, blame_domain_b, parse_root
+from genlib.errors import InputError, unknown_name
 
 PARAMS = Path("params.yaml")
-LARGEST, DEEPEST = 100_000, 30  # values in a file, and levels of them
+MAX_VALUES, MAX_DEPTH = 100_000, 30  # values in a file, and levels of them
 Count = Annotated[int, Field(ge=1, le=10**12)]
 Share = Annotated[float, Field(ge=0, lt=1)]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
@@ -35,14 +35,14 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
 
-class OtherSection(Section):
+class DomainBSection(Section):
     name: str
     root: str | None = None
     seed: Seed | None = None
 
-    def settings(self) -> OtherSettings:
-        with of_other():
-            return OtherSettings(self.name, place(self.root) if self.root else None, self.seed)
+    def to_config(self) -> DomainBConfig:
+        with blame_domain_b():
+            return DomainBConfig(self.name, parse_root(self.root) if self.root else None, self.seed)
 
 
 class DataSection(Section):
@@ -54,11 +54,11 @@ class DataSection(Section):
     image_size: Annotated[int, Field(ge=8, le=64)] | None = None
     valid: Annotated[float, Field(gt=0, lt=0.5)] | None = None
     test: Annotated[float, Field(gt=0, lt=0.5)] | None = None
-    other: OtherSection | None = None
+    domain_b: DomainBSection | None = None
 
-    def settings(self) -> DataSettings:
-        other = self.other.settings() if self.other else None
-        return DataSettings(**self.model_dump() | {"root": place(self.root), "other": other})
+    def to_config(self) -> DataConfig:
+        other = self.domain_b.to_config() if self.domain_b else None
+        return DataConfig(**self.model_dump() | {"root": parse_root(self.root), "other": other})
 
 
 class TrainSection(Section):
@@ -67,7 +67,7 @@ class TrainSection(Section):
     model_config = ConfigDict(extra="allow", strict=True, frozen=True)
     __pydantic_extra__: dict[str, Annotated[float, Field(gt=0)]]
 
-    images: Count = 100_000
+    total_images: Count = 100_000
     batch_size: Annotated[int, Field(ge=1, le=2**20)] = 128
     workers: int | list[int] = 0
     seed: Seed = 0
@@ -76,30 +76,30 @@ class TrainSection(Section):
     beta2: Share = 0.999
     eps: Annotated[float, Field(gt=0)] = 1e-8
     schedule: Literal["constant", "linear", "cosine"] = "constant"
-    warmup: Share = 0.0
-    hold: Share = 0.0
+    warmup_fraction: Share = 0.0
+    decay_start: Share = 0.0
     ema: Share = 0.999
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     report_every: Count = 20_000
     checkpoint_every: Count = 100_000
 
     @model_validator(mode="after")
-    def _only_rates_beside(self) -> TrainSection:
+    def _check_extra_keys(self) -> TrainSection:
         for key in self.__pydantic_extra__:
             if not key.startswith("lr_"):
-                raise unknown(f"{key}: unknown key", key, [*type(self).model_fields, "lr_<turn>"])
+                raise unknown_name(f"{key}: unknown key", key, [*type(self).model_fields, "lr_<turn>"])
         return self
 
     @field_validator("workers", mode="before")
     @classmethod
-    def _number_or_least_and_most(cls, workers: Any) -> Any:
+    def _check_workers(cls, workers: Any) -> Any:
         ends = workers if isinstance(workers, list) and len(workers) == 2 else [workers, workers]
         least = 1 if isinstance(workers, list) else 0
         if not all(type(end) is int for end in ends) or not least <= ends[0] <= ends[1]:
             raise ValueError("a whole number of at least 0, or [least, most], both at least 1")
         return workers
 
-    def settings(self) -> dict[str, Any]:
+    def to_options(self) -> dict[str, Any]:
         """The fields, with the rates of single turns gathered under `lr_by_turn`."""
         own = {name: getattr(self, name) for name in type(self).model_fields}
         return own | {"lr_by_turn": {key.removeprefix("lr_"): v for key, v in self.__pydantic_extra__.items()}}
@@ -109,16 +109,16 @@ class ModelSection(Section):
     model: dict[str, Any]
     objective: dict[str, Any]
     train: dict[str, Any] = {}
-    search: dict[str, dict[str, list[Any]]] = {}
+    search_space: dict[str, dict[str, list[Any]]] = {}
 
     @field_validator("search")
     @classmethod
-    def _distributions(cls, search: dict[str, dict[str, list[Any]]]) -> dict[str, dict[str, list[Any]]]:
-        for key, distribution in search.items():
-            problem = _distribution_problem(distribution)
+    def _check_search_space(cls, search_space: dict[str, dict[str, list[Any]]]) -> dict[str, dict[str, list[Any]]]:
+        for key, distribution in search_space.items():
+            problem = _distribution_error(distribution)
             if problem:
                 raise InputError(f"{key}: found {distribution}, legal: {problem}")
-        return search
+        return search_space
 
 
 class RefitSection(Section):
@@ -137,12 +137,12 @@ class TuneSection(Section):
     models: list[str] = []
     searcher: Searcher = "random"
     trials: Count = 8
-    images: Count = 60_000
-    minutes: Annotated[float, Field(gt=0)] | None = None
+    images_per_trial: Count = 60_000
+    time_limit_minutes: Annotated[float, Field(gt=0)] | None = None
     metric: str = "kid"
-    diversity: str = "coverage"
-    limits: dict[str, Annotated[float, Field(ge=0)]] = {}
-    repeats: Count = 3
+    second_metric: str = "coverage"
+    constraints: dict[str, Annotated[float, Field(ge=0)]] = {}
+    finalist_seeds: Count = 3
     resources: ResourcesSection = ResourcesSection()
     refit: RefitSection = RefitSection()
 
@@ -154,8 +154,8 @@ class EvaluateSection(Section):
     metrics: Annotated[list[str], Field(min_length=1)]
 
 
-class ClusterSection(Section):
-    storage: str = "runs/ray"
+class RaySection(Section):
+    storage_path: str = "runs/ray"
 
 
 class TrackingSection(Section):
@@ -170,12 +170,12 @@ class Params(Section):
     train: TrainSection = Field(default_factory=lambda: TrainSection.model_validate({}))
     tune: TuneSection = TuneSection()
     evaluate: EvaluateSection
-    cluster: ClusterSection = ClusterSection()
+    ray: RaySection = RaySection()
     tracking: TrackingSection = TrackingSection()
 
     @field_validator("models")
     @classmethod
-    def _named(cls, models: dict[str, ModelSection]) -> dict[str, ModelSection]:
+    def _check_model_names(cls, models: dict[str, ModelSection]) -> dict[str, ModelSection]:
         """A model's name is that of its folders."""
         for name in models:
             if not re.fullmatch(r"[a-zA-Z0-9_-]{1,64}", name):
@@ -184,24 +184,24 @@ class Params(Section):
 
     @field_validator("tune")
     @classmethod
-    def _tuned_models_exist(cls, tune: TuneSection, info: ValidationInfo) -> TuneSection:
+    def _check_tuned_models(cls, tune: TuneSection, info: ValidationInfo) -> TuneSection:
         models: dict[str, ModelSection] = info.data.get("models", {})
-        searchable = [name for name, section in models.items() if section.search]
+        searchable = [name for name, section in models.items() if section.search_space]
         for name in tune.models:
             if name not in searchable:
-                raise unknown("models", name, searchable)
+                raise unknown_name("models", name, searchable)
         return tune
 
-    def training(self, name: str) -> dict[str, Any]:
+    def train_options(self, name: str) -> dict[str, Any]:
         """The train settings of one model: the `train` section with the model's own changes."""
         own = self.models[name].train
         merged = self.train.model_dump() | own
-        section: TrainSection = _validated(TrainSection, merged, PARAMS, "models", name, "train")
-        return section.settings()
+        section: TrainSection = _validate_section(TrainSection, merged, PARAMS, "models", name, "train")
+        return section.to_options()
 
-    def changed(self, changes: Mapping[str, Any]) -> Params:
+    def with_overrides(self, overrides: Mapping[str, Any]) -> Params:
         """These params with other values at dotted keys, validated again."""
-        return parse(merge(self.model_dump(), nested(changes)))
+        return parse_params(merge(self.model_dump(), expand_dotted(overrides)))
 
     def digest(self) -> str:
         """sha256 of the params in canonical form."""
@@ -214,7 +214,7 @@ def load_params(path: Path = PARAMS) -> Params:
     Raises:
         InputError: it is missing, is not YAML, or a key or value in it is not legal.
     """
-    return parse(read_yaml(path), path)
+    return parse_params(read_yaml(path), path)
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
@@ -234,11 +234,11 @@ def parse_yaml(text: bytes | str, where: str) -> Any:
         found = YAML(typ="safe", pure=True).load(text)
     except Exception as error:  # a scalar of a wrong form fails in as many ways as there are tags
         raise InputError(f"{where}: not valid YAML ({' '.join(str(error).split())[:160]})") from error
-    _require_plain(found, where)
+    _require_json_types(found, where)
     return found
 
 
-def _require_plain(found: Any, where: str) -> None:
+def _require_json_types(found: Any, where: str) -> None:
     """Refuse dates, sets, bytes, numbers that are not finite, keys that are no words, and what refers to itself."""
     todo: list[tuple[tuple[str, ...], Any]] = [((), found)]
     for keys, value in todo:
@@ -254,19 +254,19 @@ def _require_plain(found: Any, where: str) -> None:
             raise InputError(f"{place}: found {value}, legal: a finite number")
         elif not isinstance(value, str | int | float | None):
             raise InputError(f"{place}: found {value!r:.80}, legal: words, numbers, true, false and null")
-        if len(todo) > LARGEST or len(keys) > DEEPEST:
-            raise InputError(f"{where}: found more than {LARGEST:,} values or {DEEPEST} levels, legal: fewer")
+        if len(todo) > MAX_VALUES or len(keys) > MAX_DEPTH:
+            raise InputError(f"{where}: found more than {MAX_VALUES:,} values or {MAX_DEPTH} levels, legal: fewer")
 
 
-def parse(values: Mapping[str, Any], path: Path = PARAMS) -> Params:
+def parse_params(values: Mapping[str, Any], path: Path = PARAMS) -> Params:
     """Validate the content of a params file; `path` is named in errors."""
-    params: Params = _validated(Params, values, path)
+    params: Params = _validate_section(Params, values, path)
     for name in params.models:
-        params.training(name)
+        params.train_options(name)
     return params
 
 
-def merge(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+def merge(base: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]:
     """`base` with `changes` laid over it, section by section; a list or a value is replaced whole.
 
     A null laid over a section removes it: `models.gan: null` leaves the model out, and `tune.limits: null` the limits
@@ -274,7 +274,7 @@ def merge(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]
     laid twice. A `search` section is replaced whole: a space is one value.
     """
     merged = dict(copy.deepcopy(base))
-    for key, value in changes.items():
+    for key, value in overrides.items():
         here = merged.get(key)
         if value is None and (key not in merged or isinstance(here, Mapping)):
             merged.pop(key, None)
@@ -285,7 +285,7 @@ def merge(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]
     return merged
 
 
-def nested(dotted: Mapping[str, Any]) -> dict[str, Any]:
+def expand_dotted(dotted: Mapping[str, Any]) -> dict[str, Any]:
     """{"a.b": 1} -> {"a": {"b": 1}}; what comes later replaces what it contradicts."""
     result: dict[str, Any] = {}
     for key, value in dotted.items():
@@ -299,17 +299,15 @@ def nested(dotted: Mapping[str, Any]) -> dict[str, Any]:
     return result
 
 
-def _validated(section: type[Any], values: Mapping[str, Any], path: Path, *keys: str) -> Any:
+def _validate_section(section: type[Any], values: Mapping[str, Any], path: Path, *keys: str) -> Any:
     """`values` as `section`, which lies at `keys` in the file `path`."""
     try:
         return section.model_validate(values)
     except ValidationError as error:
-        raise _first_problem(section, error, path, keys) from None
+        raise _first_error(section, error, path, keys) from None
 
 
-def _first_problem(
-    section: type[BaseModel], error: ValidationError, path: Path, parents: tuple[str, ...]
-) -> InputError:
+def _first_error(section: type[BaseModel], error: ValidationError, path: Path, parents: tuple[str, ...]) -> InputError:
     """The first problem that pydantic found, in our own one line, and how many more there are."""
     problems = error.errors(include_url=False)
     problem = problems[0]
@@ -320,29 +318,31 @@ def _first_problem(
     if isinstance(cause, InputError):
         return InputError(f"{place}.{cause}{more}")
     if problem["type"] == "extra_forbidden":
-        return InputError(f"{unknown(f'{place}: unknown key', keys[-1], _legal_keys(section, keys[:-1]))}{more}")
+        return InputError(
+            f"{unknown_name(f'{place}: unknown key', keys[-1], _expected_keys(section, keys[:-1]))}{more}"
+        )
     if problem["type"] == "missing":
         return InputError(f"{place}: missing, legal: a value for this key{more}")
     legal = str(problem["msg"]).removeprefix("Input should be ").removeprefix("Value error, ")
     return InputError(f"{place}: found {problem['input']!r:.80}, legal: {legal}{more}")
 
 
-def _legal_keys(section: type[BaseModel], keys: list[str]) -> list[str]:
+def _expected_keys(section: type[BaseModel], keys: list[str]) -> list[str]:
     """The keys of the section that lies at `keys` below `section`."""
     for key in keys:
         inner = section.model_fields.get(key)
         if inner is None:
             continue
-        found = [t for t in _types(inner.annotation) if isinstance(t, type) and issubclass(t, BaseModel)]
+        found = [t for t in _nested_types(inner.annotation) if isinstance(t, type) and issubclass(t, BaseModel)]
         section = found[0] if found else section
     return list(section.model_fields)
 
 
-def _types(hint: Any) -> list[Any]:
-    return [hint, *(inner for argument in get_args(hint) for inner in _types(argument))]
+def _nested_types(hint: Any) -> list[Any]:
+    return [hint, *(inner for argument in get_args(hint) for inner in _nested_types(argument))]
 
 
-def _distribution_problem(distribution: Mapping[str, list[Any]]) -> str | None:
+def _distribution_error(distribution: Mapping[str, list[Any]]) -> str | None:
     """What is wrong with one entry of a search space, in words; None where nothing is."""
     if len(distribution) != 1:
         return "one of uniform, loguniform, int, choice with its list"

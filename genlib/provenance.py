@@ -10,50 +10,53 @@ import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
-CODE = ("genlib", "pipelines", "params.yaml", "dvc.yaml", "requirements.lock")
-COMMIT, DIRTY = "GENLIB_COMMIT", "GENLIB_DIRTY"
-EXPERIMENT, OWNER = "DVC_EXP_NAME", "DVC_ROOT"  # DVC's words for an experiment and for the checkout it was asked for in
+CODE_PATHS = ("genlib", "pipelines", "params.yaml", "dvc.yaml", "requirements.lock")
+COMMIT_ENV, DIRTY_ENV = "GENLIB_COMMIT", "GENLIB_DIRTY"
+DVC_EXPERIMENT_ENV, DVC_ROOT_ENV = (
+    "DVC_EXP_NAME",
+    "DVC_ROOT",
+)  # DVC's words for an experiment and for the checkout it was asked for in
 
 
-def carried(root: Path) -> Mapping[str, str]:
+def as_env(root: Path) -> Mapping[str, str]:
     """The environment that tells a copy of `root` what it is a copy of."""
-    return {COMMIT: commit(root), DIRTY: str(dirty(root)).lower()}
+    return {COMMIT_ENV: commit(root), DIRTY_ENV: str(is_dirty(root)).lower()}
 
 
 def commit(root: Path) -> str:
     """The commit that `root` is a checkout of, or "unknown" outside git."""
-    return os.environ.get(COMMIT) or _git(root, "rev-parse", "HEAD") or "unknown"
+    return os.environ.get(COMMIT_ENV) or _git(root, "rev-parse", "HEAD") or "unknown"
 
 
-def committed(root: Path, path: str) -> str:
+def read_committed(root: Path, path: str) -> str:
     """The content of a file in the commit; "" outside git."""
     return _git(root, "show", f"HEAD:./{path}")
 
 
-def dirty(root: Path) -> bool:
+def is_dirty(root: Path) -> bool:
     """Whether code or params differ from the commit; data and results do not count."""
-    if DIRTY in os.environ:
-        return os.environ[DIRTY] == "true"
-    return bool(_git(root, "status", "--porcelain", "--", *(path for path in CODE if (root / path).exists())))
+    if DIRTY_ENV in os.environ:
+        return os.environ[DIRTY_ENV] == "true"
+    return bool(_git(root, "status", "--porcelain", "--", *(path for path in CODE_PATHS if (root / path).exists())))
 
 
-def experiment() -> str:
+def dvc_experiment() -> str:
     """The name of DVC's experiment that this is part of; "" outside one."""
-    return os.environ.get(EXPERIMENT, "")
+    return os.environ.get(DVC_EXPERIMENT_ENV, "")
 
 
-def home(root: Path) -> Path:
+def main_worktree(root: Path) -> Path:
     """The main worktree that `root` belongs to, or `root` itself.
 
     A queued experiment runs in a repository of its own, which DVC removes: it belongs to the one that it was queued in.
     """
-    if experiment():
-        root = Path(os.environ.get(OWNER, root))
+    if dvc_experiment():
+        root = Path(os.environ.get(DVC_ROOT_ENV, root))
     shared = _git(root, "rev-parse", "--path-format=absolute", "--git-common-dir")
     return Path(shared).parent if shared.endswith("/.git") else root
 
 
-def environment() -> str:
+def installed_requirements() -> str:
     """Python and what is installed, as requirements that make it again."""
     import platform
     from importlib.metadata import distributions
@@ -67,12 +70,12 @@ def tags(root: Path, *, stage: str, model: str, params_digest: str, data_sha256:
     """The tags that every run carries."""
     return {
         "genlib.commit": commit(root),
-        "genlib.dirty": str(dirty(root)).lower(),
+        "genlib.dirty": str(is_dirty(root)).lower(),
         "genlib.data_sha256": data_sha256,
         "genlib.params_digest": params_digest,
         "genlib.stage": stage,
         "genlib.model": model,
-        **({"genlib.dvc_experiment": experiment()} if experiment() else {}),
+        **({"genlib.dvc_experiment": dvc_experiment()} if dvc_experiment() else {}),
     }
 
 

@@ -16,19 +16,19 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import nn
 
-from genlib.errors import InputError, unknown
+from genlib.errors import InputError, unknown_name
 from genlib.files import file_sha256, read_checked_json
 
-LARGEST = 2**31  # below which an option that is a whole number stays
+MAX_INT_OPTION = 2**31  # below which an option that is a whole number stays
 
 
-def available(room: str) -> list[str]:
+def list_available(package: str) -> list[str]:
     """Names that `build(room, ...)` knows: the files of the room."""
-    folder = Path(__file__).parent / room
+    folder = Path(__file__).parent / package
     return sorted(path.stem for path in folder.glob("*.py") if path.stem != "__init__")
 
 
-def build(room: Literal["models", "objectives"], config: Mapping[str, Any], *facts: Any, where: str = "") -> Any:
+def build(package: Literal["models", "objectives"], config: Mapping[str, Any], *data_spec: Any, where: str = "") -> Any:
     """Build what `config` names, after checking its options against the signature of the builder.
 
     `facts` are what the data say (a model's shape and number of classes); `where` is the path of `config` in
@@ -37,57 +37,57 @@ def build(room: Literal["models", "objectives"], config: Mapping[str, Any], *fac
     Raises:
         InputError: unknown name or option, wrong type, or a value that the builder refuses.
     """
-    where = where or room
+    where = where or package
     options = dict(config)
     name = options.pop("name", None)
-    if name not in available(room):
-        raise unknown(f"{where}.name", name, available(room))
-    builder = _builder(room, name)
+    if name not in list_available(package):
+        raise unknown_name(f"{where}.name", name, list_available(package))
+    builder = _get_builder(package, name)
     _check_options(builder, options, where)
     try:
-        return builder(*facts, **options)
+        return builder(*data_spec, **options)
     except (ValueError, RuntimeError) as error:  # RuntimeError: a size that torch cannot count
-        raise InputError(f"{where}: {_line(error)}") from error
+        raise InputError(f"{where}: {_one_line(error)}") from error
 
 
-def defaults(room: Literal["models", "objectives"], name: str) -> dict[str, Any]:
+def default_options(package: Literal["models", "objectives"], name: str) -> dict[str, Any]:
     """The options of the builder `name` and their default values."""
-    return {key: parameter.default for key, parameter in _options(_builder(room, name)).items()}
+    return {key: parameter.default for key, parameter in _keyword_parameters(_get_builder(package, name)).items()}
 
 
-def _builder(room: str, name: str) -> Any:
-    return importlib.import_module(f"genlib.{room}.{name}").Build
+def _get_builder(package: str, name: str) -> Any:
+    return importlib.import_module(f"genlib.{package}.{name}").Build
 
 
-def _options(builder: Any) -> dict[str, inspect.Parameter]:
+def _keyword_parameters(builder: Any) -> dict[str, inspect.Parameter]:
     found = inspect.signature(builder).parameters
     return {key: parameter for key, parameter in found.items() if parameter.kind is inspect.Parameter.KEYWORD_ONLY}
 
 
 def _check_options(builder: Any, options: Mapping[str, Any], where: str) -> None:
     hints = get_type_hints(builder.__init__ if inspect.isclass(builder) else builder)
-    legal = _options(builder)
+    legal = _keyword_parameters(builder)
     for key, value in options.items():
         if key not in legal:
-            raise unknown(f"{where}.{key}: unknown key", key, legal)
-        if not _fits(value, hints[key]):
-            raise InputError(f"{where}.{key}: found {value!r}, legal: {_spell(hints[key])}")
+            raise unknown_name(f"{where}.{key}: unknown key", key, legal)
+        if not _matches_type(value, hints[key]):
+            raise InputError(f"{where}.{key}: found {value!r}, legal: {_describe_type(hints[key])}")
 
 
-def _fits(value: object, hint: Any) -> bool:
+def _matches_type(value: object, hint: Any) -> bool:
     if get_origin(hint) is Literal:
         return value in get_args(hint)
     if hint is float:
         return isinstance(value, int | float) and not isinstance(value, bool)
     if hint is int:
-        return isinstance(value, int) and not isinstance(value, bool) and abs(value) < LARGEST
+        return isinstance(value, int) and not isinstance(value, bool) and abs(value) < MAX_INT_OPTION
     return isinstance(value, hint)
 
 
-def _spell(hint: Any) -> str:
+def _describe_type(hint: Any) -> str:
     if get_origin(hint) is Literal:
         return ", ".join(map(str, get_args(hint)))
-    words = {int: f"a whole number below {LARGEST:,}", float: "a number", bool: "true or false", str: "a word"}
+    words = {int: f"a whole number below {MAX_INT_OPTION:,}", float: "a number", bool: "true or false", str: "a word"}
     return words.get(hint, str(hint))
 
 
@@ -114,10 +114,10 @@ def load(folder: str | Path) -> nn.Module:
     except InputError:
         raise
     except (OSError, SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
-        raise InputError(f"{folder}: not a model folder ({_line(error)}), {legal}") from error
+        raise InputError(f"{folder}: not a model folder ({_one_line(error)}), {legal}") from error
     assert isinstance(model, nn.Module)
     return model.eval()
 
 
-def _line(error: Exception) -> str:
+def _one_line(error: Exception) -> str:
     return " ".join(str(error).split())[:200]

@@ -15,9 +15,9 @@ from typing import Any
 from genlib.data.dataset import load_dataset
 from genlib.errors import InputError
 from genlib.files import read_checked_json
-from genlib.metrics.result import Measure
+from genlib.metrics.result import MetricResult
 
-Measures = Mapping[str, Measure]
+ResultsByMetric = Mapping[str, MetricResult]
 History = Mapping[str, Sequence[float | None]]
 
 
@@ -25,25 +25,25 @@ History = Mapping[str, Sequence[float | None]]
 class Comparison:
     """Before judge B: each side over all seeds, and seed by seed."""
 
-    default: Measures
-    tuned: Measures
-    tuned_seeds: Mapping[str, Measures]
+    default: ResultsByMetric
+    tuned: ResultsByMetric
+    tuned_by_seed: Mapping[str, ResultsByMetric]
 
 
 @dataclass(frozen=True)
-class Sweep:
+class SweepResults:
     """`trials`: the rows of trials.csv as text; `best`: the winning values in best.yaml."""
 
     trials: Sequence[Mapping[str, str]]
-    best: Mapping[str, Any]
+    best_params: Mapping[str, Any]
 
 
 @dataclass(frozen=True)
-class Sheet:
+class ContactSheet:
     """Images side by side in a PNG file; `says`: how many `rows` and `columns` of them, and what they are."""
 
     file: Path
-    says: Mapping[str, Any]
+    metadata: Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -53,11 +53,11 @@ class ModelResults:
     name: str
     config: Mapping[str, Any] = field(default_factory=dict)
     history: History = field(default_factory=dict)
-    measures: Measures = field(default_factory=dict)
+    metrics: ResultsByMetric = field(default_factory=dict)
     card: Mapping[str, Any] = field(default_factory=dict)
     figures: Mapping[str, Path] = field(default_factory=dict)
-    sheets: Mapping[str, Sheet] = field(default_factory=dict)
-    sweep: Sweep | None = None
+    sheets: Mapping[str, ContactSheet] = field(default_factory=dict)
+    sweep: SweepResults | None = None
     comparison: Comparison | None = None
 
     @property
@@ -74,51 +74,51 @@ class Results:
     models: Sequence[ModelResults]
 
 
-def read_results(root: Path, models: Collection[str], tuned: Collection[str] = ()) -> Results:
+def read_results(root: Path, models: Collection[str], tuned_models: Collection[str] = ()) -> Results:
     """What lies in data/prepared and runs of `root` for these models, and sweeps for those of them that are `tuned`.
 
     Raises:
         InputError: a file is there but is not what its stage writes.
     """
     dataset = load_dataset(root / "data" / "prepared").info
-    return Results(dataset, [read_model(root / "runs", name, name in tuned) for name in models])
+    return Results(dataset, [read_model_results(root / "runs", name, name in tuned_models) for name in models])
 
 
-def read_model(runs: Path, name: str, tuned: bool) -> ModelResults:
+def read_model_results(runs: Path, name: str, with_tuning: bool) -> ModelResults:
     """What lies in the folder `runs` of one model, and of its sweep where it is `tuned`."""
     train, evaluate = runs / "train" / name, runs / "evaluate" / name
-    judged = _mapping(evaluate / "metrics.json")
+    judged = _read_json(evaluate / "metrics.json")
     return ModelResults(
         name,
-        config=_sealed(train / "config.json"),
-        history=_history(train / "history.tsv"),
-        measures=_measures(judged.get("metrics", {}), evaluate / "metrics.json"),
+        config=_read_sealed(train / "config.json"),
+        history=_read_history(train / "history.tsv"),
+        metrics=_parse_metrics(judged.get("metrics", {}), evaluate / "metrics.json"),
         card=judged.get("card", {}),
         figures={path.stem: path for path in sorted((evaluate / "figures").glob("*.png"))},
         sheets=read_sheets(evaluate / "figures/sheets"),
-        sweep=_sweep(runs / "tune" / name, name) if tuned else None,
-        comparison=_comparison(runs / "compare" / name / "metrics.json") if tuned else None,
+        sweep=_read_sweep(runs / "tune" / name, name) if with_tuning else None,
+        comparison=_read_comparison(runs / "compare" / name / "metrics.json") if with_tuning else None,
     )
 
 
-def read_sheets(folder: Path) -> dict[str, Sheet]:
+def read_sheets(folder: Path) -> dict[str, ContactSheet]:
     """The sheets in `folder`, by name; none where it is not there."""
-    return {path.stem: _sheet(path) for path in sorted(folder.glob("*.png"))}
+    return {path.stem: _read_sheet(path) for path in sorted(folder.glob("*.png"))}
 
 
-def _sheet(path: Path) -> Sheet:
-    says = _mapping(path.with_suffix(".json"))
+def _read_sheet(path: Path) -> ContactSheet:
+    says = _read_json(path.with_suffix(".json"))
     if not all(isinstance(says.get(key), int) and says[key] > 0 for key in ("rows", "columns")):
-        raise _other(path.with_suffix(".json"), "no rows and columns of a sheet")
-    return Sheet(path, says)
+        raise _wrong_content(path.with_suffix(".json"), "no rows and columns of a sheet")
+    return ContactSheet(path, says)
 
 
-def _sealed(path: Path) -> dict[str, Any]:
+def _read_sealed(path: Path) -> dict[str, Any]:
     """The content of a sealed file; nothing where there is no file."""
     return read_checked_json(path, "legal: the file that its stage writes") if path.exists() else {}
 
 
-def _mapping(path: Path) -> dict[str, Any]:
+def _read_json(path: Path) -> dict[str, Any]:
     """The content of a JSON file; nothing where there is no file."""
     if not path.exists():
         return {}
@@ -127,67 +127,67 @@ def _mapping(path: Path) -> dict[str, Any]:
     except (OSError, ValueError) as error:
         raise InputError(f"{path}: not readable as JSON ({error}), legal: the file that its stage writes") from error
     if not isinstance(found, dict):
-        raise _other(path, f"a JSON {type(found).__name__}")
+        raise _wrong_content(path, f"a JSON {type(found).__name__}")
     return found
 
 
-def _measures(found: Any, path: Path) -> dict[str, Measure]:
-    names = Measure.__dataclass_fields__
+def _parse_metrics(entries: Any, path: Path) -> dict[str, MetricResult]:
+    names = MetricResult.__dataclass_fields__
     try:
         return {
-            str(metric): Measure(**{key: value for key, value in parts.items() if key in names})
-            for metric, parts in found.items()
+            str(metric): MetricResult(**{key: value for key, value in parts.items() if key in names})
+            for metric, parts in entries.items()
         }
     except (AttributeError, TypeError) as error:
-        raise _other(path, f"metrics without their parts ({error})") from error
+        raise _wrong_content(path, f"metrics without their parts ({error})") from error
 
 
-def _comparison(path: Path) -> Comparison | None:
-    found = _mapping(path)
+def _read_comparison(path: Path) -> Comparison | None:
+    found = _read_json(path)
     if not found:
         return None
     try:
         sides, seeds = found["metrics"], found["seeds"]["tuned"]
         return Comparison(
-            _measures(sides["default"], path),
-            _measures(sides["tuned"], path),
-            {str(seed): _measures(measures, path) for seed, measures in seeds.items()},
+            _parse_metrics(sides["default"], path),
+            _parse_metrics(sides["tuned"], path),
+            {str(seed): _parse_metrics(measures, path) for seed, measures in seeds.items()},
         )
     except (AttributeError, KeyError, TypeError) as error:
-        raise _other(path, f"no comparison of two sides ({error})") from error
+        raise _wrong_content(path, f"no comparison of two sides ({error})") from error
 
 
-def _sweep(folder: Path, model: str) -> Sweep | None:
+def _read_sweep(folder: Path, model: str) -> SweepResults | None:
     from genlib.params import read_yaml
-    from genlib.tracking.journal import flat
+    from genlib.tracking.journal import flatten_dotted
 
     if not (folder / "trials.csv").exists():
         return None
     best = read_yaml(folder / "best.yaml") if (folder / "best.yaml").exists() else {}
     knobs = (best.get("models") or {}).get(model) or {}
-    return Sweep(_rows(folder / "trials.csv", ",", first="trial"), flat(knobs))
+    return SweepResults(_read_table(folder / "trials.csv", ",", first_column="trial"), flatten_dotted(knobs))
 
 
-def _history(path: Path) -> dict[str, list[float | None]]:
+def _read_history(path: Path) -> dict[str, list[float | None]]:
     if not path.exists():
         return {}
-    rows = _rows(path, "\t", first="images_seen")
+    rows = _read_table(path, "\t", first_column="images_seen")
     try:
         return {name: [float(row[name]) if row[name] else None for row in rows] for name in rows[0]} if rows else {}
     except ValueError as error:
-        raise _other(path, f"what is not a number ({error})") from error
+        raise _wrong_content(path, f"what is not a number ({error})") from error
 
 
-def _rows(path: Path, delimiter: str, first: str) -> list[dict[str, str]]:
+def _read_table(path: Path, delimiter: str, first_column: str) -> list[dict[str, str]]:
     try:
         lines = list(csv.reader(path.read_text(encoding="utf-8").splitlines(), delimiter=delimiter))
     except (OSError, ValueError, csv.Error) as error:
-        raise _other(path, f"no readable table ({error})") from error
+        raise _wrong_content(path, f"no readable table ({error})") from error
     columns, *rows = lines or [[]]
-    if columns[:1] != [first] or any(len(row) != len(columns) for row in rows):
-        raise _other(path, f"no table whose first column is {first} and whose rows are whole")
+    if columns[:1] != [first_column] or any(len(row) != len(columns) for row in rows):
+        raise _wrong_content(path, f"no table whose first column is {first_column} and whose rows are whole")
     return [dict(zip(columns, row, strict=True)) for row in rows]
 
 
-def _other(path: Path, found: str) -> InputError:
+def _wrong_content(path: Path, found: str) -> InputError:
     return InputError(f"{path}: found {found}, legal: the file that its stage writes")

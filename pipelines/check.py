@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING, Any
 
 from genlib import provenance
 from genlib.data.config import find_domains
-from genlib.errors import InputError, guarded, unknown
+from genlib.errors import InputError, run_cli, unknown_name
 from genlib.files import write_text
-from genlib.metrics.registry import check_names
-from genlib.params import Params, merge, nested, parse, parse_yaml, read_yaml
+from genlib.metrics.registry import check_metric_names
+from genlib.params import Params, expand_dotted, merge, parse_params, parse_yaml, read_yaml
 from genlib.tracking.mlflow import tracking_uri
 from pipelines.stage import ROOT
 
@@ -28,29 +28,29 @@ if TYPE_CHECKING:
     from genlib.data.sources import Source
 
 PARAMS, PRESETS, RATINGS, RUNS = Path("params.yaml"), Path("presets"), Path("data/ratings"), Path("runs")
-STAMP = Path(".genlib/checked")
+CHECKED_STAMP = Path(".genlib/checked")
 RATING_COLUMNS = "rater,item,answer,truth,seconds,time\n"
 
 
-def check(preset: str | None, assignments: list[str], tuned: str | None = None) -> None:
+def check(preset: str | None, assignments: list[str], tuned_model: str | None = None) -> None:
     """Validate params.yaml with a preset and single values laid over it, and write it where they change it.
 
     `tuned` is a model that is to be tuned.
     """
     values = read_yaml(PARAMS)
-    wanted = merge(merge(values, _preset(preset)), _assigned(assignments))
-    params = parse(wanted, PARAMS)
-    if tuned and tuned not in params.tune.models:
-        raise unknown("MODEL", tuned, params.tune.models)
-    domains = [source for source, _ in find_domains(params.data.settings())]
-    check_names(params.evaluate.metrics, "params.yaml: evaluate.metrics")
-    check_names([params.tune.metric], "params.yaml: tune.metric")
-    check_names([params.tune.diversity], "params.yaml: tune.diversity")
-    check_names(params.tune.limits, "params.yaml: tune.limits")
-    tracking_uri(provenance.home(ROOT))
-    _once(params, Facts.of(params, domains))
+    wanted = merge(merge(values, _load_preset(preset)), _parse_assignments(assignments))
+    params = parse_params(wanted, PARAMS)
+    if tuned_model and tuned_model not in params.tune.models:
+        raise unknown_name("MODEL", tuned_model, params.tune.models)
+    domains = [source for source, _ in find_domains(params.data.to_config())]
+    check_metric_names(params.evaluate.metrics, "params.yaml: evaluate.metrics")
+    check_metric_names([params.tune.metric], "params.yaml: tune.metric")
+    check_metric_names([params.tune.second_metric], "params.yaml: tune.diversity")
+    check_metric_names(params.tune.constraints, "params.yaml: tune.limits")
+    tracking_uri(provenance.main_worktree(ROOT))
+    _check_models_once(params, DataSpec.from_sources(params, domains))
     if wanted != values:
-        _write(wanted)
+        _update_params_file(wanted)
     for stage in ("train", "tune", "evaluate", "compare"):
         (RUNS / stage).mkdir(parents=True, exist_ok=True)
     for model in params.models:
@@ -58,99 +58,99 @@ def check(preset: str | None, assignments: list[str], tuned: str | None = None) 
             write_text(RATING_COLUMNS, RATINGS / f"{model}.csv")
 
 
-def _preset(name: str | None) -> dict[str, Any]:
+def _load_preset(name: str | None) -> dict[str, Any]:
     if not name:
         return {}
     known = sorted(path.stem for path in PRESETS.glob("*.yaml"))
     if name not in known:
-        raise unknown("PRESET", name, known)
+        raise unknown_name("PRESET", name, known)
     return read_yaml(PRESETS / f"{name}.yaml")
 
 
-def _assigned(assignments: list[str]) -> dict[str, Any]:
+def _parse_assignments(assignments: list[str]) -> dict[str, Any]:
     """["train.seed=1"] -> {"train": {"seed": 1}}; values are YAML."""
     pairs = [assignment.partition("=") for assignment in assignments]
     for key, sign, _ in pairs:
         if not (key and sign):
             raise InputError(f"SET: found {key!r}, legal: key=value with a dotted key of params.yaml")
-    return nested({key: parse_yaml(value, f"SET: {key}") for key, _, value in pairs})
+    return expand_dotted({key: parse_yaml(value, f"SET: {key}") for key, _, value in pairs})
 
 
 @dataclass(frozen=True)
-class Facts:
+class DataSpec:
     """What the data say to a model: the shape of an image, how many classes and how many domains there are.
 
     `common` are the classes that both domains have, for what learns from pairs: none where they differ.
     """
 
     shape: tuple[int, int, int]
-    classes: int
-    common: int
-    domains: int
+    num_classes: int
+    num_common_classes: int
+    num_domains: int
 
     @classmethod
-    def of(cls, params: Params, domains: Sequence[Source]) -> Facts:
+    def from_sources(cls, params: Params, domains: Sequence[Source]) -> DataSpec:
         """A size that only the images themselves tell is taken for 28."""
         size, classes = params.data.image_size or 28, domains[0].classes
         common = classes if all(domain.classes == classes for domain in domains) else ()
         return cls((domains[0].channels, size, size), len(classes), len(common), len(domains))
 
     @property
-    def plenty(self) -> Facts:
+    def with_everything(self) -> DataSpec:
         """The same with labels and with a second domain."""
-        return replace(self, classes=self.classes or 10, common=self.common or 10, domains=2)
+        return replace(self, num_classes=self.num_classes or 10, num_common_classes=self.num_common_classes or 10, num_domains=2)
 
 
-def _once(params: Params, facts: Facts) -> None:
+def _check_models_once(params: Params, data_spec: DataSpec) -> None:
     """Build every model once without memory, unless these params, facts and this code have passed before."""
     code = [path.read_bytes() for path in sorted(Path(__file__).parent.parent.glob("genlib/**/*.py"))]
-    digest = hashlib.sha256(b"".join([params.digest().encode(), repr(facts).encode(), *code])).hexdigest()
-    if STAMP.exists() and STAMP.read_bytes() == digest.encode():
+    digest = hashlib.sha256(b"".join([params.digest().encode(), repr(data_spec).encode(), *code])).hexdigest()
+    if CHECKED_STAMP.exists() and CHECKED_STAMP.read_bytes() == digest.encode():
         return
-    for key, name in (("metric", params.tune.metric), ("diversity", params.tune.diversity)):
-        _goal(key, name)
-    _searcher(params)
-    _build(params, facts)
-    write_text(digest, STAMP)
+    for key, name in (("metric", params.tune.metric), ("diversity", params.tune.second_metric)):
+        _check_direction(key, name)
+    _check_searcher(params)
+    _check_models(params, data_spec)
+    write_text(digest, CHECKED_STAMP)
 
 
-def _goal(key: str, name: str) -> None:
+def _check_direction(key: str, name: str) -> None:
     """A sweep pushes its metrics as far as it can, so that has to be good."""
-    from genlib.metrics.registry import find
+    from genlib.metrics.registry import get_metric
 
-    if find(name).better == "real":
+    if get_metric(name).better == "real":
         raise InputError(f"params.yaml: tune.{key}: found '{name}', best where real images are, legal: one to push")
 
 
-def _searcher(params: Params) -> None:
+def _check_searcher(params: Params) -> None:
     """Trials of several workers are run in full, since a group of workers whose trial is stopped keeps its CPUs; a
     population changes continuous knobs of a trial in training."""
-    from genlib.tuning.searchers import IN_FULL, POPULATIONS
-    from genlib.tuning.space import continuous
+    from genlib.tuning.searchers import NO_PRUNING, POPULATION_BASED
+    from genlib.tuning.space import is_continuous
 
     searcher, workers = params.tune.searcher, params.tune.resources.workers
-    if workers and searcher not in IN_FULL:
-        legal = f"0 with the searcher {searcher}, or tune.searcher {' or '.join(IN_FULL)}"
+    if workers and searcher not in NO_PRUNING:
+        legal = f"0 with the searcher {searcher}, or tune.searcher {' or '.join(NO_PRUNING)}"
         raise InputError(f"params.yaml: tune.resources.workers: found {workers}, legal: {legal}")
-    if searcher not in POPULATIONS:
+    if searcher not in POPULATION_BASED:
         return
     for model in params.tune.models:
-        space = params.models[model].search
-        if not any(continuous(entry) for key, entry in space.items() if not key.startswith("model.")):
+        space = params.models[model].search_space
+        if not any(is_continuous(entry) for key, entry in space.items() if not key.startswith("model.")):
             raise InputError(
                 f"params.yaml: models.{model}.search: found no uniform or loguniform knob of train or objective, "
                 f"legal: one or more with the searcher {searcher}"
             )
 
 
-def _build(params: Params, facts: Facts) -> None:
+def _check_models(params: Params, data_spec: DataSpec) -> None:
     """Every model, objective and optimiser that the params name, and both ends of every search space.
 
     Of models that more data would content, the complaint says how to do without all of them.
     """
-    refusals = {name: error for name in params.models if (error := _refusal(params, name, facts))}
+    refusals = {name: error for name in params.models if (error := _model_error(params, name, data_spec))}
     for name, error in refusals.items():
-        starved = [each for each in refusals if _refusal(params, each, facts.plenty) is None]
+        starved = [each for each in refusals if _model_error(params, each, data_spec.with_everything) is None]
         if name not in starved:
             raise error
         without = " ".join(f"models.{each}=null" for each in starved)
@@ -158,51 +158,55 @@ def _build(params: Params, facts: Facts) -> None:
         raise InputError(f'{error}, {legal} params without {", ".join(starved)} (SET="{without}")')
 
 
-def _refusal(params: Params, name: str, facts: Facts) -> InputError | None:
+def _model_error(params: Params, name: str, data_spec: DataSpec) -> InputError | None:
     """Why one model cannot be trained on such data, or not with a knob that a sweep would turn; None where it can."""
     import torch
 
-    turned = _corners(params.models[name].search) if name in params.tune.models else []
+    turned = _search_space_corners(params.models[name].search_space) if name in params.tune.models else []
     try:
         with torch.device("meta"):
             for knobs in [{}, *turned]:
-                _start(_turned(params, name, knobs), name, facts)
+                _init_training(_with_overrides(params, name, knobs), name, data_spec)
     except InputError as error:
         return error
     return None
 
 
-def _turned(params: Params, name: str, knobs: Mapping[str, Any]) -> Params:
+def _with_overrides(params: Params, name: str, overrides: Mapping[str, Any]) -> Params:
     """The params with these knobs of the model `name`, validated again."""
-    from genlib.training.overrides import options, resolved
+    from genlib.training.overrides import flatten_options, resolve_ratios
 
     section = params.models[name]
-    values = resolved(knobs, options(section.model, section.objective, params.training(name))) if knobs else {}
-    return params.changed({f"models.{name}.{key}": value for key, value in values.items()})
+    values = (
+        resolve_ratios(overrides, flatten_options(section.model, section.objective, params.train_options(name)))
+        if overrides
+        else {}
+    )
+    return params.with_overrides({f"models.{name}.{key}": value for key, value in values.items()})
 
 
-def _start(params: Params, name: str, facts: Facts) -> None:
+def _init_training(params: Params, name: str, data_spec: DataSpec) -> None:
     import torch
 
-    from genlib.training.fit import Job, Training, objective_of, start
+    from genlib.training.fit import TrainConfig, TrainingJob, build_objective, build_train_state
 
     section = params.models[name]
-    job = Job(name, section.model, section.objective, Training(**params.training(name)), Path())
-    classes = facts.common if objective_of(job).domains == "pair" else facts.classes
-    start(job, facts.shape, classes, facts.domains, torch.device("meta"))
+    job = TrainingJob(name, section.model, section.objective, TrainConfig(**params.train_options(name)), Path())
+    classes = data_spec.num_common_classes if build_objective(job).domains == "pair" else data_spec.num_classes
+    build_train_state(job, data_spec.shape, classes, data_spec.num_domains, torch.device("meta"))
 
 
-def _corners(search: Mapping[str, Mapping[str, list[Any]]]) -> list[dict[str, Any]]:
+def _search_space_corners(search_space: Mapping[str, Mapping[str, list[Any]]]) -> list[dict[str, Any]]:
     """Knobs that reach every choice and both ends of every range, a few at a time: all the first, all the last,
     and each choice between them once."""
-    lists = {key: next(iter(entry.values())) for key, entry in search.items()}
+    lists = {key: next(iter(entry.values())) for key, entry in search_space.items()}
     if not lists:
         return []
     first, last = ({key: values[end] for key, values in lists.items()} for end in (0, -1))
     return [first, last, *(first | {key: value} for key, values in lists.items() for value in values[1:-1])]
 
 
-def _write(wanted: Mapping[str, Any]) -> None:
+def _update_params_file(values: Mapping[str, Any]) -> None:
     """Change params.yaml in place, with its comments, and say so."""
     from ruamel.yaml import YAML
 
@@ -210,21 +214,21 @@ def _write(wanted: Mapping[str, Any]) -> None:
     yaml.width = 120
     yaml.representer.add_representer(type(None), lambda to, _: to.represent_scalar("tag:yaml.org,2002:null", "null"))
     document = yaml.load(PARAMS)
-    changed = [key for key in {**document, **wanted} if document.get(key) != wanted.get(key)]
-    _overlay(document, wanted)
+    changed = [key for key in {**document, **values} if document.get(key) != values.get(key)]
+    _update_document(document, values)
     text = io.StringIO()
     yaml.dump(document, text)
     write_text(text.getvalue(), PARAMS)
     print(f"params.yaml changed: {', '.join(changed)} (git checkout params.yaml brings the committed values back)")
 
 
-def _overlay(document: MutableMapping[str, Any], wanted: Mapping[str, Any]) -> None:
+def _update_document(document: MutableMapping[str, Any], values: Mapping[str, Any]) -> None:
     """Make `document` say what is wanted, and leave alone what says it already."""
-    for key in [key for key in document if key not in wanted]:
+    for key in [key for key in document if key not in values]:
         del document[key]
-    for key, value in wanted.items():
+    for key, value in values.items():
         if isinstance(value, Mapping) and isinstance(document.get(key), MutableMapping):
-            _overlay(document[key], value)
+            _update_document(document[key], value)
         elif key not in document or document[key] != value:
             document[key] = value
 
@@ -235,7 +239,7 @@ def main() -> None:
     parser.add_argument("--set", metavar="KEY=VALUE", nargs="*", default=[], help="single values by dotted key")
     parser.add_argument("--tune", metavar="MODEL", help="a model that is to be tuned, one of tune.models")
     asked = parser.parse_args()
-    sys.exit(guarded(lambda: check(asked.preset, asked.set, asked.tune)))
+    sys.exit(run_cli(lambda: check(asked.preset, asked.set, asked.tune)))
 
 
 if __name__ == "__main__":

@@ -10,12 +10,12 @@ import time
 from collections.abc import Mapping
 from types import FrameType, TracebackType
 
-from genlib.training.gan_state import state
+from genlib.training.gan_state import gan_state
 from genlib.training.loop import Progress
 
-EVERY = 10.0
-PATIENCE = 8.0  # seconds for the next report to come after Ctrl-C
-SHOWN = 4
+PRINT_INTERVAL_S = 10.0
+STOP_TIMEOUT_S = 8.0  # seconds for the next report to come after Ctrl-C
+NUM_METRICS_SHOWN = 4
 
 
 class Console:
@@ -31,60 +31,64 @@ class Console:
 
         self.title = title
         self.bar = tqdm(desc=title, unit=" images", unit_scale=True, disable=not sys.stderr.isatty())
-        self.first = 0
-        self.started = time.monotonic()
-        self.spoke = -math.inf
-        self.wished = False
+        self.start_images = 0
+        self.start_time = time.monotonic()
+        self.last_print_time = -math.inf
+        self.stop_requested = False
 
     def __enter__(self) -> Console:
-        self.before = [signal.signal(number, self._interrupt) for number in (signal.SIGINT, signal.SIGALRM)]
+        self.previous_handlers = [
+            signal.signal(number, self._on_interrupt) for number in (signal.SIGINT, signal.SIGALRM)
+        ]
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         signal.setitimer(signal.ITIMER_REAL, 0)
-        for number, handler in zip((signal.SIGINT, signal.SIGALRM), self.before, strict=True):
+        for number, handler in zip((signal.SIGINT, signal.SIGALRM), self.previous_handlers, strict=True):
             signal.signal(number, handler)
         self.bar.close()
 
-    def halted(self) -> bool:
+    def should_stop(self) -> bool:
         """Whether Ctrl-C was pressed."""
-        return self.wished
+        return self.stop_requested
 
-    def _interrupt(self, number: int, frame: FrameType | None) -> None:
-        if self.wished:
+    def _on_interrupt(self, number: int, frame: FrameType | None) -> None:
+        if self.stop_requested:
             raise KeyboardInterrupt
-        self.wished = True
-        signal.setitimer(signal.ITIMER_REAL, PATIENCE, 1.0)
+        self.stop_requested = True
+        signal.setitimer(signal.ITIMER_REAL, STOP_TIMEOUT_S, 1.0)
         os.write(
             sys.stderr.fileno(), f"\n{self.title}: saving at the next report; Ctrl-C again ends at once\n".encode()
         )
 
-    def say(self, line: str) -> None:
+    def log(self, line: str) -> None:
         self.bar.write(line, file=sys.stderr)
 
-    def show(self, progress: Progress) -> None:
+    def show_progress(self, progress: Progress) -> None:
         now = time.monotonic()
         if progress.resumed:
-            self.first, self.started = progress.images_seen, now
-            if progress.done:
-                self.say(f"{self.title}: resumed at {self.first:,} images, its end; nothing is left to train")
+            self.start_images, self.start_time = progress.images_seen, now
+            if progress.is_done:
+                self.log(f"{self.title}: resumed at {self.start_images:,} images, its end; nothing is left to train")
             return
-        self.bar.total, self.bar.n = progress.images, min(progress.images_seen, progress.images)
-        self.bar.set_postfix_str(summary(progress.metrics))
-        some = progress.images_seen > self.first
-        if self.bar.disable and some and (progress.done or now - self.spoke >= EVERY):
-            self.spoke = now
-            print(self._line(progress, now), file=sys.stderr, flush=True)
+        self.bar.total, self.bar.n = progress.total_images, min(progress.images_seen, progress.total_images)
+        self.bar.set_postfix_str(format_metrics(progress.metrics))
+        some = progress.images_seen > self.start_images
+        if self.bar.disable and some and (progress.is_done or now - self.last_print_time >= PRINT_INTERVAL_S):
+            self.last_print_time = now
+            print(self._format_progress(progress, now), file=sys.stderr, flush=True)
 
-    def _line(self, progress: Progress, now: float) -> str:
-        rate = (progress.images_seen - self.first) / max(now - self.started, 1e-9)
-        left = max(0, progress.images - progress.images_seen) / rate
-        where = f"{progress.images_seen:,} of {progress.images:,} images"
-        since = f", resumed at {self.first:,}" if self.first else ""
-        return f"{self.title}: {where}{since}, {rate:,.0f} images/s, {left:.0f} s left; {summary(progress.metrics)}"
+    def _format_progress(self, progress: Progress, now: float) -> str:
+        rate = (progress.images_seen - self.start_images) / max(now - self.start_time, 1e-9)
+        left = max(0, progress.total_images - progress.images_seen) / rate
+        where = f"{progress.images_seen:,} of {progress.total_images:,} images"
+        since = f", resumed at {self.start_images:,}" if self.start_images else ""
+        return (
+            f"{self.title}: {where}{since}, {rate:,.0f} images/s, {left:.0f} s left; {format_metrics(progress.metrics)}"
+        )
 
 
-def summary(metrics: Mapping[str, float]) -> str:
+def format_metrics(metrics: Mapping[str, float]) -> str:
     """The first few metrics in short, and how a game of two players stands."""
-    stands = [stand] if (stand := state(metrics)) else []
-    return ", ".join([*(f"{name} {value:.3g}" for name, value in list(metrics.items())[:SHOWN]), *stands])
+    stands = [stand] if (stand := gan_state(metrics)) else []
+    return ", ".join([*(f"{name} {value:.3g}" for name, value in list(metrics.items())[:NUM_METRICS_SHOWN]), *stands])

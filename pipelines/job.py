@@ -12,29 +12,29 @@ import sys
 import tempfile
 from pathlib import Path
 
-from genlib.errors import guarded
-from genlib.files import put
+from genlib.errors import run_cli
+from genlib.files import upload
 from pipelines.stage import ROOT
-from pipelines.submit import dvc, python
+from pipelines.submit import run_dvc, run_module
 
 
-def job() -> None:
+def run_submitted_job() -> None:
     """Run what `pipelines.submit` asked for."""
     storage, stage = os.environ["GENLIB_STORAGE"], os.environ["GENLIB_JOB"]
     with tempfile.TemporaryDirectory() as folder:
         home = Path(folder) / "genlib"
         shutil.copytree(ROOT, home)
         os.environ["PYTHONPATH"] = str(home)
-        dvc(home, "config", "--local", "core.no_scm", "true")
-        dvc(home, "remote", "add", "--local", "--force", "jobs", f"{storage}/dvc")
-        dvc(home, "pull", "--quiet", "--allow-missing", "--remote", "jobs")
-        python(home, "pipelines.check")
+        run_dvc(home, "config", "--local", "core.no_scm", "true")
+        run_dvc(home, "remote", "add", "--local", "--force", "jobs", f"{storage}/dvc")
+        run_dvc(home, "pull", "--quiet", "--allow-missing", "--remote", "jobs")
+        run_module(home, "pipelines.check")
         try:
-            dvc(home, "repro", *filter(None, [stage]))
+            run_dvc(home, "repro", *filter(None, [stage]))
         finally:
-            dvc(home, "push", "--quiet", "--remote", "jobs")
-            put(home / "dvc.lock", f"{storage}/dvc.lock")
+            run_dvc(home, "push", "--quiet", "--remote", "jobs")
+            upload(home / "dvc.lock", f"{storage}/dvc.lock")
 
 
 if __name__ == "__main__":
-    sys.exit(guarded(job))
+    sys.exit(run_cli(run_submitted_job))

@@ -6,13 +6,13 @@ import sys
 from pathlib import Path
 
 from genlib import provenance
-from genlib.errors import guarded
+from genlib.errors import run_cli
 from genlib.tracking.courier import Courier, attending
 
 
-def post() -> None:
+def run_sync_daemon() -> None:
     """Send until the standard input ends, and then what is left; nothing where another process does."""
-    home = provenance.home(Path.cwd())
+    home = provenance.main_worktree(Path.cwd())
     with attending(home) as alone:
         if alone:
             courier = Courier(home)
@@ -23,4 +23,4 @@ def post() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(guarded(post))
+    sys.exit(run_cli(run_sync_daemon))

@@ -5,25 +5,25 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from pipelines.stage import PREPARED, Stage, run
+from pipelines.stage import PREPARED_DIR, Stage, run_stage
 
 
 def prepare(stage: Stage) -> None:
     """Make data/prepared from the source that `data` names."""
     from genlib.data import dataset
 
-    dataset.prepare(stage.params.data.settings(), PREPARED)
-    first = dataset.load_dataset(PREPARED)
-    domains = {"": first, "_other": first.other} if first.other else {"": first}
-    with stage.tracked() as tracked:
+    dataset.prepare(stage.params.data.to_config(), PREPARED_DIR)
+    first = dataset.load_dataset(PREPARED_DIR)
+    domains = {"": first, "_other": first.domain_b} if first.domain_b else {"": first}
+    with stage.start_run() as tracked:
         for end, domain in domains.items():
-            print(f"prepare: {_line(domain.info)}")
+            print(f"prepare: {_format_summary(domain.info)}")
             tracked.run.log({f"images_{part}{end}": float(n) for part, n in domain.info["counts"].items()}, step=0)
             tracked.run.figure(f"images{end}", domain.train.pixels[:64], step=0)
-        tracked.run.keep(PREPARED / "dataset.json")
+        tracked.run.keep(PREPARED_DIR / "dataset.json")
 
 
-def _line(info: Mapping[str, Any]) -> str:
+def _format_summary(info: Mapping[str, Any]) -> str:
     """One domain in a line."""
     return (
         f"{info['name']} {info['shape']}, {info['counts']}, duplicates {info['duplicates']}, "
@@ -32,4 +32,4 @@ def _line(info: Mapping[str, Any]) -> str:
 
 
 if __name__ == "__main__":
-    run("prepare", prepare)
+    run_stage("prepare", prepare)

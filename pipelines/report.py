@@ -3,31 +3,35 @@
 from __future__ import annotations
 
 from genlib.files import write_csv, write_text
-from pipelines.repro_command import command
-from pipelines.stage import ROOT, Stage, run
+from pipelines.repro_command import repro_command
+from pipelines.stage import ROOT, Stage, run_stage
 
 REPORTS = ROOT / "reports"
 
 
 def report(stage: Stage) -> None:
     """Write reports/index.html and reports/leaderboard.csv."""
-    from genlib.report.leaderboard import COLUMNS, rows
-    from genlib.report.page import Origin, page
+    from genlib.report.leaderboard import COLUMNS, iter_rows
+    from genlib.report.page import Provenance, render_page
     from genlib.runs import read_results
 
     params = stage.params
-    with stage.tracked() as tracked:
-        tracked.courier.start()
+    with stage.start_run() as tracked:
+        tracked.sender.start()
         results = read_results(ROOT, list(params.models), params.tune.models)
-        write_csv(COLUMNS, rows(results), REPORTS / "leaderboard.csv")
-        origin = Origin(
-            stage.tags(), params.model_dump(), params.tune.metric, command(ROOT), diversity=params.tune.diversity
+        write_csv(COLUMNS, iter_rows(results), REPORTS / "leaderboard.csv")
+        origin = Provenance(
+            stage.tags(),
+            params.model_dump(),
+            params.tune.metric,
+            repro_command(ROOT),
+            second_metric=params.tune.second_metric,
         )
-        write_text(page(results, origin), REPORTS / "index.html")
+        write_text(render_page(results, origin), REPORTS / "index.html")
         for name in ("leaderboard.csv", "index.html"):
             tracked.run.keep(REPORTS / name)
     print(f"report: {len(results.models)} models on reports/index.html")
 
 
 if __name__ == "__main__":
-    run("report", report)
+    run_stage("report", report)

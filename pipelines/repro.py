@@ -20,12 +20,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache
 
-from genlib.errors import InputError, guarded
+from genlib.errors import InputError, run_cli
 from pipelines.stage import ROOT
 
 Graph = Mapping[str, Collection[str]]  # what each stage needs, in DVC's order
 _DVC = ("dvc", "--wait-for-lock")
-_EDGE = re.compile(r'"(?P<before>[^"]+)"(?: -> "(?P<after>[^"]+)")?;')
+_DOT_EDGE = re.compile(r'"(?P<before>[^"]+)"(?: -> "(?P<after>[^"]+)")?;')
 
 
 def repro(jobs: str) -> None:
@@ -40,26 +40,26 @@ def repro(jobs: str) -> None:
         raise InputError(f"JOBS: found {jobs!r}, legal: how many stages may run at once, 1 or more")
     if jobs == "1":
         os.execvp("dvc", ("dvc", "repro"))
-    changed = json.loads(_said("status", "--json"))
+    changed = json.loads(_dvc_output("status", "--json"))
     if changed:
-        graph = read()
-        with _post():
-            Lanes(int(jobs), graph, followers(graph, changed)).run()
+        graph = read_graph()
+        with _sync_daemon():
+            StageRunner(int(jobs), graph, downstream(graph, changed)).run()
     else:
         print("every stage is up to date")
 
 
-def read() -> Graph:
+def read_graph() -> Graph:
     """The graph of dvc.yaml."""
     graph: dict[str, list[str]] = {}
-    for before, after in _EDGE.findall(_said("dag", "--dot")):
+    for before, after in _DOT_EDGE.findall(_dvc_output("dag", "--dot")):
         graph.setdefault(before, [])
         if after:
             graph.setdefault(after, []).append(before)
     return graph
 
 
-def followers(graph: Graph, stages: Collection[str]) -> list[str]:
+def downstream(graph: Graph, stages: Collection[str]) -> list[str]:
     """These stages and all that need them, in the order of `graph`."""
     found = set(stages) & set(graph)
     while more := {stage for stage, needs in graph.items() if found.intersection(needs)} - found:
@@ -67,7 +67,7 @@ def followers(graph: Graph, stages: Collection[str]) -> list[str]:
     return [stage for stage in graph if stage in found]
 
 
-def urgent(graph: Graph) -> dict[str, int]:
+def critical_path_lengths(graph: Graph) -> dict[str, int]:
     """How many stages one after the other still follow each, itself included."""
 
     @cache
@@ -78,7 +78,7 @@ def urgent(graph: Graph) -> dict[str, int]:
 
 
 @dataclass
-class Lanes:
+class StageRunner:
     """`jobs` stages of `graph` at a time until all of `left` are done; the one that most wait for comes first.
 
     After Ctrl-C, which the stages hear as well, or the failure of one, none begins any more.
@@ -86,65 +86,67 @@ class Lanes:
 
     jobs: int
     graph: Graph
-    left: list[str]
+    pending: list[str]
     running: dict[Future[int], str] = field(default_factory=dict)
-    failed: list[str] = field(default_factory=list)
-    halted: bool = False
+    failed_stages: list[str] = field(default_factory=list)
+    interrupted: bool = False
 
     def run(self) -> None:
         from tqdm import tqdm
 
-        before = signal.signal(signal.SIGINT, self._halt)
-        shown = tqdm(total=len(self.left), unit=" stages", disable=not sys.stderr.isatty())
+        before = signal.signal(signal.SIGINT, self._on_interrupt)
+        shown = tqdm(total=len(self.pending), unit=" stages", disable=not sys.stderr.isatty())
         try:
             with ThreadPoolExecutor(self.jobs) as pool, shown as self.bar:
-                self._begin(pool)
+                self._start_ready(pool)
                 while self.running:
-                    self._wait()
-                    self._begin(pool)
+                    self._collect_done()
+                    self._start_ready(pool)
         finally:
             signal.signal(signal.SIGINT, before)
-        if self.halted:
+        if self.interrupted:
             raise KeyboardInterrupt
-        if self.failed:
-            raise SystemExit(f"genlib: {', '.join(self.failed)} failed, {len(self.left)} stages were not begun")
+        if self.failed_stages:
+            raise SystemExit(
+                f"genlib: {', '.join(self.failed_stages)} failed, {len(self.pending)} stages were not begun"
+            )
 
-    def _begin(self, pool: ThreadPoolExecutor) -> None:
+    def _start_ready(self, pool: ThreadPoolExecutor) -> None:
         """Fill the lanes with stages whose needs are met, the most urgent first; of equals the last in dvc.yaml, where
         the long ones stand."""
-        if self.halted or self.failed:
+        if self.interrupted or self.failed_stages:
             return
-        chains, ahead = urgent(self.graph), {*self.left, *self.running.values()}
-        ready = [stage for stage in reversed(self.left) if ahead.isdisjoint(self.graph[stage])]
+        chains, ahead = critical_path_lengths(self.graph), {*self.pending, *self.running.values()}
+        ready = [stage for stage in reversed(self.pending) if ahead.isdisjoint(self.graph[stage])]
         for stage in sorted(ready, key=lambda stage: -chains[stage])[: self.jobs - len(self.running)]:
-            self.left.remove(stage)
-            self.running[pool.submit(self._stage, stage)] = stage
+            self.pending.remove(stage)
+            self.running[pool.submit(self._run_stage, stage)] = stage
 
-    def _wait(self) -> None:
+    def _collect_done(self) -> None:
         done, _ = wait(self.running, return_when=FIRST_COMPLETED)
         for future in done:
             stage = self.running.pop(future)
             self.bar.update()
             if future.result():
-                self.failed.append(stage)
+                self.failed_stages.append(stage)
 
-    def _stage(self, stage: str) -> int:
+    def _run_stage(self, stage: str) -> int:
         """The exit code of one stage, whose words appear as they come."""
         began = time.monotonic()
         threads = max(1, (os.cpu_count() or 1) // self.jobs)
         env = {**os.environ, "OMP_NUM_THREADS": str(threads), "PYTHONUNBUFFERED": "1"}
         command = [*_DVC, "repro", "--single-item", stage]
         with subprocess.Popen(command, cwd=ROOT, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as process:
-            for line in spoken(process.stdout or ()):
+            for line in stage_output(process.stdout or ()):
                 self.bar.write(line)
         self.bar.write(f"{stage}: {time.monotonic() - began:.0f} s{', FAILED' if process.returncode else ''}")
         return process.returncode
 
-    def _halt(self, number: int, frame: object) -> None:
-        self.halted = True
+    def _on_interrupt(self, number: int, frame: object) -> None:
+        self.interrupted = True
 
 
-def spoken(lines: Iterable[bytes]) -> Iterator[str]:
+def stage_output(lines: Iterable[bytes]) -> Iterator[str]:
     """What a stage and DVC say, up to DVC's advice about what it has written."""
     for line in lines:
         text = line.decode(errors="replace").rstrip()
@@ -156,20 +158,20 @@ def spoken(lines: Iterable[bytes]) -> Iterator[str]:
 
 
 @contextmanager
-def _post() -> Iterator[None]:
+def _sync_daemon() -> Iterator[None]:
     """One process that sends what all stages log; it sends what is left at the end, after Ctrl-C as well."""
     command = [sys.executable, "-m", "pipelines.post"]
     with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, process_group=0):
         yield
 
 
-def _said(*words: str) -> str:
+def _dvc_output(*arguments: str) -> str:
     """What DVC answers."""
-    done = subprocess.run([*_DVC, *words], cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    done = subprocess.run([*_DVC, *arguments], cwd=ROOT, stdout=subprocess.PIPE, text=True)
     if done.returncode:
         raise SystemExit(done.returncode)
     return done.stdout
 
 
 if __name__ == "__main__":
-    sys.exit(guarded(lambda: repro(sys.argv[1])))
+    sys.exit(run_cli(lambda: repro(sys.argv[1])))

@@ -10,21 +10,21 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from genlib.errors import guarded, unknown
+from genlib.errors import run_cli, unknown_name
 from genlib.files import file_sha256, read_json
 from genlib.params import Params, load_params
 
 if TYPE_CHECKING:
     from genlib.tracking.courier import Courier
     from genlib.tracking.journal import Journal, Run, Status
-    from genlib.training.fit import Job
+    from genlib.training.fit import TrainingJob
 
 ROOT = Path.cwd()
-PREPARED = ROOT / "data" / "prepared"
-STATE = ROOT / ".genlib" / "state"
-VIEWS = ROOT / ".genlib" / "views"
-RESUMES = "interrupted; the same command goes on from the last checkpoint"
-JUDGE_A, JUDGE_B = ROOT / "runs/train/classifier", ROOT / "runs/train/scorer"
+PREPARED_DIR = ROOT / "data" / "prepared"
+CHECKPOINT_ROOT = ROOT / ".genlib" / "state"
+FEATURE_CACHE = ROOT / ".genlib" / "views"
+INTERRUPTED_MESSAGE = "interrupted; the same command goes on from the last checkpoint"
+TUNING_CLASSIFIER, REPORTING_CLASSIFIER = ROOT / "runs/train/classifier", ROOT / "runs/train/scorer"
 
 
 @dataclass(frozen=True)
@@ -32,44 +32,44 @@ class Stage:
     """One stage at work on one model ("" for stages of no model)."""
 
     name: str
-    model: str
+    model_name: str
     params: Params
 
     @property
-    def out(self) -> Path:
+    def out_dir(self) -> Path:
         """The folder of this stage's results."""
-        return ROOT / "runs" / self.name / self.model
+        return ROOT / "runs" / self.name / self.model_name
 
     @property
-    def state(self) -> Path:
+    def checkpoint_root(self) -> Path:
         """Where unfinished training of this stage is kept; pruned once the stage is done."""
-        return STATE / self.name / self.model
+        return CHECKPOINT_ROOT / self.name / self.model_name
 
     @property
     def title(self) -> str:
-        return f"{self.name} {self.model}".strip()
+        return f"{self.name} {self.model_name}".strip()
 
-    def job(self, **changes: Any) -> Job:
+    def build_job(self, **overrides: Any) -> TrainingJob:
         """The training job of the model, with other values for some of its train settings."""
-        from genlib.training.fit import Job, Training
+        from genlib.training.fit import TrainConfig, TrainingJob
 
-        section = self.params.models[self.model]
-        training = Training(**self.params.training(self.model) | changes)
-        return Job(self.model, section.model, section.objective, training, PREPARED)
+        section = self.params.models[self.model_name]
+        training = TrainConfig(**self.params.train_options(self.model_name) | overrides)
+        return TrainingJob(self.model_name, section.model, section.objective, training, PREPARED_DIR)
 
     @property
-    def storage(self) -> str:
+    def storage_path(self) -> str:
         """Where Ray keeps its notes: a folder, or the URL of one."""
-        place = self.params.cluster.storage
+        place = self.params.ray.storage_path
         return place if "://" in place else str(ROOT / place)
 
-    def kept(self, job: Job) -> Job:
+    def with_checkpoints(self, job: TrainingJob) -> TrainingJob:
         """`job` with its checkpoints in the folder of its digest, and marked with it."""
-        digest = job.digest()
-        return replace(job, state=self.state / digest, mark=digest)
+        digest = job.compute_digest()
+        return replace(job, checkpoint_dir=self.checkpoint_root / digest, digest=digest)
 
     @contextmanager
-    def tracked(self, digest: str = "", part: str = "") -> Iterator[Tracked]:
+    def start_run(self, digest: str = "", part: str = "") -> Iterator[StageRun]:
         """A tracked run of this stage, or of a named `part` of it.
 
         One that is killed or interrupted is gone on with by the next of the same `digest`.
@@ -78,18 +78,18 @@ class Stage:
         from genlib.tracking.courier import Courier
         from genlib.tracking.journal import Journal
 
-        home = provenance.home(ROOT)
+        home = provenance.main_worktree(ROOT)
         apart = "" if home == ROOT else ROOT.name  # other worktrees and copies may be at the same stage
-        key = "-".join(filter(None, (self.name, self.model, digest or self.params.digest()[:16], apart)))
+        key = "-".join(filter(None, (self.name, self.model_name, digest or self.params.digest()[:16], apart)))
         journal = Journal(home / ".genlib" / "journal" / key)
         courier = Courier(home, journal.folder)
-        name = " ".join(filter(None, (self.title, part, provenance.experiment())))
+        name = " ".join(filter(None, (self.title, part, provenance.dvc_experiment())))
         tags = self.tags()
-        run = journal.run("stage", name=name, experiment=self.experiment, tags=tags, params=self.logged())
-        run.note("requirements.txt", provenance.environment())
+        run = journal.run("stage", name=name, experiment=self.experiment, tags=tags, params=self.run_params())
+        run.note("requirements.txt", provenance.installed_requirements())
         status: Status | None = "FAILED"
         try:
-            yield Tracked(journal, run, courier, self.experiment, tags)
+            yield StageRun(journal, run, courier, self.experiment, tags)
             status = "FINISHED"
         except KeyboardInterrupt:
             status = None
@@ -112,16 +112,16 @@ class Stage:
         return provenance.tags(
             ROOT,
             stage=self.name,
-            model=self.model,
+            model=self.model_name,
             params_digest=self.params.digest(),
-            data_sha256=data_sha256(),
+            data_sha256=read_data_sha256(),
         )
 
-    def card(self, judge: Mapping[str, Any], model: Path, n: int) -> dict[str, Any]:
+    def build_card(self, classifier: Mapping[str, Any], model_dir: Path, n: int) -> dict[str, Any]:
         """What a number needs to be read: what made it, of what, judged by whom, on how many images."""
         from genlib.data.dataset import load_dataset
 
-        info = load_dataset(PREPARED).info
+        info = load_dataset(PREPARED_DIR).info
         return {
             **{key.removeprefix("genlib."): value for key, value in self.tags().items()},
             "data": info["name"],
@@ -130,57 +130,59 @@ class Stage:
             "seed": self.params.evaluate.seed,
             "n": n,
             "weights": "ema",
-            "model_sha256": file_sha256(model / "model.safetensors"),
-            "judge": judge,
+            "model_sha256": file_sha256(model_dir / "model.safetensors"),
+            "judge": classifier,
         }
 
-    def logged(self) -> dict[str, Any]:
+    def run_params(self) -> dict[str, Any]:
         """The params that this stage's run shows."""
         values = self.params.model_dump()
-        own = {self.model: values["models"][self.model]} if self.model else {}
+        own = {self.model_name: values["models"][self.model_name]} if self.model_name else {}
         return {key: value for key, value in values.items() if key != "models"} | own
 
 
 @dataclass(frozen=True)
-class Tracked:
+class StageRun:
     """A stage's run: the run itself, the journal that further runs may be nested in, and who sends it."""
 
     journal: Journal
     run: Run
-    courier: Courier
+    sender: Courier
     experiment: str
     tags: Mapping[str, str]
 
-    def nested(self, key: str, name: str, params: Mapping[str, Any]) -> Run:
+    def start_nested_run(self, key: str, name: str, params: Mapping[str, Any]) -> Run:
         """A run of its own under the stage's run."""
         return self.journal.run(
             key, name=name, experiment=self.experiment, tags=self.tags, params=params, parent="stage"
         )
 
-    def credit(self, model: Path, metrics: Mapping[str, float]) -> None:
+    def log_to_training_run(self, model_dir: Path, metrics: Mapping[str, float]) -> None:
         """What the weights in the folder `model` were found to be, told of the run that trained them too."""
-        images = int(read_json(model / "config.json")["train"]["images"])
-        self.run.credit(file_sha256(model / "model.safetensors"), metrics, images)
+        images = int(read_json(model_dir / "config.json")["train"]["images"])
+        self.run.credit(file_sha256(model_dir / "model.safetensors"), metrics, images)
 
 
-def data_sha256() -> str:
+def read_data_sha256() -> str:
     """The content hash of the prepared data; "" before there are any."""
-    from genlib.data.dataset import INFO, load_dataset
+    from genlib.data.dataset import INFO_FILE, load_dataset
 
-    return load_dataset(PREPARED).sha256 if (PREPARED / INFO).exists() else ""
+    return load_dataset(PREPARED_DIR).sha256 if (PREPARED_DIR / INFO_FILE).exists() else ""
 
 
-def run(name: str, body: Callable[[Stage], None], *, models: Callable[[Params], list[str]] | None = None) -> NoReturn:
+def run_stage(
+    name: str, body: Callable[[Stage], None], *, models: Callable[[Params], list[str]] | None = None
+) -> NoReturn:
     """The entry point of a stage: `python -m pipelines.<name> [model]`; exits with 2 on a wrong input."""
-    sys.exit(guarded(lambda: _enter(name, body, models), RESUMES))
+    sys.exit(run_cli(lambda: _parse_and_run(name, body, models), INTERRUPTED_MESSAGE))
 
 
-def _enter(name: str, body: Callable[[Stage], None], models: Callable[[Params], list[str]] | None) -> None:
+def _parse_and_run(name: str, body: Callable[[Stage], None], models: Callable[[Params], list[str]] | None) -> None:
     parser = argparse.ArgumentParser(prog=f"python -m pipelines.{name}", description=body.__doc__)
     if models:
         parser.add_argument("model", help="a model of params.yaml")
     asked = parser.parse_args()
     params = load_params()
     if models and asked.model not in models(params):
-        raise unknown(f"{name} {asked.model}", asked.model, models(params))
+        raise unknown_name(f"{name} {asked.model}", asked.model, models(params))
     body(Stage(name, asked.model if models else "", params))

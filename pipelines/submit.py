@@ -16,61 +16,66 @@ import tempfile
 from pathlib import Path
 
 from genlib import provenance
-from genlib.errors import InputError, guarded
-from genlib.files import get
+from genlib.errors import InputError, run_cli
+from genlib.files import download
 from genlib.params import load_params
 from pipelines.stage import ROOT
 
-CARRIED = ("MLFLOW_TRACKING_URI", "MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN")
-QUIET = {
+MLFLOW_ENV_NAMES = (
+    "MLFLOW_TRACKING_URI",
+    "MLFLOW_TRACKING_USERNAME",
+    "MLFLOW_TRACKING_PASSWORD",
+    "MLFLOW_TRACKING_TOKEN",
+)
+QUIET_ENV = {
     "DVC_NO_ANALYTICS": "1",
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "RAY_USAGE_STATS_ENABLED": "0",
     "DO_NOT_TRACK": "1",
 }
-INTERRUPTED = "no longer followed; the job goes on, and `make submit` again brings its results"
+INTERRUPTED_MESSAGE = "no longer followed; the job goes on, and `make submit` again brings its results"
 
 
 def submit(address: str, stage: str) -> None:
     """Run the graph, or one stage of it and what that needs, on a cluster."""
-    from genlib.distributed.jobs import submit as run
+    from genlib.distributed.jobs import submit_job as run
 
-    storage = shared(load_params().cluster.storage)
-    dvc(ROOT, "remote", "add", "--local", "--force", "jobs", f"{storage}/dvc")
-    dvc(ROOT, "push", "--quiet", "--remote", "jobs")
-    carried = {name: os.environ[name] for name in CARRIED if os.environ.get(name)}
+    storage = require_shared_storage(load_params().ray.storage_path)
+    run_dvc(ROOT, "remote", "add", "--local", "--force", "jobs", f"{storage}/dvc")
+    run_dvc(ROOT, "push", "--quiet", "--remote", "jobs")
+    carried = {name: os.environ[name] for name in MLFLOW_ENV_NAMES if os.environ.get(name)}
     if "MLFLOW_TRACKING_URI" not in carried:
         print("MLFLOW_TRACKING_URI is not set: what the job logs stays on the cluster")
-    facts = {"GENLIB_JOB": stage, "GENLIB_STORAGE": storage, **provenance.carried(ROOT)}
+    facts = {"GENLIB_JOB": stage, "GENLIB_STORAGE": storage, **provenance.as_env(ROOT)}
     with tempfile.TemporaryDirectory() as folder:
-        copy(Path(folder))
+        copy_project(Path(folder))
         run(
             address,
             Path(folder),
             "python -m pipelines.job",
-            QUIET | carried | facts,
+            QUIET_ENV | carried | facts,
             lambda line: print(line, flush=True),
         )
-    get(f"{storage}/dvc.lock", ROOT / "dvc.lock")
-    dvc(ROOT, "pull", "--quiet", "--force", "--allow-missing", "--remote", "jobs")
+    download(f"{storage}/dvc.lock", ROOT / "dvc.lock")
+    run_dvc(ROOT, "pull", "--quiet", "--force", "--allow-missing", "--remote", "jobs")
     print("the results are here: dvc status, dvc metrics show")
 
 
-def shared(storage: str) -> str:
+def require_shared_storage(storage_path: str) -> str:
     """`storage`, where both this machine and the cluster's head can see it.
 
     Raises:
         InputError: it is a path within this folder, which the head does not see.
     """
-    if "://" not in storage and not Path(storage).is_absolute():
+    if "://" not in storage_path and not Path(storage_path).is_absolute():
         raise InputError(
-            f"params.yaml: cluster.storage: found {storage!r}, legal for a job: an absolute path that every node and "
+            f"params.yaml: cluster.storage: found {storage_path!r}, legal for a job: an absolute path that every node and "
             "this machine see, or a URL (s3://bucket/folder)"
         )
-    return storage.rstrip("/")
+    return storage_path.rstrip("/")
 
 
-def copy(folder: Path) -> None:
+def copy_project(folder: Path) -> None:
     """The files that git knows or would know, and dvc.lock."""
     listed = subprocess.run(
         ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"],
@@ -84,18 +89,18 @@ def copy(folder: Path) -> None:
             shutil.copyfile(ROOT / name, folder / name)
 
 
-def dvc(root: Path, *arguments: str) -> None:
+def run_dvc(root: Path, *arguments: str) -> None:
     """Run DVC in `root`."""
-    python(root, "dvc", *arguments)
+    run_module(root, "dvc", *arguments)
 
 
-def python(root: Path, *module: str) -> None:
+def run_module(root: Path, *module: str) -> None:
     """Run a module as a program of this environment in `root`.
 
     Raises:
         InputError: it ended badly, and has said why.
     """
-    done = subprocess.run([sys.executable, "-m", *module], cwd=root, env=os.environ | QUIET)
+    done = subprocess.run([sys.executable, "-m", *module], cwd=root, env=os.environ | QUIET_ENV)
     if done.returncode:
         raise InputError(f"{' '.join(module)}: ended with {done.returncode}, legal: what it says above, mended")
 
@@ -105,7 +110,7 @@ def main() -> None:
     parser.add_argument("address", help="of the job server: http://host:port")
     parser.add_argument("--stage", default="", metavar="NAME", help="as dvc.yaml names it: train@gan [all]")
     asked = parser.parse_args()
-    sys.exit(guarded(lambda: submit(asked.address, asked.stage), INTERRUPTED))
+    sys.exit(run_cli(lambda: submit(asked.address, asked.stage), INTERRUPTED_MESSAGE))
 
 
 if __name__ == "__main__":

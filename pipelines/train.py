@@ -6,45 +6,52 @@ import shutil
 from typing import TYPE_CHECKING
 
 from genlib.files import file_sha256
-from pipelines.stage import Stage, run
+from pipelines.stage import Stage, run_stage
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from genlib.training.fit import Job
+    from genlib.training.fit import TrainingJob
     from genlib.training.loop import Progress
 
 
 def train(stage: Stage) -> None:
     """Train one model and write runs/train/<model>."""
-    train_job(stage, stage.kept(stage.job()), stage.out)
-    shutil.rmtree(stage.state, ignore_errors=True)
+    train_job(stage, stage.with_checkpoints(stage.build_job()), stage.out_dir)
+    shutil.rmtree(stage.checkpoint_root, ignore_errors=True)
 
 
-def train_job(stage: Stage, job: Job, out: Path, part: str = "") -> None:
+def train_job(stage: Stage, job: TrainingJob, out: Path, part: str = "") -> None:
     """Train `job` to its end as a tracked run, going on where a killed one stopped, and write the folder `out`."""
-    from genlib.distributed.train import launch
+    from genlib.distributed.train import train_distributed
     from genlib.tracking.journal import Reporter
     from genlib.training.fit import save_model
     from genlib.training.gan_state import DIVERGED
-    from genlib.training.loop import Diverged
-    from genlib.training.state import set_aside
+    from genlib.training.loop import TrainingDiverged
+    from genlib.training.state import quarantine_checkpoints
     from pipelines.console import Console
 
-    passed = set_aside(job.state, job.mark) if job.state else []
-    with stage.tracked(job.digest(), part) as tracked, Console(stage.title) as console:
+    passed = quarantine_checkpoints(job.checkpoint_dir, job.digest) if job.checkpoint_dir else []
+    with stage.start_run(job.compute_digest(), part) as tracked, Console(stage.title) as console:
         for line in passed:
-            console.say(f"{stage.title}: {line}")
+            console.log(f"{stage.title}: {line}")
         report = Reporter(tracked.run)
 
         def hear(progress: Progress) -> None:
             report(progress)
-            console.show(progress)
-            tracked.courier.start()
+            console.show_progress(progress)
+            tracked.sender.start()
 
         try:
-            launch(job, stage.storage, stage.title.replace(" ", "-"), hear, console.say, halted=console.halted)
-        except Diverged:
+            train_distributed(
+                job,
+                stage.storage_path,
+                stage.title.replace(" ", "-"),
+                hear,
+                console.log,
+                should_stop=console.should_stop,
+            )
+        except TrainingDiverged:
             tracked.run.tag({"genlib.health": DIVERGED})
             raise
         save_model(job, out)
@@ -53,4 +60,4 @@ def train_job(stage: Stage, job: Job, out: Path, part: str = "") -> None:
 
 
 if __name__ == "__main__":
-    run("train", train, models=lambda params: list(params.models))
+    run_stage("train", train, models=lambda params: list(params.models))

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 from genlib.errors import InputError
 from genlib.files import write_csv, write_yaml
 from genlib.tuning import console as board
-from pipelines.stage import ROOT, Stage, run
+from pipelines.stage import ROOT, Stage, run_stage
 from pipelines.train import train_job
 
 if TYPE_CHECKING:
-    from genlib.training.fit import Job
+    from genlib.training.fit import TrainingJob
     from genlib.tuning.sweep import Sweep
 
 
@@ -25,61 +25,61 @@ def tune(stage: Stage) -> None:
     from genlib.tuning.sweep import Sweep
 
     with session():
-        with stage.tracked() as tracked:
+        with stage.start_run() as tracked:
             sweep = Sweep(stage, tracked)
-            changes = search(stage, sweep)
-            tracked.run.keep(stage.out / "best.yaml")
-            tracked.run.keep(stage.out / "trials.csv")
-        first = stage.job().train.seed
+            changes = run_search(stage, sweep)
+            tracked.run.keep(stage.out_dir / "best.yaml")
+            tracked.run.keep(stage.out_dir / "trials.csv")
+        first = stage.build_job().train.seed
         for seed in range(first, first + stage.params.tune.refit.seeds):
-            default = refit(stage, {}, stage.out / "default" / str(seed), ROOT / "runs/train" / stage.model)
-            refit(stage, changes, stage.out / "tuned" / str(seed), default)
-    sweep.close()
-    shutil.rmtree(stage.state, ignore_errors=True)
+            default = refit(stage, {}, stage.out_dir / "default" / str(seed), ROOT / "runs/train" / stage.model_name)
+            refit(stage, changes, stage.out_dir / "tuned" / str(seed), default)
+    sweep.delete_state()
+    shutil.rmtree(stage.checkpoint_root, ignore_errors=True)
 
 
-def search(stage: Stage, sweep: Sweep) -> dict[str, Any]:
+def run_search(stage: Stage, sweep: Sweep) -> dict[str, Any]:
     """Run the trials, write trials.csv and best.yaml, and return what the winner changes in the params: nothing where
     it has the current ones, or no trial may win."""
-    from genlib.params import nested
-    from genlib.training.overrides import present, resolved
+    from genlib.params import expand_dotted
+    from genlib.training.overrides import current_value, resolve_ratios
 
-    trials = sweep.trials()
-    repeats = sweep.repeats(trials)
-    winner = sweep.aim.winner(trials, repeats)
-    write_csv(*board.table(sweep, trials, repeats, winner), stage.out / "trials.csv")
+    trials = sweep.run_trials()
+    repeats = sweep.rerun_near_ties(trials)
+    winner = sweep.search_objective.winner(trials, repeats)
+    write_csv(*board.trials_table(sweep, trials, repeats, winner), stage.out_dir / "trials.csv")
     if all(trial.status == "error" for trial in trials):
         raise InputError(f"{stage.title}: every trial failed, the first with {trials[0].reason}")
     if winner is None:
-        kept = ", ".join(map(str, sweep.aim.limits)) or f"a {sweep.aim.metric}"
+        kept = ", ".join(map(str, sweep.search_objective.constraints)) or f"a {sweep.search_objective.metric}"
         print(f"{stage.title}: no trial ends with {kept}: the default params stay")
     options = sweep.job.options()
-    changes = resolved(winner.knobs, options) if winner and winner.number else {}
-    values = {key: present(key, options) for key in resolved(sweep.current, options)}
-    write_yaml({"models": {stage.model: nested(values | changes)}}, stage.out / "best.yaml")
+    changes = resolve_ratios(winner.hyperparameters, options) if winner and winner.number else {}
+    values = {key: current_value(key, options) for key in resolve_ratios(sweep.current_values, options)}
+    write_yaml({"models": {stage.model_name: expand_dotted(values | changes)}}, stage.out_dir / "best.yaml")
     return changes
 
 
-def refit(stage: Stage, knobs: Mapping[str, Any], out: Path, made: Path) -> Path:
+def refit(stage: Stage, overrides: Mapping[str, Any], out: Path, existing: Path) -> Path:
     """Train with these knobs, the seed that `out` is named by and the full budget; where the model in `made` is what
     that would give, it is taken as it is."""
-    job = stage.kept(stage.job(seed=int(out.name)).changed(knobs))
-    if made_by(job, made):
-        shutil.copytree(made, out, dirs_exist_ok=True)
+    job = stage.with_checkpoints(stage.build_job(seed=int(out.name)).with_overrides(overrides))
+    if is_model_of(job, existing):
+        shutil.copytree(existing, out, dirs_exist_ok=True)
     else:
         train_job(stage, job, out, f"refit {out.parent.name} seed {out.name}")
     return out
 
 
-def made_by(job: Job, folder: Path) -> bool:
+def is_model_of(job: TrainingJob, folder: Path) -> bool:
     """Whether there is a model in `folder`, and it is what `job` would train."""
     from genlib.files import read_checked_json
-    from genlib.training.fit import describe
+    from genlib.training.fit import build_model_config
 
     path = folder / "config.json"
-    wanted = json.loads(json.dumps(describe(job)))
+    wanted = json.loads(json.dumps(build_model_config(job)))
     return path.exists() and wanted.items() <= read_checked_json(path, "legal: one that a train stage wrote").items()
 
 
 if __name__ == "__main__":
-    run("tune", tune, models=lambda params: params.tune.models)
+    run_stage("tune", tune, models=lambda params: params.tune.models)

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from genlib import provenance
-from genlib.errors import guarded
+from genlib.errors import run_cli
 from genlib.tracking.mlflow import tracking_uri
 from pipelines.stage import ROOT
 
@@ -17,12 +17,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m pipelines.ui", description=__doc__)
     parser.add_argument("--port", type=int, default=5000)
     port = parser.parse_args().port
-    sys.exit(guarded(lambda: serve(port)))
+    sys.exit(run_cli(lambda: serve(port)))
 
 
 def serve(port: int) -> None:
     """Become MLflow's server; Ctrl-C ends it."""
-    home = provenance.home(ROOT)
+    home = provenance.main_worktree(ROOT)
     uri = tracking_uri(home)
     if uri.startswith("http"):
         print(f"the runs are kept by the server at {uri}: open that")

@@ -3,10 +3,10 @@
 from dataclasses import replace
 from pathlib import Path
 
-from genlib.data.config import DataSettings, OtherSettings
+from genlib.data.config import DataConfig, DomainBConfig
 from genlib.data.dataset import prepare
 from genlib.params import load_params
-from genlib.training.fit import Job, Training
+from genlib.training.fit import TrainConfig, TrainingJob
 
 SMALL = 4
 PARAMS = load_params(Path(__file__).parent.parent / "params.yaml")
@@ -22,7 +22,7 @@ MODELS = {name: (small(entry.model), dict(entry.objective)) for name, entry in P
 
 def digits(folder):
     """The 8x8 digits and, as a second domain, printed ones, prepared in `folder`."""
-    prepare(DataSettings(name="digits", other=OtherSettings("printed_digits")), folder)
+    prepare(DataConfig(name="digits", domain_b=DomainBConfig("printed_digits")), folder)
     return folder
 
 
@@ -30,7 +30,7 @@ def job(name, data, state=None, **train):
     """A tiny job of one of the default models."""
     model, objective = MODELS[name]
     settings = {"images": 96, "batch_size": 16, "report_every": 32, "checkpoint_every": 32, "precision": "float32"}
-    return Job(name, model, objective, Training(**settings | train), data, state)
+    return TrainingJob(name, model, objective, TrainConfig(**settings | train), data, state)
 
 
 def jobs(data, states):

@@ -13,17 +13,17 @@ from torch import nn
 from torch.nn import functional as F
 from turns import gradients_of
 
-from genlib.data.batches import Batch, batches, seeded
+from genlib.data.batches import Batch, batches, seeded_generator
 from genlib.data.images import Images
 from genlib.models import cgan, gan
 from genlib.models.layers.backbones import ENCODERS
-from genlib.models.layers.gan import Difference, Uniform
+from genlib.models.layers.gan import NormalToUniform, ScoreDifference
 from genlib.objectives import adversarial
 from genlib.objectives.common.gan_losses import LOSSES
-from genlib.objectives.common.gradient_penalties import between, one_centred, zero_centred
+from genlib.objectives.common.gradient_penalties import interpolate_images, one_centered_penalty, zero_centered_penalty
 from genlib.registry import build
-from genlib.training.loop import Plan, train
-from genlib.training.state import Adam, TrainState
+from genlib.training.loop import LoopConfig, train
+from genlib.training.state import AdamConfig, TrainState
 
 SHAPE, CLASSES = (1, 16, 16), 10
 BLIND = ["wasserstein", "relativistic", "hinge"]  # of differences of logits; the hinge while all lie in its margin
@@ -163,7 +163,8 @@ class Quadratic(nn.Module):
 
 
 @pytest.mark.parametrize(
-    ("penalty", "of_length"), [(zero_centred, lambda g: g.square() / 2), (one_centred, lambda g: (g - 1).square())]
+    ("penalty", "of_length"),
+    [(zero_centered_penalty, lambda g: g.square() / 2), (one_centered_penalty, lambda g: (g - 1).square())],
 )
 def test_penalties_are_the_closed_forms_of_a_quadratic(penalty, of_length):
     judge = Quadratic(16)
@@ -183,14 +184,14 @@ def test_penalties_equal_finite_differences(net):
     with torch.no_grad():
         slopes = (judge(x + nudges) - judge(x - nudges)) / 2e-5
     squared = slopes.square().sum().item()
-    assert zero_centred(in_double, x).item() == pytest.approx(squared / 2, rel=1e-3)
-    assert one_centred(in_double, x).item() == pytest.approx((squared**0.5 - 1) ** 2, rel=1e-3)
+    assert zero_centered_penalty(in_double, x).item() == pytest.approx(squared / 2, rel=1e-3)
+    assert one_centered_penalty(in_double, x).item() == pytest.approx((squared**0.5 - 1) ** 2, rel=1e-3)
 
 
 def test_penalties_ignore_autocast():
     judge = made("gan").discriminator
     x = torch.rand(4, *SHAPE) * 2 - 1
-    for penalty in (zero_centred, one_centred):
+    for penalty in (zero_centered_penalty, one_centered_penalty):
         with torch.autocast("cpu", torch.bfloat16):
             rounded = penalty(judge, x)
         torch.testing.assert_close(rounded, penalty(judge, x))
@@ -198,7 +199,7 @@ def test_penalties_ignore_autocast():
 
 def test_points_between_lie_on_the_line_by_their_share():
     real, fake, share = torch.randn(3, 1, 2, 2), torch.randn(3, 1, 2, 2), torch.tensor([0.0, 0.25, 1.0])
-    mixed = between(real, fake, share)
+    mixed = interpolate_images(real, fake, share)
     torch.testing.assert_close(mixed[0], fake[0])
     torch.testing.assert_close(mixed[1], 0.25 * real[1] + 0.75 * fake[1])
     torch.testing.assert_close(mixed[2], real[2])
@@ -207,31 +208,31 @@ def test_points_between_lie_on_the_line_by_their_share():
 def test_each_penalty_is_taken_where_it_belongs():
     model = made("gan")
     batch = batch_of(images())
-    turn, _ = adversarial.Build(r1=0.3, r2=0.2, gradient_penalty=0.7).turns(model)
-    terms = turn.terms(batch)
+    turn, _ = adversarial.Build(r1=0.3, r2=0.2, gradient_penalty=0.7).phases(model)
+    terms = turn.step_losses(batch)
     fake, share = model.generator(batch.randn("z_d", model.latent)), batch.rand("between")
-    at = {"r1": batch.x, "r2": fake, "gradient_penalty": between(batch.x, fake, share)}
-    measures = {"r1": zero_centred, "r2": zero_centred, "gradient_penalty": one_centred}
+    at = {"r1": batch.x, "r2": fake, "gradient_penalty": interpolate_images(batch.x, fake, share)}
+    measures = {"r1": zero_centered_penalty, "r2": zero_centered_penalty, "gradient_penalty": one_centered_penalty}
     expected = {name: measures[name](model.discriminator, x) for name, x in at.items()}
     for name, values in expected.items():
-        torch.testing.assert_close(terms.watch[name], values)
+        torch.testing.assert_close(terms.logged[name], values)
     total = 0.3 * expected["r1"] + 0.2 * expected["r2"] + 0.7 * expected["gradient_penalty"]
-    torch.testing.assert_close(terms.loss, terms.watch["loss_d"] + total)
+    torch.testing.assert_close(terms.loss, terms.logged["loss_d"] + total)
 
 
 def test_a_lazy_penalty_counts_for_the_steps_it_skips():
     model = made("gan")
     data = images()
-    eager, lazy = (adversarial.Build(r1=0.7, penalty_every=every).turns(model)[0] for every in (1, 4))
+    eager, lazy = (adversarial.Build(r1=0.7, lazy_reg_interval=every).phases(model)[0] for every in (1, 4))
     for step in range(5):
         batch = batch_of(data, step=step)
-        always, seldom = eager.terms(batch), lazy.terms(batch)
-        plain = always.watch["loss_d"]
-        torch.testing.assert_close(always.loss, plain + 0.7 * always.watch["r1"])
+        always, seldom = eager.step_losses(batch), lazy.step_losses(batch)
+        plain = always.logged["loss_d"]
+        torch.testing.assert_close(always.loss, plain + 0.7 * always.logged["r1"])
         weight = 0.7 * 4 if step % 4 == 0 else 0.0
-        torch.testing.assert_close(seldom.loss, plain + weight * always.watch["r1"])
-        assert ("r1" in seldom.watch) == (step % 4 == 0)
-        assert "r2" not in always.watch
+        torch.testing.assert_close(seldom.loss, plain + weight * always.logged["r1"])
+        assert ("r1" in seldom.logged) == (step % 4 == 0)
+        assert "r2" not in always.logged
 
 
 # The players
@@ -244,7 +245,7 @@ def test_players_make_images_and_judge_them(players, shape):
     x = model.image(torch.randn(4, model.latent), *told(model, 4))
     assert x.shape == (4, *shape)
     assert x.abs().max() <= 1
-    logits = model.discriminator(adversarial.packed(x, model.pack), *told(model, 4))
+    logits = model.discriminator(adversarial.pack_images(x, model.pack), *told(model, 4))
     assert logits.shape == (4 // model.pack, 1)
     sample = model.sample(5, seed=1)
     assert (sample.shape, sample.dtype, sample.requires_grad) == ((5, *shape), torch.float32, False)
@@ -255,7 +256,7 @@ def test_players_make_images_and_judge_them(players, shape):
 def test_the_plane_is_an_image_of_one_pixel(players):
     model = made(players, (2, 1, 1))
     points = Images(torch.rand(20, 2, 1, 1) * 2 - 1, torch.arange(20) % CLASSES)
-    for turn in adversarial.Build(r1=0.1).turns(model):
+    for turn in adversarial.Build(r1=0.1).phases(model):
         terms, _ = gradients_of(turn, model, batch_of(points))
         assert terms.loss.shape == (12,)
     assert model.sample(7).shape == (7, 2, 1, 1)
@@ -297,12 +298,12 @@ def test_a_conditional_model_needs_labels():
 
 def test_a_model_without_players_is_refused():
     with pytest.raises(ValueError, match=r"objective adversarial needs .*, found none in Linear"):
-        adversarial.Build().turns(nn.Linear(2, 2))
+        adversarial.Build().phases(nn.Linear(2, 2))
 
 
 def test_the_uniform_prior_is_uniform():
     z = torch.randn(20_000, generator=torch.Generator().manual_seed(5))
-    u = Uniform()(z).numpy()
+    u = NormalToUniform()(z).numpy()
     assert stats.kstest(u, stats.uniform(-1, 2).cdf).pvalue > 0.01
     assert stats.kstest(z.numpy(), stats.uniform(-1, 2).cdf).pvalue < 1e-6
     assert u == pytest.approx(2 * stats.norm.cdf(z.numpy()) - 1, abs=1e-6)
@@ -316,7 +317,7 @@ def test_the_prior_is_the_first_thing_g_does_to_its_noise(room):
     uniform = room.Build(SHAPE, CLASSES, **SMALL, prior="uniform")
     z = torch.randn(6, 3)
     given = told(normal, 6)
-    torch.testing.assert_close(uniform.image(z, *given), normal.image(Uniform()(z), *given))
+    torch.testing.assert_close(uniform.image(z, *given), normal.image(NormalToUniform()(z), *given))
 
 
 # The two heads
@@ -351,7 +352,7 @@ def test_both_heads_give_the_same_losses_probabilities_and_gradients(heads):
 
 def test_cross_entropy_on_two_classes_is_the_softplus_of_the_logit():
     scores = torch.randn(50, 2)
-    logit = Difference()(scores).flatten()
+    logit = ScoreDifference()(scores).flatten()
     for label, sign in ((0, -1), (1, 1)):
         entropy = F.cross_entropy(scores, torch.full((50,), label), reduction="none")
         torch.testing.assert_close(entropy, F.softplus(sign * logit))
@@ -364,7 +365,7 @@ def last_biases(model):
     """The biases that shift every logit alike."""
     score = model.discriminator if isinstance(model.discriminator, nn.Sequential) else None
     score = score or getattr(model.discriminator, "score", None) or model.discriminator.net
-    linear = score[-2] if isinstance(score[-1], Difference) else score[-1]
+    linear = score[-2] if isinstance(score[-1], ScoreDifference) else score[-1]
     return {name for name, parameter in model.named_parameters() if parameter is linear.bias}
 
 
@@ -377,11 +378,11 @@ def test_each_turn_moves_every_parameter_of_its_player_and_no_other(players, obj
     # a loss of differences of logits knows nothing of a shift of all
     # a loss of differences does not feel that all logits shift
     still = last_biases(model) if options.get("loss") in BLIND else set()
-    for turn in adversarial.Build(**options).turns(model):
+    for turn in adversarial.Build(**options).phases(model):
         terms, gradients = gradients_of(turn, model, batch)
         own = {id(parameter) for parameter in turn.module.parameters()}
         assert terms.loss.shape == (24,)
-        assert all(values.shape == (24,) and not values.requires_grad for values in terms.watch.values())
+        assert all(values.shape == (24,) and not values.requires_grad for values in terms.logged.values())
         for key, parameter in model.named_parameters():
             gradient = gradients[key]
             if id(parameter) not in own:
@@ -402,7 +403,7 @@ def test_the_gradients_of_two_ranks_sum_to_those_of_one(players):
         found = []
         for rank, world in ((0, 1), (0, 2), (1, 2)):
             model = made(players)
-            turn = adversarial.Build(**options).turns(model)[which]
+            turn = adversarial.Build(**options).phases(model)[which]
             found.append(gradients_of(turn, model, batch_of(data, 12, 2, rank, world))[1])
         for key, whole in found[0].items():
             if whole is not None:
@@ -413,9 +414,9 @@ def test_the_gradients_of_two_ranks_sum_to_those_of_one(players):
 def test_bfloat16_stays_near_float32(players):
     batch = batch_of(images())
     for which in range(2):
-        exact = adversarial.Build(r1=0.3).turns(made(players))[which].terms(batch)
+        exact = adversarial.Build(r1=0.3).phases(made(players))[which].step_losses(batch)
         with torch.autocast("cpu", torch.bfloat16):
-            rounded = adversarial.Build(r1=0.3).turns(made(players))[which].terms(batch)
+            rounded = adversarial.Build(r1=0.3).phases(made(players))[which].step_losses(batch)
         assert rounded.loss.dtype == torch.float32
         torch.testing.assert_close(rounded.loss, exact.loss, rtol=0.05, atol=0.05)
 
@@ -423,8 +424,8 @@ def test_bfloat16_stays_near_float32(players):
 def test_what_the_discriminator_says_is_watched():
     model = made("gan")
     batch = batch_of(images())
-    turn_d, _ = adversarial.Build().turns(model)
-    watch = turn_d.terms(batch).watch
+    turn_d, _ = adversarial.Build().phases(model)
+    watch = turn_d.step_losses(batch).logged
     fake = model.generator(batch.randn("z_d", model.latent))
     real_logits, fake_logits = (model.discriminator(x).flatten() for x in (batch.x, fake))
     torch.testing.assert_close(watch["d_real"], (real_logits > 0).float())
@@ -433,8 +434,8 @@ def test_what_the_discriminator_says_is_watched():
 
 
 def test_turns_are_named_and_timed():
-    turn_d, turn_g = adversarial.Build(d_turns=3).turns(made("gan"))
-    assert [(turn_d.name, turn_d.every), (turn_g.name, turn_g.every)] == [("d", 1), ("g", 3)]
+    turn_d, turn_g = adversarial.Build(d_steps_per_g_step=3).phases(made("gan"))
+    assert [(turn_d.name, turn_d.interval), (turn_g.name, turn_g.interval)] == [("d", 1), ("g", 3)]
 
 
 # Labels
@@ -463,7 +464,7 @@ def test_projection_adds_the_inner_product_of_class_and_features():
 def test_d_sees_real_and_fake_with_the_labels_of_the_batch(players):
     model = made(players)
     batch = batch_of(images())
-    watch = adversarial.Build().turns(model)[0].terms(batch).watch
+    watch = adversarial.Build().phases(model)[0].step_losses(batch).logged
     fake = model.generator(batch.randn("z_d", model.latent), batch.y)
     gap = model.discriminator(batch.x, batch.y) - model.discriminator(fake, batch.y)
     torch.testing.assert_close(watch["logit_gap"], gap.flatten().detach())
@@ -472,7 +473,7 @@ def test_d_sees_real_and_fake_with_the_labels_of_the_batch(players):
 def test_a_sample_is_of_the_classes_that_were_asked():
     model = made("projection")
     y = torch.tensor([7, 0, 7])
-    z = torch.randn(500, 3, generator=seeded(2, "sample"))[:3]
+    z = torch.randn(500, 3, generator=seeded_generator(2, "sample"))[:3]
     torch.testing.assert_close(model.sample(3, seed=2, y=y), model.image(z, y).detach())
     assert not torch.equal(model.sample(3, seed=2, y=y), model.sample(3, seed=2, y=1 - y.clamp(max=1)))
 
@@ -481,15 +482,15 @@ def test_a_sample_is_of_the_classes_that_were_asked():
 
 
 def test_the_noise_on_what_d_sees_falls_to_nothing():
-    objective = adversarial.Build(instance_noise=0.5, noise_until=48)
-    assert [objective.noise(seen) for seen in (0, 12, 24, 48, 96)] == [0.5, 0.375, 0.25, 0, 0]
+    objective = adversarial.Build(instance_noise=0.5, noise_anneal_images=48)
+    assert [objective.noise_std(seen) for seen in (0, 12, 24, 48, 96)] == [0.5, 0.375, 0.25, 0, 0]
     model = made("gan")
     data = Images(torch.full((12, *SHAPE), 128, dtype=torch.uint8))
     for step, deviation in ((0, 0.5), (2, 0.25), (4, 0.0)):
         batch = batch_of(data, step=step)
-        noise = objective.shown(model, batch, batch.x, "real_d") - batch.x
+        noise = objective.discriminator_input(model, batch, batch.x, "real_d") - batch.x
         assert noise.std().item() == pytest.approx(deviation, rel=0.05)
-        again = objective.shown(model, batch, batch.x, "fake_d") - batch.x
+        again = objective.discriminator_input(model, batch, batch.x, "fake_d") - batch.x
         assert deviation == 0 or (noise - again).std().item() == pytest.approx(deviation * 2**0.5, rel=0.05)
 
 
@@ -498,9 +499,9 @@ def test_noise_is_on_real_and_fake():
     model = made("gan")
     seen = []
     model.discriminator.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
-    turn_d, turn_g = adversarial.Build(instance_noise=0.5, loss="relativistic").turns(model)
-    turn_d.terms(batch)
-    turn_g.terms(batch)
+    turn_d, turn_g = adversarial.Build(instance_noise=0.5, loss="relativistic").phases(model)
+    turn_d.step_losses(batch)
+    turn_g.step_losses(batch)
     made_d, made_g = (model.generator(batch.randn(name, model.latent)) for name in ("z_d", "z_g"))
     for shown, clean in zip([*seen[0].chunk(2), *seen[1:]], [batch.x, made_d, made_g, batch.x], strict=True):
         assert (shown - clean).std().item() == pytest.approx(0.5, rel=0.05)
@@ -508,7 +509,7 @@ def test_noise_is_on_real_and_fake():
 
 def test_packs_are_consecutive_images_side_by_side():
     x = torch.arange(6.0).view(6, 1, 1, 1).expand(6, 2, 3, 3)
-    packs = adversarial.packed(x, 3)
+    packs = adversarial.pack_images(x, 3)
     assert packs.shape == (2, 6, 3, 3)
     assert packs[:, :, 0, 0].tolist() == [[0, 0, 1, 1, 2, 2], [3, 3, 4, 4, 5, 5]]
 
@@ -516,20 +517,20 @@ def test_packs_are_consecutive_images_side_by_side():
 def test_the_loss_of_packs_is_their_mean():
     model = made("packed gan")
     batch = batch_of(images())
-    turn, _ = adversarial.Build(r1=0.5).turns(model)
-    terms = turn.terms(batch)
-    real, fake = (adversarial.packed(x, 2) for x in (batch.x, model.generator(batch.randn("z_d", model.latent))))
+    turn, _ = adversarial.Build(r1=0.5).phases(model)
+    terms = turn.step_losses(batch)
+    real, fake = (adversarial.pack_images(x, 2) for x in (batch.x, model.generator(batch.randn("z_d", model.latent))))
     logits = [model.discriminator(x).flatten() for x in (real, fake)]
-    expected = LOSSES["non_saturating"].d(*logits) + 0.5 * zero_centred(model.discriminator, real)
+    expected = LOSSES["non_saturating"].d(*logits) + 0.5 * zero_centered_penalty(model.discriminator, real)
     assert len(expected) == 6
-    torch.testing.assert_close(terms.loss.sum() / batch.size, expected.mean())
+    torch.testing.assert_close(terms.loss.sum() / batch.global_size, expected.mean())
     torch.testing.assert_close(terms.loss[::2], expected)
 
 
 def test_a_batch_that_packs_do_not_fill_is_refused():
-    turn, _ = adversarial.Build().turns(made("packed gan"))
+    turn, _ = adversarial.Build().phases(made("packed gan"))
     with pytest.raises(ValueError, match="pack must divide the images of a worker's batch, found 2 and 5"):
-        turn.terms(batch_of(images(), size=5))
+        turn.step_losses(batch_of(images(), size=5))
 
 
 # Spectral normalisation
@@ -550,7 +551,7 @@ def test_spectral_normalisation_bounds_every_layer_of_d(players):
         for parameter in model.discriminator.parameters():
             parameter.mul_(3)
     for step in range(60):
-        adversarial.Build().turns(model)[0].terms(batch_of(images(), step=step))
+        adversarial.Build().phases(model)[0].step_losses(batch_of(images(), step=step))
     values = largest_singular_values(model.discriminator)
     assert len(values) >= 4
     assert list(values.values()) == pytest.approx([1.0] * len(values), rel=0.02)
@@ -561,15 +562,15 @@ def test_spectral_normalisation_bounds_every_layer_of_d(players):
 def test_a_bounded_model_trains_saves_and_loads(players, tmp_path):
     def start():
         model = made(players)
-        turns = adversarial.Build(r1=0.1).turns(model)
-        return TrainState.start(model, turns, {name: Adam(1e-3) for name in ("d", "g")})
+        turns = adversarial.Build(r1=0.1).phases(model)
+        return TrainState.create(model, turns, {name: AdamConfig(1e-3) for name in ("d", "g")})
 
     whole, halves = start(), start()
-    list(train(whole, images(), Plan(96, 12)))
-    list(train(halves, images(), Plan(48, 12)))
+    list(train(whole, images(), LoopConfig(96, 12)))
+    list(train(halves, images(), LoopConfig(48, 12)))
     resumed = start()
     resumed.load(halves.save(tmp_path))
-    list(train(resumed, images(), Plan(96, 12)))
+    list(train(resumed, images(), LoopConfig(96, 12)))
     for one, other in ((whole.model, resumed.model), (whole.ema, resumed.ema)):
         for key, value in one.state_dict().items():
             torch.testing.assert_close(other.state_dict()[key], value, rtol=0, atol=0, msg=key)
@@ -592,9 +593,9 @@ def test_the_best_d_is_the_share_of_the_real_density():
     model = gan.Build((1, 1, 1), 0, latent=1, net="mlp", width_d=32)
     model.generator = Fixed()
     points = torch.from_numpy(data.ppf((torch.arange(20_000) + 0.5).numpy() / 20_000)).float().view(-1, 1, 1, 1)
-    turn, _ = adversarial.Build(loss="minimax").turns(model)
-    state = TrainState.start(model, (turn,), {"d": Adam(3e-3)})
-    list(train(state, Images(points), Plan(800 * 1000, 1000, schedule="linear", ema=0.99)))
+    turn, _ = adversarial.Build(loss="minimax").phases(model)
+    state = TrainState.create(model, (turn,), {"d": AdamConfig(3e-3)})
+    list(train(state, Images(points), LoopConfig(800 * 1000, 1000, schedule="linear", ema=0.99)))
     grid = torch.linspace(-1, 1, 81)
     found = state.ema.discriminator(grid.view(-1, 1, 1, 1)).sigmoid().flatten()
     expected = torch.from_numpy(data.pdf(grid.numpy()) / (data.pdf(grid.numpy()) + fake.pdf(grid.numpy()))).float()

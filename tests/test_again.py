@@ -7,8 +7,8 @@ import subprocess
 import pytest
 
 from genlib.params import merge, parse_yaml, read_yaml
-from pipelines.check import _assigned, _preset
-from pipelines.repro_command import command
+from pipelines.check import _load_preset, _parse_assignments
+from pipelines.repro_command import repro_command
 
 PARAMS = """
 train: {seed: 0, ema: 0.999}
@@ -52,10 +52,12 @@ def project(tmp_path, monkeypatch):
 def test_the_command_gives_the_params(project, changes, expected):
     wanted = merge(parse_yaml(PARAMS, ""), parse_yaml(changes, ""))
     (project / "params.yaml").write_text(json.dumps(wanted))
-    found = command(project)
+    found = repro_command(project)
     if expected is None:
         given = dict(word.partition("=")[::2] for word in shlex.split(found)[2:])
-        laid = merge(merge(parse_yaml(PARAMS, ""), _preset(given.get("PRESET"))), _assigned(given["SET"].split()))
+        laid = merge(
+            merge(parse_yaml(PARAMS, ""), _load_preset(given.get("PRESET"))), _parse_assignments(given["SET"].split())
+        )
         assert laid == read_yaml(project / "params.yaml")
     else:
         assert found == expected
@@ -63,4 +65,4 @@ def test_the_command_gives_the_params(project, changes, expected):
 
 def test_without_git_there_is_nothing_to_compare_with(tmp_path):
     (tmp_path / "params.yaml").write_text(PARAMS)
-    assert command(tmp_path) == "make repro"
+    assert repro_command(tmp_path) == "make repro"

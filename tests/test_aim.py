@@ -4,12 +4,12 @@ import itertools
 
 import pytest
 
-from genlib.metrics.constraints import limits
-from genlib.tuning.objective import Aim
+from genlib.metrics.constraints import build_constraints
+from genlib.tuning.objective import SearchObjective
 from genlib.tuning.trial import Trial
 
-(LIMIT,) = limits({"coverage": 0.5}, {"coverage": 1.0})
-KID = Aim("kid", "lower", (LIMIT,))
+(LIMIT,) = build_constraints({"coverage": 0.5}, {"coverage": 1.0})
+KID = SearchObjective("kid", "lower", (LIMIT,))
 
 
 def trial(number, status="finished", **metrics):
@@ -19,20 +19,20 @@ def trial(number, status="finished", **metrics):
 @pytest.mark.parametrize("better", ["lower", "higher"])
 def test_a_searcher_is_told_an_order_that_no_score_can_buy(better):
     """Deb's rules over every pair: inside by the metric, outside by the distance, inside before outside before none."""
-    aim = Aim("score", better, (LIMIT,))
+    aim = SearchObjective("score", better, (LIMIT,))
     scores = sorted([-1e9, -3.0, -0.1, 0.0, 0.2, 5.0, 1e9], reverse=better == "higher")
-    inside = [aim.told({"score": score, "coverage": 0.9}) for score in scores]
-    outside = [aim.told({"score": scores[0], "coverage": c}) for c in (0.49, 0.3, 0.0)]
-    told = [each["objective"] for each in (*inside, *outside, aim.told({}), aim.lost())]
+    inside = [aim.scalarize({"score": score, "coverage": 0.9}) for score in scores]
+    outside = [aim.scalarize({"score": scores[0], "coverage": c}) for c in (0.49, 0.3, 0.0)]
+    told = [each["objective"] for each in (*inside, *outside, aim.scalarize({}), aim.worst_values())]
     assert all(a < b for a, b in itertools.pairwise(told[:-1])) and told[-2] <= told[-1]
     assert all(value < 1 for value in told[: len(scores)]) and all(value > 1 for value in told[len(scores) :])
 
 
 def test_two_aims_are_both_told_less_is_better():
-    aim = Aim("kid", "lower", diversity="coverage")
-    few, many = (aim.told({"kid": 0.1, "coverage": c}) for c in (0.2, 0.8))
+    aim = SearchObjective("kid", "lower", second_metric="coverage")
+    few, many = (aim.scalarize({"kid": 0.1, "coverage": c}) for c in (0.2, 0.8))
     assert few["objective"] == many["objective"] and many["diversity"] < few["diversity"]
-    assert aim.lost().keys() == few.keys()
+    assert aim.worst_values().keys() == few.keys()
 
 
 def test_what_cannot_win_does_not():
@@ -46,9 +46,9 @@ def test_what_cannot_win_does_not():
         trial(6, kid=0.3),
     ]
     assert KID.best(trials).number == 4
-    assert [each.number for each in trials if KID.feasible(each)] == [0, 2, 4]
+    assert [each.number for each in trials if KID.is_feasible(each)] == [0, 2, 4]
     assert KID.best(trials[1:4]) is None
-    assert Aim("kid", "higher").best(trials).number == 0
+    assert SearchObjective("kid", "higher").best(trials).number == 0
 
 
 def test_near_ties_are_those_whose_intervals_meet_three_at_the_most():
@@ -56,12 +56,12 @@ def test_near_ties_are_those_whose_intervals_meet_three_at_the_most():
         return trial(number, kid=kid, kid_low=kid - half, kid_high=kid + half, coverage=0.9)
 
     trials = [spanning(0, 0.5, 0.02), spanning(1, 0.1, 0.05), spanning(2, 0.14, 0.01), spanning(3, 0.2, 0.01)]
-    assert [each.number for each in KID.contenders(trials)] == [1, 2]
-    assert [each.number for each in KID.contenders([spanning(n, 0.1 * n, 9) for n in range(5)])] == [0, 1, 2]
-    assert [each.number for each in KID.contenders([trial(0, kid=0.1, coverage=1), trial(1, kid=0.1, coverage=1)])] == [
+    assert [each.number for each in KID.near_ties(trials)] == [1, 2]
+    assert [each.number for each in KID.near_ties([spanning(n, 0.1 * n, 9) for n in range(5)])] == [0, 1, 2]
+    assert [each.number for each in KID.near_ties([trial(0, kid=0.1, coverage=1), trial(1, kid=0.1, coverage=1)])] == [
         0
     ]
-    assert KID.contenders([trial(0, kid=0.1, coverage=0)]) == []
+    assert KID.near_ties([trial(0, kid=0.1, coverage=0)]) == []
 
 
 def test_the_median_of_the_runs_decides_near_ties():
@@ -85,9 +85,9 @@ def test_a_winner_that_leaves_the_limits_more_often_than_not_is_none():
 
 
 def test_the_front_holds_what_nothing_beats_in_both():
-    aim = Aim("kid", "lower", diversity="coverage")
+    aim = SearchObjective("kid", "lower", second_metric="coverage")
     places = [(0.1, 0.5), (0.2, 0.8), (0.3, 0.7), (0.4, 0.9), (0.1, 0.4)]
     trials = [trial(n, kid=kid, coverage=coverage) for n, (kid, coverage) in enumerate(places)]
-    assert sorted(each.number for each in aim.front(trials)) == [0, 1, 3]
-    assert [each.number for each in Aim("kid").front(trials)] == [0, 4]
-    assert aim.front([]) == []
+    assert sorted(each.number for each in aim.pareto_front(trials)) == [0, 1, 3]
+    assert [each.number for each in SearchObjective("kid").pareto_front(trials)] == [0, 4]
+    assert aim.pareto_front([]) == []

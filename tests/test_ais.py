@@ -8,16 +8,16 @@ import torch
 from torch import nn
 
 from genlib.data.images import Images, to_float
-from genlib.metrics.ais import Spherical
-from genlib.metrics.inputs import Evidence, View
-from genlib.metrics.registry import find
+from genlib.metrics.ais import SphericalDecoder
+from genlib.metrics.inputs import FeatureSet, MetricInputs
+from genlib.metrics.registry import get_metric
 from genlib.metrics.stats.annealing import (
-    Normal,
-    Point,
+    ChainState,
+    PerImageNormal,
     annealed_log_likelihood,
-    move,
+    hmc_step,
     reverse_log_likelihood,
-    sigmoidal,
+    sigmoid_schedule,
 )
 from genlib.metrics.stats.bayes import importance_log_likelihood
 from genlib.models.layers.latent_variable import Bernoulli, Gaussian
@@ -76,8 +76,8 @@ def test_both_bounds_close_upon_the_closed_form():
     z, x = model.drawn(60)
     exact, gaps = model.exact(x), []
     for distributions in (4, 12, 36):
-        low = annealed_log_likelihood(model, x, distributions=distributions, chains=4, seed=0)
-        high = reverse_log_likelihood(model, x, z, distributions=distributions, chains=4, seed=0)
+        low = annealed_log_likelihood(model, x, num_distributions=distributions, num_chains=4, seed=0)
+        high = reverse_log_likelihood(model, x, z, num_distributions=distributions, num_chains=4, seed=0)
         assert low.mean() < exact.mean() + 0.02 and high.mean() > exact.mean() - 0.02
         gaps.append(float((high - low).mean()))
     assert gaps[0] > 2 * gaps[1] > 3 * gaps[2] > 0
@@ -88,7 +88,7 @@ def test_both_bounds_close_upon_the_closed_form():
 def test_the_weights_have_the_mean_p():
     model = Linear()
     _, x = model.drawn(500)
-    low = annealed_log_likelihood(model, x, distributions=40, chains=4, seed=2, chunk=20_000)
+    low = annealed_log_likelihood(model, x, num_distributions=40, num_chains=4, seed=2, chunk_size=20_000)
     ratio = (low - model.exact(x)).exp()
     assert float(ratio.mean()) == pytest.approx(1, abs=0.2) and float(ratio.std()) > 0.1
 
@@ -96,7 +96,7 @@ def test_the_weights_have_the_mean_p():
 def test_labels_reach_the_decoder():
     model, y = Linear(), torch.arange(40) % 2
     _, x = model.drawn(40, y)
-    found = annealed_log_likelihood(model, x, distributions=40, chains=5, seed=0, y=y, chunk=35)
+    found = annealed_log_likelihood(model, x, num_distributions=40, num_chains=5, seed=0, y=y, chunk_size=35)
     assert (found - model.exact(x, y)).mean().abs() < 1
     assert (found - model.exact(x, 1 - y)).mean().abs() > 5
 
@@ -105,7 +105,7 @@ def test_a_latent_of_several_modes_agrees_with_quadrature():
     model = Coins()
     g = torch.Generator().manual_seed(0)
     x = 2.0 * torch.randint(2, (60, 1, 1, PIXELS), generator=g).double() - 1
-    found = annealed_log_likelihood(model, x, distributions=50, chains=10, seed=0)
+    found = annealed_log_likelihood(model, x, num_distributions=50, num_chains=10, seed=0)
     torch.testing.assert_close(found, model.exact(x), rtol=0, atol=0.8)
     assert (found - model.exact(x)).mean().abs() < 0.03
 
@@ -121,22 +121,22 @@ def test_a_move_leaves_its_target_as_it_is(beta):
     torch.manual_seed(0)
     start = law.sample((20_000, 1))
     likelihood = lambda z: model.likelihood(x, z)  # noqa: E731
-    point, normal = Point.at(start, likelihood), Normal(x, 20_000, 0)
+    point, normal = ChainState.evaluate_at(start, likelihood), PerImageNormal(x, 20_000, 0)
     shares = []
     for _ in range(4):
         length = torch.full((1,), 0.9 * 2 / float(torch.linalg.eigvalsh(precision).max()) ** 0.5).double()
-        point, acceptance = move(likelihood, point, beta, length, normal(3))
+        point, acceptance = hmc_step(likelihood, point, beta, length, normal(3))
         shares.append(float(acceptance.mean()))
     assert 0.2 < min(shares) < 0.95
     assert (point.z != start).any(-1).double().mean() > 0.5
     found = (point.z[:, 0] - centre) @ torch.linalg.cholesky(precision)
     torch.testing.assert_close(found.mean(0), torch.zeros(2).double(), rtol=0, atol=0.03)
     torch.testing.assert_close(found.T.cov(), torch.eye(2).double(), rtol=0, atol=0.04)
-    torch.testing.assert_close(point.likelihood, likelihood(point.z))
+    torch.testing.assert_close(point.log_likelihood, likelihood(point.z))
 
 
 def test_the_schedule_rises_from_prior_to_posterior():
-    schedule = sigmoidal(40)
+    schedule = sigmoid_schedule(40)
     assert len(schedule) == 41 and schedule[0] == 0 and schedule[-1] == 1
     steps = schedule.diff()
     assert (steps > 0).all() and steps[0] < steps[20] / 4 and steps[-1] < steps[20] / 4
@@ -148,8 +148,10 @@ def test_neither_chunks_nor_company_change_an_image():
     options = {"distributions": 15, "chains": 4, "seed": 0}
     whole, back = annealed_log_likelihood(model, x, **options), reverse_log_likelihood(model, x, z, **options)
     for chunk in (1, 8, 12):
-        torch.testing.assert_close(annealed_log_likelihood(model, x, chunk=chunk, **options), whole, rtol=0, atol=1e-6)
-        found = reverse_log_likelihood(model, x, z, chunk=chunk, **options)
+        torch.testing.assert_close(
+            annealed_log_likelihood(model, x, chunk_size=chunk, **options), whole, rtol=0, atol=1e-6
+        )
+        found = reverse_log_likelihood(model, x, z, chunk_size=chunk, **options)
         torch.testing.assert_close(found, back, rtol=0, atol=1e-6)
     torch.testing.assert_close(annealed_log_likelihood(model, x[:3], **options), whole[:3], rtol=0, atol=1e-6)
     assert torch.equal(annealed_log_likelihood(model, x, **options), whole)
@@ -180,33 +182,33 @@ def test_decoders_agree_with_independent_estimates(name):
     model = made(name, **options).eval().requires_grad_(False)
     x = 2.0 * torch.randint(2, (4, 1, 8, 8), generator=torch.Generator().manual_seed(0)) - 1
     y = torch.arange(4) % CLASSES if name == "cvae" else None
-    found = annealed_log_likelihood(model, x, distributions=40, chains=8, seed=0, y=y)
+    found = annealed_log_likelihood(model, x, num_distributions=40, num_chains=8, seed=0, y=y)
     torch.testing.assert_close(found, by_the_prior(model, x, y), rtol=0, atol=2 if name == "burda" else 0.3)
     if name != "burda":
-        exact = importance_log_likelihood(model, x, samples=5000, seed=0, y=y)
+        exact = importance_log_likelihood(model, x, num_samples=5000, seed=0, y=y)
         torch.testing.assert_close(found, exact, rtol=0, atol=0.3)
 
 
 def test_what_an_observation_draws_has_its_distribution():
     noise = torch.randn(200_000, 1, 1, 3, generator=torch.Generator().manual_seed(0))
     logits = torch.tensor([-2.0, 0.0, 1.0]).view(1, 1, 3)
-    drawn = Bernoulli(logits).at(noise)
+    drawn = Bernoulli(logits).sample_from_noise(noise)
     assert set(drawn.unique().tolist()) == {-1, 1}
     torch.testing.assert_close(drawn.mean(0), Bernoulli(logits).mean, rtol=0, atol=0.01)
-    drawn = Gaussian(logits, logits).at(noise)
+    drawn = Gaussian(logits, logits).sample_from_noise(noise)
     torch.testing.assert_close(drawn.mean(0), logits, rtol=0, atol=0.02)
     torch.testing.assert_close(drawn.var(0), logits.exp(), rtol=0.02, atol=0)
 
 
 def test_a_generator_is_seen_through_noise_of_one_deviation():
-    decoder = Spherical(lambda z: z.view(-1, 1, 1, 2), 2, (1, 1, 2))
+    decoder = SphericalDecoder(lambda z: z.view(-1, 1, 1, 2), 2, (1, 1, 2))
     g = torch.Generator().manual_seed(0)
     z, x = torch.randn(3, 4, 2, generator=g), torch.randn(4, 1, 1, 2, generator=g)
     expected = torch.distributions.Normal(z, 0.2).log_prob(x.view(4, 2)).sum(-1)
-    torch.testing.assert_close(decoder.likelihood(x, z), expected)
+    torch.testing.assert_close(decoder.log_likelihood(x, z), expected)
     assert decoder.nll_offset == pytest.approx(-2 * math.log(2))
     law = torch.distributions.MultivariateNormal(torch.zeros(2), 1.04 * torch.eye(2))
-    found = annealed_log_likelihood(decoder, x, distributions=100, chains=20, seed=0)
+    found = annealed_log_likelihood(decoder, x, num_distributions=100, num_chains=20, seed=0)
     torch.testing.assert_close(found.float(), law.log_prob(x.view(4, 2)), rtol=0, atol=0.8)
 
 
@@ -216,9 +218,11 @@ def test_a_generator_is_seen_through_noise_of_one_deviation():
 def evidence(model, n=12, labelled=True):
     g = torch.Generator().manual_seed(0)
     images = Images(torch.randint(0, 256, (n, 1, 8, 8), generator=g).to(torch.uint8), torch.arange(n) % CLASSES)
-    seen = View(images.pixels, images.labels, to_float(images.pixels).flatten(1), torch.full((n, CLASSES), 1 / CLASSES))
+    seen = FeatureSet(
+        images.pixels, images.labels, to_float(images.pixels).flatten(1), torch.full((n, CLASSES), 1 / CLASSES)
+    )
     seen = seen if labelled else replace(seen, labels=None)
-    return Evidence(seen, seen, seen, None, 0, model)
+    return MetricInputs(seen, seen, seen, None, 0, model)
 
 
 @pytest.fixture(autouse=True)
@@ -241,13 +245,13 @@ def test_every_decoder_is_measured(name, options, observation):
     model = made(name, **options)
     before = [parameter.requires_grad for parameter in model.parameters()]
     e = evidence(model)
-    found = find("ais")(e)
+    found = get_metric("ais")(e)
     assert found.low < found.value < found.high and found.n == 10 and found.null is None
     assert found.detail["observation"] == observation and found.detail["gap"]["n"] == 6
     assert found.detail["of"] == ("x given its label" if name in ("cvae", "cgan") else "x")
     assert found.detail["train"]["n"] == 10
     assert ("spherical" in found.detail) == (observation != "spherical")
-    assert find("ais")(e) == found and find("ais")(replace(e, seed=1)).value != found.value
+    assert get_metric("ais")(e) == found and get_metric("ais")(replace(e, seed=1)).value != found.value
     assert model.training and before == [parameter.requires_grad for parameter in model.parameters()]
     assert all(parameter.grad is None for parameter in model.parameters())
 
@@ -255,7 +259,7 @@ def test_every_decoder_is_measured(name, options, observation):
 def test_it_speaks_of_what_nll_speaks_of():
     """An untrained decoder hardly heeds its code, so that the two estimates of the same images agree."""
     e = evidence(made("vae", width=4, latent=2, observation="bernoulli"), 10)
-    found, nll = find("ais")(e), find("nll")(e)
+    found, nll = get_metric("ais")(e), get_metric("nll")(e)
     assert found.value == pytest.approx(-nll.value, abs=0.5)
     assert abs(found.detail["above_importance"]["value"]) < 0.3
 
@@ -271,5 +275,5 @@ def test_it_speaks_of_what_nll_speaks_of():
     ],
 )
 def test_what_is_missing_is_the_reason(model, labelled, n, reason):
-    found = find("ais")(evidence(model, n, labelled))
+    found = get_metric("ais")(evidence(model, n, labelled))
     assert found.value is None and found.detail["reason"] == reason

@@ -12,20 +12,26 @@ from torch.nn import functional as F
 
 import genlib
 from genlib.data.batches import batches
-from genlib.data.config import DataSettings
+from genlib.data.config import DataConfig
 from genlib.data.dataset import load_dataset, prepare
 from genlib.data.images import Images, to_float
 from genlib.errors import InputError
-from genlib.metrics.inputs import Evidence, View
-from genlib.metrics.linear_probe import Labelled, codes_of, probe, probe_accuracy, regression
-from genlib.metrics.registry import evaluate
+from genlib.metrics.inputs import FeatureSet, MetricInputs
+from genlib.metrics.linear_probe import (
+    LabelledFeatures,
+    encode_pixels,
+    fit_logistic_regression,
+    fit_probe,
+    probe_accuracy,
+)
+from genlib.metrics.registry import compute_metrics
 from genlib.models import autoencoder
 from genlib.models.layers import gaussian_mixture as mixture
-from genlib.models.layers.gaussian_mixture import Mixture
+from genlib.models.layers.gaussian_mixture import GaussianMixture
 from genlib.objectives import reconstruction
-from genlib.training.fit import Job, Training, fit, save_model
-from genlib.training.loop import Plan, train
-from genlib.training.state import Adam, TrainState
+from genlib.training.fit import TrainConfig, TrainingJob, fit, save_model
+from genlib.training.loop import LoopConfig, train
+from genlib.training.state import AdamConfig, TrainState
 
 SHAPE = (1, 8, 8)
 NETS = [("linear", False), ("linear", True), ("mlp", False), ("mlp", True), ("conv", False)]
@@ -39,7 +45,7 @@ def one_seed():
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
     folder = tmp_path_factory.mktemp("data")
-    prepare(DataSettings(name="digits"), folder)
+    prepare(DataConfig(name="digits"), folder)
     return load_dataset(folder)
 
 
@@ -73,18 +79,18 @@ def grey(n=32):
 def test_codes_and_images_have_their_shapes(net, tied, shape):
     model = made(shape, net=net, tied=tied)
     x = torch.rand(5, *shape) * 2 - 1
-    assert model.code(x).shape == (5, 4)
-    assert model.image(model.code(x)).shape == x.shape
-    torch.testing.assert_close(model.reconstruct(x), model.image(model.code(x)))
-    assert model.image(1e3 * torch.randn(5, 4)).abs().max() <= 1
+    assert model.encode_mean(x).shape == (5, 4)
+    assert model.decode_image(model.encode_mean(x)).shape == x.shape
+    torch.testing.assert_close(model.reconstruct(x), model.decode_image(model.encode_mean(x)))
+    assert model.decode_image(1e3 * torch.randn(5, 4)).abs().max() <= 1
 
 
 @pytest.mark.parametrize(("net", "tied"), NETS)
 @pytest.mark.parametrize("loss", ["mse", "cross_entropy"])
 def test_gradients_reach_every_parameter(net, tied, loss):
     model = made(net=net, tied=tied, output="sigmoid")
-    (turn,) = reconstruction.Build(loss=loss).turns(model)
-    terms = turn.terms(next(batches(grey(), 8, seed=0)))
+    (turn,) = reconstruction.Build(loss=loss).phases(model)
+    terms = turn.step_losses(next(batches(grey(), 8, seed=0)))
     assert terms.loss.shape == (8,)
     terms.loss.mean().backward()
     for name, parameter in model.named_parameters():
@@ -115,7 +121,7 @@ def test_the_gradient_of_a_tied_weight_is_the_sum_of_both_uses():
         free.decoder[0][0].bias.copy_(tied.decoder[0].biases[0])
     batch = next(batches(grey(), 8, seed=0))
     for model in (tied, free):
-        reconstruction.Build().turns(model)[0].terms(batch).loss.mean().backward()
+        reconstruction.Build().phases(model)[0].step_losses(batch).loss.mean().backward()
     both = free.encoder[1][0].weight.grad + free.decoder[0][0].weight.grad.T
     torch.testing.assert_close(weight.grad, both)
 
@@ -142,39 +148,39 @@ def test_the_output_is_chosen_by_the_training_images():
     h = torch.linspace(-3, 3, 64).view(1, *SHAPE)
     for images, expected in [(black_and_white(), h.tanh()), (grey(), h)]:
         model = made(net="linear")
-        model.adapt(images, grey())
-        torch.testing.assert_close(model.output_of(h), expected)
+        model.on_fit_start(images, grey())
+        torch.testing.assert_close(model.apply_output(h), expected)
     model = made(net="linear", output="sigmoid")
-    model.adapt(black_and_white(), grey())
-    torch.testing.assert_close(model.output_of(h), 2 * h.sigmoid() - 1)
+    model.on_fit_start(black_and_white(), grey())
+    torch.testing.assert_close(model.apply_output(h), 2 * h.sigmoid() - 1)
 
 
 @pytest.mark.parametrize("output", ["sigmoid", "tanh"])
 def test_cross_entropy_is_that_of_the_output_as_an_intensity(output):
     model = made(net="mlp", output=output)
     batch = next(batches(grey(), 8, seed=0))
-    terms = reconstruction.Build(loss="cross_entropy").turns(model)[0].terms(batch)
+    terms = reconstruction.Build(loss="cross_entropy").phases(model)[0].step_losses(batch)
     p, intensity = (model.reconstruct(batch.x) + 1) / 2, (batch.x + 1) / 2
     expected = F.binary_cross_entropy(p, intensity, reduction="none").flatten(1).sum(1)
     torch.testing.assert_close(terms.loss, expected)
-    torch.testing.assert_close(terms.watch["mse"], (model.reconstruct(batch.x) - batch.x).square().flatten(1).mean(1))
+    torch.testing.assert_close(terms.logged["mse"], (model.reconstruct(batch.x) - batch.x).square().flatten(1).mean(1))
 
 
 def test_cross_entropy_of_a_linear_output_is_refused():
     with pytest.raises(ValueError, match=r"sigmoid or tanh, found linear$"):
-        reconstruction.Build(loss="cross_entropy").turns(made(output="linear"))
+        reconstruction.Build(loss="cross_entropy").phases(made(output="linear"))
     model = made(net="mlp")
-    (turn,) = reconstruction.Build(loss="cross_entropy").turns(model)
-    model.adapt(grey(), grey())
+    (turn,) = reconstruction.Build(loss="cross_entropy").phases(model)
+    model.on_fit_start(grey(), grey())
     with pytest.raises(InputError, match="auto chose linear"):
-        turn.terms(next(batches(grey(), 8, seed=0)))
-    model.adapt(black_and_white(), grey())
-    assert turn.terms(next(batches(black_and_white(), 8, seed=0))).loss.shape == (8,)
+        turn.step_losses(next(batches(grey(), 8, seed=0)))
+    model.on_fit_start(black_and_white(), grey())
+    assert turn.step_losses(next(batches(black_and_white(), 8, seed=0))).loss.shape == (8,)
 
 
 def test_a_model_without_codes_is_refused():
     with pytest.raises(ValueError, match="needs a plain autoencoder"):
-        reconstruction.Build().turns(torch.nn.Linear(2, 2))
+        reconstruction.Build().phases(torch.nn.Linear(2, 2))
 
 
 # --- PCA
@@ -185,9 +191,11 @@ def test_a_linear_autoencoder_spans_the_principal_components(data, tied):
     decomposition = pytest.importorskip("sklearn.decomposition")
     linalg = pytest.importorskip("scipy.linalg")
     k, model = 6, made(net="linear", latent=6, tied=tied, output="linear")
-    turns = reconstruction.Build().turns(model)
-    state = TrainState.start(model, turns, {"model": Adam(2e-2)})
-    plan = Plan(images=600_000, batch_size=256, ema=0.99, schedule="linear", hold=0.5, report_every=600_000)
+    turns = reconstruction.Build().phases(model)
+    state = TrainState.create(model, turns, {"model": AdamConfig(2e-2)})
+    plan = LoopConfig(
+        total_images=600_000, batch_size=256, ema=0.99, schedule="linear", decay_start=0.5, report_every=600_000
+    )
     for _ in train(state, data.train, plan):
         pass
     x = to_float(data.train.pixels).flatten(1).double()
@@ -208,7 +216,7 @@ def test_a_linear_autoencoder_spans_the_principal_components(data, tied):
 @pytest.mark.parametrize("ridge", [1e-9, 0.3])
 def test_every_step_of_the_fit_raises_its_objective(ridge):
     z = torch.randn(300, 4, dtype=torch.float64) ** 3
-    _, gained = mixture.fit(z, 5, ridge)
+    _, gained = mixture.fit_em(z, 5, ridge)
     assert len(gained) > 5
     assert all(later >= earlier - 1e-9 for earlier, later in pairwise(gained))
 
@@ -216,7 +224,7 @@ def test_every_step_of_the_fit_raises_its_objective(ridge):
 def test_the_mixture_is_as_likely_as_that_of_scikit_learn():
     models = pytest.importorskip("sklearn.mixture")
     z = blobs()
-    found, gained = mixture.fit(z, 3, 1e-6)
+    found, gained = mixture.fit_em(z, 3, 1e-6)
     theirs = models.GaussianMixture(3, reg_covar=1e-6, tol=1e-6, max_iter=500, n_init=5, random_state=0).fit(z.numpy())
     mine = found.log_joint(z).logsumexp(1).mean().item()
     assert mine == pytest.approx(theirs.score(z.numpy()), abs=2e-3)
@@ -229,7 +237,9 @@ def test_the_mixture_is_as_likely_as_that_of_scikit_learn():
 def test_the_objective_is_the_mean_over_blurred_points():
     z = torch.randn(1, 2, dtype=torch.float64)
     spread = torch.tensor([[1.0, 0.0], [0.5, 0.8]], dtype=torch.float64)
-    one = mixture.Gaussians(torch.ones(1, dtype=torch.float64), torch.zeros(1, 2).double(), spread[None], ridge=0.25)
+    one = mixture.MixtureParameters(
+        torch.ones(1, dtype=torch.float64), torch.zeros(1, 2).double(), spread[None], ridge=0.25
+    )
     blurred = z + 0.5 * torch.randn(200_000, 2, dtype=torch.float64)
     normal = torch.distributions.MultivariateNormal(torch.zeros(2).double(), scale_tril=spread)
     assert one.log_joint(z).item() == pytest.approx(normal.log_prob(blurred).mean().item(), abs=0.01)
@@ -237,27 +247,27 @@ def test_the_objective_is_the_mean_over_blurred_points():
 
 def test_draws_of_the_mixture_have_the_moments_of_the_points():
     z = blobs(2000)
-    law = Mixture(3, 3)
+    law = GaussianMixture(3, 3)
     law.fit(z)
-    drawn = law.at(torch.randn(200_000, 4)).double()
+    drawn = law.sample_from_noise(torch.randn(200_000, 4)).double()
     torch.testing.assert_close(drawn.mean(0), z.mean(0), rtol=0, atol=0.05)
     torch.testing.assert_close(drawn.T.cov(), z.T.cov(), rtol=0.02, atol=0.2)
 
 
 def test_a_mixture_that_was_not_fitted_is_the_standard_normal():
     noise = torch.randn(1000, 4)
-    torch.testing.assert_close(Mixture(3, 3).at(noise), noise[:, :3])
+    torch.testing.assert_close(GaussianMixture(3, 3).sample_from_noise(noise), noise[:, :3])
 
 
 @pytest.mark.parametrize("z", [torch.zeros(20, 3), torch.eye(3), torch.randn(5, 40)], ids=["one point", "few", "flat"])
 def test_degenerate_points_still_give_a_mixture(z):
-    law = Mixture(10, z.shape[1])
+    law = GaussianMixture(10, z.shape[1])
     law.fit(z)
-    assert law.at(torch.randn(50, z.shape[1] + 1)).isfinite().all()
+    assert law.sample_from_noise(torch.randn(50, z.shape[1] + 1)).isfinite().all()
 
 
 def test_the_fit_is_a_function_of_the_points():
-    laws = [Mixture(4, 3), Mixture(4, 3)]
+    laws = [GaussianMixture(4, 3), GaussianMixture(4, 3)]
     for law in laws:
         law.fit(blobs())
     assert all(torch.equal(a, b) for a, b in zip(laws[0].buffers(), laws[1].buffers(), strict=True))
@@ -265,13 +275,13 @@ def test_the_fit_is_a_function_of_the_points():
 
 def test_samples_follow_the_codes_only_from_the_mixture(data):
     model = made(net="linear", tied=True, output="linear", latent=3)
-    model.adapt(data.train, data.valid)
-    model.conclude(data.train, data.valid)
-    codes = codes_of(model, data.train.pixels)
-    mixed, normal = (model.code(model.sample(500, prior=prior)) for prior in ("mixture", "normal"))
+    model.on_fit_start(data.train, data.valid)
+    model.on_fit_end(data.train, data.valid)
+    codes = encode_pixels(model, data.train.pixels)
+    mixed, normal = (model.encode_mean(model.sample(500, prior=prior)) for prior in ("mixture", "normal"))
     assert mixed.shape == normal.shape == (500, 3)
     assert not torch.allclose(mixed, normal)
-    drawn = model.mixture.at(torch.randn(50_000, 4)).double()
+    drawn = model.mixture.sample_from_noise(torch.randn(50_000, 4)).double()
     torch.testing.assert_close(drawn.mean(0), codes.mean(0), rtol=0.05, atol=0.05)
     torch.testing.assert_close(drawn.T.cov(), codes.T.cov(), rtol=0.1, atol=0.05)
 
@@ -279,8 +289,8 @@ def test_samples_follow_the_codes_only_from_the_mixture(data):
 @pytest.mark.parametrize("net", ["mlp", "conv"])
 def test_a_trained_autoencoder_keeps_its_mixture_on_disk(data, net, tmp_path):
     model = {"name": "autoencoder", "net": net, "latent": 3, "width": 4, "tied": net == "mlp"}
-    plan = Training(images=96, batch_size=16, report_every=32, checkpoint_every=32, precision="float32")
-    job = Job("ae", model, {"name": "reconstruction"}, plan, data.folder, tmp_path / "state")
+    plan = TrainConfig(total_images=96, batch_size=16, report_every=32, checkpoint_every=32, precision="float32")
+    job = TrainingJob("ae", model, {"name": "reconstruction"}, plan, data.folder, tmp_path / "state")
     last = list(fit(job))[-1]
     save_model(job, tmp_path / "model")
     again = genlib.load(tmp_path / "model")
@@ -296,14 +306,14 @@ def labelled(n, seed, d=5, classes=3):
     generator = torch.Generator().manual_seed(seed)
     y = torch.randint(0, classes, (n,), generator=generator)
     x = torch.randn(n, d, dtype=torch.float64, generator=generator)
-    return Labelled(x + F.one_hot(y, d), y)
+    return LabelledFeatures(x + F.one_hot(y, d), y)
 
 
 @pytest.mark.parametrize("penalty", [1.0, 1e-3])
 def test_the_regression_is_that_of_scikit_learn(penalty):
     linear_model = pytest.importorskip("sklearn.linear_model")
     known = labelled(300, 0)
-    weights = regression(known.x, known.y, penalty, torch.zeros(6, 3, dtype=torch.float64))
+    weights = fit_logistic_regression(known.x, known.y, penalty, torch.zeros(6, 3, dtype=torch.float64))
     theirs = linear_model.LogisticRegression(C=1 / (penalty * 300), tol=1e-10, max_iter=10_000)
     theirs.fit(known.x.numpy(), known.y.numpy())
     np.testing.assert_allclose(weights[:-1].T, theirs.coef_, atol=1e-4)
@@ -315,23 +325,23 @@ def test_the_regression_is_that_of_scikit_learn(penalty):
 def test_the_probe_does_not_mind_the_units_of_a_feature_or_constants():
     parts = [labelled(300, seed) for seed in range(3)]
     units = torch.tensor([1e-3, 1.0, 7.0, 100.0, 1.0], dtype=torch.float64)
-    scaled = [Labelled(torch.cat([part.x * units + 5, torch.ones(300, 2)], 1), part.y) for part in parts]
-    assert probe(*parts).value == probe(*scaled).value > 0.5
+    scaled = [LabelledFeatures(torch.cat([part.x * units + 5, torch.ones(300, 2)], 1), part.y) for part in parts]
+    assert fit_probe(*parts).value == fit_probe(*scaled).value > 0.5
 
 
 def evidence_of(data, model):
     views = (
-        View(part.pixels, part.labels, torch.zeros(len(part), 2), torch.zeros(len(part), 10))
+        FeatureSet(part.pixels, part.labels, torch.zeros(len(part), 2), torch.zeros(len(part), 10))
         for part in (data.train, data.valid, data.test)
     )
-    return Evidence(*views, None, seed=0, model=model)
+    return MetricInputs(*views, None, seed=0, model=model)
 
 
 def test_codes_that_are_the_pixels_are_as_good_as_the_pixels(data):
     model = made(net="linear", latent=64)
     with torch.no_grad():
         model.encoder[1][0].weight.copy_(torch.eye(64))
-    found = evaluate(evidence_of(data, model), ["probe_accuracy"])["probe_accuracy"]
+    found = compute_metrics(evidence_of(data, model), ["probe_accuracy"])["probe_accuracy"]
     assert found.low < found.value < found.high
     assert found.n == len(data.test)
     assert found.value == pytest.approx(found.detail["pixels"]["value"], abs=0.004)

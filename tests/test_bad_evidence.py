@@ -8,13 +8,13 @@ from functools import cache
 import pytest
 import torch
 
-from genlib.evaluation.controls import plant
-from genlib.metrics.inputs import Evidence, View
-from genlib.metrics.registry import OF_IMAGES, evaluate, find, names
-from genlib.metrics.result import to_json
+from genlib.evaluation.controls import add_controls
+from genlib.metrics.inputs import FeatureSet, MetricInputs
+from genlib.metrics.registry import IMAGE_NEEDS, compute_metrics, get_metric, metric_names
+from genlib.metrics.result import report_to_json
 
 CLASSES, SIDE = 4, 8
-OF_PICTURES = [name for name in names() if find(name).needs in OF_IMAGES]
+OF_PICTURES = [name for name in metric_names() if get_metric(name).needs in IMAGE_NEEDS]
 WEIGHTS = torch.randn(SIDE * SIDE, 6, generator=torch.Generator().manual_seed(1)) / SIDE
 
 
@@ -22,7 +22,7 @@ def look(pixels, labels=None):
     """Six projections of the pixels; the class is the brightest quarter."""
     x = pixels.float() / 255
     quarters = torch.nn.functional.avg_pool2d(x, SIDE // 2).flatten(1)
-    return View(pixels, labels, x.flatten(1) @ WEIGHTS, (12 * quarters).softmax(1))
+    return FeatureSet(pixels, labels, x.flatten(1) @ WEIGHTS, (12 * quarters).softmax(1))
 
 
 def see(images):
@@ -43,7 +43,7 @@ def pictures(n, seed):
 
 def evidence(n=60, train=150):
     held = max(n, 60)
-    return Evidence(pictures(train, 1), pictures(held, 2), pictures(held, 3), pictures(n, 4), seed=0)
+    return MetricInputs(pictures(train, 1), pictures(held, 2), pictures(held, 3), pictures(n, 4), seed=0)
 
 
 def of_all(change, e):
@@ -129,9 +129,9 @@ PLANTED = {case for case in HOSTILE if case[0].isdigit()} | {"no labels", "grey 
 def test_hostile_evidence_gives_numbers_or_reasons(case):
     hostile = HOSTILE[case](evidence())
     if case in PLANTED:
-        hostile = plant(replace(hostile, second=plant(hostile, see)), see)
-    measures = evaluate(hostile, OF_PICTURES)
-    written = json.loads(json.dumps(to_json(measures, {}), allow_nan=False))["metrics"]
+        hostile = add_controls(replace(hostile, second=add_controls(hostile, see)), see)
+    measures = compute_metrics(hostile, OF_PICTURES)
+    written = json.loads(json.dumps(report_to_json(measures, {}), allow_nan=False))["metrics"]
     for name, found in written.items():
         if found["value"] is None:
             assert found["detail"].get("reason"), name
@@ -152,8 +152,8 @@ usual = cache(two_judges)
 def test_the_order_of_the_fakes_does_not_matter(name):
     e = usual()
     order = torch.randperm(e.n, generator=torch.Generator().manual_seed(0))
-    turned = replace(e, fake=e.made[order], second=replace(e.second, fake=e.second.made[order]))
-    found, again = find(name)(e), find(name)(turned)
+    turned = replace(e, fake=e.generated[order], second=replace(e.second_inputs, fake=e.second_inputs.generated[order]))
+    found, again = get_metric(name)(e), get_metric(name)(turned)
     assert found.value is not None or found.detail["reason"]
     size = max(abs(found.value or 0), spread(found))  # a difference may be near 0, and rounded as what it is one of
     slack = 3 * spread(found) if name in RESAMPLED else 1e-6 * size + 1e-9
@@ -169,10 +169,10 @@ def spread(measure):
 
 @pytest.mark.parametrize("name", OF_PICTURES)
 def test_chunks_do_not_matter(name, monkeypatch):
-    found = find(name)(usual())
+    found = get_metric(name)(usual())
     chunked = [module for title, module in sys.modules.items() if title.startswith("genlib.evaluation.")]
     for module in chunked:
         for constant in {"ELEMENTS", "MEASURED"} & set(vars(module)):
             monkeypatch.setattr(module, constant, 5000)
     anew = two_judges()  # other tensors, so that nothing kept from before is found again
-    assert find(name)(anew).value == pytest.approx(found.value, rel=1e-6, abs=1e-8)
+    assert get_metric(name)(anew).value == pytest.approx(found.value, rel=1e-6, abs=1e-8)

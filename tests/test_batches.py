@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from genlib.data import streaming as pieces
-from genlib.data.batches import batches, share
+from genlib.data.batches import batches, shard_slice
 from genlib.data.images import Images, load_images, save_images, to_float, to_pixels
-from genlib.data.streaming import Both, Piece, Streamed
+from genlib.data.streaming import Block, ConcatReader, StreamedImages
 from genlib.errors import InputError
 
 
@@ -19,20 +19,20 @@ def numbered(n):
 def streamed(n):
     """The same set, read piece by piece."""
     images = numbered(n)
-    return Streamed(n, lambda asked: (images[piece.order()] for piece in asked), piece=3)
+    return StreamedImages(n, lambda asked: (images[piece.shuffled_rows()] for piece in asked), block_size=3)
 
 
 def united(n):
     """The same set in two, of which one is at hand."""
     whole = numbered(n)
-    return Streamed.all(whole[: n // 3]) + Streamed(
-        n - n // 3, lambda asked: (whole[n // 3 :][piece.order()] for piece in asked), piece=3
+    return StreamedImages.from_images(whole[: n // 3]) + StreamedImages(
+        n - n // 3, lambda asked: (whole[n // 3 :][piece.shuffled_rows()] for piece in asked), block_size=3
     )
 
 
 @pytest.mark.parametrize(("shape", "size"), [((1, 28, 28), 1024), ((3, 64, 64), 341), ((3, 2048, 2048), 1)])
 def test_pieces_are_of_a_few_megabytes(shape, size):
-    assert Streamed.of(10**6, shape, iter).piece == size
+    assert StreamedImages.from_reader(10**6, shape, iter).block_size == size
 
 
 sets = pytest.mark.parametrize("made", [numbered, streamed, united])
@@ -66,7 +66,7 @@ def test_a_streamed_set_of_any_size_shows_all_its_images_alike(made, n, size):
     steps = 20 * n // size + 1
     seen = torch.cat([batch.y for batch in islice(batches(made(n), size, seed=2), steps)])
     counts = seen.bincount(minlength=n)
-    assert counts.max() - counts.min() <= 1 + counts.float().mean() * 2 * pieces.LANES / n
+    assert counts.max() - counts.min() <= 1 + counts.float().mean() * 2 * pieces.MAX_STRIPES / n
 
 
 def test_a_set_that_no_lane_touches_is_not_read():
@@ -74,8 +74,8 @@ def test_a_set_that_no_lane_touches_is_not_read():
         raise AssertionError("read")
         yield
 
-    read = Both(160, lambda asked: (numbered(160)[piece.order()] for piece in asked), never)
-    pieces_of_the_first = iter([Piece(0, 3, 0, 0), Piece(100, 103, 0, 0)])
+    read = ConcatReader(160, lambda asked: (numbered(160)[piece.shuffled_rows()] for piece in asked), never)
+    pieces_of_the_first = iter([Block(0, 3, 0, 0), Block(100, 103, 0, 0)])
     assert [len(images) for images in read(pieces_of_the_first)] == [3, 3]
 
 
@@ -87,7 +87,7 @@ def test_a_rank_reads_only_the_lanes_that_its_rows_lie_in():
             asked.append(piece.start)
             yield numbered(160)[piece.order()]
 
-    list(islice(batches(Streamed(160, read, piece=3), 32, seed=0, rank=1, world=2), 10))
+    list(islice(batches(StreamedImages(160, read, block_size=3), 32, seed=0, rank=1, world=2), 10))
     assert min(asked) >= 80
 
 
@@ -120,7 +120,7 @@ def test_draws_differ_by_name_step_and_seed():
 
 
 def test_shares_cover_the_batch():
-    assert [share(10, r, 4) for r in range(4)] == [slice(0, 2), slice(2, 5), slice(5, 7), slice(7, 10)]
+    assert [shard_slice(10, r, 4) for r in range(4)] == [slice(0, 2), slice(2, 5), slice(5, 7), slice(7, 10)]
 
 
 def test_pixels_and_floats_are_inverse():

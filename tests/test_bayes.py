@@ -10,19 +10,19 @@ from torch import nn
 
 from experiments.bayes import ppca
 from genlib.data.images import Images, to_float
-from genlib.metrics.inputs import Evidence, View
-from genlib.metrics.likelihood import affordable
-from genlib.metrics.registry import evaluate, find
+from genlib.metrics.inputs import FeatureSet, MetricInputs
+from genlib.metrics.likelihood import samples_within_budget
+from genlib.metrics.registry import compute_metrics, get_metric
 from genlib.metrics.stats.bayes import (
-    agreement,
+    compare_posteriors,
     effective_sample_size,
+    estimate_elbo,
     importance_log_likelihood,
+    importance_resample,
     log_frequencies,
-    log_posterior,
-    lower_bound,
-    marginal,
-    posterior,
-    resample,
+    model_log_posterior,
+    normalize_posterior,
+    sum_over_classes,
 )
 from genlib.metrics.stats.intervals import wilson
 from genlib.metrics.stats.ranking import auroc
@@ -88,12 +88,12 @@ def view(x, y, seed=0):
     g = torch.Generator().manual_seed(seed)
     guess = torch.randint(CLASSES, (len(x),), generator=g) if y is None else y
     told = torch.where(torch.rand(len(x), generator=g) < 0.9, guess, (guess + 1) % CLASSES)
-    return View(x, y, x.flatten(1), (8.0 * nn.functional.one_hot(told, CLASSES)).softmax(1))
+    return FeatureSet(x, y, x.flatten(1), (8.0 * nn.functional.one_hot(told, CLASSES)).softmax(1))
 
 
 def evidence(model, n=300, labelled=True):
     sets = [view(x, y if labelled else None) for x, y in (drawn(model, n, seed) for seed in (1, 2, 3))]
-    return Evidence(*sets, fake=None, seed=0, model=model)
+    return MetricInputs(*sets, samples=None, seed=0, model=model)
 
 
 def share(right):
@@ -107,16 +107,16 @@ def test_importance_sampling_approaches_the_closed_form_from_below():
     model = Linear(wider=1.6)
     x, _ = drawn(model, 400)
     exact = float(model.exact(x).mean())
-    found = [importance_log_likelihood(model, x, samples=k, seed=0).mean() for k in (1, 5, 25, 2000)]
+    found = [importance_log_likelihood(model, x, num_samples=k, seed=0).mean() for k in (1, 5, 25, 2000)]
     assert found[0] < found[1] < found[2] < found[3]
     assert found[3] == pytest.approx(exact, abs=2e-3) and found[2] < exact + 2e-3
-    torch.testing.assert_close(lower_bound(model, x, samples=1, seed=0).mean(), found[0])
+    torch.testing.assert_close(estimate_elbo(model, x, num_samples=1, seed=0).mean(), found[0])
 
 
 def test_the_exact_posterior_needs_one_sample():
     model = Linear(wider=1.0)
     x, _ = drawn(model, 50)
-    found = importance_log_likelihood(model, x, samples=1, seed=3)
+    found = importance_log_likelihood(model, x, num_samples=1, seed=3)
     torch.testing.assert_close(found, model.exact(x), rtol=1e-4, atol=1e-4)
     assert found.dtype == torch.float64 and found.shape == (50,) and not found.requires_grad
 
@@ -125,7 +125,7 @@ def test_the_lower_bound_is_the_closed_form_less_the_divergence():
     model = Linear(wider=1.6)
     x, _ = drawn(model, 200)
     divergence = LATENT * (1.6**2 / 2 - 0.5 - math.log(1.6))  # KL(q || p(z|x)), the same for every x
-    found = lower_bound(model, x, samples=2000, seed=0)
+    found = estimate_elbo(model, x, num_samples=2000, seed=0)
     assert found.mean() == pytest.approx(float(model.exact(x).mean()) - divergence, abs=0.01)
 
 
@@ -133,9 +133,9 @@ def test_the_lower_bound_is_the_closed_form_less_the_divergence():
 def test_chunks_leave_nothing_out(chunk):
     model = Linear(wider=1.0)
     x, y = drawn(model, 13)
-    found = importance_log_likelihood(model, x, samples=11, seed=0, y=y, chunk=chunk)
+    found = importance_log_likelihood(model, x, num_samples=11, seed=0, y=y, chunk_size=chunk)
     torch.testing.assert_close(found, model.exact(x, y), rtol=1e-4, atol=1e-4)
-    again = importance_log_likelihood(model, x, samples=11, seed=0, y=y, chunk=chunk)
+    again = importance_log_likelihood(model, x, num_samples=11, seed=0, y=y, chunk_size=chunk)
     assert torch.equal(found, again)
 
 
@@ -143,8 +143,8 @@ def test_no_call_holds_more_than_a_chunk(monkeypatch):
     model, seen = Linear(), []
     weights = model.log_weights
     monkeypatch.setattr(model, "log_weights", lambda x, e, *y: seen.append(e.shape[0] * e.shape[1]) or weights(x, e))
-    importance_log_likelihood(model, drawn(model, 30)[0], samples=100, seed=0, chunk=64)
-    lower_bound(model, drawn(model, 30)[0], samples=3, seed=0, chunk=64)
+    importance_log_likelihood(model, drawn(model, 30)[0], num_samples=100, seed=0, chunk_size=64)
+    estimate_elbo(model, drawn(model, 30)[0], num_samples=3, seed=0, chunk_size=64)
     assert max(seen) <= 64 and sum(seen) == 30 * 103
 
 
@@ -157,9 +157,9 @@ def test_the_posterior_is_that_of_the_closed_form():
     prior = torch.tensor([0.6, 0.3, 0.1], dtype=torch.float64).log()
     exact = torch.stack([model.exact(x, torch.full((300,), c)) for c in range(CLASSES)], 1)
     by_hand = (exact.exp() * prior.exp()) / (exact.exp() * prior.exp()).sum(1, keepdim=True)
-    torch.testing.assert_close(posterior(exact, prior).exp(), by_hand)
-    torch.testing.assert_close(marginal(exact, prior), (exact.exp() * prior.exp()).sum(1).log())
-    found = log_posterior(model, x, prior, k=500, seed=0).exp()
+    torch.testing.assert_close(normalize_posterior(exact, prior).exp(), by_hand)
+    torch.testing.assert_close(sum_over_classes(exact, prior), (exact.exp() * prior.exp()).sum(1).log())
+    found = model_log_posterior(model, x, prior, num_samples=500, seed=0).exp()
     torch.testing.assert_close(found, by_hand, rtol=0, atol=0.02)
     torch.testing.assert_close(found.sum(1), torch.ones(300, dtype=torch.float64))
 
@@ -167,10 +167,14 @@ def test_the_posterior_is_that_of_the_closed_form():
 def test_the_rule_stands_in_log_space():
     far = torch.tensor([[-9000.0, -9001.0, -9500.0]], dtype=torch.float64)
     uniform = torch.zeros(3, dtype=torch.float64) - math.log(3)
-    torch.testing.assert_close(posterior(far, uniform)[0, 0].exp(), torch.tensor(1 / (1 + math.exp(-1))).double())
+    torch.testing.assert_close(
+        normalize_posterior(far, uniform)[0, 0].exp(), torch.tensor(1 / (1 + math.exp(-1))).double()
+    )
     never = log_frequencies(torch.tensor([0, 0, 1]), 3)
     assert never.tolist() == pytest.approx([math.log(2 / 3), math.log(1 / 3), -math.inf])
-    assert posterior(far, never)[0, 2] == -math.inf and posterior(far, never)[0, :2].exp().sum() == pytest.approx(1)
+    assert normalize_posterior(far, never)[0, 2] == -math.inf and normalize_posterior(far, never)[
+        0, :2
+    ].exp().sum() == pytest.approx(1)
 
 
 def test_classwise_ppca_on_digits_through_the_same_rule():
@@ -184,17 +188,17 @@ def test_classwise_ppca_on_digits_through_the_same_rule():
     zeros = x[train][y[train] == 0]
     theirs = decomposition.PCA(10).fit(zeros.numpy()).score_samples(x[test].numpy())
     assert np.corrcoef(theirs, by_class[:, 0].numpy())[0, 1] > 0.999
-    found = posterior(by_class, log_frequencies(y[train], 10)).argmax(1)
+    found = normalize_posterior(by_class, log_frequencies(y[train], 10)).argmax(1)
     assert share(found == y[test]) > 0.93
 
 
 def test_agreement_is_counted_by_hand():
     p, q = torch.tensor([[0.5, 0.5, 0.0], [0.2, 0.7, 0.1]]), torch.tensor([[0.25, 0.5, 0.25], [0.2, 0.7, 0.1]])
-    both = agreement(p.log().double(), q.log().double())
-    assert both.nats == pytest.approx(0.5 * math.log(2) / 2, rel=1e-6)
-    assert both.same == 0.5
-    same = agreement(p.log().double(), p.log().double())
-    assert same.same == 1 and same.nats == 0
+    both = compare_posteriors(p.log().double(), q.log().double())
+    assert both.mean_kl == pytest.approx(0.5 * math.log(2) / 2, rel=1e-6)
+    assert both.same_class_rate == 0.5
+    same = compare_posteriors(p.log().double(), p.log().double())
+    assert same.same_class_rate == 1 and same.mean_kl == 0
 
 
 # --- p(x|y) from an unconditional sampler
@@ -210,13 +214,13 @@ def test_resampling_draws_from_the_conditional():
     """p(x) uniform over four kinds of image, p(y=1|x) as given: p(x|y=1) is proportional to it."""
     kinds = torch.arange(4000) % 4
     given = torch.tensor([0.0, 0.1, 0.3, 0.8])[kinds]
-    found = resample(torch.stack([1 - given, given], 1), 1, 20_000, seed=0)
+    found = importance_resample(torch.stack([1 - given, given], 1), 1, 20_000, seed=0)
     shares = kinds[found.rows].bincount(minlength=4) / 20_000
     torch.testing.assert_close(shares, torch.tensor([0.0, 1, 3, 8]) / 12, rtol=0, atol=0.015)
-    assert found.effective == pytest.approx(1000 * 1.2**2 / (0.1**2 + 0.3**2 + 0.8**2), rel=1e-4)
-    assert torch.equal(found.rows, resample(torch.stack([1 - given, given], 1), 1, 20_000, seed=0).rows)
+    assert found.effective_size == pytest.approx(1000 * 1.2**2 / (0.1**2 + 0.3**2 + 0.8**2), rel=1e-4)
+    assert torch.equal(found.rows, importance_resample(torch.stack([1 - given, given], 1), 1, 20_000, seed=0).rows)
     with pytest.raises(ValueError, match="no image has any probability of class 0"):
-        resample(torch.eye(2)[[1, 1]], 0, 5, seed=0)
+        importance_resample(torch.eye(2)[[1, 1]], 0, 5, seed=0)
 
 
 # --- the metrics
@@ -225,7 +229,7 @@ def test_resampling_draws_from_the_conditional():
 def test_nll_is_that_of_the_closed_form_and_the_bound_is_looser():
     model = Linear(wider=1.4)
     e = evidence(model)
-    found = evaluate(e, ["elbo", "nll"])
+    found = compute_metrics(e, ["elbo", "nll"])
     exact = -model.exact(e.test.pixels)
     assert found["nll"].value == pytest.approx(float(exact.mean()), abs=0.01)
     assert -found["elbo"].value > found["nll"].value
@@ -234,16 +238,16 @@ def test_nll_is_that_of_the_closed_form_and_the_bound_is_looser():
     assert found["nll"].detail | {"null": 0} == {
         "samples": 200, "of": "x", "observation": "gaussian", "null": 0,
     }  # fmt: skip
-    assert find("nll").better == "lower" and found["nll"].null is None and found["nll"].n == 300
+    assert get_metric("nll").better == "lower" and found["nll"].null is None and found["nll"].n == 300
 
 
 def test_a_conditional_model_is_asked_at_the_label_and_summed_over_classes():
     model = Conditional()
     e = evidence(model)
-    found = find("nll")(e)
+    found = get_metric("nll")(e)
     assert found.value == pytest.approx(-float(model.exact(e.test.pixels, e.test.labels).mean()), abs=0.02)
     by_class = torch.stack([model.exact(e.test.pixels, torch.full((300,), c)) for c in range(CLASSES)], 1)
-    exact = -float(marginal(by_class, log_frequencies(e.train.labels, CLASSES)).mean())
+    exact = -float(sum_over_classes(by_class, log_frequencies(e.train.labels, CLASSES)).mean())
     assert found.detail["marginal"]["value"] == pytest.approx(exact, abs=0.03)
     assert found.detail["of"] == "x given its label"
 
@@ -253,32 +257,32 @@ def test_the_offset_moves_likelihoods_to_intensities():
     moved = Linear()
     moved.nll_offset = -math.prod(SHAPE) * math.log(2)
     for name, sign in (("nll", 1), ("elbo", -1)):
-        one, two = find(name)(e).value, find(name)(replace(e, model=moved)).value
+        one, two = get_metric(name)(e).value, get_metric(name)(replace(e, model=moved)).value
         assert two - one == pytest.approx(sign * moved.nll_offset)
 
 
 def test_bayes_accuracy_is_that_of_the_closed_form():
     model = Conditional()
     e = evidence(model)
-    found = find("bayes_accuracy")(e)
+    found = get_metric("bayes_accuracy")(e)
     by_class = torch.stack([model.exact(e.test.pixels, torch.full((300,), c)) for c in range(CLASSES)], 1)
-    exact = posterior(by_class, log_frequencies(e.train.labels, CLASSES))
+    exact = normalize_posterior(by_class, log_frequencies(e.train.labels, CLASSES))
     assert found.value == pytest.approx(share(exact.argmax(1) == e.test.labels), abs=0.011)
     assert found.low < found.value < found.high and found.detail["k"] == 20
-    assert found.detail["same_as_judge"] == pytest.approx(share(exact.argmax(1) == e.test.classes), abs=0.011)
-    theirs = agreement(e.test.probabilities.double().log(), exact)
-    assert found.detail["kl_from_judge"] == pytest.approx(theirs.nats, rel=0.05)
+    assert found.detail["same_as_judge"] == pytest.approx(share(exact.argmax(1) == e.test.predicted_classes), abs=0.011)
+    theirs = compare_posteriors(e.test.probabilities.double().log(), exact)
+    assert found.detail["kl_from_judge"] == pytest.approx(theirs.mean_kl, rel=0.05)
 
 
 @pytest.mark.parametrize("model", [Linear(), Conditional()])
 def test_foreign_images_are_told_by_their_probability(model):
     e = evidence(model)
-    same = find("anomaly_auroc")(replace(e, other=view(*drawn(Conditional(), 300, 9))))
+    same = get_metric("anomaly_auroc")(replace(e, other=view(*drawn(Conditional(), 300, 9))))
     if "conditional" in dir(model):
         assert same.low < 0.5 < same.high
-    far = find("anomaly_auroc")(replace(e, other=view(drawn(model, 200, 9)[0] + 20, None)))
+    far = get_metric("anomaly_auroc")(replace(e, other=view(drawn(model, 200, 9)[0] + 20, None)))
     assert far.value == 1 and far.detail | {"null": 0} == {"against": "the other domain", "foreign": 200, "null": 0}
-    shuffled = find("anomaly_auroc")(e)
+    shuffled = get_metric("anomaly_auroc")(e)
     assert shuffled.value > 0.6 and shuffled.detail["against"] == "shuffled pixels"
 
 
@@ -302,14 +306,18 @@ def test_scores_that_do_not_overlap_still_have_an_interval():
 
 
 def test_samples_are_what_the_budget_affords():
-    assert affordable(10, 5000) == 5000 and affordable(10_000, 5000) == 25 and affordable(10**9, 5) == 1
+    assert (
+        samples_within_budget(10, 5000) == 5000
+        and samples_within_budget(10_000, 5000) == 25
+        and samples_within_budget(10**9, 5) == 1
+    )
 
 
 def test_the_same_evidence_gives_the_same_numbers():
     e = evidence(Conditional(), 60)
     for name in LIKELIHOODS:
-        assert find(name)(e) == find(name)(e)
-    assert find("nll")(e).value != find("nll")(replace(e, seed=1)).value
+        assert get_metric(name)(e) == get_metric(name)(e)
+    assert get_metric("nll")(e).value != get_metric("nll")(replace(e, seed=1)).value
 
 
 # --- what cannot be measured
@@ -327,7 +335,7 @@ def test_the_same_evidence_gives_the_same_numbers():
 )
 def test_what_is_missing_is_the_reason(model, names, labelled, n, reason):
     e = replace(evidence(Linear(), n, labelled), model=model)
-    for measure in evaluate(e, names).values():
+    for measure in compute_metrics(e, names).values():
         assert measure.value is None and measure.detail["reason"] == reason
 
 
@@ -337,11 +345,13 @@ def test_a_model_of_the_project_is_measured():
 
     g = torch.Generator().manual_seed(0)
     images = Images(torch.randint(0, 256, (40, 1, 8, 8), generator=g).to(torch.uint8), torch.arange(40) % CLASSES)
-    seen = View(images.pixels, images.labels, to_float(images.pixels).flatten(1), torch.full((40, CLASSES), 1 / 3))
+    seen = FeatureSet(
+        images.pixels, images.labels, to_float(images.pixels).flatten(1), torch.full((40, CLASSES), 1 / 3)
+    )
     for name, kind in (("vae", "bernoulli"), ("cvae", "gaussian")):
         options = {"name": name, "width": 4, "latent": 2, "observation": kind}
         model = build("models", options, (1, 8, 8), CLASSES, where="model")
-        found = evaluate(Evidence(seen, seen, seen, None, 0, model), LIKELIHOODS)
+        found = compute_metrics(MetricInputs(seen, seen, seen, None, 0, model), LIKELIHOODS)
         assert found["nll"].value > 0 and found["nll"].value <= -found["elbo"].value + 1
         assert (found["bayes_accuracy"].value is None) == (name == "vae")
         assert found["anomaly_auroc"].value is not None

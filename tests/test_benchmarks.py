@@ -81,7 +81,7 @@ def test_the_page_calls_a_commit_dirty_for_changed_code_and_not_for_the_results_
     for words in (["init", "-q"], ["add", "."], [*who, "commit", "-qm", "first"]):
         subprocess.run(["git", *words], cwd=tmp_path, check=True)
     monkeypatch.setattr(page, "ROOT", tmp_path)
-    for name in (provenance.COMMIT, provenance.DIRTY):
+    for name in (provenance.COMMIT_ENV, provenance.DIRTY_ENV):
         monkeypatch.delenv(name, raising=False)
     (tmp_path / "benchmarks/results.json").write_text("2")
     clean = page.commit()

@@ -6,11 +6,11 @@ import pandas as pd
 import pytest
 
 from genlib.files import write_csv
-from genlib.tuning.console import Board, health, table
-from genlib.tuning.objective import Aim
+from genlib.tuning.console import TrialConsole, trial_health, trials_table
+from genlib.tuning.objective import SearchObjective
 from genlib.tuning.trial import Trial
 
-AIM = Aim("kid", "lower")
+AIM = SearchObjective("kid", "lower")
 SPACE = {"train.lr_g": {}, "train.lr_d/lr_g": {}}
 SWEEP = SimpleNamespace(
     title="tune gan",
@@ -35,13 +35,13 @@ TRIALS = [
 ]
 AGAIN = {n: [trial(4, kid=kid, coverage=0.7)] for n, kid in ((0, 0.2), (1, 0.4))}
 for runs in AGAIN.values():
-    runs[0].knobs["train.seed"] = 1
+    runs[0].hyperparameters["train.seed"] = 1
 
 
 @pytest.fixture(scope="module")
 def rows(tmp_path_factory):
     path = tmp_path_factory.mktemp("tune") / "trials.csv"
-    write_csv(*table(SWEEP, TRIALS, AGAIN, AIM.winner(TRIALS, AGAIN)), path)
+    write_csv(*trials_table(SWEEP, TRIALS, AGAIN, AIM.winner(TRIALS, AGAIN)), path)
     return pd.read_csv(path)
 
 
@@ -63,7 +63,7 @@ def test_repeats_and_the_median_stand_beside_what_they_repeat(rows):
 
 def test_how_the_game_stood_is_named(rows):
     assert list(rows.health.fillna("")[:4]) == ["D wins", "balanced", "", "diverged (NaN)"]
-    assert health(trial(0, "collapsed", duplicate_rate=0.9)) == "collapsed"
+    assert trial_health(trial(0, "collapsed", duplicate_rate=0.9)) == "collapsed"
 
 
 class Run:
@@ -85,7 +85,7 @@ def test_every_trial_is_tracked_and_its_end_is_said(capsys):
     tracked = SimpleNamespace(
         nested=lambda key, name, params: made.setdefault(key, Run()), courier=SimpleNamespace(start=lambda: None)
     )
-    with Board(SWEEP, tracked, expected=4) as board:
+    with TrialConsole(SWEEP, tracked, num_trials=4) as board:
         board(trial(0, "running", seen=300, kid=0.5, d_real=0.6, d_fake=0.6))
         for each in TRIALS:
             board(each)

@@ -8,13 +8,13 @@ import torch
 from test_metrics import evidence, real, view
 
 from genlib.data.images import Images
-from genlib.metrics.inputs import gather, look
-from genlib.metrics.stats.clustering import CELLS, cells, kinds, kmeans
+from genlib.metrics.inputs import build_inputs, extract_features
+from genlib.metrics.stats.clustering import NUM_CLUSTERS, assign_clusters, classes_or_clusters, kmeans
 from genlib.registry import build
 
 
 def inertia(x, centres):
-    return float((x.double() - centres[cells(x, centres)]).square().sum())
+    return float((x.double() - centres[assign_clusters(x, centres)]).square().sum())
 
 
 def test_it_ends_as_low_as_that_of_scikit_learn_from_the_same_start():
@@ -39,7 +39,7 @@ def test_far_clusters_are_found():
     centres = 100 * torch.randn(8, 5, generator=g, dtype=torch.float64)
     x = centres.repeat(50, 1) + torch.randn(400, 5, generator=g, dtype=torch.float64)
     found = kmeans(x, 8, 0)
-    assert sorted(cells(x, found).bincount().tolist()) == [50] * 8
+    assert sorted(assign_clusters(x, found).bincount().tolist()) == [50] * 8
     assert torch.cdist(centres, found).amin(1).max() < 1
 
 
@@ -61,23 +61,23 @@ def test_the_seed_decides():
 def test_cells_are_the_nearest_centres_wherever_they_lie(scale):
     x, centres = real(500, 1).features.double() * scale + 10 * scale, real(9, 2).features.double() * scale + 10 * scale
     assert torch.equal(
-        cells(x, centres), torch.cdist(x, centres, compute_mode="donot_use_mm_for_euclid_dist").argmin(1)
+        assign_clusters(x, centres), torch.cdist(x, centres, compute_mode="donot_use_mm_for_euclid_dist").argmin(1)
     )
 
 
 def test_kinds_are_the_judges_classes_or_cells_of_test_images():
     e = evidence(real(300, 4))
-    assert torch.equal(kinds(e)(e.made), e.made.classes)
-    kind = kinds(replace(e, named=False))(e.test)
-    assert len(kind.unique()) == CELLS
-    purity = sum(int(e.test.classes[kind == c].bincount().max()) for c in range(CELLS)) / len(e.test)
+    assert torch.equal(classes_or_clusters(e)(e.generated), e.generated.predicted_classes)
+    kind = classes_or_clusters(replace(e, named=False))(e.test)
+    assert len(kind.unique()) == NUM_CLUSTERS
+    purity = sum(int(e.test.predicted_classes[kind == c].bincount().max()) for c in range(NUM_CLUSTERS)) / len(e.test)
     assert purity > 0.75
 
 
 def test_the_order_of_the_judged_images_does_not_move_the_cells():
     e = replace(evidence(real(300, 4)), named=False)
-    turned = kinds(replace(e, fake=e.made[torch.arange(299, -1, -1)]))
-    assert torch.equal(turned(e.made), kinds(e)(e.made))
+    turned = classes_or_clusters(replace(e, fake=e.generated[torch.arange(299, -1, -1)]))
+    assert torch.equal(turned(e.generated), classes_or_clusters(e)(e.generated))
 
 
 @pytest.mark.parametrize("labelled", [True, False])
@@ -86,14 +86,20 @@ def test_a_judge_of_quarter_turns_names_no_class(labelled):
     g = torch.Generator().manual_seed(0)
     pixels = torch.randint(256, (60, 1, 8, 8), generator=g, dtype=torch.uint8)
     some = Images(pixels, torch.arange(60) % 10 if labelled else None)
-    e = gather(judge, some, some, some, some, 40, 0)
-    assert e.named == labelled and look(judge, some).probabilities.shape[1] == (10 if labelled else 4)
-    assert e.null().named == labelled
-    expected = e.made.classes if labelled else cells(e.made.features, kmeans(e.test.features, CELLS, e.seed))
-    assert torch.equal(kinds(e)(e.made), expected)
+    e = build_inputs(judge, some, some, some, some, 40, 0)
+    assert e.has_class_names == labelled and extract_features(judge, some).probabilities.shape[1] == (
+        10 if labelled else 4
+    )
+    assert e.with_real_samples().has_class_names == labelled
+    expected = (
+        e.generated.predicted_classes
+        if labelled
+        else assign_clusters(e.generated.features, kmeans(e.test.features, NUM_CLUSTERS, e.seed))
+    )
+    assert torch.equal(classes_or_clusters(e)(e.generated), expected)
 
 
 def test_constant_features_are_one_kind():
     blind = view(torch.zeros(50, 3), torch.zeros(50, dtype=torch.long))
     e = replace(evidence(real(50, 4)), test=blind, named=False)
-    assert kinds(e)(blind).unique().tolist() == [0]
+    assert classes_or_clusters(e)(blind).unique().tolist() == [0]

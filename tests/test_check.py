@@ -15,7 +15,7 @@ from PIL import Image
 from torch import nn
 
 from genlib.errors import InputError
-from genlib.objectives.common.phases import Objective, Terms, Turn
+from genlib.objectives.common.phases import Objective, Phase, StepLosses
 from genlib.params import load_params, read_yaml
 from pipelines.check import check
 
@@ -72,8 +72,8 @@ class Plain(nn.Module):
 
 
 class Alone(Objective):
-    def turns(self, model: nn.Module) -> tuple[Turn, ...]:
-        return (Turn("it", model, lambda batch: Terms(batch.x.mean((1, 2, 3)))),)
+    def turns(self, model: nn.Module) -> tuple[Phase, ...]:
+        return (Phase("it", model, lambda batch: StepLosses(batch.x.mean((1, 2, 3)))),)
 
 
 class Pair(Alone):
@@ -303,13 +303,13 @@ def test_a_section_is_taken_out_of_the_file_and_the_rest_kept(project):
     rid = ["models.gan=null", "tune.models=[]", "tune.limits=null", PRINTED]
     check(None, rid)
     text = (project / "params.yaml").read_text()
-    assert "gan" not in load_params().models and load_params().data.other.name == "printed_digits"
+    assert "gan" not in load_params().models and load_params().data.domain_b.name == "printed_digits"
     kept = [line for line in (ROOT / "params.yaml").read_text().splitlines() if "#" in line and "null" in line]
     assert len(kept) > 3 and [line for line in kept if line not in text] == []
     check(None, rid)
     assert (project / "params.yaml").read_text() == text
     check(None, ["data.other=null", "models.cyclegan=null"])
-    assert load_params().data.other is None and "other" not in read_yaml(project / "params.yaml")["data"]
+    assert load_params().data.domain_b is None and "other" not in read_yaml(project / "params.yaml")["data"]
 
 
 def test_a_legal_folder_passes_and_answers_files_are_made_once(project):

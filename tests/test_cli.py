@@ -13,7 +13,7 @@ from prepared import digits
 from safetensors.torch import load_file, save_file
 
 from genlib.cli import main
-from genlib.figures.latent_tools import STEPS, Subject, tools
+from genlib.figures.latent_tools import NUM_STEPS, LatentSpace, tools
 from genlib.registry import build
 
 MODELS = {name: {"name": name, "width": 4, "latent": 4} for name in ("vae", "cvae", "gan")} | {
@@ -87,12 +87,12 @@ def test_the_tools_use_the_codes_of_the_data(project):
     from genlib.registry import load
 
     data = load_dataset(project / "data")
-    subject = Subject(load(project / "vae"), data.test[:2], data.train[:50], 0)
-    torch.testing.assert_close(subject.centre, subject.known.mean(0))
+    subject = LatentSpace(load(project / "vae"), data.test[:2], data.train[:50], 0)
+    torch.testing.assert_close(subject.mean, subject.train_codes.mean(0))
     sheet = tools()["interpolate"](subject)
     ends = subject.model.image(subject.z).detach()
     torch.testing.assert_close(sheet.images[0], ends[0])
-    torch.testing.assert_close(sheet.images[STEPS - 1], ends[1])
+    torch.testing.assert_close(sheet.images[NUM_STEPS - 1], ends[1])
 
 
 @pytest.mark.parametrize(

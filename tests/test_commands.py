@@ -15,20 +15,20 @@ from prepared import SMALL
 from report_tree import report_tree
 from safetensors.torch import save_file
 
-from genlib.cli import COMMANDS, GROUPS, main, whole_parser
+from genlib.cli import COMMANDS, GROUPS, build_parser, main
 from genlib.commands import diff, doctor
-from genlib.commands.sample import parse_labels, truncated
+from genlib.commands.sample import parse_labels, sample_truncated_normal
 from genlib.files import file_sha256
-from genlib.metrics.result import Measure
+from genlib.metrics.result import MetricResult
 from genlib.registry import build
-from genlib.tracking.promotion_checks import faults
+from genlib.tracking.promotion_checks import failed_checks
 
 GOOD = {
-    "kid": Measure(0.10, 0.08, 0.12, 0.0, 300),
-    "frechet": Measure(2.0, 1.8, 2.2, 0.5, 300),
-    "coverage": Measure(0.8, 0.75, 0.85, 0.95, 300),
-    "support": Measure(400.0, 300.0, 500.0, 500.0, 300),
-    "copies": Measure(0.01, 0.0, 0.02, 0.0, 300),
+    "kid": MetricResult(0.10, 0.08, 0.12, 0.0, 300),
+    "frechet": MetricResult(2.0, 1.8, 2.2, 0.5, 300),
+    "coverage": MetricResult(0.8, 0.75, 0.85, 0.95, 300),
+    "support": MetricResult(400.0, 300.0, 500.0, 500.0, 300),
+    "copies": MetricResult(0.01, 0.0, 0.02, 0.0, 300),
 }
 
 
@@ -87,7 +87,7 @@ def test_the_images_are_those_of_the_seed(models, tmp_path):
 def test_truncated_codes_follow_the_truncated_normal():
     from scipy import stats
 
-    z = truncated(4000, 2, 0.7, seed=0)
+    z = sample_truncated_normal(4000, 2, 0.7, seed=0)
     assert z.abs().max() <= 0.7
     assert stats.kstest(z.flatten().double().numpy(), stats.truncnorm(-0.7, 0.7).cdf).pvalue > 0.01
 
@@ -163,7 +163,7 @@ def test_the_help_imports_nothing_heavy():
         "print({'torch', 'shtab', 'numpy'} & set(sys.modules))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "set()" and whole_parser().prog == "genlib"
+    assert done.stdout.strip() == "set()" and build_parser().prog == "genlib"
 
 
 def test_a_difference_is_told_only_beyond_the_intervals(tmp_path, monkeypatch, capsys):
@@ -201,32 +201,38 @@ def test_what_dvc_says_of_two_revisions_is_read_and_told_in_order(monkeypatch):
         return {"params.yaml": {"train.seed": {"old": 0, "new": 1}}}
 
     monkeypatch.setattr(diff, "_dvc", said)
-    found = diff.difference(*diff.compared("main", "workspace"))
+    found = diff.compare_runs(*diff.read_sides("main", "workspace"))
     assert found.params == {"train.seed": (0, 1)}
     names = ("gan frechet", "gan kid", "vae frechet", "vae kid")
-    assert [str(move) for move in found.moves] == [f"{name}: better: 3 [2.9, 3.1] -> 1 [0.9, 1.1]" for name in names]
+    assert [str(move) for move in found.metric_diffs] == [
+        f"{name}: better: 3 [2.9, 3.1] -> 1 [0.9, 1.1]" for name in names
+    ]
 
 
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
         ({}, None),
-        ({"kid": Measure(0.13, 0.12, 0.14, 0.0, 300)}, None),
-        ({"kid": Measure(0.2, 0.15, 0.25, 0.0, 300)}, "kid 0.2, at least 0.15: worse than the champion's 0.1"),
-        ({"coverage": Measure(0.2, 0.1, 0.3, 0.95, 300)}, "coverage 0.2: outside its limit"),
-        ({"copies": Measure(0.2, 0.1, 0.3, 0.0, 300)}, "copies 0.2: outside its limit"),
-        ({"copies": Measure(detail={"reason": "too few"})}, "copies: not to be known (too few)"),
+        ({"kid": MetricResult(0.13, 0.12, 0.14, 0.0, 300)}, None),
+        ({"kid": MetricResult(0.2, 0.15, 0.25, 0.0, 300)}, "kid 0.2, at least 0.15: worse than the champion's 0.1"),
+        ({"coverage": MetricResult(0.2, 0.1, 0.3, 0.95, 300)}, "coverage 0.2: outside its limit"),
+        ({"copies": MetricResult(0.2, 0.1, 0.3, 0.0, 300)}, "copies 0.2: outside its limit"),
+        ({"copies": MetricResult(detail={"reason": "too few"})}, "copies: not to be known (too few)"),
     ],
 )
 def test_a_champion_gives_way_to_what_is_no_worse_and_within_the_limits(changes, reason):
-    found = faults(GOOD | changes, GOOD, {})
+    found = failed_checks(GOOD | changes, GOOD, {})
     assert (found == []) if reason is None else (len(found) == 1 and found[0].startswith(reason))
 
 
 def test_doctor_names_what_is_broken(monkeypatch, capsys, tmp_path):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "nonsense")
-    monkeypatch.setattr(doctor, "checks", lambda: [doctor.python, doctor.pair, doctor.disk, doctor.tracking])
+    monkeypatch.setattr(
+        doctor,
+        "checks",
+        lambda: [doctor.check_python, doctor.check_torchvision, doctor.check_disk, doctor.check_tracking],
+    )
     assert main(["doctor", "--json"]) == 1
     found = {each["name"]: each for each in json.loads(capsys.readouterr().out)}
     assert found["MLflow's address"]["level"] == "broken" and "nonsense" in found["MLflow's address"]["found"]
@@ -235,4 +241,4 @@ def test_doctor_names_what_is_broken(monkeypatch, capsys, tmp_path):
     assert "does not answer" in capsys.readouterr().out
     versions = {"torch": "2.11.0", "torchvision": "0.28.0"}
     monkeypatch.setattr(doctor, "version", versions.get)
-    assert doctor.pair()[0].level == "broken"
+    assert doctor.check_torchvision()[0].level == "broken"

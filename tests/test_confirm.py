@@ -13,16 +13,16 @@ from test_evidence import images
 from test_metrics import evidence, real, view
 
 from genlib.cli import main
-from genlib.data.batches import seeded
+from genlib.data.batches import seeded_generator
 from genlib.data.dataset import load_dataset
-from genlib.evaluation.evaluator import Bench
+from genlib.evaluation.evaluator import Evaluator
 from genlib.human.answers import Answer, read_answers
-from genlib.human.raters import agreed, attentive, pair_name
-from genlib.metrics.registry import evaluate
-from genlib.metrics.result import to_json
+from genlib.human.raters import filter_attentive, majority_same, pair_id
+from genlib.metrics.registry import compute_metrics
+from genlib.metrics.result import report_to_json
 from genlib.metrics.stats import birthday as collisions
-from genlib.metrics.stats.birthday import Points, Sameness, pair_count
-from genlib.metrics.support import ASKED, by_people, simpson, support
+from genlib.metrics.stats.birthday import DuplicateThresholds, PointSet, num_pairs
+from genlib.metrics.support import MAX_RATED_PAIRS, simpson_estimate, support, support_from_ratings
 from genlib.registry import load
 
 
@@ -37,7 +37,7 @@ def test_a_pair_is_the_same_where_more_than_half_say_so():
     votes = {"a-a": "s", "a-b": "sd", "a-c": "ssd", "a-d": "dds"}
     said = {"s": "same", "d": "different"}
     answers = [say(str(i), name, said[vote]) for name, each in votes.items() for i, vote in enumerate(each)]
-    assert agreed(answers) == {"a-a": True, "a-b": False, "a-c": True, "a-d": False}
+    assert majority_same(answers) == {"a-a": True, "a-b": False, "a-c": True, "a-d": False}
 
 
 def test_who_finds_no_pair_the_same_is_heard_unless_the_plain_ones_are_missed_too():
@@ -45,15 +45,15 @@ def test_who_finds_no_pair_the_same_is_heard_unless_the_plain_ones_are_missed_to
     looks = [say("looks", name, truth, truth) for name, truth in plain]
     sleeps = [say("sleeps", name, "different", truth) for name, truth in plain]
     none = [say(rater, f"0-{i}", "different") for rater in ("looks", "sleeps") for i in range(50)]
-    assert attentive([*looks, *sleeps, *none])[1] == ["sleeps"]
+    assert filter_attentive([*looks, *sleeps, *none])[1] == ["sleeps"]
 
 
 def test_a_pair_is_named_by_its_pixels_in_either_order():
     one, other, third = images(3, 0).pixels
-    assert pair_name(one, other) == pair_name(other, one) != pair_name(one, third)
+    assert pair_id(one, other) == pair_id(other, one) != pair_id(one, third)
     third = one.clone()
     third[0, 0, 0] ^= 1
-    assert pair_name(one, other) != pair_name(third, other)
+    assert pair_id(one, other) != pair_id(third, other)
 
 
 # --- which pairs people are asked about
@@ -62,17 +62,17 @@ def test_a_pair_is_named_by_its_pixels_in_either_order():
 @pytest.mark.parametrize("elements", [1 << 22, 700])
 def test_pairs_to_ask_about_are_drawn_evenly_from_all_that_are_the_same(elements, monkeypatch):
     monkeypatch.setattr(collisions, "ELEMENTS", elements)
-    x, kind = torch.randn(60, 2, generator=seeded("some")), torch.arange(60) % 2
-    sameness = Sameness({0: 0.4, 1: 0.6}, 0.0)
-    points = Points(x, kind)
+    x, kind = torch.randn(60, 2, generator=seeded_generator("some")), torch.arange(60) % 2
+    sameness = DuplicateThresholds({0: 0.4, 1: 0.6}, 0.0)
+    points = PointSet(x, kind)
     distances = torch.cdist(x.double(), x.double())
     every = {
         (i, j) for i, j in combinations(range(60), 2)
-        if kind[i] == kind[j] and distances[i, j] <= sameness.of(int(kind[i]))
+        if kind[i] == kind[j] and distances[i, j] <= sameness.radius_of(int(kind[i]))
     }  # fmt: skip
     assert len(every) > 60
-    assert {tuple(pair) for pair in sameness.some(points, 10_000, seeded(0)).tolist()} == every
-    drawn = [sameness.some(points, 20, seeded("draw", i)) for i in range(600)]
+    assert {tuple(pair) for pair in sameness.sample_duplicates(points, 10_000, seeded_generator(0)).tolist()} == every
+    drawn = [sameness.sample_duplicates(points, 20, seeded_generator("draw", i)) for i in range(600)]
     times = dict.fromkeys(every, 0)
     for pairs in drawn:
         assert len({tuple(pair) for pair in pairs.tolist()}) == 20
@@ -98,7 +98,9 @@ def pictured(e):
     """The evidence with a picture of its own for each image."""
 
     def own(part, seed):
-        return replace(part, pixels=torch.randint(256, (len(part), 1, 4, 4), generator=seeded(seed), dtype=torch.uint8))
+        return replace(
+            part, pixels=torch.randint(256, (len(part), 1, 4, 4), generator=seeded_generator(seed), dtype=torch.uint8)
+        )
 
     return replace(e, fake=own(e.made, "fake"), valid=own(e.valid, "valid"))
 
@@ -107,20 +109,20 @@ def pictured(e):
 def few():
     """300 images of which three are one picture, and the chance pairs of real images."""
     fake = real(300, 4)
-    features, classes = fake.features.clone(), fake.classes.clone()
+    features, classes = fake.features.clone(), fake.predicted_classes.clone()
     features[:3], classes[:3] = features[0], classes[0]
     return pictured(evidence(view(features, classes)))
 
 
 def test_only_what_people_confirm_is_counted(few):
     before = support(few)
-    assert 3 < before.detail["collisions"] <= ASKED and before.detail["people"] is None
+    assert 3 < before.detail["collisions"] <= MAX_RATED_PAIRS and before.detail["people"] is None
     kept = support(heard(few, lambda a, b: a < 3 and b < 3))
     assert kept.detail["people"] == {"shown": before.detail["collisions"], "confirmed": 3}
-    assert kept.value == pytest.approx(pair_count(300) / 3) and kept.value > before.value
+    assert kept.value == pytest.approx(num_pairs(300) / 3) and kept.value > before.value
     partners = torch.zeros(300, dtype=torch.long)
     partners[:3] = 2
-    assert (kept.value, kept.low, kept.high) == simpson(partners)
+    assert (kept.value, kept.low, kept.high) == simpson_estimate(partners)
     assert kept.detail["embeddings"]["features"]["value"] == before.value
 
 
@@ -131,14 +133,14 @@ def test_pairs_that_all_are_confirmed_change_nothing(few):
 
 def test_pairs_that_nobody_confirms_are_no_collisions(few):
     found = support(heard(few, lambda a, b: False))
-    assert found.value == found.low == simpson(torch.zeros(300, dtype=torch.long))[0]
+    assert found.value == found.low == simpson_estimate(torch.zeros(300, dtype=torch.long))[0]
     assert found.high is None and found.detail["more_than"]
 
 
 def test_people_judge_real_pairs_by_the_same_eye(few):
-    found = evaluate(heard(few, lambda a, b: a < 3 and b < 3), ["support"])["support"]
+    found = compute_metrics(heard(few, lambda a, b: a < 3 and b < 3), ["support"])["support"]
     assert found.detail["null"]["people"]["confirmed"] == 0 and found.detail["null"]["more_than"]
-    assert found.doubt is None
+    assert found.failed_control is None
 
 
 def test_people_are_heard_once_every_pair_has_an_answer(few):
@@ -154,7 +156,7 @@ def test_people_are_heard_once_every_pair_has_an_answer(few):
 @pytest.mark.parametrize("law", ["uniform", "spike"])
 def test_the_interval_holds_the_truth_where_only_some_pairs_were_shown(law):
     """Images of K pictures, and as many pairs again that the radii call the same and people do not."""
-    rng, generator = np.random.default_rng(5), seeded("shown", law)
+    rng, generator = np.random.default_rng(5), seeded_generator("shown", law)
     p = {"uniform": np.ones(400), "spike": np.r_[40, np.ones(400)]}[law]
     p = p / p.sum()
     truth, n, covered, shown = 1 / (p**2).sum(), 400, 0, []
@@ -163,22 +165,25 @@ def test_the_interval_holds_the_truth_where_only_some_pairs_were_shown(law):
         same = (x[:, None] == x[None]).triu(1)
         chance = (torch.rand(n, n, generator=generator) < 1 / truth).triu(1) & ~same
         every = (same | chance).nonzero()
-        pairs = every[torch.randperm(len(every), generator=generator)[:ASKED]]
+        pairs = every[torch.randperm(len(every), generator=generator)[:MAX_RATED_PAIRS]]
         partners = (same | chance).sum(0) + (same | chance).sum(1)
-        value, low, high = simpson(partners)
+        value, low, high = simpson_estimate(partners)
         count = {"value": value, "low": low, "high": high, "collisions": len(every)}
-        _, low, high = by_people(pairs, x[pairs[:, 0]] == x[pairs[:, 1]], n, count)
+        _, low, high = support_from_ratings(pairs, x[pairs[:, 0]] == x[pairs[:, 1]], n, count)
         covered += low <= truth <= (high or np.inf)
         shown.append(len(every))
-    assert min(shown) > 2 * ASKED
+    assert min(shown) > 2 * MAX_RATED_PAIRS
     assert 0.9 <= covered / 300 <= 0.995
 
 
 def test_none_confirmed_of_some_is_a_bound_that_the_rest_might_reach():
     """With s of C confirmed by chance alone, none of m is likely only for a small s."""
-    pairs, count = torch.tensor([[2 * i, 2 * i + 1] for i in range(ASKED)]), {"low": 500.0, "collisions": 5000}
-    value, low, high = by_people(pairs, torch.zeros(ASKED, dtype=torch.bool), 1000, count)
-    assert value == low == pytest.approx(500 * (ASKED + 1.96**2) / 1.96**2, rel=1e-3) and high is None
+    pairs, count = (
+        torch.tensor([[2 * i, 2 * i + 1] for i in range(MAX_RATED_PAIRS)]),
+        {"low": 500.0, "collisions": 5000},
+    )
+    value, low, high = support_from_ratings(pairs, torch.zeros(MAX_RATED_PAIRS, dtype=torch.bool), 1000, count)
+    assert value == low == pytest.approx(500 * (MAX_RATED_PAIRS + 1.96**2) / 1.96**2, rel=1e-3) and high is None
 
 
 # --- from the page to the number
@@ -203,13 +208,13 @@ def sha(folder):
 
 
 def measured(root, ratings=()):
-    bench = Bench.of(root / "runs/train/classifier", load_dataset(root / "data/prepared"))
-    (e,) = bench.evidence(load(root / "runs/train/gan"), 120, 3).values()
-    return evaluate(replace(e, ratings=ratings), ["support"])
+    bench = Evaluator.from_folder(root / "runs/train/classifier", load_dataset(root / "data/prepared"))
+    (e,) = bench.test_inputs(load(root / "runs/train/gan"), 120, 3).values()
+    return compute_metrics(replace(e, ratings=ratings), ["support"])
 
 
 def write(root, measures, card):
-    (root / "runs/evaluate/gan/metrics.json").write_text(json.dumps(to_json(measures, card)))
+    (root / "runs/evaluate/gan/metrics.json").write_text(json.dumps(report_to_json(measures, card)))
 
 
 def rate(root, monkeypatch, answer):
@@ -231,7 +236,7 @@ def test_what_is_said_on_the_page_is_what_evaluate_counts(judged, monkeypatch, a
     ratings = read_answers(judged / "data/ratings/gan.csv")
     assert ratings
     after = measured(judged, ratings)["support"]
-    shown = min(ASKED, before.detail["collisions"])
+    shown = min(MAX_RATED_PAIRS, before.detail["collisions"])
     assert after.detail["people"] == {"shown": shown, "confirmed": shown if answer == "same" else 0}
     assert after.detail["null"]["people"]["shown"] == len(before.detail["null"]["asked"]) > 5
     if answer == "same":

@@ -32,10 +32,10 @@ def handlers():
 
 def test_the_first_interrupt_is_a_wish_and_the_second_ends_what_is_under_way(handlers, capfd):
     with Console("train gan") as console:
-        assert not console.halted()
+        assert not console.should_stop()
         os.kill(os.getpid(), signal.SIGINT)
-        console.show(Progress(5, 10, {}))
-        assert console.halted()
+        console.show_progress(Progress(5, 10, {}))
+        assert console.should_stop()
         with pytest.raises(KeyboardInterrupt):
             os.kill(os.getpid(), signal.SIGINT)
     assert "train gan: saving at the next report; Ctrl-C again ends at once\n" in capfd.readouterr().err
@@ -52,11 +52,11 @@ def test_waiting_for_the_next_report_ends_even_where_a_finaliser_swallows_an_int
 
 def test_plain_lines_say_how_far_and_how_long(capsys):
     with Console("train gan") as console:
-        console.show(Progress(10, 10, {"loss_d": 0.5}))
+        console.show_progress(Progress(10, 10, {"loss_d": 0.5}))
     assert "train gan: 10 of 10 images" in capsys.readouterr().err
 
 
 def test_a_run_that_had_come_to_its_end_says_so(capsys):
     with Console("train gan") as console:
-        console.show(Progress(10, 10, {"loss_d": 0.5}, resumed=True))
+        console.show_progress(Progress(10, 10, {"loss_d": 0.5}, resumed=True))
     assert "train gan: resumed at 10 images, its end; nothing is left to train\n" in capsys.readouterr().err

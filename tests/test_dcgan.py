@@ -12,7 +12,7 @@ from turns import gradients_of
 from genlib.data.batches import batches
 from genlib.data.images import Images
 from genlib.models import dcgan
-from genlib.models.layers.cpu.batch_norm import BatchNorm2d, Norm, normal
+from genlib.models.layers.cpu.batch_norm import BatchNorm2d, GlobalBatchNorm, differentiable_batch_norm
 from genlib.objectives import adversarial
 from genlib.registry import build
 
@@ -56,7 +56,7 @@ def test_at_32_pixels_the_nets_are_those_of_the_example():
 @pytest.mark.parametrize("which", [0, 1], ids=["d", "g"])
 def test_each_turn_moves_every_parameter_of_its_player_and_no_other(which):
     model = made()
-    turn = adversarial.Build().turns(model)[which]
+    turn = adversarial.Build().phases(model)[which]
     _, gradients = gradients_of(turn, model, batch())
     own = {id(p) for p in turn.module.parameters()}
     for name, parameter in model.named_parameters():
@@ -68,7 +68,7 @@ def test_real_and_generated_images_are_judged_apart():
     """Joined, the statistics of one half would tell of the other."""
     model, sizes = made(), []
     model.discriminator[0].register_forward_hook(lambda layer, inputs, output: sizes.append(len(inputs[0])))
-    adversarial.Build().turns(model)[0].terms(batch())
+    adversarial.Build().phases(model)[0].step_losses(batch())
     assert sizes == [12, 12]
 
 
@@ -90,7 +90,7 @@ def shares(place=0, world=1):
     for objective, r1 in (("plain", 0.0), ("penalised", 2.0)):
         for which in range(2):
             model = made()
-            turn = adversarial.Build(r1=r1).turns(model)[which]
+            turn = adversarial.Build(r1=r1).phases(model)[which]
             gradients = gradients_of(turn, model, batch(place, world))[1]
             sums |= {f"{objective}.{which}.{k}": g for k, g in gradients.items() if g is not None}
     return found, sums
@@ -131,12 +131,12 @@ def test_the_gradients_in_few_passes_are_right_and_so_are_theirs(group, form):
     weight, bias = (torch.randn(3, dtype=torch.double, requires_grad=True) for _ in range(2))
 
     def norm(*inputs):
-        return Norm.apply(*inputs, 1e-5)[0]
+        return GlobalBatchNorm.apply(*inputs, 1e-5)[0]
 
     assert torch.autograd.gradcheck(norm, (x, weight, bias))
     assert torch.autograd.gradgradcheck(norm, (x, weight, bias))
     torch.testing.assert_close(norm(x, weight, bias), F.batch_norm(x, None, None, weight, bias, training=True))
-    torch.testing.assert_close(norm(x, weight, bias), normal(x, weight, bias, 1e-5)[0])
+    torch.testing.assert_close(norm(x, weight, bias), differentiable_batch_norm(x, weight, bias, 1e-5)[0])
 
 
 def test_alone_it_is_torchs_own():

@@ -11,22 +11,28 @@ import pytest
 import torch
 from test_metrics import CLASSES, D, evidence, planted, real, view
 
-from genlib.data.batches import seeded
-from genlib.data.config import DataSettings
+from genlib.data.batches import seeded_generator
+from genlib.data.config import DataConfig
 from genlib.data.images import Images
 from genlib.data.sources import mnist
-from genlib.evaluation.controls import plant, stored
-from genlib.figures.diversity import support_curve
-from genlib.metrics.inputs import Absent, Evidence, View
-from genlib.metrics.modes import divergence, mode_kl, modes
-from genlib.metrics.ndb import bins, counted_bins, jensen_shannon, ndb, scores
-from genlib.metrics.registry import evaluate
-from genlib.metrics.result import to_json
+from genlib.evaluation.controls import add_controls, num_memorized
+from genlib.figures.diversity import plot_support_curve
+from genlib.metrics.inputs import FeatureSet, MetricInputs, MissingSet
+from genlib.metrics.modes import kl_of_counts, mode_kl, modes
+from genlib.metrics.ndb import bin_z_scores, count_different_bins, fit_bins, jensen_shannon, ndb
+from genlib.metrics.registry import compute_metrics
+from genlib.metrics.result import report_to_json
 from genlib.metrics.stats import birthday as collisions
 from genlib.metrics.stats import neighbours
-from genlib.metrics.stats.birthday import Points, Sameness, calibrate, near_pairs, pair_count
-from genlib.metrics.stats.clustering import cells
-from genlib.metrics.support import PAIRED, support
+from genlib.metrics.stats.birthday import (
+    DuplicateThresholds,
+    PointSet,
+    calibrate_thresholds,
+    correlation_integral,
+    num_pairs,
+)
+from genlib.metrics.stats.clustering import assign_clusters
+from genlib.metrics.support import MAX_CURVE_IMAGES, support
 from genlib.metrics.vendi import effective_number, vendi
 
 SHARED = Path(__file__).parents[1] / ".." / "shared" / "data"
@@ -41,7 +47,7 @@ def digits():
     all_ = datasets.load_digits()
     pixels = torch.from_numpy(all_.images * 15).round().to(torch.uint8)[:, None]
     pixels, labels = (
-        x[torch.randperm(1797, generator=seeded("digits"))] for x in (pixels, torch.from_numpy(all_.target))
+        x[torch.randperm(1797, generator=seeded_generator("digits"))] for x in (pixels, torch.from_numpy(all_.target))
     )
     x = pixels.flatten(1).double()
     axes = torch.linalg.svd(x - x.mean(0), full_matrices=False).Vh[:20].T
@@ -51,13 +57,15 @@ def digits():
 
         def look(images):
             features = (images.pixels.flatten(1).double() - x.mean(0)) @ axes
-            return View(images.pixels, images.labels, features.float(), (-torch.cdist(features, means)).softmax(1))
+            return FeatureSet(
+                images.pixels, images.labels, features.float(), (-torch.cdist(features, means)).softmax(1)
+            )
 
         return look
 
     def seen(look):
         parts = (slice(0, 720), slice(720, 1079), slice(1079, 1438), slice(1438, 1797))
-        return plant(Evidence(*(look(Images(pixels[part], labels[part])) for part in parts), seed=0), look)
+        return add_controls(MetricInputs(*(look(Images(pixels[part], labels[part])) for part in parts), seed=0), look)
 
     return replace(seen(judge(axes)), second=seen(judge(torch.eye(64, dtype=torch.float64)[:, ::2])))
 
@@ -75,21 +83,21 @@ def brute_force(x, kind):
 @pytest.mark.parametrize("elements", [1 << 22, 700])
 def test_collisions_are_those_of_brute_force(elements, monkeypatch):
     monkeypatch.setattr(collisions, "ELEMENTS", elements)
-    test, made = (Points(view.features, view.classes) for view in (real(500, 2), real(300, 4)))
-    sameness = calibrate(test, 0.001)
-    distances = brute_force(test.x.double().numpy(), test.kind.numpy())
+    test, made = (PointSet(view.features, view.predicted_classes) for view in (real(500, 2), real(300, 4)))
+    sameness = calibrate_thresholds(test, 0.001)
+    distances = brute_force(test.x.double().numpy(), test.cluster.numpy())
     passed = 0
     for kind, radius in sameness.radius.items():
-        own = distances[test.kind == kind]
+        own = distances[test.cluster == kind]
         count = round((own <= radius * (1 + 1e-9)).sum() / 2)
-        within = 0.001 * pair_count(500) / sum(pair_count(int((test.kind == c).sum())) for c in sameness.radius)
-        assert count == max(1, round(within * pair_count(len(own))))
+        within = 0.001 * num_pairs(500) / sum(num_pairs(int((test.cluster == c).sum())) for c in sameness.radius)
+        assert count == max(1, round(within * num_pairs(len(own))))
         passed += count
-    assert sameness.rate == passed / pair_count(500)
-    wide = Sameness({kind: 4 * radius for kind, radius in sameness.radius.items()}, sameness.rate)
-    theirs = brute_force(made.x.double().numpy(), made.kind.numpy())
-    reach = np.array([wide.of(kind) for kind in made.kind.tolist()])
-    partners = wide.partners(made)
+    assert sameness.rate == passed / num_pairs(500)
+    wide = DuplicateThresholds({kind: 4 * radius for kind, radius in sameness.radius.items()}, sameness.rate)
+    theirs = brute_force(made.x.double().numpy(), made.cluster.numpy())
+    reach = np.array([wide.radius_of(kind) for kind in made.cluster.tolist()])
+    partners = wide.duplicate_counts(made)
     assert partners.sum() > 100
     np.testing.assert_array_equal(partners.numpy(), (theirs <= reach[:, None]).sum(1))
 
@@ -100,13 +108,15 @@ def test_the_curve_is_the_share_of_scipys_pairs(elements, monkeypatch):
     monkeypatch.setattr(collisions, "ELEMENTS", elements)
     x, radii = real(200, 1).features.double(), torch.logspace(-1, 2, 30, dtype=torch.float64)
     pairs = distance.pdist(x.numpy())
-    np.testing.assert_allclose(near_pairs(x, radii).numpy(), [(pairs <= r).mean() for r in radii.tolist()], rtol=1e-12)
-    assert near_pairs(x[:1], radii).tolist() == [0.0] * 30
+    np.testing.assert_allclose(
+        correlation_integral(x, radii).numpy(), [(pairs <= r).mean() for r in radii.tolist()], rtol=1e-12
+    )
+    assert correlation_integral(x[:1], radii).tolist() == [0.0] * 30
 
 
 @pytest.mark.parametrize("d", [5, 400])
 def test_vendi_is_the_entropy_of_numpys_eigenvalues(d):
-    x = torch.randn(150, d, generator=seeded("vendi", d))
+    x = torch.randn(150, d, generator=seeded_generator("vendi", d))
     e = replace(evidence(real(150, 4)), fake=view(x, torch.zeros(150, dtype=torch.long)))
     unit = x.double().numpy() / np.linalg.norm(x.double().numpy(), axis=1, keepdims=True)
     values = np.linalg.eigvalsh(unit @ unit.T / 150)
@@ -118,9 +128,9 @@ def test_the_divergences_and_scores_of_shares_are_those_of_scipy():
     stats, distance = pytest.importorskip("scipy.stats"), pytest.importorskip("scipy.spatial.distance")
     made, train = torch.tensor([30, 0, 12, 58]), torch.tensor([100, 40, 160, 300])
     p, q = made.numpy() / 100, train.numpy() / 600
-    assert divergence(made, train) == pytest.approx(stats.entropy(p, q))
+    assert kl_of_counts(made, train) == pytest.approx(stats.entropy(p, q))
     assert jensen_shannon(made, train) == pytest.approx(distance.jensenshannon(p, q) ** 2)
-    for z, a, b in zip(scores(made, train).tolist(), made.tolist(), train.tolist(), strict=True):
+    for z, a, b in zip(bin_z_scores(made, train).tolist(), made.tolist(), train.tolist(), strict=True):
         chi2 = stats.chi2_contingency([[a, 100 - a], [b, 600 - b]], correction=False).statistic
         assert z**2 == pytest.approx(chi2) and (z > 0) == (a / 100 > b / 600)
 
@@ -131,20 +141,24 @@ def test_bins_are_the_published_ones_of_mnist():
     images at half the size, fitted to 5,000 of them."""
     if not (SHARED / "MNIST" / "raw").is_dir():
         pytest.skip("no MNIST")
-    source = mnist(DataSettings(name="mnist", root=SHARED, split="official"))
+    source = mnist(DataConfig(name="mnist", root=SHARED, split="official"))
     train, test = source.train(), source.test()
     x, other = (torch.nn.functional.avg_pool2d(one.pixels.float(), 2).flatten(1) / 255 for one in (train, test))
     found = {"held out": [], "test": [], "no nines": []}
     for seed in range(3):
-        order = torch.randperm(60_000, generator=seeded("mnist", seed))
+        order = torch.randperm(60_000, generator=seeded_generator("mnist", seed))
         known, held = order[:50_000], order[50_000:]
-        centres = bins(x[known], 100, seed)
-        cell = cells(x, centres)
-        sets = {"held out": cell[held], "test": cells(other, centres), "no nines": cell[held][train.labels[held] != 9]}
+        centres = fit_bins(x[known], 100, seed)
+        cell = assign_clusters(x, centres)
+        sets = {
+            "held out": cell[held],
+            "test": assign_clusters(other, centres),
+            "no nines": cell[held][train.labels[held] != 9],
+        }
         counts = cell[known].bincount(minlength=100)
         for name, own in sets.items():
             own = own.bincount(minlength=100)
-            found[name].append((counted_bins(scores(own, counts))[0], jensen_shannon(own, counts)))
+            found[name].append((count_different_bins(bin_z_scores(own, counts))[0], jensen_shannon(own, counts)))
     number, js = ({name: fmean(one[i] for one in own) for name, own in found.items()} for i in (0, 1))
     assert number["held out"] <= 1 and 3 <= number["test"] <= 11 and 8 <= number["no nines"] <= 15
     assert js["held out"] == pytest.approx(0.0014, rel=0.15) and js["test"] == pytest.approx(0.0041, rel=0.25)
@@ -165,8 +179,8 @@ def test_vendi_counts_orthogonal_images():
 
 def of_classes(counts, seed=0):
     classes = torch.tensor(counts).new_tensor([c for c, count in enumerate(counts) for _ in range(count)])
-    classes = classes[torch.randperm(len(classes), generator=seeded("order", seed))]
-    return view(torch.randn(len(classes), D, generator=seeded("features", seed)), classes)
+    classes = classes[torch.randperm(len(classes), generator=seeded_generator("order", seed))]
+    return view(torch.randn(len(classes), D, generator=seeded_generator("features", seed)), classes)
 
 
 def test_modes_counts_kinds_and_those_well_covered():
@@ -191,7 +205,7 @@ def test_mode_kl_goes_from_the_generated_to_the_training_images():
 def test_mode_kl_of_equal_laws_is_its_bias():
     rng = np.random.default_rng(0)
     p = np.array([0.3, 0.2, 0.2, 0.1, 0.1, 0.1])
-    found = [divergence(*(torch.from_numpy(rng.multinomial(n, p)) for n in (400, 1000))) for _ in range(2000)]
+    found = [kl_of_counts(*(torch.from_numpy(rng.multinomial(n, p)) for n in (400, 1000))) for _ in range(2000)]
     stated = mode_kl(replace(evidence(of_classes([80] * 5)), train=of_classes([250, 250, 200, 100, 100, 100])))
     assert fmean(found) == pytest.approx(5 / 2 * (1 / 400 + 1 / 1000), rel=0.06)
     assert stated.detail["bias"] == pytest.approx(5 / 2 * (1 / 400 + 1 / 1000))
@@ -214,7 +228,7 @@ def test_the_interval_of_ndb_covers_the_mean_of_its_number():
     q = np.full(50, 0.02)
     p = q + np.repeat([0.008, -0.008, 0.0, 0.0, 0.0], 10)
     draws = [[torch.from_numpy(rng.multinomial(n, law)) for n, law in ((2000, p), (4000, q))] for _ in range(400)]
-    found = [counted_bins(scores(*one)) for one in draws]
+    found = [count_different_bins(bin_z_scores(*one)) for one in draws]
     truth = fmean(value for value, _, _ in found)
     assert 1 < truth < 20
     assert fmean(low <= truth <= high for _, low, high in found) >= 0.9
@@ -222,7 +236,7 @@ def test_the_interval_of_ndb_covers_the_mean_of_its_number():
 
 def test_ndb_sees_a_class_that_is_left_out():
     whole, part = real(1200, 4), real(1200, 4)
-    part = part[(part.classes != 3).nonzero().squeeze(1)]
+    part = part[(part.predicted_classes != 3).nonzero().squeeze(1)]
     kept, lacking = (ndb(evidence(fake, train=3000)) for fake in (whole[: len(part)], part))
     assert kept.value <= 2 and lacking.value >= 3 and lacking.low > kept.high / 2
     assert lacking.detail["bins"] == len(part) // 20
@@ -235,18 +249,18 @@ def test_ndb_sees_a_class_that_is_left_out():
 @pytest.mark.parametrize("name", METRICS)
 def test_each_catches_what_it_says_on_real_digits(name, digits):
     metric = METRICS[name]
-    found = evaluate(digits, [name])[name]
-    assert set(found.detail["controls"]) == set(metric.catches)
+    found = compute_metrics(digits, [name])[name]
+    assert set(found.detail["controls"]) == set(metric.must_detect)
     for control in found.detail["controls"].values():
         assert control["value"] is not None and control["failed"] is None
-    assert found.doubt is None and found.value is not None and found.null is not None
+    assert found.failed_control is None and found.value is not None and found.null is not None
 
 
 def test_support_returns_the_stored_in_every_space(digits):
     spaces = support(digits.control("stored")).detail["embeddings"]
     assert set(spaces) == {"features", "second", "pixels"}
     for read in spaces.values():
-        assert read["low"] / 1.1 < stored(359) < read["high"] * 1.1
+        assert read["low"] / 1.1 < num_memorized(359) < read["high"] * 1.1
     assert set(support(replace(digits, second=None)).detail["embeddings"]) == {"features", "pixels"}
     made = digits.second.made
     broken = replace(digits.second, fake=replace(made, features=made.features * torch.nan))
@@ -264,8 +278,10 @@ def test_support_sees_one_picture_that_only_the_pixels_show(digits):
 @pytest.mark.parametrize("k", [20, 100])
 def test_support_without_classes_counts_within_cells(k):
     e = replace(evidence(planted(k, 1000)), named=False)
-    blind = [replace(one, probabilities=torch.full((len(one), 4), 0.25)) for one in (e.train, e.valid, e.test, e.made)]
-    measure = support(Evidence(*blind, seed=0, named=False))
+    blind = [
+        replace(one, probabilities=torch.full((len(one), 4), 0.25)) for one in (e.train, e.valid, e.test, e.generated)
+    ]
+    measure = support(MetricInputs(*blind, seed=0, has_class_names=False))
     assert len(measure.detail["radius"]) == 10
     assert measure.low / 1.1 < k < measure.high * 1.1
 
@@ -283,8 +299,8 @@ def test_the_curve_runs_level_at_one_over_the_number_stored():
 
 
 def test_the_curve_is_of_a_bounded_number_of_images():
-    many = real(PAIRED + 500, 4)
-    many.features[PAIRED:] = many.features[0]
+    many = real(MAX_CURVE_IMAGES + 500, 4)
+    many.features[MAX_CURVE_IMAGES:] = many.features[0]
     assert max(support(evidence(many)).detail["curve"]["fake"][:3]) == 0
 
 
@@ -320,26 +336,28 @@ def test_degenerate_images_give_finite_numbers_or_a_reason(fake):
     e = evidence(real(200, 4))
     made = {
         "constant": view(torch.ones(200, D)),
-        "one class": view(e.made.features, torch.zeros(200, dtype=torch.long)),
+        "one class": view(e.generated.features, torch.zeros(200, dtype=torch.long)),
         "copies": e.train[:200],
     }[fake]
-    found = evaluate(replace(e, fake=made), METRICS)
-    assert set(json.loads(json.dumps(to_json(found, {}), allow_nan=False))["metrics"]) == set(METRICS)
+    found = compute_metrics(replace(e, fake=made), METRICS)
+    assert set(json.loads(json.dumps(report_to_json(found, {}), allow_nan=False))["metrics"]) == set(METRICS)
     assert all(measure.value is not None for measure in found.values())
     assert found["vendi"].value == pytest.approx(1) or fake != "constant"
 
 
 def test_real_images_that_are_all_one_give_measures():
     blind = view(torch.ones(300, D), torch.zeros(300, dtype=torch.long))
-    found = evaluate(Evidence(blind, blind, blind, blind, 0), METRICS)
+    found = compute_metrics(MetricInputs(blind, blind, blind, blind, 0), METRICS)
     assert {name: one.value for name, one in found.items()} == pytest.approx(
         {"support": 1, "modes": 1, "mode_kl": 0, "ndb": 0, "vendi": 1}
     )
 
 
 def test_a_kind_that_real_images_lack_has_the_smallest_radius():
-    sameness = calibrate(Points(torch.tensor([[0.0], [1.0], [5.0], [8.0], [9.0]]), torch.tensor([0, 0, 1, 1, 2])), 1.0)
-    assert sameness.radius == {0: 1.0, 1: 3.0} and sameness.of(2) == sameness.of(7) == 1.0
+    sameness = calibrate_thresholds(
+        PointSet(torch.tensor([[0.0], [1.0], [5.0], [8.0], [9.0]]), torch.tensor([0, 0, 1, 1, 2])), 1.0
+    )
+    assert sameness.radius == {0: 1.0, 1: 3.0} and sameness.radius_of(2) == sameness.radius_of(7) == 1.0
 
 
 @pytest.mark.parametrize("fake", ["real", "constant", "far apart"])
@@ -349,12 +367,12 @@ def test_the_curve_is_drawn(fake, tmp_path):
         "constant": view(torch.ones(200, D)),
         "far apart": view(torch.arange(200.0)[:, None].expand(200, D) * 1e3, torch.arange(200) % CLASSES),
     }[fake]
-    path = support_curve(support(evidence(made)), tmp_path / "figures" / "curve.png")
+    path = plot_support_curve(support(evidence(made)), tmp_path / "figures" / "curve.png")
     assert path.read_bytes()[:4] == b"\x89PNG" and not list(path.parent.glob("*.partial"))
 
 
 def test_what_needs_no_training_images_has_a_value_without_them():
-    found = evaluate(replace(evidence(real(200, 4)), train=Absent("none were given")), METRICS)
+    found = compute_metrics(replace(evidence(real(200, 4)), train=MissingSet("none were given")), METRICS)
     for name in ("support", "modes", "vendi"):
         assert found[name].value is not None
     assert set(found["support"].detail["curve"]) == {"radius", "fake", "test"}

@@ -22,7 +22,7 @@ from genlib.cli import main
 from genlib.data import image_sets as pictures
 from genlib.data.images import Images
 from genlib.errors import InputError
-from genlib.metrics.registry import find, names
+from genlib.metrics.registry import get_metric, metric_names
 from genlib.registry import build
 
 BUNCH = load_digits()
@@ -90,7 +90,7 @@ def whole(project):
 def test_every_metric_of_generated_images_is_there_with_its_null(whole):
     found = strictly(whole / "a/m.json")
     assert set(found) == {"metrics", "verdicts", "card"}
-    assert list(found["metrics"]) == [name for name in names() if find(name).needs == "fake"]
+    assert list(found["metrics"]) == [name for name in metric_names() if get_metric(name).needs == "fake"]
     for name, measure in found["metrics"].items():
         assert {"value", "low", "high", "null", "n", "detail"} == set(measure)
         assert measure["value"] is not None or measure["detail"]["reason"], name
@@ -217,10 +217,10 @@ def forms(root):
 
 def test_every_form_of_the_same_images_is_read_alike(here):
     (here / "forms").mkdir()
-    expected = pictures.read(here / "fake", "--fake").fitted((1, 8, 8)).pixels
+    expected = pictures.read_image_set(here / "fake", "--fake").resized_to((1, 8, 8)).pixels
     for form in forms(here / "forms"):
-        found = pictures.read(here / "forms" / form, "--fake")
-        assert torch.equal(found.fitted((1, 8, 8)).pixels, expected), form
+        found = pictures.read_image_set(here / "forms" / form, "--fake")
+        assert torch.equal(found.resized_to((1, 8, 8)).pixels, expected), form
 
 
 @pytest.mark.parametrize(
@@ -239,7 +239,7 @@ def test_which_folders_are_classes(tmp_path, files, classes, labels):
         (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
         shade = np.full((4, 4), 10 * files.index(file), dtype=np.uint8)
         Image.fromarray(shade).save(tmp_path / file, format="png")
-    found = pictures.read(tmp_path, "--real")
+    found = pictures.read_image_set(tmp_path, "--real")
     assert (found.classes, list(found.labels)) == (classes, labels)
     assert len(found) == sum(file.endswith(".png") and not file.startswith(".") for file in files)
 
@@ -247,27 +247,27 @@ def test_which_folders_are_classes(tmp_path, files, classes, labels):
 def test_a_folder_that_holds_itself_is_read_once(tmp_path):
     write(tmp_path / "a", slice(0, 3))
     (tmp_path / "a/again").symlink_to(tmp_path / "a")
-    assert len(pictures.read(tmp_path / "a", "--real")) == 3
+    assert len(pictures.read_image_set(tmp_path / "a", "--real")) == 3
 
 
 def test_colour_becomes_grey_as_pillow_makes_it_and_grey_becomes_colour():
     colour = np.random.default_rng(0).integers(0, 256, (5, 4, 6, 3), dtype=np.uint8)
     grey = np.stack([np.asarray(Image.fromarray(each).convert("L")) for each in colour])
     pixels = torch.from_numpy(colour).permute(0, 3, 1, 2)
-    assert pictures.coloured(pixels, 1)[:, 0].tolist() == grey.tolist()
-    back = pictures.coloured(torch.from_numpy(grey)[:, None], 3)
+    assert pictures.convert_channels(pixels, 1)[:, 0].tolist() == grey.tolist()
+    back = pictures.convert_channels(torch.from_numpy(grey)[:, None], 3)
     assert back.shape == (5, 3, 4, 6) and back[:, 2].tolist() == grey.tolist()
 
 
 def test_labels_of_several_sets_mean_the_same_names():
     pixels = np.zeros((3, 4, 4), dtype=np.uint8)
-    real = pictures.of_array(pixels, "real", np.array([2, 10, 2]))
-    train = pictures.of_array(pixels, "train", np.array([7, 10, 7]))
+    real = pictures.image_set_from_array(pixels, "real", np.array([2, 10, 2]))
+    train = pictures.image_set_from_array(pixels, "train", np.array([7, 10, 7]))
     known = pictures.all_classes([real, train])
     assert known == ("2", "7", "10")
-    assert real.fitted((1, 4, 4), known).labels.tolist() == [0, 2, 0]
-    assert train.fitted((1, 4, 4), known).labels.tolist() == [1, 2, 1]
-    assert train.fitted((1, 4, 4), ("2", "7")).labels is None
+    assert real.resized_to((1, 4, 4), known).labels.tolist() == [0, 2, 0]
+    assert train.resized_to((1, 4, 4), known).labels.tolist() == [1, 2, 1]
+    assert train.resized_to((1, 4, 4), ("2", "7")).labels is None
 
 
 # who looks
@@ -300,7 +300,7 @@ def test_a_judge_says_how_often_it_is_right(here, judges, tmp_path):
 
 def test_class_folders_of_fakes_are_what_was_asked_for(here, judges, tmp_path):
     write(tmp_path / "asked", FAKE, labelled=True)
-    asked = [name for name in names() if find(name).needs == "asked"]
+    asked = [name for name in metric_names() if get_metric(name).needs == "asked"]
     assert asked
     for fake, known in (("fake", False), (tmp_path / "asked", True)):
         out = tmp_path / f"{known}.json"
@@ -408,12 +408,12 @@ def test_the_commonest_shape_of_the_real_images_is_that_of_all(here, tmp_path):
 def test_few_or_constant_fakes_have_numbers_or_reasons(here, tmp_path, fakes, constant):
     images = np.full((fakes, 8, 8), 99, np.uint8) if constant else PIXELS[FAKE][:fakes]
     np.savez(tmp_path / "x.npz", images=images)
-    every = ",".join(name for name in names() if find(name).needs == "fake")
+    every = ",".join(name for name in metric_names() if get_metric(name).needs == "fake")
     assert judged("--train", "train", "--json", tmp_path / "m.json", fake=tmp_path / "x.npz", metrics=every) == 0
     for name, measure in strictly(tmp_path / "m.json")["metrics"].items():
         assert measure["n"] == fakes
         assert measure["value"] is not None or measure["detail"]["reason"], name
-        if fakes < find(name).minimum:
+        if fakes < get_metric(name).min_images:
             assert measure["value"] is None
 
 
@@ -600,4 +600,4 @@ def test_the_hash_of_a_set_is_of_pixels_shape_and_labels():
         Images(pixels.view(2, 3, 2, 2), torch.tensor([0, 1])),
         Images(pixels.view(2, 3, 2, 2), torch.tensor([1, 1])),
     ]
-    assert len({pictures.sha256(each) for each in sets}) == 5
+    assert len({pictures.images_sha256(each) for each in sets}) == 5

@@ -7,11 +7,11 @@ import torch
 from torch import nn
 
 from genlib.data.images import Images
-from genlib.figures.latent import resampled
-from genlib.metrics.classification import accuracy_of
-from genlib.metrics.inputs import gather, look, stratified
-from genlib.metrics.registry import evaluate, names
-from genlib.metrics.result import Measure
+from genlib.figures.latent import plot_resampled_classes
+from genlib.metrics.classification import compute_accuracy
+from genlib.metrics.inputs import build_inputs, extract_features, stratified_order
+from genlib.metrics.registry import compute_metrics, metric_names
+from genlib.metrics.result import MetricResult
 from genlib.registry import build
 
 SHAPE, CLASSES = (1, 8, 8), 4
@@ -48,20 +48,20 @@ def images(n, seed, shape=SHAPE):
 
 def gathered(n=120, **options):
     sets = [images(size, seed) for seed, size in enumerate((300, 150, 140, 200))]
-    return gather(Judge(), *sets, n, 0, **options)
+    return build_inputs(Judge(), *sets, n, 0, **options)
 
 
 @pytest.mark.parametrize("chunk", [1, 7, 500])
 def test_what_a_judge_sees_does_not_depend_on_the_chunk(chunk):
     judge, some = Judge(), images(50, 0)
-    one, other = look(judge, some), look(judge, some, chunk=chunk)
+    one, other = extract_features(judge, some), extract_features(judge, some, chunk_size=chunk)
     torch.testing.assert_close(one.features, other.features, rtol=1e-6, atol=1e-6)
     torch.testing.assert_close(one.probabilities, other.probabilities, rtol=1e-6, atol=1e-6)
 
 
 def test_a_view_is_plain_and_the_judge_is_left_as_it_was():
     judge = Judge().train()
-    view = look(judge, images(20, 0))
+    view = extract_features(judge, images(20, 0))
     assert judge.training and not view.features.requires_grad
     assert view.features.shape == (20, 7) and view.probabilities.shape == (20, CLASSES)
     assert view.features.dtype == view.probabilities.dtype == torch.float32
@@ -71,7 +71,7 @@ def test_a_view_is_plain_and_the_judge_is_left_as_it_was():
 
 def test_a_judge_without_a_head_is_asked_for_logits():
     some = images(20, 0)
-    one, two = look(Judge(headed=True), some), look(Judge(headed=False), some)
+    one, two = extract_features(Judge(headed=True), some), extract_features(Judge(headed=False), some)
     torch.testing.assert_close(one.probabilities, two.probabilities)
 
 
@@ -94,40 +94,43 @@ def test_null_puts_real_images_in_the_place_of_the_fakes():
 
 def test_views_are_taken_as_they_are():
     judge, sets = Judge(), [images(size, seed) for seed, size in enumerate((300, 150, 140, 200))]
-    views = [look(judge, one) for one in sets[:3]]
-    one, two = gather(judge, *sets, 100, 0), gather(judge, *views, sets[3], 100, 0)
+    views = [extract_features(judge, one) for one in sets[:3]]
+    one, two = build_inputs(judge, *sets, 100, 0), build_inputs(judge, *views, sets[3], 100, 0)
     torch.testing.assert_close(one.test.features, two.test.features)
 
 
 def test_every_prefix_of_the_test_set_has_the_class_mix_of_the_whole():
     labels = torch.tensor([0] * 700 + [1] * 200 + [2] * 100)
-    order = stratified(labels, len(labels), seed=3)
+    order = stratified_order(labels, len(labels), seed=3)
     assert order.sort().values.tolist() == list(range(1000))
     for n in (50, 100, 500):
         counts = labels[order[:n]].bincount(minlength=3) / n
         torch.testing.assert_close(counts, torch.tensor([0.7, 0.2, 0.1]), atol=1.5 / n * 2, rtol=0)
-    assert len(set(stratified(None, 10, 0).tolist())) == 10
+    assert len(set(stratified_order(None, 10, 0).tolist())) == 10
 
 
 def test_accuracy_is_of_the_model_on_all_test_images():
     model = Judge()
     sets = [images(size, seed) for seed, size in enumerate((300, 150, 140))]
-    e = gather(Judge(), *sets, None, 100, 0, model=model)
-    found = evaluate(e, ["accuracy", "kid"])
-    seen = look(model, sets[2])
-    assert found["accuracy"].value == float((seen.classes == sets[2].labels).double().mean())
+    e = build_inputs(Judge(), *sets, None, 100, 0, model=model)
+    found = compute_metrics(e, ["accuracy", "kid"])
+    seen = extract_features(model, sets[2])
+    assert found["accuracy"].value == float((seen.predicted_classes == sets[2].labels).double().mean())
     assert found["accuracy"].n == 140 and found["accuracy"].null is None
     assert found["accuracy"].low <= found["accuracy"].value <= found["accuracy"].high
     assert "reason" in found["accuracy"].detail["null"]
     assert found["kid"].detail["reason"] == "this model makes no images"
-    assert accuracy_of(e.test).n == 140
+    assert compute_accuracy(e.test).n == 140
 
 
 def test_accuracy_without_labels_or_classifier_gives_the_reason():
     bare = [Images(images(size, seed).pixels) for seed, size in enumerate((300, 150, 140, 200))]
     for model, reason in ((Judge(), "the data have no labels"), (object(), "this model does not classify")):
         assert (
-            evaluate(gather(Judge(), *bare, 100, 0, model=model), ["accuracy"])["accuracy"].detail["reason"] == reason
+            compute_metrics(build_inputs(Judge(), *bare, 100, 0, model=model), ["accuracy"])["accuracy"].detail[
+                "reason"
+            ]
+            == reason
         )
 
 
@@ -149,14 +152,14 @@ def written(evidence, measures, folder):
 def test_figures_are_written_whole(channels, tmp_path):
     shape = (channels, 8, 8)
     sets = [images(size, seed, shape) for seed, size in enumerate((300, 150, 140, 200))]
-    asked = gather(Judge(shape), *sets, 120, 0)
+    asked = build_inputs(Judge(shape), *sets, 120, 0)
     usual = {"metrics", "samples", "nearest_neighbours", "closest_pairs", "support_curve"}
-    assert written(asked, evaluate(asked, names()), tmp_path / "asked") == {*usual, "classes"}
-    plain = replace(asked, fake=replace(asked.fake, labels=None))
-    assert written(plain, evaluate(plain, ["support"]), tmp_path / "plain") == usual
-    assert resampled(plain, plain.made.probabilities, tmp_path / "resampled.png").stat().st_size > 5000
+    assert written(asked, compute_metrics(asked, metric_names()), tmp_path / "asked") == {*usual, "classes"}
+    plain = replace(asked, samples=replace(asked.fake, labels=None))
+    assert written(plain, compute_metrics(plain, ["support"]), tmp_path / "plain") == usual
+    assert plot_resampled_classes(plain, plain.made.probabilities, tmp_path / "resampled.png").stat().st_size > 5000
     bare = replace(plain, test=replace(plain.test, labels=None))
-    assert written(bare, evaluate(bare, ["support"]), tmp_path / "bare") == usual
+    assert written(bare, compute_metrics(bare, ["support"]), tmp_path / "bare") == usual
 
 
 @pytest.mark.parametrize(
@@ -173,8 +176,8 @@ def test_figures_are_written_whole(channels, tmp_path):
 def test_a_model_gets_the_figures_of_what_it_can_do(model, figures, tmp_path):
     sets = [images(size, seed) for seed, size in enumerate((300, 150, 140))]
     made = build("models", {**model, "width": 4}, SHAPE, CLASSES, where="model").eval()
-    e = gather(Judge(), *sets, None, 100, 0, model=made)
-    measures = evaluate(e, ["ece"])
+    e = build_inputs(Judge(), *sets, None, 100, 0, model=made)
+    measures = compute_metrics(e, ["ece"])
     assert written(e, measures, tmp_path / "figures") == {"metrics", *figures}
 
 
@@ -182,9 +185,9 @@ def test_the_chart_takes_what_has_no_value(tmp_path):
     pytest.importorskip("matplotlib")
     from genlib.figures.evaluation import write_figures
 
-    e = gather(Judge(), *[images(size, seed) for seed, size in enumerate((300, 150, 140))], None, 100, 0)
+    e = build_inputs(Judge(), *[images(size, seed) for seed, size in enumerate((300, 150, 140))], None, 100, 0)
     measures = {
-        "kid": Measure(detail={"reason": "none"}),
-        "support": Measure(9.0, 9.0, n=5, detail={"more_than": True}),
+        "kid": MetricResult(detail={"reason": "none"}),
+        "support": MetricResult(9.0, 9.0, n=5, detail={"more_than": True}),
     }
     assert [path.name for path in write_figures(e, measures, tmp_path)] == ["metrics.png"]

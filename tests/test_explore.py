@@ -10,14 +10,14 @@ from torch import nn
 
 from genlib import latent as explore
 from genlib.latent import (
-    CHUNK,
-    NOISE,
-    attribute,
+    CHUNK_SIZE,
+    PIXEL_STD,
+    attribute_vector,
     edit,
     interpolate,
     invert,
-    liveliest,
-    manifold,
+    most_sensitive_axes,
+    prior_grid,
     reconstruct,
     traverse,
 )
@@ -62,27 +62,27 @@ def codes(n, latent=4, seed=1):
 
 
 def test_a_model_gives_back_the_images_it_can_make(model):
-    x = explore.image(model, codes(5))
+    x = explore.decode_image(model, codes(5))
     torch.testing.assert_close(reconstruct(model, x), x)
     assert not reconstruct(model, x).requires_grad
 
 
 def test_chunks_keep_codes_and_classes_together():
-    z, y = codes(CHUNK + 7), torch.arange(CHUNK + 7)
+    z, y = codes(CHUNK_SIZE + 7), torch.arange(CHUNK_SIZE + 7)
     model = Labelled()
-    x = explore.image(model, z, y)
+    x = explore.decode_image(model, z, y)
     torch.testing.assert_close(x, model.image(z, y))
-    torch.testing.assert_close(explore.code(model, x, y), z, rtol=1e-3, atol=1e-3)
+    torch.testing.assert_close(explore.encode_mean(model, x, y), z, rtol=1e-3, atol=1e-3)
 
 
 def test_an_edit_moves_the_image_by_the_image_of_the_change(model):
-    x, change = explore.image(model, codes(3)), codes(1, seed=2)
+    x, change = explore.decode_image(model, codes(3)), codes(1, seed=2)
     torch.testing.assert_close(edit(model, x, change), x + model.image(change))
 
 
 def test_an_edit_may_exchange_the_class():
     model, y = Labelled(), torch.tensor([0, 3])
-    x = explore.image(model, codes(2), y)
+    x = explore.decode_image(model, codes(2), y)
     torch.testing.assert_close(edit(model, x, torch.zeros(4), y, y + 5), x + 5)
 
 
@@ -128,7 +128,7 @@ def test_a_traverse_changes_one_coordinate():
 
 
 def test_the_manifold_lies_at_the_quantiles_of_the_normal(model):
-    z = manifold(model, 7, (3, 1)).view(7, 7, 4)
+    z = prior_grid(model, 7, (3, 1)).view(7, 7, 4)
     values = torch.tensor(norm.ppf((np.arange(7) + 0.5) / 7), dtype=torch.float32)
     torch.testing.assert_close(z[..., 3], values[:, None].expand(7, 7))
     torch.testing.assert_close(z[..., 1], values.expand(7, 7))
@@ -138,21 +138,21 @@ def test_the_manifold_lies_at_the_quantiles_of_the_normal(model):
 def test_an_attribute_is_a_difference_of_means():
     z, labels = codes(60), torch.arange(60) % 3
     means = [z[labels == label].mean(0) for label in range(3)]
-    torch.testing.assert_close(attribute(z, labels, 0), means[0] - (means[1] + means[2]) / 2)
-    torch.testing.assert_close(attribute(z, labels, 0, 2), means[0] - means[2])
+    torch.testing.assert_close(attribute_vector(z, labels, 0), means[0] - (means[1] + means[2]) / 2)
+    torch.testing.assert_close(attribute_vector(z, labels, 0, 2), means[0] - means[2])
     shifted = z + torch.eye(4)[0] * (labels == 1)[:, None]
-    torch.testing.assert_close(attribute(shifted, labels, 1) - attribute(z, labels, 1), torch.eye(4)[0])
+    torch.testing.assert_close(attribute_vector(shifted, labels, 1) - attribute_vector(z, labels, 1), torch.eye(4)[0])
 
 
 def test_the_liveliest_axis_comes_first(model):
-    order = liveliest(model, codes(1))
+    order = most_sensitive_axes(model, codes(1))
     assert order.tolist() == model.w.norm(dim=0).argsort(descending=True).tolist()
 
 
 def likeliest(model, x):
     """The mode of the posterior of a linear model: (W^T W + s^2 I)^-1 W^T x."""
     w = model.w.detach()
-    return torch.linalg.solve(w.T @ w + NOISE**2 * torch.eye(model.latent), w.T @ x.flatten(1).T).T
+    return torch.linalg.solve(w.T @ w + PIXEL_STD**2 * torch.eye(model.latent), w.T @ x.flatten(1).T).T
 
 
 @pytest.mark.parametrize("n", [1, 5])
@@ -199,5 +199,5 @@ def test_the_same_seed_finds_the_same_codes(model):
 
 def test_inversion_tells_how_far_it_is(model):
     steps = []
-    invert(model, torch.zeros(1, *SHAPE), steps=4, hear=steps.append)
+    invert(model, torch.zeros(1, *SHAPE), steps=4, on_step=steps.append)
     assert steps == [0, 1, 2, 3]

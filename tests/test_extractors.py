@@ -14,9 +14,9 @@ from torchvision.transforms import functional as transforms
 
 from genlib.data.images import Images, to_float
 from genlib.errors import InputError
-from genlib.evaluation.extractors import SIDE, Pca, network
-from genlib.evaluation.feature_cache import Looker
-from genlib.metrics.inputs import look
+from genlib.evaluation.extractors import MAX_SIDE, Pca, load_torchvision_classifier
+from genlib.evaluation.feature_cache import CachedExtractor
+from genlib.metrics.inputs import extract_features
 
 DIGITS = Images(torch.from_numpy((load_digits().images * 255 / 16).round().astype(np.uint8))[:, None])
 
@@ -48,37 +48,41 @@ def test_no_more_components_than_the_rank():
 
 def test_classes_are_the_nearest_cells():
     judge = Pca(DIGITS[:500])
-    view = look(judge, DIGITS[500:700])
-    assert view.classes.tolist() == pairwise_distances_argmin(view.features, judge.centres).tolist()
+    view = extract_features(judge, DIGITS[500:700])
+    assert view.predicted_classes.tolist() == pairwise_distances_argmin(view.features, judge.centres).tolist()
     torch.testing.assert_close(view.probabilities.sum(1), torch.ones(200))
-    assert len(set(view.classes.tolist())) > 5
+    assert len(set(view.predicted_classes.tolist())) > 5
 
 
 @pytest.mark.parametrize("shape", [(1, 8, 8), (3, 20, 30), (1, 1, 1)])
 @pytest.mark.parametrize("n", [1, 2, 9])
 def test_constant_images_have_finite_features(shape, n):
     images = Images(torch.full((n, *shape), 77, dtype=torch.uint8))
-    view = look(Pca(images), images)
+    view = extract_features(Pca(images), images)
     assert view.features.isfinite().all() and view.probabilities.isfinite().all()
     assert view.features.shape == (n, 1) and float(view.features.abs().max()) < 1e-5
 
 
 def test_the_same_images_give_the_same_judge_and_others_another():
     hashes = [
-        Looker(Pca(images, seed)).sha256 for images, seed in ((DIGITS[:100], 0), (DIGITS[:100], 0), (DIGITS[1:101], 0))
+        CachedExtractor(Pca(images, seed)).sha256
+        for images, seed in ((DIGITS[:100], 0), (DIGITS[:100], 0), (DIGITS[1:101], 0))
     ]
     assert hashes[0] == hashes[1] != hashes[2]
 
 
 def test_the_size_of_a_chunk_does_not_matter():
     judge = Pca(DIGITS[:200])
-    one, two = look(judge, DIGITS[:200], chunk=7), look(judge, DIGITS[:200], chunk=200)
+    one, two = (
+        extract_features(judge, DIGITS[:200], chunk_size=7),
+        extract_features(judge, DIGITS[:200], chunk_size=200),
+    )
     torch.testing.assert_close(one.features, two.features, rtol=1e-6, atol=1e-5)
 
 
 def test_large_images_are_averaged_down():
-    images = Images(torch.randint(256, (6, 3, 2 * SIDE, 3 * SIDE), dtype=torch.uint8))
-    assert Pca(images).directions.shape == (3 * SIDE * SIDE, 5)
+    images = Images(torch.randint(256, (6, 3, 2 * MAX_SIDE, 3 * MAX_SIDE), dtype=torch.uint8))
+    assert Pca(images).directions.shape == (3 * MAX_SIDE * MAX_SIDE, 5)
 
 
 # networks of torchvision
@@ -105,13 +109,13 @@ def prepared(pixels, side):
 @pytest.mark.parametrize("ending", [".pth", ".safetensors"])
 @pytest.mark.parametrize("name", SMALL)
 def test_a_network_gives_its_own_logits_and_what_enters_its_last_layer(name, ending, tmp_path):
-    net, judge = saved(name, tmp_path / f"w{ending}"), network(name, tmp_path / f"w{ending}")
+    net, judge = saved(name, tmp_path / f"w{ending}"), load_torchvision_classifier(name, tmp_path / f"w{ending}")
     entered = []
     last = [module for module in net.modules() if isinstance(module, torch.nn.Linear)][-1]
     last.register_forward_pre_hook(lambda _, arguments: entered.append(arguments[0]))
     with torch.no_grad():
         logits = net(prepared(DIGITS[:3].pixels, 224))
-    view = look(judge, DIGITS[:3])
+    view = extract_features(judge, DIGITS[:3])
     assert view.features.shape == (3, SMALL[name]) and view.probabilities.shape == (3, 1000)
     torch.testing.assert_close(view.features, entered[0], rtol=1e-4, atol=1e-4)
     torch.testing.assert_close(view.probabilities, logits.softmax(1), rtol=1e-4, atol=1e-6)
@@ -122,8 +126,8 @@ def test_a_network_gives_its_own_logits_and_what_enters_its_last_layer(name, end
 def test_inception_v3_sees_299_pixels_and_gives_its_pool(tmp_path):
     net = saved("inception_v3", tmp_path / "w.pth", init_weights=False, transform_input=True)
     colour = Images(torch.randint(256, (2, 3, 16, 16), dtype=torch.uint8, generator=torch.Generator().manual_seed(0)))
-    judge = network("inception_v3", tmp_path / "w.pth")
-    view = look(judge, colour)
+    judge = load_torchvision_classifier("inception_v3", tmp_path / "w.pth")
+    view = extract_features(judge, colour)
     pooled = []
     net.avgpool.register_forward_hook(lambda _, arguments, pool: pooled.append(pool.flatten(1)))
     with torch.no_grad():
@@ -172,7 +176,7 @@ def wrong(path, trap):
 def test_wrong_weights_are_refused_in_one_line(tmp_path, name, file, found):
     folder = wrong(tmp_path / "weights", tmp_path / "made")
     with pytest.raises(InputError) as caught:
-        network(name, folder / file)
+        load_torchvision_classifier(name, folder / file)
     assert found in str(caught.value) and "\n" not in str(caught.value)
     assert not (tmp_path / "made").exists()
 
@@ -180,4 +184,4 @@ def test_wrong_weights_are_refused_in_one_line(tmp_path, name, file, found):
 def test_a_network_without_a_last_linear_layer_is_refused(tmp_path):
     saved("squeezenet1_1", tmp_path / "w.pth")
     with pytest.raises(InputError, match="a network that ends in a linear layer"):
-        network("squeezenet1_1", tmp_path / "w.pth")
+        load_torchvision_classifier("squeezenet1_1", tmp_path / "w.pth")

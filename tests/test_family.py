@@ -12,7 +12,7 @@ from turns import gradients_of
 
 from genlib.data.batches import Batch, batches
 from genlib.data.images import Images
-from genlib.models.layers.blocks import CHUNK
+from genlib.models.layers.blocks import CHUNK_SIZE
 from genlib.params import read_yaml
 from genlib.registry import build
 
@@ -46,7 +46,7 @@ def images(shape=(1, 16, 16), n=32, seed=1):
 
 def batch_of(shape=(1, 16, 16), size=N, step=0, rank=0, world=1) -> Batch:
     other = images(shape, seed=2)
-    return next(batches(images(shape), size, seed=3, step=step, rank=rank, world=world, other=other))
+    return next(batches(images(shape), size, seed=3, step=step, rank=rank, world=world, domain_b=other))
 
 
 def adapted(name, shape=(1, 16, 16)):
@@ -89,8 +89,8 @@ def test_samples_are_images_and_a_function_of_the_seed(name, shape):
 def test_another_seed_draws_others_and_a_longer_sample_begins_with_the_shorter(name):
     model = adapted(name).eval()
     assert not torch.equal(model.sample(4, seed=1), model.sample(4, seed=2))
-    long = model.sample(CHUNK + 3)
-    torch.testing.assert_close(model.sample(CHUNK), long[:CHUNK])
+    long = model.sample(CHUNK_SIZE + 3)
+    torch.testing.assert_close(model.sample(CHUNK_SIZE), long[:CHUNK_SIZE])
 
 
 @pytest.mark.parametrize("name", can("conditional"))

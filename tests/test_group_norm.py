@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from genlib.models.layers.cpu.group_norm import WIDE, GroupNorm, Norm
+from genlib.models.layers.cpu.group_norm import MIN_PIXELS, FastGroupNorm, GroupNorm
 
 SHAPES = [(3, 16, 12, 11), (2, 48, 14, 14), (1, 8, 16, 16), (2, 6, 12, 12)]
 
@@ -47,7 +47,7 @@ def test_its_gradients_and_theirs_are_right():
     weight, bias = (torch.randn(4, dtype=torch.double, requires_grad=True) for _ in range(2))
 
     def norm(*inputs):
-        return Norm.apply(*inputs, 2, 1e-5)
+        return FastGroupNorm.apply(*inputs, 2, 1e-5)
 
     assert torch.autograd.gradcheck(norm, (x, weight, bias))
     assert torch.autograd.gradgradcheck(norm, (x, weight, bias))
@@ -63,7 +63,7 @@ def test_flat_images_have_no_deviation_and_do_no_harm():
 @pytest.mark.parametrize("form", [torch.contiguous_format, torch.channels_last], ids=["rows", "channels_last"])
 def test_an_image_is_normalised_alike_in_any_batch(form, narrow):
     side = 4 if narrow else 16
-    assert (side * side < WIDE) == narrow
+    assert (side * side < MIN_PIXELS) == narrow
     x, made = images(7, 16, side, side).detach().contiguous(memory_format=form), layer(16)
     torch.testing.assert_close(made(x)[2:5], made(x[2:5]), rtol=0, atol=0)
     assert made(x).is_contiguous(memory_format=form)

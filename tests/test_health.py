@@ -7,9 +7,9 @@ from prepared import digits, job
 from genlib.data.dataset import load_dataset
 from genlib.data.images import Images, to_float
 from genlib.tracking.journal import Reporter
-from genlib.training.diagnostics import LOOKED_AT, NEAREST, plays, repertoire
+from genlib.training.diagnostics import K_NEAREST, NUM_COMPARED, is_gan, sample_diversity
 from genlib.training.fit import fit
-from genlib.training.gan_state import GRACE, PATIENCE, Patience, state
+from genlib.training.gan_state import COLLAPSE_PATIENCE, GRACE_FRACTION, CollapseStopper, gan_state
 
 
 @pytest.fixture(scope="module")
@@ -29,41 +29,41 @@ class Stored:
 
 def test_real_images_cover_and_do_not_repeat(data):
     dataset = load_dataset(data)
-    found = repertoire(Stored(dataset.valid.pixels), dataset.train)
+    found = sample_diversity(Stored(dataset.valid.pixels), dataset.train)
     assert found["pixel_coverage"] > 0.9
     assert found["duplicate_rate"] < 0.1
-    assert state({"d_real": 0.6, "d_fake": 0.6, **found}) == "balanced"
+    assert gan_state({"d_real": 0.6, "d_fake": 0.6, **found}) == "balanced"
 
 
 @pytest.mark.parametrize("k", [1, 10, 100])
 def test_a_stored_repertoire_is_a_collapse(data, k):
     dataset = load_dataset(data)
-    found = repertoire(Stored(dataset.valid.pixels[:k]), dataset.train)
+    found = sample_diversity(Stored(dataset.valid.pixels[:k]), dataset.train)
     assert found["duplicate_rate"] == 1
     assert found["pixel_coverage"] < 0.9
-    assert state({"d_real": 0.6, "d_fake": 0.6, **found}) == "collapsed"
+    assert gan_state({"d_real": 0.6, "d_fake": 0.6, **found}) == "collapsed"
 
 
 def test_coverage_falls_with_the_repertoire(data):
     dataset = load_dataset(data)
     sizes = (1, 10, 100, len(dataset.valid))
-    covered = [repertoire(Stored(dataset.valid.pixels[:k]), dataset.train)["pixel_coverage"] for k in sizes]
+    covered = [sample_diversity(Stored(dataset.valid.pixels[:k]), dataset.train)["pixel_coverage"] for k in sizes]
     assert covered == sorted(covered)
     assert covered[0] < 0.1
 
 
 def test_noise_covers_nothing_and_is_no_collapse(data):
     dataset = load_dataset(data)
-    noise = torch.randint(256, (LOOKED_AT, *dataset.shape), generator=torch.Generator().manual_seed(0))
-    found = repertoire(Stored(noise.to(torch.uint8)), dataset.train)
+    noise = torch.randint(256, (NUM_COMPARED, *dataset.shape), generator=torch.Generator().manual_seed(0))
+    found = sample_diversity(Stored(noise.to(torch.uint8)), dataset.train)
     assert found == {"pixel_coverage": 0, "duplicate_rate": 0}
 
 
-@pytest.mark.parametrize("n", [1, NEAREST, NEAREST + 1])
+@pytest.mark.parametrize("n", [1, K_NEAREST, K_NEAREST + 1])
 def test_few_images_give_nothing_or_numbers(n):
     pixels = torch.randint(256, (n, 3, 8, 12), generator=torch.Generator().manual_seed(0)).to(torch.uint8)
-    found = repertoire(Stored(pixels), Images(pixels))
-    assert (found == {}) == (n <= NEAREST)
+    found = sample_diversity(Stored(pixels), Images(pixels))
+    assert (found == {}) == (n <= K_NEAREST)
 
 
 @pytest.mark.parametrize(
@@ -77,24 +77,24 @@ def test_few_images_give_nothing_or_numbers(n):
     ],
 )
 def test_a_report_says_how_the_game_stands(report, stands):
-    assert state(report) == stands
+    assert gan_state(report) == stands
 
 
 def test_a_trial_is_given_up_late_and_only_for_what_lasts():
     gone, well = {"duplicate_rate": 1.0}, {"duplicate_rate": 0.0}
-    patience = Patience(900)
+    patience = CollapseStopper(900)
     reports = [(100, gone), (200, gone), (300, gone), (400, well), (500, gone), (600, gone), (700, gone)]
-    lost = [seen for seen, metrics in reports if patience.lost(seen, metrics)]
+    lost = [seen for seen, metrics in reports if patience.should_stop(seen, metrics)]
     assert lost == [600, 700]
-    early = Patience(900)
-    assert not any(early.lost(seen, gone) for seen in range(0, int(900 * GRACE), 50))
-    assert PATIENCE == 2
+    early = CollapseStopper(900)
+    assert not any(early.should_stop(seen, gone) for seen in range(0, int(900 * GRACE_FRACTION), 50))
+    assert COLLAPSE_PATIENCE == 2
 
 
 @pytest.mark.parametrize("name", ["gan", "cgan"])
 def test_every_report_of_two_players_tells_their_repertoire(name, data):
     reports = [progress for progress in fit(job(name, data)) if not progress.resumed]
-    assert reports and plays(reports[0].model)
+    assert reports and is_gan(reports[0].model)
     assert all({"pixel_coverage", "duplicate_rate", "d_real", "d_fake"} <= set(report.metrics) for report in reports)
 
 

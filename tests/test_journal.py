@@ -2,7 +2,7 @@
 
 import torch
 
-from genlib.tracking.journal import Journal, Reporter, finished, flat, read_events
+from genlib.tracking.journal import Journal, Reporter, finished, flatten_dotted, read_events
 from genlib.training.loop import Progress
 
 RUN = {"name": "train gan", "experiment": "digits", "tags": {"genlib.stage": "train"}, "params": {"train": {"lr": 0.1}}}
@@ -68,4 +68,4 @@ def test_a_reporter_tells_reports_samples_and_the_rate(tmp_path):
 
 
 def test_flat_joins_keys_by_dots():
-    assert flat({"a": {"b": 1, "c": {}}, "d": [2]}) == {"a.b": 1, "a.c": {}, "d": [2]}
+    assert flatten_dotted({"a": {"b": 1, "c": {}}, "d": [2]}) == {"a.b": 1, "a.c": {}, "d": [2]}

@@ -8,12 +8,12 @@ import torch
 from torch.nn import functional as F
 
 from genlib.data.images import Images
-from genlib.metrics.classification import accuracy_of, bins_of, ece_of
-from genlib.metrics.inputs import View, gather, look
-from genlib.metrics.registry import evaluate
+from genlib.metrics.classification import assign_bins, compute_accuracy, compute_ece
+from genlib.metrics.inputs import FeatureSet, build_inputs, extract_features
+from genlib.metrics.registry import compute_metrics
 from genlib.models import cnn_classifier as classifier
 from genlib.models import resnet_classifier as scorer
-from genlib.models.layers.classifier import Temperature, best_temperature
+from genlib.models.layers.classifier import Temperature, fit_temperature
 
 JUDGES = {"classifier": classifier, "scorer": scorer}
 EVERY = pytest.mark.parametrize("name", JUDGES)
@@ -43,7 +43,7 @@ def draws(n, sureness=1.0):
 
 def seen(logits, labels):
     pixels = torch.zeros(len(logits), *SHAPE, dtype=torch.uint8)
-    return View(pixels, labels, torch.zeros(len(logits), 2), logits.softmax(1))
+    return FeatureSet(pixels, labels, torch.zeros(len(logits), 2), logits.softmax(1))
 
 
 # --- the temperature
@@ -51,7 +51,7 @@ def seen(logits, labels):
 
 @pytest.mark.parametrize("sureness", [0.5, 1.0, 3.0, 20.0])
 def test_the_temperature_undoes_too_much_or_too_little_sureness(sureness):
-    assert best_temperature(*draws(20_000, sureness)).item() == pytest.approx(sureness, rel=0.05)
+    assert fit_temperature(*draws(20_000, sureness)).item() == pytest.approx(sureness, rel=0.05)
 
 
 def test_the_temperature_is_the_one_that_scipy_finds():
@@ -62,14 +62,14 @@ def test_the_temperature_is_the_one_that_scipy_finds():
         return F.cross_entropy(logits.double() / np.exp(log_t), labels).item()
 
     theirs = optimize.minimize_scalar(loss, bounds=(-4, 4), method="bounded", options={"xatol": 1e-9})
-    assert best_temperature(logits, labels).log().item() == pytest.approx(theirs.x, abs=1e-5)
+    assert fit_temperature(logits, labels).log().item() == pytest.approx(theirs.x, abs=1e-5)
 
 
 def test_without_an_error_to_learn_from_the_temperature_stays_one():
     logits = 10 * torch.eye(4)
-    assert best_temperature(logits, torch.arange(4)) == 1
-    assert best_temperature(logits, torch.tensor([0, 1, 2, 0])) != 1
-    assert best_temperature(torch.empty(0, 4), torch.empty(0, dtype=torch.long)) == 1
+    assert fit_temperature(logits, torch.arange(4)) == 1
+    assert fit_temperature(logits, torch.tensor([0, 1, 2, 0])) != 1
+    assert fit_temperature(torch.empty(0, 4), torch.empty(0, dtype=torch.long)) == 1
 
 
 @EVERY
@@ -82,16 +82,18 @@ def test_a_judge_is_calibrated_wherever_it_is_read(name):
     assert t != 1
     torch.testing.assert_close(judge(x), before / t)
     torch.testing.assert_close(judge.head(judge.features(x)), before / t)
-    torch.testing.assert_close(look(judge, valid).probabilities, judge.head(look(judge, valid).features).softmax(1))
+    torch.testing.assert_close(
+        extract_features(judge, valid).probabilities, judge.head(extract_features(judge, valid).features).softmax(1)
+    )
 
 
 @EVERY
 def test_no_other_temperature_is_better_on_validation(name):
     judge, valid = made(name), images(300)
-    sure = 5 * look(judge, valid).probabilities.log()
+    sure = 5 * extract_features(judge, valid).probabilities.log()
     valid = Images(valid.pixels, torch.multinomial(sure.softmax(1), 1).squeeze(1))
     judge.conclude(images(), valid)
-    logits = look(judge, valid).probabilities.log()
+    logits = extract_features(judge, valid).probabilities.log()
     at = [F.cross_entropy(logits * b, valid.labels).item() for b in (0.9, 1.0, 1.1)]
     assert at[1] < min(at[0], at[2])
 
@@ -99,11 +101,11 @@ def test_no_other_temperature_is_better_on_validation(name):
 @EVERY
 def test_calibration_leaves_accuracy_alone_and_can_be_done_again(name):
     judge, valid = made(name), images()
-    before = accuracy_of(look(judge, valid))
+    before = compute_accuracy(extract_features(judge, valid))
     for _ in range(2):
         judge.conclude(images(), valid)
         first = judge.temperature.value.clone()
-    assert accuracy_of(look(judge, valid)) == before
+    assert compute_accuracy(extract_features(judge, valid)) == before
     judge.conclude(images(), valid)
     assert torch.equal(judge.temperature.value, first)
 
@@ -139,18 +141,18 @@ def by_hand(view, bins=15):
 @pytest.mark.parametrize("sureness", [0.5, 1.0, 3.0])
 def test_the_error_is_the_one_by_hand(sureness):
     view = seen(*draws(700, sureness))
-    found = ece_of(view, 1.0)
+    found = compute_ece(view, 1.0)
     assert found.value == pytest.approx(by_hand(view), abs=1e-12)
     assert 0 <= found.low <= found.value <= found.high
 
 
 def test_bins_hold_their_upper_end():
-    assert bins_of(torch.tensor([0.0, 0.01, 0.5, 0.99, 1.0])).tolist() == [0, 0, 7, 14, 14]
+    assert assign_bins(torch.tensor([0.0, 0.01, 0.5, 0.99, 1.0])).tolist() == [0, 0, 7, 14, 14]
 
 
 def test_the_bins_are_the_reliability_diagram():
     view = seen(*draws(700, 2.0))
-    found = ece_of(view, 1.0)
+    found = compute_ece(view, 1.0)
     bins = found.detail["bins"]
     assert sum(b["n"] for b in bins) == 700
     assert all(b["up_to"] - 1 / 15 < b["confidence"] <= b["up_to"] for b in bins)
@@ -160,7 +162,7 @@ def test_the_bins_are_the_reliability_diagram():
 
 def test_the_error_without_the_temperature_is_known_from_the_calibrated_probabilities():
     logits, labels = draws(700, 3.0)
-    found = ece_of(seen(logits / 3, labels), 3.0)
+    found = compute_ece(seen(logits / 3, labels), 3.0)
     assert found.detail["uncalibrated"] == pytest.approx(by_hand(seen(logits, labels)), abs=1e-5)
     assert found.detail["uncalibrated"] > 3 * found.value
 
@@ -168,16 +170,16 @@ def test_the_error_without_the_temperature_is_known_from_the_calibrated_probabil
 def test_what_calibrated_probabilities_score_by_chance():
     logits, _ = draws(400)
     p = logits.softmax(1)
-    drawn = [ece_of(seen(logits, torch.multinomial(p, 1).squeeze(1)), 1.0).value for _ in range(200)]
-    assert ece_of(seen(logits, p.argmax(1)), 1.0).detail["by_chance"] == pytest.approx(np.mean(drawn), rel=0.05)
+    drawn = [compute_ece(seen(logits, torch.multinomial(p, 1).squeeze(1)), 1.0).value for _ in range(200)]
+    assert compute_ece(seen(logits, p.argmax(1)), 1.0).detail["by_chance"] == pytest.approx(np.mean(drawn), rel=0.05)
 
 
 def test_the_metric_reads_the_judge_itself_and_needs_labels():
     judge, sets = made("classifier"), [images(n) for n in (60, 50, 70)]
     judge.conclude(sets[0], sets[1])
-    found = evaluate(gather(made("scorer"), *sets, None, 50, 0, model=judge), ["ece"])["ece"]
-    assert found.value == pytest.approx(by_hand(look(judge, sets[2])), abs=1e-12)
+    found = compute_metrics(build_inputs(made("scorer"), *sets, None, 50, 0, model=judge), ["ece"])["ece"]
+    assert found.value == pytest.approx(by_hand(extract_features(judge, sets[2])), abs=1e-12)
     assert found.detail["temperature"] == judge.temperature.value
     bare = [Images(each.pixels) for each in sets]
-    reason = evaluate(gather(judge, *bare, None, 50, 0, model=judge), ["ece"])["ece"].detail["reason"]
+    reason = compute_metrics(build_inputs(judge, *bare, None, 50, 0, model=judge), ["ece"])["ece"].detail["reason"]
     assert reason == "the data have no labels"

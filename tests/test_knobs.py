@@ -4,8 +4,8 @@ import pytest
 from prepared import PARAMS, digits, job
 
 from genlib.errors import InputError
-from genlib.training.overrides import options, pair, present, resolved
-from genlib.tuning.space import Coding
+from genlib.training.overrides import current_value, flatten_options, resolve_ratios, split_ratio
+from genlib.tuning.space import SpaceCodec
 
 
 @pytest.fixture(scope="module")
@@ -21,9 +21,9 @@ def test_options_are_the_given_ones_and_those_of_the_code(gan):
 
 
 def test_a_ratio_follows_what_it_is_a_ratio_to(gan):
-    assert pair("train.lr_d/lr_g") == ("train.lr_d", "train.lr_g")
-    assert present("train.lr_d", gan.options()) == 1e-3
-    assert present("train.lr_d/lr_g", gan.options()) == 0.5
+    assert split_ratio("train.lr_d/lr_g") == ("train.lr_d", "train.lr_g")
+    assert current_value("train.lr_d", gan.options()) == 1e-3
+    assert current_value("train.lr_d/lr_g", gan.options()) == 0.5
     alone = gan.changed({"train.lr_d/lr_g": 0.25})
     assert alone.train.lr_by_turn == {"g": 2e-3, "d": 5e-4}
     both = gan.changed({"train.lr_d/lr_g": 0.25, "train.lr_g": 1.0})
@@ -37,23 +37,25 @@ def test_the_product_with_a_whole_number_is_whole_and_at_least_one(gan, ratio, w
 
 def test_current_values_change_nothing(gan):
     keys = ["train.lr_g", "train.lr_d/lr_g", "model.width_d/width", "objective.r1", "train.beta1"]
-    same = gan.changed({key: present(key, gan.options()) for key in keys})
+    same = gan.changed({key: current_value(key, gan.options()) for key in keys})
     assert same.options() == gan.options() | {"train.lr_d": 1e-3}
 
 
 @pytest.mark.parametrize("key", ["model.depth", "objective.beta", "train.rate", "model.width_d/depth"])
 def test_a_knob_that_is_nothing_is_named(gan, key):
     with pytest.raises(InputError, match="legal: "):
-        present(key, gan.options())
+        current_value(key, gan.options())
 
 
 def test_the_default_spaces_hold_knobs_that_exist():
-    searched = {name: section for name, section in PARAMS.models.items() if section.search}
+    searched = {name: section for name, section in PARAMS.models.items() if section.search_space}
     assert set(searched) == {"vae", "gan"}
     for name, section in searched.items():
-        values = options(section.model, section.objective, PARAMS.training(name))
-        current = {key: present(key, values) for key in section.search}
-        assert set(resolved(current, values)) == {pair(key)[0] if "/" in key else key for key in section.search}
+        values = flatten_options(section.model, section.objective, PARAMS.train_options(name))
+        current = {key: current_value(key, values) for key in section.search_space}
+        assert set(resolve_ratios(current, values)) == {
+            split_ratio(key)[0] if "/" in key else key for key in section.search_space
+        }
 
 
 @pytest.mark.parametrize("logarithms", [False, True])
@@ -66,11 +68,11 @@ def test_a_config_of_ray_is_read_back_as_the_knobs(logarithms):
         "model.latent": {"int": [4, 32]},
     }
     knobs = {"train.lr_g": 1e-3, "train.lr_d/lr_g": 1.0, "objective.r1": 3, "model.pack": 2, "model.latent": 8}
-    coding = Coding(space, logarithms)
-    config = coding.encode(knobs | {"train.seed": 5})
+    coding = SpaceCodec(space, logarithms)
+    config = coding.to_ray_config(knobs | {"train.seed": 5})
     assert not any("/" in name for name in config)
     assert isinstance(config["objective.r1"], float), "a population rounds what is whole"
-    assert coding.decode(config) == pytest.approx(knobs | {"train.seed": 5})
-    assert set(coding.distributions()) == {coding.name(key) for key in space}
-    low, high = coding.ends("train.lr_g")
+    assert coding.from_ray_config(config) == pytest.approx(knobs | {"train.seed": 5})
+    assert set(coding.ray_distributions()) == {coding.ray_name(key) for key in space}
+    low, high = coding.bounds("train.lr_g")
     assert low < config["train.lr_g"] < high

@@ -8,16 +8,16 @@ import pytest
 import torch
 
 import genlib
-from genlib.data.batches import seeded
+from genlib.data.batches import seeded_generator
 from genlib.errors import InputError
-from genlib.metrics.inputs import Evidence, View
-from genlib.metrics.registry import find
+from genlib.metrics.inputs import FeatureSet, MetricInputs
+from genlib.metrics.registry import get_metric
 
-SETS = [torch.randn(200, 6, generator=seeded(0, name)) for name in ("real", "fake", "train")]
+SETS = [torch.randn(200, 6, generator=seeded_generator(0, name)) for name in ("real", "fake", "train")]
 
 
 def test_public_names_are_there_documented_and_no_others():
-    assert dir(genlib) == sorted(genlib.__all__) and set(genlib.__all__) == set(genlib.HOMES)
+    assert dir(genlib) == sorted(genlib.__all__) and set(genlib.__all__) == set(genlib.PUBLIC_SUBMODULES)
     for name in genlib.__all__:
         assert getattr(genlib, name).__doc__ and name in genlib.__doc__
     with pytest.raises(AttributeError, match="has no attribute 'nothing'"):
@@ -31,15 +31,15 @@ def test_examples_say_what_happens(module):
 
 
 def test_metrics_of_features_are_those_of_evidence():
-    real, fake, train = (View(torch.zeros(200, 1, 8, 8), None, each, torch.ones(200, 1)) for each in SETS)
-    rows = torch.randperm(200, generator=seeded(0, "rows"))
-    evidence = Evidence(train, real, real[rows], fake[rows], 0, named=False)
+    real, fake, train = (FeatureSet(torch.zeros(200, 1, 8, 8), None, each, torch.ones(200, 1)) for each in SETS)
+    rows = torch.randperm(200, generator=seeded_generator(0, "rows"))
+    evidence = MetricInputs(train, real, real[rows], fake[rows], 0, has_class_names=False)
     for name in ("frechet", "kid", "coverage", "authenticity", "copying", "vendi", "modes"):
-        assert getattr(genlib.metrics, name)(*SETS) == find(name)(evidence), name
+        assert getattr(genlib.metrics, name)(*SETS) == get_metric(name)(evidence), name
 
 
 def test_the_frechet_distance_of_shifted_features_is_the_square_of_the_shift():
-    x = torch.randn(500, 5, generator=seeded(0, "x"))
+    x = torch.randn(500, 5, generator=seeded_generator(0, "x"))
     found = genlib.metrics.frechet(x, x + torch.tensor([3.0, 4.0, 0, 0, 0]))
     assert found.value == pytest.approx(25, rel=1e-4) and found.n == 500
 

@@ -17,13 +17,13 @@ from genlib.data.images import Images, to_float
 from genlib.models import cvae, vae
 from genlib.models import iwae as burda
 from genlib.models.layers.latent_variable import (
-    LOG_VARIANCE,
+    LOG_VARIANCE_RANGE,
     Bernoulli,
-    Diagonal,
+    DiagonalNormal,
     Gaussian,
     LatentVariableModel,
-    bounded,
-    standard_log_prob,
+    bound_log_variance,
+    standard_normal_log_prob,
 )
 from genlib.objectives import elbo
 from genlib.objectives import iwae as importance
@@ -53,7 +53,7 @@ class Linear(LatentVariableModel):
 
     def encode(self, x, y=None):
         mean = (x.flatten(1) - self.b) @ self.a_matrix.T + self.a
-        return Diagonal(mean, self.v.expand_as(mean))
+        return DiagonalNormal(mean, self.v.expand_as(mean))
 
     def decode(self, z, y=None):
         mean = (z @ self.w.T + self.b).view(-1, *SHAPE)
@@ -100,8 +100,8 @@ def test_with_the_exact_posterior_every_weight_is_the_evidence(k):
     for dreg in (False, True):
         found = terms(importance.Build(k=k, dreg=dreg), model, Points(x))
         torch.testing.assert_close(-found.loss, evidence(model, x))
-        torch.testing.assert_close(found.watch["bound"], evidence(model, x))
-        torch.testing.assert_close(found.watch["effective_samples"], torch.full((N,), float(k), dtype=torch.float64))
+        torch.testing.assert_close(found.logged["bound"], evidence(model, x))
+        torch.testing.assert_close(found.logged["effective_samples"], torch.full((N,), float(k), dtype=torch.float64))
 
 
 def test_a_wrong_posterior_loses_its_divergence_from_the_right_one():
@@ -119,8 +119,8 @@ def test_the_elbo_is_the_evidence_less_the_divergence():
     lost = kl_divergence(normal(model.encode(x[:1])), normal(Linear().encode(x[:1]))).item()
     bound = -found.loss.detach()
     assert abs(bound.mean() - evidence(model, x[:1]) + lost) < 5 * bound.std() / math.sqrt(k)
-    torch.testing.assert_close(found.watch["kl"], model.encode(x).kl().detach())
-    torch.testing.assert_close(found.loss, found.watch["reconstruction"] + found.watch["kl"])
+    torch.testing.assert_close(found.logged["kl"], model.encode(x).kl().detach())
+    torch.testing.assert_close(found.loss, found.logged["reconstruction"] + found.logged["kl"])
 
 
 def test_the_importance_weighted_bound_rises_with_k_to_the_evidence():
@@ -128,7 +128,7 @@ def test_the_importance_weighted_bound_rises_with_k_to_the_evidence():
     model, x, means, errors = Linear(exact=False), points(1), [], []
     for k, draws in ((1, 4000), (2, 4000), (5, 4000), (25, 4000), (1000, 400)):
         rows = x.expand(draws, *SHAPE)
-        bound = terms(importance.Build(k=k), model, Points(rows, seed=k)).watch["bound"]
+        bound = terms(importance.Build(k=k), model, Points(rows, seed=k)).logged["bound"]
         means.append(bound.mean().item())
         errors.append(bound.std().item() / math.sqrt(draws))
     for i in range(4):
@@ -144,7 +144,7 @@ def gradients(k, dreg, draws=6000):
     class Offset(Linear):
         def encode(self, x, y=None):
             q = super().encode(x)
-            return Diagonal(q.mean + encoder, q.log_variance)
+            return DiagonalNormal(q.mean + encoder, q.log_variance)
 
         def decode(self, z, y=None):
             p = super().decode(z)
@@ -176,13 +176,13 @@ def normal(q):
 
 
 def test_diagonal_gaussians_are_those_of_torch():
-    q, z = Diagonal(torch.randn(7, 4), torch.randn(7, 4)), torch.randn(5, 7, 4)
+    q, z = DiagonalNormal(torch.randn(7, 4), torch.randn(7, 4)), torch.randn(5, 7, 4)
     standard = Independent(Normal(torch.zeros(4), torch.ones(4)), 1)
     torch.testing.assert_close(q.log_prob(z), normal(q).log_prob(z))
-    torch.testing.assert_close(standard_log_prob(z), standard.log_prob(z))
+    torch.testing.assert_close(standard_normal_log_prob(z), standard.log_prob(z))
     torch.testing.assert_close(q.log_ratio(z), normal(q).log_prob(z) - standard.log_prob(z))
     torch.testing.assert_close(q.kl(), kl_divergence(normal(q), standard))
-    torch.testing.assert_close(q.at(z), q.mean + normal(q).stddev * z)
+    torch.testing.assert_close(q.rsample(z), q.mean + normal(q).stddev * z)
 
 
 def test_observations_are_those_of_torch():
@@ -208,13 +208,13 @@ KINDS = ["bernoulli", "intensity", "gaussian"]
 
 def made(observation="bernoulli", variance="pixel", shape=(1, 16, 16)):
     torch.manual_seed(0)
-    return vae.Build(shape, 10, latent=3, width=4, observation=observation, variance=variance)
+    return vae.Build(shape, 10, latent=3, width=4, pixel_likelihood=observation, variance=variance)
 
 
 def test_binarised_images_have_the_grey_image_as_their_mean():
     """To 5 standard errors of a share, in each of the 256 greys; black and white stay as they are."""
     u = torch.rand(4000, 1, 16, 16, generator=torch.Generator().manual_seed(0))
-    seen = made().observe(GREYS.expand_as(u), u)
+    seen = made().binarize_or_dequantize(GREYS.expand_as(u), u)
     p = (GREYS[0] + 1) / 2
     assert set(seen.unique().tolist()) == {-1.0, 1.0}
     assert (((seen.mean(0) - GREYS[0]) / 2).abs() <= 5 * (p * (1 - p) / 4000).sqrt()).all()
@@ -222,14 +222,17 @@ def test_binarised_images_have_the_grey_image_as_their_mean():
 
 def test_dequantised_images_fill_their_bins():
     model = made("gaussian")
-    low, high = model.observe(GREYS, torch.zeros_like(GREYS)), model.observe(GREYS, torch.ones_like(GREYS))
+    low, high = (
+        model.binarize_or_dequantize(GREYS, torch.zeros_like(GREYS)),
+        model.binarize_or_dequantize(GREYS, torch.ones_like(GREYS)),
+    )
     torch.testing.assert_close(low.flatten(), torch.arange(256) / 128 - 1)
     torch.testing.assert_close(high.flatten()[:-1], low.flatten()[1:])
     assert high.max().item() == pytest.approx(1.0)
 
 
 def test_intensities_are_seen_as_they_are():
-    assert torch.equal(made("intensity").observe(GREYS, torch.rand_like(GREYS)), GREYS)
+    assert torch.equal(made("intensity").binarize_or_dequantize(GREYS, torch.rand_like(GREYS)), GREYS)
 
 
 def test_a_density_of_intensities_integrates_to_one():
@@ -257,19 +260,21 @@ def batch_of(size=12, step=0, rank=0, world=1, shape=(1, 16, 16)):
 def test_the_variance_of_a_pixel_stays_between_a_grey_level_and_one(variance):
     model = made("gaussian", variance)
     observation = model.decode(1000 * torch.randn(6, 3))
-    low, high = LOG_VARIANCE
+    low, high = LOG_VARIANCE_RANGE
     assert observation.log_variance.shape == observation.mean.shape == (6, 1, 16, 16)
     assert low <= observation.log_variance.min() <= observation.log_variance.max() <= high
     assert observation.mean.abs().max() <= 1
     assert len(observation.log_variance.unique()) > 1 or variance == "shared"
-    assert bounded(torch.tensor([-100.0, 0.0, 100.0])).tolist() == pytest.approx([low, (low + high) / 2, high])
+    assert bound_log_variance(torch.tensor([-100.0, 0.0, 100.0])).tolist() == pytest.approx(
+        [low, (low + high) / 2, high]
+    )
     assert math.exp(low / 2) == pytest.approx(2 / 255)
 
 
 FAMILY = {
     **{f"vae, {kind}": (lambda kind=kind: made(kind)) for kind in KINDS},
     "vae, shared variance": lambda: made("gaussian", "shared"),
-    "cvae": lambda: cvae.Build((1, 16, 16), 10, latent=3, width=4, observation="bernoulli"),
+    "cvae": lambda: cvae.Build((1, 16, 16), 10, latent=3, width=4, pixel_likelihood="bernoulli"),
     "burda": lambda: burda.Build((1, 16, 16), 10),
     "burda, two layers": lambda: burda.Build((1, 16, 16), 10, layers=2),
 }
@@ -327,13 +332,13 @@ def test_the_elbo_weighs_its_parts_and_warms_up():
     model = made()
     for step, weight in [(0, 0.0), (1, 1.5), (2, 3.0), (5, 3.0)]:
         found = terms(elbo.Build(beta=3.0, warm_up=24), model, batch_of(step=step))
-        torch.testing.assert_close(found.loss, found.watch["reconstruction"] + weight * found.watch["kl"])
+        torch.testing.assert_close(found.loss, found.logged["reconstruction"] + weight * found.logged["kl"])
 
 
 def test_images_are_binarised_anew_at_every_step_and_alike_in_the_same():
     model, data = made(), images(n=12)
     first, again, later = (
-        terms(elbo.Build(), model, next(batches(data, 12, seed=0, step=step))).watch["reconstruction"].sort().values
+        terms(elbo.Build(), model, next(batches(data, 12, seed=0, step=step))).logged["reconstruction"].sort().values
         for step in (0, 0, 1)
     )
     assert torch.equal(first, again)
@@ -361,7 +366,7 @@ def test_the_two_layers_agree_with_their_factors():
 
 def test_doubly_reparameterised_gradients_need_one_stochastic_layer():
     with pytest.raises(ValueError, match="dreg must be false"):
-        importance.Build(dreg=True).turns(FAMILY["burda, two layers"]())
+        importance.Build(dreg=True).phases(FAMILY["burda, two layers"]())
 
 
 @pytest.mark.parametrize("objective", OBJECTIVES)
@@ -392,7 +397,7 @@ def test_burda_begins_at_glorots_range_and_at_the_mean_image():
     data = images((1, 28, 28), 700)
     data.pixels[:, :, 0] = 0
     with torch.no_grad():
-        model.adapt(data, data)
+        model.on_fit_start(data, data)
     mean = (data.pixels.double() / 255).mean(0).flatten()
     torch.testing.assert_close(model.pixels[-1].bias.sigmoid().double(), mean.clamp(0.001, 0.999), rtol=1e-4, atol=1e-6)
     assert model.pixels[-1].bias[0].sigmoid().item() == pytest.approx(0.001, rel=1e-3)
@@ -409,7 +414,9 @@ def test_labels_reach_encoder_decoder_and_samples():
     torch.testing.assert_close(model.sample(4, y=ones)[:2], model.sample(2, y=ones[:2]))
     batch = batch_of()
     loss = terms(elbo.Build(), model, batch).loss
-    swapped = type(batch)(batch.pixels, (batch.labels + 1) % 10, batch.size, batch.rows, batch.seed, batch.step)
+    swapped = type(batch)(
+        batch.pixels, (batch.labels + 1) % 10, batch.global_size, batch.rank_rows, batch.seed, batch.step
+    )
     assert not torch.allclose(loss, terms(elbo.Build(), model, swapped).loss)
 
 

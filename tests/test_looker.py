@@ -11,8 +11,8 @@ from test_evidence import Judge, images
 
 from genlib.data.images import Images
 from genlib.evaluation import feature_cache as looker
-from genlib.evaluation.feature_cache import Looker
-from genlib.metrics.inputs import look
+from genlib.evaluation.feature_cache import CachedExtractor
+from genlib.metrics.inputs import extract_features
 
 
 def same(one, other):
@@ -30,20 +30,23 @@ def refuse(*_):
 
 
 def test_what_is_kept_is_what_was_seen_bit_for_bit(tmp_path, monkeypatch):
-    seen = look(Judge(), images(40, 0))
-    assert same(Looker(Judge(), tmp_path)(images(40, 0)), seen)
+    seen = extract_features(Judge(), images(40, 0))
+    assert same(CachedExtractor(Judge(), tmp_path)(images(40, 0)), seen)
     monkeypatch.setattr(looker, "look", refuse)
-    again = Looker(Judge(), tmp_path)(images(40, 0))
+    again = CachedExtractor(Judge(), tmp_path)(images(40, 0))
     assert same(again, seen) and torch.equal(again.labels, seen.labels)
     assert again.features.dtype == torch.float32
 
 
 def test_labels_are_those_asked_with_and_no_part_of_the_key(tmp_path, monkeypatch):
     some = images(40, 0)
-    Looker(Judge(), tmp_path)(some)
+    CachedExtractor(Judge(), tmp_path)(some)
     monkeypatch.setattr(looker, "look", refuse)
-    assert Looker(Judge(), tmp_path)(Images(some.pixels)).labels is None
-    assert Looker(Judge(), tmp_path)(Images(some.pixels, some.labels + 1)).labels.tolist() == (some.labels + 1).tolist()
+    assert CachedExtractor(Judge(), tmp_path)(Images(some.pixels)).labels is None
+    assert (
+        CachedExtractor(Judge(), tmp_path)(Images(some.pixels, some.labels + 1)).labels.tolist()
+        == (some.labels + 1).tolist()
+    )
 
 
 def test_other_pixels_orders_shapes_and_weights_are_looked_at(tmp_path):
@@ -55,48 +58,50 @@ def test_other_pixels_orders_shapes_and_weights_are_looked_at(tmp_path):
     with torch.no_grad():
         next(other.parameters())[0, 0, 0, 0] += 1e-7
     for number, (who, what) in enumerate([(judge, some), (judge, changed), (judge, turned), (other, some)], 1):
-        assert same(Looker(who, tmp_path)(what), look(who, what))
+        assert same(CachedExtractor(who, tmp_path)(what), extract_features(who, what))
         assert len(kept(tmp_path)) == number
-    assert Looker(judge)._key(some) != Looker(judge)._key(Images(some.pixels.view(8, 1, 4, 16)))
-    assert Looker(torch.nn.ReLU()).sha256 != Looker(torch.nn.Tanh()).sha256
+    assert CachedExtractor(judge)._cache_key(some) != CachedExtractor(judge)._cache_key(
+        Images(some.pixels.view(8, 1, 4, 16))
+    )
+    assert CachedExtractor(torch.nn.ReLU()).sha256 != CachedExtractor(torch.nn.Tanh()).sha256
 
 
 def test_the_same_weights_by_another_name_of_the_same_judge_are_the_same(tmp_path):
     some = images(8, 0)
-    Looker(Judge(), tmp_path)(some), Looker(Judge(), tmp_path)(Images(some.pixels.clone()))
+    CachedExtractor(Judge(), tmp_path)(some), CachedExtractor(Judge(), tmp_path)(Images(some.pixels.clone()))
     assert len(kept(tmp_path)) == 1
 
 
 @pytest.mark.parametrize("damage", ["empty", "short", "zeros", "other"])
 def test_a_broken_file_is_looked_at_anew(tmp_path, damage):
     some, judge = images(8, 0), Judge()
-    Looker(judge, tmp_path)(some)
+    CachedExtractor(judge, tmp_path)(some)
     (path,) = tmp_path.glob("*.safetensors")
     content = path.read_bytes()
     other = save({"features": torch.zeros(8, 2)})
     path.write_bytes({"empty": b"", "short": content[:-9], "zeros": bytes(len(content)), "other": other}[damage])
-    assert same(Looker(judge, tmp_path)(some), look(judge, some))
+    assert same(CachedExtractor(judge, tmp_path)(some), extract_features(judge, some))
     assert path.read_bytes() == content
 
 
 def test_a_file_that_another_process_removes_meanwhile_is_no_matter(tmp_path):
     (tmp_path / "gone.safetensors").symlink_to(tmp_path / "nowhere")
     some, judge = images(8, 0), Judge()
-    assert same(Looker(judge, tmp_path)(some), look(judge, some))
+    assert same(CachedExtractor(judge, tmp_path)(some), extract_features(judge, some))
 
 
 def test_the_last_used_stay(tmp_path, monkeypatch):
     monkeypatch.setattr(looker, "KEPT", 3)
-    look_at = Looker(Judge(), tmp_path)
+    look_at = CachedExtractor(Judge(), tmp_path)
     for seed in range(3):
         look_at(images(4, seed))
         age(tmp_path)
-    first = f"{look_at._key(images(4, 0))}.safetensors"
+    first = f"{look_at._cache_key(images(4, 0))}.safetensors"
     look_at(images(4, 0))
     age(tmp_path)
     look_at(images(4, 3))
     assert len(kept(tmp_path)) == 3 and first in kept(tmp_path)
-    assert f"{look_at._key(images(4, 1))}.safetensors" not in kept(tmp_path)
+    assert f"{look_at._cache_key(images(4, 1))}.safetensors" not in kept(tmp_path)
 
 
 def age(folder):
@@ -116,10 +121,10 @@ def test_two_processes_may_look_at_once(tmp_path):
     both = [subprocess.Popen([sys.executable, "-c", code, str(tmp_path)]) for _ in range(2)]
     assert [one.wait() for one in both] == [0, 0]
     assert len(kept(tmp_path)) == 5 and all(name.endswith(".safetensors") for name in kept(tmp_path))
-    assert same(Looker(Judge(), tmp_path)(images(30, 2)), look(Judge(), images(30, 2)))
+    assert same(CachedExtractor(Judge(), tmp_path)(images(30, 2)), extract_features(Judge(), images(30, 2)))
 
 
 def test_without_a_folder_nothing_is_kept(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    assert same(Looker(Judge())(images(8, 0)), look(Judge(), images(8, 0)))
+    assert same(CachedExtractor(Judge())(images(8, 0)), extract_features(Judge(), images(8, 0)))
     assert kept(tmp_path) == []

@@ -12,18 +12,18 @@ from torch.nn import functional as F
 
 from genlib.data.images import to_float
 from genlib.metrics.authenticity import authenticity
-from genlib.metrics.copies import HELD, Radii, copies
-from genlib.metrics.copying import averaged, copying, z_score
-from genlib.metrics.fld import Grouped, Mixture, fld, fld_gap
-from genlib.metrics.inputs import Evidence, View
+from genlib.metrics.copies import MAX_HELD_OUT, CopyRadii, copies
+from genlib.metrics.copying import average_cells, copying, mann_whitney_z
+from genlib.metrics.fld import GroupedDensity, IsotropicMixture, fld, fld_gap
+from genlib.metrics.inputs import FeatureSet, MetricInputs
 from genlib.metrics.membership_auc import membership_auc
 from genlib.metrics.of_features import fld as fld_module
 from genlib.metrics.of_features import membership_auc as membership
-from genlib.metrics.registry import evaluate
-from genlib.metrics.result import to_json
+from genlib.metrics.registry import compute_metrics
+from genlib.metrics.result import report_to_json
 from genlib.metrics.stats import neighbours
 from genlib.metrics.stats import pixel_matching as registration
-from genlib.metrics.stats.pixel_matching import registered
+from genlib.metrics.stats.pixel_matching import aligned_distance
 from genlib.registry import build
 
 METRICS = ("authenticity", "copies", "copying", "fld", "fld_gap")
@@ -41,12 +41,12 @@ def seen(pixels, labels=None):
     """A view whose features are the coarse pixels, and whose judge tells two classes by the first of those."""
     features = F.adaptive_avg_pool2d(pixels.float() / 255, 4).flatten(1)
     classes = (features[:, 5] > 0.5).long()
-    return View(pixels, labels, features, F.one_hot(classes, 2).float())
+    return FeatureSet(pixels, labels, features, F.one_hot(classes, 2).float())
 
 
 def of_pixels(made, n=300):
     """Evidence of 600 training, and 400 valid and test images."""
-    return Evidence(seen(blobs(600, 1)), seen(blobs(400, 2)), seen(blobs(400, 3)), seen(made[:n]), seed=0)
+    return MetricInputs(seen(blobs(600, 1)), seen(blobs(400, 2)), seen(blobs(400, 3)), seen(made[:n]), seed=0)
 
 
 def moved(pixels, how):
@@ -67,7 +67,7 @@ def test_without_rotations_it_is_the_best_correlation_over_shifts(monkeypatch):
     monkeypatch.setattr(registration, "DEGREES", (0,))
     monkeypatch.setattr(registration, "CANDIDATES", 40)
     x, train = blobs(7, 1), blobs(40, 2)
-    distance, star = registered(x, train)
+    distance, star = aligned_distance(x, train)
     padded = np.pad(x[:, 0].numpy().astype(float), ((0, 0), (1, 1), (1, 1)), mode="edge")
     shifts = [padded[:, i : i + 16, j : j + 16].reshape(7, -1) for i in range(3) for j in range(3)]
     known = train.flatten(1).numpy().astype(float)
@@ -79,15 +79,15 @@ def test_without_rotations_it_is_the_best_correlation_over_shifts(monkeypatch):
 @pytest.mark.parametrize("how", ["exact", "shifted", "rotated"])
 def test_a_moved_copy_is_near_its_original_and_a_new_image_is_not(how):
     train = blobs(600, 1)
-    distance, star = registered(moved(train[100:200], how), train)
+    distance, star = aligned_distance(moved(train[100:200], how), train)
     assert (star == torch.arange(100, 200)).double().mean() >= 0.97
-    assert distance.quantile(0.95) < registered(blobs(200, 2), train)[0].min() / 2
+    assert distance.quantile(0.95) < aligned_distance(blobs(200, 2), train)[0].min() / 2
 
 
 def test_brightness_and_contrast_do_not_count():
     train = blobs(100, 1)
     pale = (train[:20].float() * 0.5 + 60).round().to(torch.uint8)
-    distance, star = registered(pale, train)
+    distance, star = aligned_distance(pale, train)
     assert distance.max() < 1e-3 and (star == torch.arange(20)).all()
 
 
@@ -95,17 +95,17 @@ def test_brightness_and_contrast_do_not_count():
 def test_any_shape_will_do_and_the_chunk_does_not_matter(shape, monkeypatch):
     g = torch.Generator().manual_seed(0)
     x, train = (torch.randint(256, (n, *shape), generator=g, dtype=torch.uint8) for n in (50, 70))
-    whole = registered(x, train)
+    whole = aligned_distance(x, train)
     monkeypatch.setattr(registration, "ELEMENTS", 1)
     monkeypatch.setattr(registration, "CHUNK", 7)
-    parts = registered(x, train)
+    parts = aligned_distance(x, train)
     torch.testing.assert_close(whole[0], parts[0], rtol=0, atol=1e-6)
     assert (whole[0] >= 0).all() and (whole[0] <= 2).all()
 
 
 def test_images_of_one_colour_are_near_nothing():
     flat, train = torch.full((5, 1, 16, 16), 7, dtype=torch.uint8), blobs(50, 1)
-    assert registered(flat, train)[0].min() > 0.999 and registered(train, flat)[0].min() > 0.999
+    assert aligned_distance(flat, train)[0].min() > 0.999 and aligned_distance(train, flat)[0].min() > 0.999
 
 
 # --- copies
@@ -132,7 +132,7 @@ def test_real_images_get_about_zero_and_their_intervals_hold_it():
 def test_the_chance_of_a_real_image_is_exact():
     beta = pytest.importorskip("scipy.stats").beta
     rng, held = np.random.default_rng(0), torch.tensor([0] * 40 + [2] * 350)
-    radii = [Radii.of(torch.from_numpy(rng.random(390)), held, 3) for _ in range(2000)]
+    radii = [CopyRadii.from_held_out(torch.from_numpy(rng.random(390)), held, 3) for _ in range(2000)]
     for c, j, m in ((0, 1, 40), (2, 3, 350)):
         law = beta(j, m + 1 - j)
         assert float(radii[0].chance[c]) == pytest.approx(law.mean())
@@ -143,9 +143,11 @@ def test_the_chance_of_a_real_image_is_exact():
 
 def test_a_kind_that_no_held_out_image_has_is_never_a_copy():
     e = of_pixels(blobs(600, 1))
-    kept = (e.test.classes == 0).nonzero()[:, 0]
+    kept = (e.test.predicted_classes == 0).nonzero()[:, 0]
     measure = copies(replace(e, test=e.test[kept]))
-    assert measure.detail["threshold"]["1"] == 0 and measure.detail["count"] == int((e.made.classes == 0).sum())
+    assert measure.detail["threshold"]["1"] == 0 and measure.detail["count"] == int(
+        (e.generated.predicted_classes == 0).sum()
+    )
 
 
 def test_without_classes_cells_take_their_place():
@@ -157,8 +159,8 @@ def test_without_classes_cells_take_their_place():
 
 def test_a_fresh_image_is_judged_by_the_same_radii_whoever_asks():
     e = of_pixels(blobs(300, 9))
-    assert copies(e).detail["threshold"].items() <= copies(e.null()).detail["threshold"].items()
-    assert copies(e).detail["held_out"] == 400 <= HELD
+    assert copies(e).detail["threshold"].items() <= copies(e.with_real_samples()).detail["threshold"].items()
+    assert copies(e).detail["held_out"] == 400 <= MAX_HELD_OUT
 
 
 # --- copying
@@ -173,22 +175,22 @@ def test_z_is_that_of_scipy(n, m, ties):
         x, y = x.round(1), y.round(1)
     theirs = stats.mannwhitneyu(x, y, use_continuity=False, method="asymptotic")
     size = stats.norm.isf(theirs.pvalue / 2)
-    value, low, high = z_score(torch.from_numpy(x), torch.from_numpy(y))
+    value, low, high = mann_whitney_z(torch.from_numpy(x), torch.from_numpy(y))
     assert value == pytest.approx(math.copysign(size, theirs.statistic - n * m / 2), rel=1e-9)
     assert low < value < high
-    assert z_score(torch.ones(n), torch.ones(m)) == (0, 0, 0)
+    assert mann_whitney_z(torch.ones(n), torch.ones(m)) == (0, 0, 0)
 
 
 def test_z_is_the_difference_of_two_standard_normals_under_equal_laws():
     rng = np.random.default_rng(0)
-    found = [z_score(*(torch.from_numpy(rng.normal(size=60)) for _ in range(2))) for _ in range(500)]
+    found = [mann_whitney_z(*(torch.from_numpy(rng.normal(size=60)) for _ in range(2))) for _ in range(500)]
     assert np.std([z for z, _, _ in found]) == pytest.approx(1, abs=0.1)
     assert 0.92 <= np.mean([low <= 0 <= high for _, low, high in found]) <= 0.975
 
 
 def test_cells_weigh_as_much_as_their_test_images():
     rows = [{"real": 30, "z": -1.0, "low": -2.0, "high": 1.0}, {"real": 10, "z": 3.0, "low": 2.0, "high": 5.0}]
-    value, low, high = averaged(rows)
+    value, low, high = average_cells(rows)
     assert (value, low) == (0, pytest.approx(-math.hypot(0.75, 0.25)))
     assert high == pytest.approx(math.hypot(1.5, 0.5))
 
@@ -207,7 +209,7 @@ def test_copies_lie_below_and_noise_above():
 def test_cells_without_both_kinds_are_left_out_and_none_is_a_reason():
     apart = torch.cat([torch.zeros(100, 12), torch.full((100, 12), 50.0)]) + real(200, 1).features / 100
     one, two = view(apart[:100]), view(apart[100:])
-    e = Evidence(view(apart), one, view(one.features.repeat(2, 1)), view(two.features.repeat(2, 1)), 0)
+    e = MetricInputs(view(apart), one, view(one.features.repeat(2, 1)), view(two.features.repeat(2, 1)), 0)
     assert "no cell holds more than 20 generated images" in copying(e).detail["reason"]
 
 
@@ -217,7 +219,7 @@ def test_cells_without_both_kinds_are_left_out_and_none_is_a_reason():
 def some_mixture():
     g = torch.Generator().manual_seed(0)
     x, made = (torch.randn(n, 3, generator=g, dtype=torch.float64) for n in (200, 45))
-    return Mixture.fit(made, x), made, x
+    return IsotropicMixture.fit(made, x), made, x
 
 
 def test_the_density_is_that_of_the_mixture_in_scipy():
@@ -225,14 +227,16 @@ def test_the_density_is_that_of_the_mixture_in_scipy():
     mixture, made, x = some_mixture()
     laws = [
         stats.multivariate_normal(centre, v)
-        for centre, v in zip(torch.cat([torch.zeros(1, 3), made]).numpy(), mixture.log_v.double().exp(), strict=True)
+        for centre, v in zip(
+            torch.cat([torch.zeros(1, 3), made]).numpy(), mixture.log_variance.double().exp(), strict=True
+        )
     ]
     density = np.mean([law.pdf(x.numpy()) for law in laws], 0)
-    grouped = Grouped.of(mixture, x)
+    grouped = GroupedDensity.from_mixture(mixture, x)
     assert grouped.nll() == pytest.approx(-np.log(density).mean() / 3, rel=1e-5)
     rows, left = np.delete(np.arange(200), np.r_[30:40]), np.delete(np.arange(46), np.r_[7:10])
     density = np.mean([laws[j].pdf(x.numpy()[rows]) for j in left], 0)
-    assert grouped.nll(without=3) == pytest.approx(-np.log(density).mean() / 3, rel=1e-5)
+    assert grouped.nll(left_out=3) == pytest.approx(-np.log(density).mean() / 3, rel=1e-5)
 
 
 def test_the_variances_are_those_that_autograd_finds():
@@ -244,7 +248,7 @@ def test_the_variances_are_those_that_autograd_finds():
         terms = -torch.cdist(x, centres).square() / (2 * log_v.exp()) - 1.5 * log_v
         (-terms.logsumexp(1).mean()).backward()
         adam.step()
-    torch.testing.assert_close(mixture.log_v.double(), log_v.detach(), rtol=1e-3, atol=1e-3)
+    torch.testing.assert_close(mixture.log_variance.double(), log_v.detach(), rtol=1e-3, atol=1e-3)
 
 
 def test_copies_open_a_gap_and_equal_laws_do_not():
@@ -253,12 +257,12 @@ def test_copies_open_a_gap_and_equal_laws_do_not():
     assert fld_gap(copied).high < -50 < -20 < fld_gap(e).value < 5
     assert abs(fld(e).value) < 5 < fld(copied).value
     assert fld(evidence(noisy(2.0), train=1000)).low > 20
-    assert fld(e).low <= fld(e.null()).value <= fld(e).high
+    assert fld(e).low <= fld(e.with_real_samples()).value <= fld(e).high
 
 
 def test_a_part_of_the_copies_opens_a_part_of_the_gap():
     e = evidence(real(500, 4), train=1000)
-    mixed = [torch.cat([e.train.features[:k], e.made.features[k:]]) for k in (0, 50, 200)]
+    mixed = [torch.cat([e.train.features[:k], e.generated.features[k:]]) for k in (0, 50, 200)]
     gaps = [fld_gap(replace(e, fake=view(features))).value for features in mixed]
     assert gaps[0] > gaps[1] > gaps[2]
 
@@ -282,7 +286,7 @@ def of_model(model, labels=True):
     parts = [blobs(n, seed) for seed, n in enumerate((60, 40, 50))]
     rows = [torch.arange(len(part)) % 3 if labels else None for part in parts]
     views = [seen(part, row) for part, row in zip(parts, rows, strict=True)]
-    return Evidence(*views, fake=None, seed=0, model=model)
+    return MetricInputs(*views, samples=None, seed=0, model=model)
 
 
 def given(logits_of):
@@ -359,16 +363,16 @@ def test_all_that_look_at_copies_catch_the_planted_ones():
     e = of_pixels(blobs(300, 9))
     e = replace(e, planted={"real": e.valid[:300], "copies": e.train[torch.arange(300)]})
     for name in ("authenticity", "copies", "copying", "fld_gap"):
-        found = evaluate(e, [name])[name]
-        assert found.doubt is None and set(found.detail["controls"]) == {"copies"}
+        found = compute_metrics(e, [name])[name]
+        assert found.failed_control is None and set(found.detail["controls"]) == {"copies"}
 
 
 def test_few_images_give_the_reason():
-    found = evaluate(of_pixels(blobs(300, 9), n=15), METRICS)
+    found = compute_metrics(of_pixels(blobs(300, 9), n=15), METRICS)
     for name, least in zip(METRICS, (20, 20, 40, 40, 40), strict=True):
         assert found[name].detail["reason"] == f"needs at least {least} images of each kind, found 15"
     e = of_pixels(blobs(300, 9))
-    bare = evaluate(replace(e, train=e.train[:0]), METRICS)
+    bare = compute_metrics(replace(e, train=e.train[:0]), METRICS)
     assert all("training images, found" in measure.detail["reason"] for measure in bare.values())
 
 
@@ -378,12 +382,12 @@ def test_odd_images_still_give_plain_finite_json(fault):
     flat = seen(torch.full((400, 1, 16, 16), 7, dtype=torch.uint8))
     odd = {
         "constant": replace(e, fake=flat[:300]),
-        "all constant": Evidence(flat, flat, flat, flat[:300], 0),
+        "all constant": MetricInputs(flat, flat, flat, flat[:300], 0),
         "twice": replace(e, train=seen(e.train.pixels.repeat(2, 1, 1, 1))),
-        "huge": replace(e, fake=replace(e.made, features=e.made.features * 1e15)),
+        "huge": replace(e, fake=replace(e.generated, features=e.generated.features * 1e15)),
     }[fault]
-    found = evaluate(odd, METRICS)
-    json.dumps(to_json(found, {}), allow_nan=False)
+    found = compute_metrics(odd, METRICS)
+    json.dumps(report_to_json(found, {}), allow_nan=False)
     assert all(measure.value is not None for measure in found.values())
     if fault == "twice":
         assert found["copies"].value == copies(e).value

@@ -11,17 +11,24 @@ import pytest
 import torch
 
 from genlib.errors import InputError
-from genlib.metrics.authenticity import authenticity, closeness
+from genlib.metrics.authenticity import authenticity, nearest_training
 from genlib.metrics.conditional import label_agreement
 from genlib.metrics.frechet import frechet
 from genlib.metrics.inception_score import inception_score
-from genlib.metrics.inputs import Evidence, View
+from genlib.metrics.inputs import FeatureSet, MetricInputs
 from genlib.metrics.kid import kid
 from genlib.metrics.precision_recall import coverage
-from genlib.metrics.registry import Metric, capabilities, check_names, evaluate, find, names
-from genlib.metrics.result import Measure, Undefined, to_json
-from genlib.metrics.stats.intervals import group_slices, jackknife, of_mean, student, wilson
-from genlib.metrics.support import simpson, support
+from genlib.metrics.registry import (
+    Metric,
+    check_metric_names,
+    compute_metrics,
+    get_metric,
+    metric_names,
+    model_capabilities,
+)
+from genlib.metrics.result import MetricResult, UndefinedMetric, report_to_json
+from genlib.metrics.stats.intervals import group_slices, jackknife, mean_interval, t_quantile, wilson
+from genlib.metrics.support import simpson_estimate, support
 
 CLASSES, D = 10, 12
 CENTRES = torch.randn(CLASSES, D, generator=torch.Generator().manual_seed(9)) * 4
@@ -34,7 +41,7 @@ def view(features, classes=None, logits=None):
     if logits is None:
         classes = torch.cdist(features.double(), CENTRES.double()).argmin(1) if classes is None else classes
         logits = torch.nn.functional.one_hot(classes, CLASSES).double() * 8
-    return View(torch.zeros(n, 1, 2, 2, dtype=torch.uint8), None, features, logits.softmax(1))
+    return FeatureSet(torch.zeros(n, 1, 2, 2, dtype=torch.uint8), None, features, logits.softmax(1))
 
 
 def real(n, seed):
@@ -46,7 +53,7 @@ def real(n, seed):
 
 def evidence(fake, n=None, train=2000):
     n = len(fake) if n is None else n
-    return Evidence(real(train, 1), real(max(n, 400), 2), real(max(n, 400), 3), fake, seed=0)
+    return MetricInputs(real(train, 1), real(max(n, 400), 2), real(max(n, 400), 3), fake, seed=0)
 
 
 def planted(k, n, jitter=1e-4, seed=5):
@@ -73,7 +80,7 @@ def frechet_by_scipy(x, y):
 @pytest.mark.parametrize("amount", [0.0, 0.5, 3.0])
 def test_frechet_agrees_with_scipy_and_torch_fidelity(amount):
     e = evidence(noisy(amount))
-    x, y = e.made.features.double(), e.real.features.double()
+    x, y = e.generated.features.double(), e.real.features.double()
     value = frechet(e).value
     assert value == pytest.approx(frechet_by_scipy(x.numpy(), y.numpy()), rel=1e-6)
     metric_fid = pytest.importorskip("torch_fidelity.metric_fid")
@@ -89,7 +96,7 @@ def test_kid_agrees_with_torch_fidelity(n):
     e = replace(e, test=e.test[:n])
     options = {"kid_subsets": 1, "kid_subset_size": n, "kid_kernel": "poly", "kid_kernel_poly_degree": 3}
     options |= {"kid_kernel_poly_gamma": None, "kid_kernel_poly_coef0": 1.0, "rng_seed": 0, "verbose": False}
-    x, y = e.made.features.double(), e.real.features.double()
+    x, y = e.generated.features.double(), e.real.features.double()
     theirs = metric_kid.kid_features_to_metric(x, y, **options)["kernel_inception_distance_mean"]
     assert kid(e).value == pytest.approx(theirs, rel=1e-6)
 
@@ -101,7 +108,7 @@ def test_kid_agrees_with_torchmetrics(n):
     e = evidence(noisy(0.5, n), n=n)
     e = replace(e, test=e.test[:n])
     theirs = torchmetrics.KernelInceptionDistance(feature=torch.nn.Identity(), subsets=1, subset_size=n)
-    theirs.update(e.made.features.double(), real=False)
+    theirs.update(e.generated.features.double(), real=False)
     theirs.update(e.real.features.double(), real=True)
     assert kid(e).value == pytest.approx(float(theirs.compute()[0]), rel=1e-6)
 
@@ -117,14 +124,14 @@ def test_inception_score_agrees_with_torch_fidelity():
 def test_coverage_is_exactly_that_of_prdc(amount, capsys):
     prdc = pytest.importorskip("prdc")
     e = evidence(noisy(amount))
-    theirs = prdc.compute_prdc(e.real.features.numpy(), e.made.features.numpy(), nearest_k=5)
+    theirs = prdc.compute_prdc(e.real.features.numpy(), e.generated.features.numpy(), nearest_k=5)
     assert coverage(e).value == theirs["coverage"]
 
 
 def test_the_t_quantile_is_that_of_scipy():
     stats = pytest.importorskip("scipy.stats")
     for freedom in (5, 9, 19, 49, 1000):
-        assert student(freedom) == pytest.approx(stats.t.ppf(0.975, freedom), rel=1e-3)
+        assert t_quantile(freedom) == pytest.approx(stats.t.ppf(0.975, freedom), rel=1e-3)
 
 
 # --- closed forms
@@ -164,7 +171,7 @@ def test_the_jackknife_of_a_mean_is_its_t_interval():
     x = np.random.default_rng(0).normal(size=200)
     groups = group_slices(len(x))
     without = [float(np.delete(x, np.r_[g]).mean()) for g in groups]
-    assert jackknife(float(x.mean()), without) == pytest.approx(of_mean([float(x[g].mean()) for g in groups]))
+    assert jackknife(float(x.mean()), without) == pytest.approx(mean_interval([float(x[g].mean()) for g in groups]))
 
 
 # --- planted truths
@@ -180,7 +187,7 @@ def test_support_returns_the_number_of_stored_images(n):
 
 
 def test_real_images_do_not_look_collapsed():
-    found = evaluate(evidence(real(359, 4)), ["support"])["support"]
+    found = compute_metrics(evidence(real(359, 4)), ["support"])["support"]
     limit = 359 * 358 / 2 / 50
     assert limit / 2 < found.value < limit * 2 and limit / 2 < found.null < limit * 2
     assert found.detail["null"]["ratio"] == pytest.approx(found.value / found.null)
@@ -195,7 +202,7 @@ def test_support_without_a_collision_is_a_bound():
 
 def test_support_of_a_class_that_real_images_lack_still_collapses():
     e = evidence(view(torch.full((200, D), 50.0), classes=torch.full((200,), 9)))
-    kept = e.test.classes != 9
+    kept = e.test.predicted_classes != 9
     assert support(replace(e, test=e.test[kept.nonzero().squeeze(1)])).value == pytest.approx(1)
 
 
@@ -217,7 +224,7 @@ def test_the_interval_of_support_covers_the_truth(k, law):
     for _ in range(200):
         x = rng.choice(k, 400, p=p)
         partners = torch.from_numpy(np.bincount(x, minlength=k)[x] - 1)
-        _, low, high = simpson(partners)
+        _, low, high = simpson_estimate(partners)
         covered += low <= 1 / (p**2).sum() <= high
     assert 0.88 <= covered / 200 <= 0.995
 
@@ -227,15 +234,15 @@ def test_copies_are_not_authentic_and_real_images_score_as_their_null():
     copies = e.train[torch.arange(400)]
     assert authenticity(replace(e, fake=copies)).value == 0
     assert authenticity(replace(e, fake=view(copies.features + 1e-3))).value < 0.01
-    found = evaluate(e, ["authenticity"])["authenticity"]
+    found = compute_metrics(e, ["authenticity"])["authenticity"]
     assert 0.45 < found.null < 0.7 and abs(found.value - found.null) < 0.12
 
 
 def test_closeness_is_what_it_says():
     train = torch.tensor([[0.0] * D, [3.0] + [0.0] * (D - 1), [10.0] + [0.0] * (D - 1)])
     made = torch.tensor([[1.0] + [0.0] * (D - 1), [8.0] + [0.0] * (D - 1)])
-    close = closeness(Evidence(view(train), view(train), view(train), view(made), 0))
-    assert close.nearest.tolist() == [0, 2]
+    close = nearest_training(MetricInputs(view(train), view(train), view(train), view(made), 0))
+    assert close.index.tolist() == [0, 2]
     assert close.distance.tolist() == [1, 2] and close.spacing.tolist() == [3, 7]
 
 
@@ -244,7 +251,9 @@ def test_coverage_of_equal_laws_is_about_097():
 
 
 def test_more_noise_is_worse():
-    steps = [evaluate(evidence(noisy(amount)), ["frechet", "kid", "coverage"]) for amount in (0.0, 0.7, 1.5, 4.0)]
+    steps = [
+        compute_metrics(evidence(noisy(amount)), ["frechet", "kid", "coverage"]) for amount in (0.0, 0.7, 1.5, 4.0)
+    ]
     for one, two in pairwise(steps):
         assert one["frechet"].value < two["frechet"].value
         assert one["kid"].value < two["kid"].value
@@ -255,15 +264,19 @@ def test_more_noise_is_worse():
 def test_the_order_of_images_does_not_matter(name):
     e = evidence(noisy(0.5))
     order = torch.randperm(e.n, generator=torch.Generator().manual_seed(0))
-    assert find(name)(replace(e, fake=e.made[order])).value == pytest.approx(find(name)(e).value, rel=1e-7)
+    assert get_metric(name)(replace(e, fake=e.generated[order])).value == pytest.approx(
+        get_metric(name)(e).value, rel=1e-7
+    )
 
 
 def test_label_agreement_counts_what_the_judge_sees_and_its_null_is_the_judges_accuracy():
     e = evidence(real(400, 4))
-    asked = e.made.classes.clone()
+    asked = e.generated.predicted_classes.clone()
     asked[:100] = (asked[:100] + 1) % CLASSES
-    held = replace(e.valid, labels=(e.valid.classes + (torch.arange(len(e.valid)) < 40)) % CLASSES)
-    found = evaluate(replace(e, fake=replace(e.made, labels=asked), valid=held), ["label_agreement"])["label_agreement"]
+    held = replace(e.valid, labels=(e.valid.predicted_classes + (torch.arange(len(e.valid)) < 40)) % CLASSES)
+    found = compute_metrics(replace(e, fake=replace(e.generated, labels=asked), valid=held), ["label_agreement"])[
+        "label_agreement"
+    ]
     assert found.value == 0.75 and (found.low, found.high) == wilson(300, 400)
     assert found.null == 0.9 and found.n == 400
     assert label_agreement(e).detail["reason"] == "this model was not asked for classes"
@@ -273,18 +286,18 @@ def test_label_agreement_counts_what_the_judge_sees_and_its_null_is_the_judges_a
 
 
 def test_too_few_images_give_none_and_the_reason_and_the_others_are_given():
-    found = evaluate(evidence(real(50, 4)), SAMPLE_METRICS)
+    found = compute_metrics(evidence(real(50, 4)), SAMPLE_METRICS)
     assert found["inception_score"].value is None and found["inception_score"].null is None
     assert found["support"].detail["reason"] == "needs at least 100 images of each kind, found 50"
     assert found["coverage"].value is not None and found["coverage"].null is not None
-    wide = Evidence(*[view(torch.randn(60, 80), torch.zeros(60, dtype=torch.long)) for _ in range(4)], seed=0)
+    wide = MetricInputs(*[view(torch.randn(60, 80), torch.zeros(60, dtype=torch.long)) for _ in range(4)], seed=0)
     assert "80 features, found 60" in frechet(wide).detail["reason"]
 
 
 def test_features_that_are_not_finite_give_the_reason():
     features = real(200, 4).features.clone()
     features[7, 0], features[8, 1] = torch.nan, torch.inf
-    found = evaluate(evidence(view(features, torch.zeros(200, dtype=torch.long))), SAMPLE_METRICS)
+    found = compute_metrics(evidence(view(features, torch.zeros(200, dtype=torch.long))), SAMPLE_METRICS)
     for measure in found.values():
         assert measure.value is None and "features of 2 of 200 generated images" in measure.detail["reason"]
         assert measure.null is not None
@@ -295,34 +308,36 @@ def test_degenerate_images_still_give_plain_finite_json(fake):
     e = evidence(real(200, 4))
     made = {
         "constant": view(torch.ones(200, D)),
-        "huge": view(e.made.features * 1e30),
-        "one class": view(e.made.features, torch.zeros(200, dtype=torch.long)),
+        "huge": view(e.generated.features * 1e30),
+        "one class": view(e.generated.features, torch.zeros(200, dtype=torch.long)),
         "copies": e.train[:200],
     }[fake]
-    text = json.dumps(to_json(evaluate(replace(e, fake=made), SAMPLE_METRICS), {"seed": 0}), allow_nan=False)
+    text = json.dumps(
+        report_to_json(compute_metrics(replace(e, fake=made), SAMPLE_METRICS), {"seed": 0}), allow_nan=False
+    )
     assert set(json.loads(text)["metrics"]["kid"]) == {"value", "low", "high", "null", "n", "detail"}
 
 
 def test_a_constant_judge_gives_measures():
     blind = view(torch.zeros(300, D), torch.zeros(300, dtype=torch.long))
-    found = evaluate(Evidence(blind, blind, blind, blind, 0), SAMPLE_METRICS)
+    found = compute_metrics(MetricInputs(blind, blind, blind, blind, 0), SAMPLE_METRICS)
     assert found["coverage"].value == 0 and found["support"].value == pytest.approx(1)
 
 
 def test_a_measure_holds_plain_finite_numbers_only():
-    with pytest.raises(Undefined, match="the value came out as nan"):
-        Measure(float("nan"))
-    with pytest.raises(Undefined, match=r"detail.share came out as inf"):
-        Measure(1.0, detail={"share": torch.tensor([1.0, torch.inf])})
-    measure = Measure(torch.tensor(1.5), np.float32(1), n=np.int64(3), detail={"a": (torch.tensor(2),)})
+    with pytest.raises(UndefinedMetric, match="the value came out as nan"):
+        MetricResult(float("nan"))
+    with pytest.raises(UndefinedMetric, match=r"detail.share came out as inf"):
+        MetricResult(1.0, detail={"share": torch.tensor([1.0, torch.inf])})
+    measure = MetricResult(torch.tensor(1.5), np.float32(1), n=np.int64(3), detail={"a": (torch.tensor(2),)})
     assert (type(measure.value), type(measure.low), type(measure.n)) == (float, float, int)
     assert measure.detail == {"a": [2]}
-    overflow = Metric(lambda e: Measure(float("inf")), "fake", 1, "higher")
+    overflow = Metric(lambda e: MetricResult(float("inf")), "fake", 1, "higher")
     assert overflow(evidence(real(60, 4))).detail["reason"] == "the value came out as inf"
 
 
 def test_a_model_without_images_gets_reasons():
-    found = evaluate(replace(evidence(real(50, 4)), fake=None), SAMPLE_METRICS)
+    found = compute_metrics(replace(evidence(real(50, 4)), fake=None), SAMPLE_METRICS)
     assert {measure.detail["reason"] for measure in found.values()} == {"this model makes no images"}
 
 
@@ -341,9 +356,9 @@ def test_a_model_without_images_gets_reasons():
 )
 def test_what_a_model_can_do_is_told_by_its_methods(methods, can):
     model = type("Some", (), methods)()
-    assert capabilities(model) == can and capabilities(None) == frozenset()
+    assert model_capabilities(model) == can and model_capabilities(None) == frozenset()
     for need in {"classifies", "likelihood", "conditional", "encodes", "translates"} - can:
-        found = Metric(lambda e: Measure(1.0), need, 1, "higher")(replace(evidence(real(60, 4)), model=model))
+        found = Metric(lambda e: MetricResult(1.0), need, 1, "higher")(replace(evidence(real(60, 4)), model=model))
         assert found.value is None and found.detail["reason"].startswith("this model ")
 
 
@@ -354,15 +369,15 @@ def test_unknown_names_get_the_legal_ones_and_the_closest():
     with pytest.raises(
         InputError, match=r"evaluate.metrics: found 'frechett' \(did you mean 'frechet'\?\), legal: acc"
     ):
-        check_names(["kid", "frechett"])
+        check_metric_names(["kid", "frechett"])
     with pytest.raises(InputError, match=r"tune.metric: found 'xyz', legal: "):
-        check_names(["xyz"], where="tune.metric")
+        check_metric_names(["xyz"], where="tune.metric")
 
 
 def test_every_metric_is_found_under_its_own_name():
-    assert {*SAMPLE_METRICS, "accuracy"} <= set(names())
-    for name in names():
-        assert find(name).compute.__name__ == name and find(name).compute.__doc__
+    assert {*SAMPLE_METRICS, "accuracy"} <= set(metric_names())
+    for name in metric_names():
+        assert get_metric(name).compute.__name__ == name and get_metric(name).compute.__doc__
 
 
 def test_names_need_no_torch():

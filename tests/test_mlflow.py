@@ -17,7 +17,7 @@ from genlib.errors import InputError
 from genlib.tracking import mlflow
 from genlib.tracking.courier import Courier
 from genlib.tracking.journal import Journal, read_events
-from genlib.tracking.mlflow import Unreachable, send, tracking_uri
+from genlib.tracking.mlflow import ServerUnreachable, send, tracking_uri
 from genlib.tracking.single import single
 
 ROOT = Path(__file__).parent.parent
@@ -163,7 +163,7 @@ def test_a_silent_server_costs_one_warning_and_loses_nothing(server, tmp_path, m
     assert "does not answer" in warning
     assert "\n" not in warning
     assert made.folder.exists()
-    with pytest.raises(Unreachable):
+    with pytest.raises(ServerUnreachable):
         send(made.folder, "http://127.0.0.1:9", tmp_path)
 
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/later.db")
@@ -209,7 +209,7 @@ time.sleep(60)
     assert not (tmp_path / "mlflow.db").exists()
     assert mlflow.connect(f"sqlite:///{tmp_path}/mlflow.db", tmp_path).search_experiments()
     (tmp_path / "mlflow.db").write_bytes(b"x" * 5000)
-    with pytest.raises(Unreachable, match="does not answer"):
+    with pytest.raises(ServerUnreachable, match="does not answer"):
         mlflow.connect(f"sqlite:///{tmp_path}/mlflow.db", tmp_path)
 
 

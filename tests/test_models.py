@@ -131,7 +131,7 @@ def test_the_gradients_of_the_ranks_sum_to_those_of_one(name, world):
 @pytest.mark.parametrize("name", JUDGES)
 def test_without_labels_judges_tell_quarter_turns(name):
     model = made(name, classes=0)
-    (turn,) = classification.Build().turns(model)
+    (turn,) = classification.Build().phases(model)
     terms, _ = gradients_of(turn, model, batch_of(images(labels=False)))
     assert terms.loss.mean().item() == pytest.approx(math.log(4), rel=0.3)
 
@@ -139,13 +139,13 @@ def test_without_labels_judges_tell_quarter_turns(name):
 def test_rotation_turns_each_image_by_its_own_angle():
     x = torch.randn(6, 2, 8, 8)
     quarters = torch.tensor([0, 1, 2, 3, 1, 0])
-    for image, k, turned in zip(x, quarters.tolist(), classification.rotated(x, quarters), strict=True):
+    for image, k, turned in zip(x, quarters.tolist(), classification.rotate_quarters(x, quarters), strict=True):
         torch.testing.assert_close(turned, torch.rot90(image, k, (1, 2)))
 
 
 def test_shifts_move_each_image_by_its_own_offset():
     x = torch.randn(3, 2, 8, 9)
-    still, down, left = classification.shifted(x, torch.tensor([[2, 2], [0, 2], [2, 4]]), 2)
+    still, down, left = classification.shift_images(x, torch.tensor([[2, 2], [0, 2], [2, 4]]), 2)
     torch.testing.assert_close(still, x[0])
     torch.testing.assert_close(down[:, 2:], x[1][:, :-2])
     torch.testing.assert_close(left[:, :, :-2], x[2][:, :, 2:])
@@ -155,18 +155,18 @@ def test_shifts_move_each_image_by_its_own_offset():
 def test_classification_is_cross_entropy():
     model = made("classifier")
     batch = batch_of(images())
-    (turn,) = classification.Build(label_smoothing=0.2).turns(model)
-    terms = turn.terms(batch)
+    (turn,) = classification.Build(label_smoothing=0.2).phases(model)
+    terms = turn.step_losses(batch)
     log_probabilities = model(batch.x).log_softmax(1)
     targets = 0.8 * F.one_hot(batch.y, CLASSES) + 0.2 / CLASSES
     torch.testing.assert_close(terms.loss, -(targets * log_probabilities).sum(1))
-    torch.testing.assert_close(terms.watch["accuracy"], (log_probabilities.argmax(1) == batch.y).float())
+    torch.testing.assert_close(terms.logged["accuracy"], (log_probabilities.argmax(1) == batch.y).float())
 
 
 def test_the_elbo_weighs_its_parts_and_warms_up():
     model = made("vae")
     data = images()
     for step, weight in [(0, 0.0), (1, 1.5), (2, 3.0), (5, 3.0)]:
-        (turn,) = elbo.Build(beta=3.0, warm_up=24).turns(model)
-        terms = turn.terms(batch_of(data, step=step))
-        torch.testing.assert_close(terms.loss, terms.watch["reconstruction"] + weight * terms.watch["kl"])
+        (turn,) = elbo.Build(beta=3.0, warm_up=24).phases(model)
+        terms = turn.step_losses(batch_of(data, step=step))
+        torch.testing.assert_close(terms.loss, terms.logged["reconstruction"] + weight * terms.logged["kl"])

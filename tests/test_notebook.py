@@ -10,16 +10,16 @@ import pytest
 from documents import BIN, ROOT
 from prepared import digits, job
 
-from genlib.evaluation.evaluator import logged
-from genlib.metrics.result import Measure
+from genlib.evaluation.evaluator import flatten_results
+from genlib.metrics.result import MetricResult
 from genlib.tracking.journal import Journal, Reporter
 from genlib.tracking.mlflow import send
 from genlib.training.fit import fit
 
 NOTEBOOK = "docs/notebook.ipynb"
 MEASURES = {
-    "kid": Measure(0.125, 0.1, 0.15, null=0.0625, n=9),
-    "coverage": Measure(0.75, 0.5, 0.875, null=0.96875, n=9),
+    "kid": MetricResult(0.125, 0.1, 0.15, null=0.0625, n=9),
+    "coverage": MetricResult(0.75, 0.5, 0.875, null=0.96875, n=9),
 }
 pytestmark = pytest.mark.filterwarnings("ignore")  # of MLflow and what it imports
 
@@ -37,7 +37,7 @@ def tracked(folder):
     report = Reporter(train)
     for progress in fit(gan):
         report(progress)
-    evaluate.log(logged(MEASURES), 0)
+    evaluate.log(flatten_results(MEASURES), 0)
     for number, rate in enumerate((0.25, 0.5)):
         trial = begin("tune", f"trial {number}", "tune gan", {"train.lr_g": rate})
         trial.log({"kid": rate / 2, "coverage": rate}, 96)

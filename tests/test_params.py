@@ -5,11 +5,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from genlib.data.config import OtherSettings
+from genlib.data.config import DomainBConfig
 from genlib.errors import InputError
-from genlib.params import load_params, merge, nested, parse, read_yaml
-from genlib.training.fit import Job, Training, optimizers
-from genlib.training.state import Adam
+from genlib.params import expand_dotted, load_params, merge, parse_params, read_yaml
+from genlib.training.fit import TrainConfig, TrainingJob, build_adam_configs
+from genlib.training.state import AdamConfig
 
 ROOT = Path(__file__).parent.parent
 
@@ -54,7 +54,7 @@ def test_a_wrong_key_or_value_is_named_in_one_line(values, key):
     value, legal = WRONG[key]
     values = merge(values, {"data": {"other": {"name": "printed_digits"}}})
     with pytest.raises(InputError) as error:
-        parse(merge(values, nested({key: value})))
+        parse_params(merge(values, expand_dotted({key: value})))
     message = str(error.value)
     assert message.startswith(f"params.yaml: {key}: ")
     assert legal in message
@@ -74,9 +74,9 @@ def test_a_wrong_key_or_value_is_named_in_one_line(values, key):
     ],
 )
 def test_a_wrong_distribution_is_named(values, entry, legal):
-    wrong = merge(values, nested({"models.gan.search": {"train.lr_g": entry}}))
+    wrong = merge(values, expand_dotted({"models.gan.search": {"train.lr_g": entry}}))
     with pytest.raises(InputError, match=r"models\.gan\.search\.train\.lr_g: found .*legal: ") as error:
-        parse(wrong)
+        parse_params(wrong)
     assert legal in str(error.value)
 
 
@@ -99,10 +99,10 @@ def test_a_missing_file_is_named(tmp_path):
 
 
 def test_a_models_own_settings_override_the_defaults(values):
-    params = parse(merge(values, nested({"train.batch_size": 32, "models.gan.train.batch_size": 64})))
-    assert params.training("gan")["batch_size"] == 64
-    assert params.training("vae")["batch_size"] == 32
-    assert set(params.training("gan")["lr_by_turn"]) == {"g", "d"}
+    params = parse_params(merge(values, expand_dotted({"train.batch_size": 32, "models.gan.train.batch_size": 64})))
+    assert params.train_options("gan")["batch_size"] == 64
+    assert params.train_options("vae")["batch_size"] == 32
+    assert set(params.train_options("gan")["lr_by_turn"]) == {"g", "d"}
 
 
 def test_merging_replaces_lists_and_search_spaces_whole():
@@ -130,46 +130,48 @@ def test_a_null_takes_a_section_away(case):
 
 
 def test_a_section_taken_away_is_at_its_default(values):
-    whole = merge(values, nested({"data.other.name": "digits", "tune.models": []}))
-    params = parse(merge(whole, nested({"models.gan": None, "data.other": None, "tune.limits": None})))
+    whole = merge(values, expand_dotted({"data.other.name": "digits", "tune.models": []}))
+    params = parse_params(merge(whole, expand_dotted({"models.gan": None, "data.other": None, "tune.limits": None})))
     assert "gan" in values["models"] and "gan" not in params.models
-    assert (params.data.other, params.tune.limits) == (None, {})
-    assert params.data.settings().other is None
-    assert parse(merge(params.model_dump(), {})) == params
+    assert (params.data.domain_b, params.tune.constraints) == (None, {})
+    assert params.data.to_config().domain_b is None
+    assert parse_params(merge(params.model_dump(), {})) == params
 
 
 def test_a_null_cannot_take_away_what_must_be_there(values):
     for key in ("data", "evaluate", "models.gan.objective"):
         with pytest.raises(InputError, match=rf"params\.yaml: {key}: missing, legal: "):
-            parse(merge(values, nested({key: None})))
+            parse_params(merge(values, expand_dotted({key: None})))
 
 
 def test_what_comes_later_replaces_what_it_contradicts():
-    assert nested({"a.b": None, "a.b.c": 1}) == {"a": {"b": {"c": 1}}}
-    assert nested({"a.b.c": 1, "a.b": None}) == {"a": {"b": None}}
+    assert expand_dotted({"a.b": None, "a.b.c": 1}) == {"a": {"b": {"c": 1}}}
+    assert expand_dotted({"a.b.c": 1, "a.b": None}) == {"a": {"b": None}}
 
 
 def test_a_second_domain_is_read(values):
     other = {"name": "folder_b", "root": "here", "seed": 3}
-    settings = parse(merge(values, {"data": {"other": other}})).data.settings()
-    assert settings.other == OtherSettings("folder_b", Path("here"), 3)
-    bare = parse(merge(values, {"data": {"other": {"name": "usps"}}})).data.settings()
-    assert bare.other == OtherSettings("usps", None, None)
+    settings = parse_params(merge(values, {"data": {"other": other}})).data.to_config()
+    assert settings.domain_b == DomainBConfig("folder_b", Path("here"), 3)
+    bare = parse_params(merge(values, {"data": {"other": {"name": "usps"}}})).data.to_config()
+    assert bare.domain_b == DomainBConfig("usps", None, None)
 
 
 def test_epsilon_reaches_the_optimiser(values):
-    params = parse(merge(values, nested({"train.eps": 1e-4, "models.gan.train.eps": 1e-3})))
+    params = parse_params(merge(values, expand_dotted({"train.eps": 1e-4, "models.gan.train.eps": 1e-3})))
     for name, eps in (("vae", 1e-4), ("gan", 1e-3)):
-        job = Job(name, {}, {}, Training(**params.training(name)), Path())
-        [adam, *_] = optimizers(job, ["g", "d"]).values() if name == "gan" else optimizers(job, ["vae"]).values()
-        assert adam.over(torch.nn.Linear(1, 1)).param_groups[0]["eps"] == eps
-    assert parse(values).training("vae")["eps"] == 1e-8 == Adam(lr=1.0).eps
+        job = TrainingJob(name, {}, {}, TrainConfig(**params.train_options(name)), Path())
+        [adam, *_] = (
+            build_adam_configs(job, ["g", "d"]).values() if name == "gan" else build_adam_configs(job, ["vae"]).values()
+        )
+        assert adam.build_optimizer(torch.nn.Linear(1, 1)).param_groups[0]["eps"] == eps
+    assert parse_params(values).train_options("vae")["eps"] == 1e-8 == AdamConfig(lr=1.0).eps
 
 
 def test_the_digest_follows_every_value(values):
-    params = parse(values)
-    assert params.digest() == parse(values).digest()
-    assert params.digest() != params.changed({"evaluate.seed": 5}).digest()
+    params = parse_params(values)
+    assert params.digest() == parse_params(values).digest()
+    assert params.digest() != params.with_overrides({"evaluate.seed": 5}).digest()
 
 
 def test_numbers_in_scientific_form_are_numbers(tmp_path):
@@ -180,4 +182,4 @@ def test_numbers_in_scientific_form_are_numbers(tmp_path):
 
 @pytest.mark.parametrize("preset", sorted((ROOT / "presets").glob("*.yaml")), ids=lambda path: path.stem)
 def test_every_preset_is_legal(values, preset):
-    parse(merge(values, read_yaml(preset)))
+    parse_params(merge(values, read_yaml(preset)))

@@ -16,7 +16,7 @@ import torch
 from PIL import Image
 from upath import UPath
 
-from genlib.data.config import DataSettings, find_source, place
+from genlib.data.config import DataConfig, find_source, parse_root
 from genlib.data.dataset import load_dataset, prepare
 from genlib.errors import InputError
 
@@ -46,8 +46,8 @@ def table(path: Path, images: list, labels: list | None = None, *, column: str =
     return path
 
 
-def settings(root: Path, **changes) -> DataSettings:
-    return DataSettings(**{"name": "parquet", "root": root} | changes)
+def settings(root: Path, **changes) -> DataConfig:
+    return DataConfig(**{"name": "parquet", "root": root} | changes)
 
 
 @pytest.mark.parametrize("mode", ["L", "RGB"])
@@ -151,9 +151,9 @@ def test_a_url_holds_what_a_folder_holds(tmp_path, bucket):
         (name, str(root)): prepare(settings(root, name=name), tmp_path / "out")["sha256"]
         for name, root in (
             ("folder", tmp_path / "local"),
-            ("folder", place(str(bucket / "folder"))),
+            ("folder", parse_root(str(bucket / "folder"))),
             ("parquet", tmp_path),
-            ("parquet", place(str(bucket / "tables"))),
+            ("parquet", parse_root(str(bucket / "tables"))),
         )
     }
     folders, tables = ({sha for (name, _), sha in hashes.items() if name == kind} for kind in ("folder", "parquet"))
@@ -163,7 +163,7 @@ def test_a_url_holds_what_a_folder_holds(tmp_path, bucket):
 @pytest.mark.parametrize("root", ["nope://x/y", "s3://bucket/images"])
 def test_urls_that_nothing_here_knows_are_refused(root):
     with pytest.raises(InputError, match=rf"^data\.root: found {root} \(.+\), legal: ") as caught:
-        place(root)
+        parse_root(root)
     assert "\n" not in str(caught.value)
 
 

@@ -22,11 +22,11 @@ def test_a_worktree_and_the_copy_of_an_experiment_belong_to_the_project(project,
     copy = project / ".dvc/tmp/exps/tmpabc"
     copy.mkdir(parents=True)
     subprocess.run(["git", "init", "-q", str(copy)], check=True)
-    assert provenance.home(project) == provenance.home(project / "tree") == project
-    assert provenance.home(copy) == copy
+    assert provenance.main_worktree(project) == provenance.main_worktree(project / "tree") == project
+    assert provenance.main_worktree(copy) == copy
     monkeypatch.setenv("DVC_EXP_NAME", "lucky-duck")
     monkeypatch.setenv("DVC_ROOT", str(project))
-    assert provenance.home(copy) == project
+    assert provenance.main_worktree(copy) == project
 
 
 def test_the_tags_of_an_experiment_name_it(tmp_path, monkeypatch):
@@ -38,7 +38,7 @@ def test_the_tags_of_an_experiment_name_it(tmp_path, monkeypatch):
 
 
 def test_the_environment_is_what_is_installed():
-    comment, *pins = provenance.environment().splitlines()
+    comment, *pins = provenance.installed_requirements().splitlines()
     assert comment.startswith("# Python 3.")
     assert {f"{name}=={version(name)}" for name in ("torch", "numpy", "mlflow")} <= set(pins)
     assert pins == sorted(pins, key=str.lower) and len(set(pins)) == len(pins)

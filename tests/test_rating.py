@@ -15,21 +15,21 @@ from test_evidence import Judge, images
 
 from genlib.cli import main
 from genlib.errors import InputError
-from genlib.evaluation.evaluator import applicable
+from genlib.evaluation.evaluator import applicable_metrics
 from genlib.human import app as rating
 from genlib.human import questions as trials
-from genlib.human.answers import COLUMNS, FORMS, Answer, append, read_answers
-from genlib.human.app import Survey, app
+from genlib.human.answers import ALLOWED_ANSWERS, COLUMNS, Answer, append_answer, read_answers
+from genlib.human.app import Survey, create_app
 from genlib.metrics.human import (
-    ASSUMED,
-    half_width,
+    ASSUMED_RATER_STD,
+    bootstrap_error_rates,
+    count_wrong,
     human_choice_error,
     human_error_rate,
-    resampled,
-    spread,
-    tallied,
+    interval_half_width,
+    rater_std,
 )
-from genlib.metrics.inputs import gather
+from genlib.metrics.inputs import build_inputs
 
 
 def answers(rater, right, wrong, *, item="fake", truth="fake"):
@@ -40,7 +40,7 @@ def answers(rater, right, wrong, *, item="fake", truth="fake"):
 
 @pytest.fixture(scope="module")
 def evidence():
-    return gather(Judge(), images(40, 0), images(40, 1), images(40, 2), images(40, 3), 40, 0)
+    return build_inputs(Judge(), images(40, 0), images(40, 1), images(40, 2), images(40, 3), 40, 0)
 
 
 def rate(evidence, *parts):
@@ -81,7 +81,7 @@ def test_raters_who_differ_widen_the_interval(evidence):
 def test_the_bootstrap_has_the_variance_of_two_stages():
     """Var = (between + within) / R of rates p_r of n answers each."""
     p, n = torch.tensor([0.2, 0.3, 0.5, 0.6]).double(), 50.0
-    found = resampled(p * n, torch.full((4,), n).double(), 0).var()
+    found = bootstrap_error_rates(p * n, torch.full((4,), n).double(), 0).var()
     expected = (p.var(correction=0) + (p * (1 - p) / n).mean()) / 4
     assert float(found) == pytest.approx(float(expected), rel=0.1)
 
@@ -105,7 +105,7 @@ def test_answers_about_one_image_and_about_two_are_never_counted_together(eviden
 
 def test_nobody_is_told_of_a_choice_that_was_never_asked(evidence):
     one = replace(evidence, ratings=tuple(answers("a", 30, 10)))
-    assert applicable(one, ["human_error_rate", "human_choice_error"]) == ["human_error_rate"]
+    assert applicable_metrics(one, ["human_error_rate", "human_choice_error"]) == ["human_error_rate"]
     assert "nobody was shown" in human_choice_error(one).detail["reason"]
 
 
@@ -117,15 +117,15 @@ def raters(k, n, spread, seed):
 
 def test_the_width_that_is_promised_is_that_of_the_error_rates_that_come():
     means = torch.stack([raters(10, 100, 0.08, seed).mean() / 100 for seed in range(2000)])
-    assert half_width(10, 100, 0.08) == pytest.approx(1.96 * float(means.std()), rel=0.05)
+    assert interval_half_width(10, 100, 0.08) == pytest.approx(1.96 * float(means.std()), rel=0.05)
 
 
 @pytest.mark.parametrize("n", [50, 400])
 def test_how_raters_differ_is_found_whatever_chance_adds(n):
     count = torch.full((30,), float(n))
-    found = [spread(raters(30, n, 0.08, seed), count) ** 2 for seed in range(300)]
+    found = [rater_std(raters(30, n, 0.08, seed), count) ** 2 for seed in range(300)]
     assert fmean(found) ** 0.5 == pytest.approx(0.08, rel=0.05)
-    assert spread(count[:2], count[:2]) is None and spread(*tallied([])) is None
+    assert rater_std(count[:2], count[:2]) is None and rater_std(*count_wrong([])) is None
 
 
 def test_the_widths_in_the_docs_are_those_of_the_formula():
@@ -134,7 +134,7 @@ def test_the_widths_in_the_docs_are_those_of_the_formula():
     many = [int(each) for each in re.findall(r"\d+", rows[1])]
     for row in rows[2].splitlines():
         n, *points = (int(each) for each in re.findall(r"\d+", row))
-        assert points == [round(100 * half_width(k, n, ASSUMED)) for k in many]
+        assert points == [round(100 * interval_half_width(k, n, ASSUMED_RATER_STD)) for k in many]
 
 
 def test_too_few_answers_have_no_rate(evidence):
@@ -144,10 +144,10 @@ def test_too_few_answers_have_no_rate(evidence):
 def test_answers_survive_the_file_and_a_line_that_was_cut_short(tmp_path):
     path, given = tmp_path / "gan.csv", answers("a, b", 3, 1)
     for answer in given[:3]:
-        append(answer, path)
+        append_answer(answer, path)
     path.write_text(path.read_text() + "a,fake-3,re")
     assert list(read_answers(path)) == given[:3]
-    append(given[3], path)
+    append_answer(given[3], path)
     assert list(read_answers(path)) == given
     assert read_answers(tmp_path / "nothing.csv") == ()
 
@@ -155,10 +155,10 @@ def test_answers_survive_the_file_and_a_line_that_was_cut_short(tmp_path):
 def test_a_last_row_that_lacks_nothing_but_its_end_stays(tmp_path):
     path, given = tmp_path / "gan.csv", answers("a", 3, 0)
     for answer in given[:2]:
-        append(answer, path)
+        append_answer(answer, path)
     path.write_text(path.read_text().rstrip("\n"))
     assert list(read_answers(path)) == given[:2]
-    append(given[2], path)
+    append_answer(given[2], path)
     assert list(read_answers(path)) == given
 
 
@@ -186,31 +186,31 @@ REAL, FAKE = (torch.full((100, 1, 4, 4), value, dtype=torch.uint8) for value in 
 def asked(form, n):
     """n trials of a form, or of real and generated images n each, and those that are plain to see."""
     if form == "pair":
-        return trials.pair({f"{i}-0": (REAL[i], FAKE[i]) for i in range(n)}, 0, "mark")
+        return trials.same_different({f"{i}-0": (REAL[i], FAKE[i]) for i in range(n)}, 0, "mark")
     return getattr(trials, form)(REAL[:n], FAKE[:n], 0, "mark")
 
 
 def survey(path, form="one", n=20):
-    return Survey(rating.FORMS[form], asked(form, n), path, 0)
+    return Survey(rating.QUESTION_FORMS[form], asked(form, n), path, 0)
 
 
-@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("form", ALLOWED_ANSWERS)
 def test_every_rater_is_shown_all_trials_in_an_order_of_their_own(tmp_path, form):
     every = survey(tmp_path / "a.csv", form)
-    orders = [[trial.name for trial in every.order(rater)] for rater in "ab"]
+    orders = [[trial.name for trial in every.order_items(rater)] for rater in "ab"]
     assert orders[0] != orders[1] and sorted(orders[0]) == sorted(orders[1])
     assert len(set(orders[0])) == len(orders[0])
 
 
-@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("form", ALLOWED_ANSWERS)
 def test_the_page_and_the_answers_file_know_the_same_words(form):
-    page = rating.FORMS[form]
-    assert tuple(page.answers) == FORMS[form]
+    page = rating.QUESTION_FORMS[form]
+    assert tuple(page.answers) == ALLOWED_ANSWERS[form]
     for trial in asked(form, 20):
         found = Answer("a", trial.name, next(iter(page.answers)), trial.truth, 1.0, "2026-01-01")
-        assert found.form == form and found.catches == ("catch" in trial.name)
-        assert len(trial.pictures) == len(page.pictures)
-        assert trial.truth in page.answers or (trial.truth == "" and not found.catches)
+        assert found.form == form and found.is_catch == ("catch" in trial.name)
+        assert len(trial.images) == len(page.alt_texts)
+        assert trial.truth in page.answers or (trial.truth == "" and not found.is_catch)
 
 
 @pytest.mark.parametrize("form", ["one", "timed", "two"])
@@ -234,24 +234,24 @@ def test_as_many_images_are_real_as_generated():
 def test_of_pairs_it_is_plain_what_is_the_same_and_what_is_not():
     plain = [trial for trial in asked("pair", 24) if "catch" in trial.name]
     assert [trial.truth for trial in plain] == ["same"] * 2 + ["different"] * 2
-    assert all(torch.equal(*trial.pictures) == (trial.truth == "same") for trial in plain)
+    assert all(torch.equal(*trial.images) == (trial.truth == "same") for trial in plain)
 
 
 def test_of_two_images_the_real_one_is_as_often_on_either_side():
     for trial in asked("two", 24):
-        left, right = ("real" if (pixels == 200).all() else "other" for pixels in trial.pictures)
+        left, right = ("real" if (pixels == 200).all() else "other" for pixels in trial.images)
         assert (left, right) == (("real", "other") if trial.truth == "left" else ("other", "real"))
     truths = [trial.truth for trial in asked("two", 24)]
     assert len(truths) == 26 and truths.count("left") == 13
 
 
-@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("form", ALLOWED_ANSWERS)
 def test_a_hundred_answers_at_once_lose_none(tmp_path, form):
     every = survey(tmp_path / "a.csv", form, 100)
-    client = app(every, "test")
+    client = create_app(every, "test")
 
     def say(position):
-        sent = {"rater": "a", "position": position, "answer": FORMS[form][1], "seconds": 1}
+        sent = {"rater": "a", "position": position, "answer": ALLOWED_ANSWERS[form][1], "seconds": 1}
         assert client.test_client().post("/answer", json=sent).status_code == 200
 
     threads = [threading.Thread(target=say, args=(at,)) for at in [*range(100), *range(50)]]
@@ -260,16 +260,16 @@ def test_a_hundred_answers_at_once_lose_none(tmp_path, form):
     for thread in threads:
         thread.join()
     found = read_answers(tmp_path / "a.csv")
-    assert sorted(answer.item for answer in found) == sorted(trial.name for trial in every.order("a")[:100])
+    assert sorted(answer.item for answer in found) == sorted(trial.name for trial in every.order_items("a")[:100])
 
 
 def test_a_survey_goes_on_where_a_rater_left_it_and_an_answer_stands(tmp_path):
     path = tmp_path / "a.csv"
-    client = app(survey(path), "test").test_client()
+    client = create_app(survey(path), "test").test_client()
     sent = {"rater": "a", "position": 0, "answer": "fake", "seconds": 1}
     assert client.post("/answer", json=sent).json["position"] == 1
     assert client.post("/answer", json=sent | {"answer": "real"}).json["position"] == 1
-    again = app(survey(path), "test").test_client()
+    again = create_app(survey(path), "test").test_client()
     assert again.get("/next?rater=a").json == {"position": 1, "total": 43, "exposure": None}
     assert again.get("/next?rater=b").json["position"] == 0
     assert [answer.answer for answer in read_answers(path)] == ["fake"]
@@ -286,13 +286,13 @@ WRONG = [
 
 @pytest.mark.parametrize("sent", [{}, [], *(GIVEN | wrong for wrong in WRONG)])
 def test_what_is_no_answer_is_refused(tmp_path, sent):
-    client = app(survey(tmp_path / "a.csv"), "test").test_client()
+    client = create_app(survey(tmp_path / "a.csv"), "test").test_client()
     assert client.post("/answer", json=sent).status_code == 400
     assert not (tmp_path / "a.csv").exists()
 
 
 def test_only_this_machine_is_answered_and_only_json(tmp_path):
-    client = app(survey(tmp_path / "a.csv"), "test").test_client()
+    client = create_app(survey(tmp_path / "a.csv"), "test").test_client()
     assert client.get("/", headers={"Host": "evil.example"}).status_code == 403
     form = {"rater": "a", "position": 0, "answer": "fake", "seconds": 1}
     assert client.post("/answer", data=form).status_code == 415
@@ -330,10 +330,10 @@ def test_the_command_serves_the_models_images_and_keeps_answers_beside_the_data(
     assert "ratings/gan.csv: 1 answers of 1 raters" in said
     assert "10 answers each: error rate within \u00b135 points by 1, " in said and "differ by 8 (assumed)" in said
     [answer] = read_answers(project / "ratings/gan.csv")
-    assert not answer.catches
+    assert not answer.is_catch
     [found] = MlflowClient().search_runs([MlflowClient().get_experiment_by_name("rate").experiment_id])
     assert found.info.run_name == "rate gan" and found.data.tags["genlib.stage"] == "rate"
-    assert (found.data.metrics["answers"], found.data.metrics["human_error_rate"]) == (1, answer.wrong)
+    assert (found.data.metrics["answers"], found.data.metrics["human_error_rate"]) == (1, answer.is_wrong)
 
 
 @pytest.mark.parametrize(

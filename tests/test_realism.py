@@ -9,17 +9,17 @@ import torch
 from test_metrics import CENTRES, CLASSES, D, evidence, noisy, planted, real, view
 
 from genlib.metrics.c2st import c2st
-from genlib.metrics.conditional import label_agreement, one_to_many, spread
-from genlib.metrics.frechet import frechet, frechet_distance, infinite
+from genlib.metrics.conditional import label_agreement, mean_pair_distances, one_to_many
+from genlib.metrics.frechet import extrapolate_to_infinity, frechet, frechet_distance
 from genlib.metrics.inception_score import inception_score
-from genlib.metrics.inputs import Evidence, View
-from genlib.metrics.kid import SUBSETS, kid, mmd
+from genlib.metrics.inputs import FeatureSet, MetricInputs
+from genlib.metrics.kid import NUM_SUBSETS, kid, mmd
 from genlib.metrics.of_features import conditional as agreement
 from genlib.metrics.of_features import kid as kernel
 from genlib.metrics.of_features import precision_recall as manifold
 from genlib.metrics.precision_recall import coverage, density, precision, recall, squared_radii
-from genlib.metrics.registry import evaluate, find
-from genlib.metrics.sharpness import edges, sharpness
+from genlib.metrics.registry import compute_metrics, get_metric
+from genlib.metrics.sharpness import laplacian_variance, sharpness
 from genlib.metrics.stats import pairs
 from genlib.metrics.stats.intervals import group_slices, jackknife, wilson, wilson_jackknife
 from genlib.metrics.stats.pairs import pairs_within
@@ -34,7 +34,7 @@ def rows(n, d, seed, scale=1.0, shift=0.0):
 def between(x, y):
     """Evidence of features x against test features y, as many of each."""
     x, y = (view(part, torch.zeros(len(part), dtype=torch.long)) for part in (x, y))
-    return Evidence(y, y, y, x, 0)
+    return MetricInputs(y, y, y, x, 0)
 
 
 def labelled(some, labels):
@@ -43,7 +43,7 @@ def labelled(some, labels):
 
 def drawn(pixels):
     """A view of uint8 [n, C, H, W] that no judge saw."""
-    return View(pixels, None, torch.zeros(len(pixels), 1), torch.ones(len(pixels), 1))
+    return FeatureSet(pixels, None, torch.zeros(len(pixels), 1), torch.ones(len(pixels), 1))
 
 
 # --- precision, recall, density, coverage
@@ -107,12 +107,14 @@ def inside(x, y, of_x, of_y):
 @pytest.mark.parametrize("name", [*PRDC, "one_to_many"])
 def test_results_do_not_depend_on_the_chunk(name, elements, monkeypatch):
     e = evidence(noisy(1.0))
-    e = replace(e, fake=labelled(e.made, e.made.classes), test=labelled(e.test, e.test.classes))
-    whole = find(name)(e)
+    e = replace(
+        e, fake=labelled(e.generated, e.generated.predicted_classes), test=labelled(e.test, e.test.predicted_classes)
+    )
+    whole = get_metric(name)(e)
     manifold.held.cache_clear()
     for module in (pairs, agreement):
         monkeypatch.setattr(module, "ELEMENTS", elements)
-    part = find(name)(e)
+    part = get_metric(name)(e)
     assert (part.value, part.low, part.high) == pytest.approx((whole.value, whole.low, whole.high), rel=1e-12)
 
 
@@ -161,7 +163,7 @@ def test_the_extrapolated_distance_is_nearer_to_that_of_the_laws(shift, scale):
     truth = d * (shift**2 + (scale - 1) ** 2)
     pairs = [(rows(n, d, s, scale, shift).double(), rows(n, d, 100 + s).double()) for s in range(8)]
     raw = np.array([frechet_distance(x, y) for x, y in pairs])
-    found = np.array([float(infinite(x, y)["value"]) for x, y in pairs])
+    found = np.array([float(extrapolate_to_infinity(x, y)["value"]) for x, y in pairs])
     error = abs(found.mean() - truth)
     assert error < 0.2 * abs(raw.mean() - truth) and error < 0.05
     assert np.mean(abs(found - truth) < abs(raw - truth)) >= 0.75
@@ -169,11 +171,11 @@ def test_the_extrapolated_distance_is_nearer_to_that_of_the_laws(shift, scale):
 
 def test_extrapolation_is_a_straight_line_in_one_over_n(monkeypatch):
     monkeypatch.setattr("genlib.metrics.frechet.frechet_distance", lambda x, y: 3.0 + 50.0 / len(x))
-    assert float(infinite(torch.zeros(900, 5), torch.zeros(900, 5))["value"]) == pytest.approx(3)
+    assert float(extrapolate_to_infinity(torch.zeros(900, 5), torch.zeros(900, 5))["value"]) == pytest.approx(3)
 
 
 def test_extrapolation_needs_eight_images_a_feature():
-    assert "value" in infinite(rows(96, 12, 0), rows(96, 12, 1))
+    assert "value" in extrapolate_to_infinity(rows(96, 12, 0), rows(96, 12, 1))
     few = frechet(evidence(real(95, 4)))
     assert few.value is not None
     assert few.detail["infinite"] == {"reason": "needs 96 images, eight times the judge's 12 features, found 95"}
@@ -181,22 +183,29 @@ def test_extrapolation_needs_eight_images_a_feature():
 
 def test_frechet_of_each_class_is_that_of_its_images_alone():
     e = evidence(noisy(0.7))
-    asked = replace(e, fake=labelled(e.made, e.made.classes), test=labelled(e.test, e.test.classes))
+    asked = replace(
+        e, fake=labelled(e.generated, e.generated.predicted_classes), test=labelled(e.test, e.test.predicted_classes)
+    )
     found = frechet(asked).detail["by_class"]
-    pairs = [(e.made.features[e.made.classes == c], e.real.features[e.real.classes == c]) for c in range(CLASSES)]
+    pairs = [
+        (e.generated.features[e.generated.predicted_classes == c], e.real.features[e.real.predicted_classes == c])
+        for c in range(CLASSES)
+    ]
     for c, (x, y) in enumerate(pairs):
         assert found["values"][str(c)] == pytest.approx(frechet_distance(x.double(), y.double()), rel=1e-9)
     assert found["mean"] == pytest.approx(np.mean(list(found["values"].values())))
     assert "by_class" not in frechet(e).detail
-    unasked = replace(asked, fake=labelled(e.made, asked.made.labels.clamp(max=8)))
+    unasked = replace(asked, fake=labelled(e.generated, asked.generated.labels.clamp(max=8)))
     assert frechet(unasked).detail["by_class"]["reason"].endswith("12 features, found 0 of class 9")
     assert frechet(replace(asked, test=e.test)).detail["by_class"] == {"reason": "the test images have no labels"}
 
 
 def test_classes_that_are_exchanged_show_in_the_classes_alone():
     e = evidence(real(600, 4))
-    e = replace(e, test=labelled(e.test, e.test.classes))
-    right, wrong = (frechet(replace(e, fake=labelled(e.made, (e.made.classes + by) % CLASSES))) for by in (0, 1))
+    e = replace(e, test=labelled(e.test, e.test.predicted_classes))
+    right, wrong = (
+        frechet(replace(e, fake=labelled(e.generated, (e.generated.predicted_classes + by) % CLASSES))) for by in (0, 1)
+    )
     assert right.value == wrong.value
     assert wrong.detail["by_class"]["mean"] > 10 * right.detail["by_class"]["mean"]
 
@@ -222,8 +231,8 @@ def test_kid_on_subsets_is_about_kid_and_seeded(apart, monkeypatch):
     monkeypatch.setattr(kernel, "_cheaper_apart", lambda n, d: apart)
     e = evidence(noisy(1.0))
     measure, found = kid(e), kid(e).detail["subsets"]
-    assert found["number"] == SUBSETS and found["size"] == 300
-    assert found["mean"] == pytest.approx(measure.value, abs=3 * found["sd"] / SUBSETS**0.5 + 0.02 * measure.value)
+    assert found["number"] == NUM_SUBSETS and found["size"] == 300
+    assert found["mean"] == pytest.approx(measure.value, abs=3 * found["sd"] / NUM_SUBSETS**0.5 + 0.02 * measure.value)
     assert kid(replace(e, seed=1)).detail["subsets"]["mean"] != found["mean"]
 
 
@@ -290,12 +299,12 @@ def test_the_edges_are_those_of_scipy(channels):
     ndimage = pytest.importorskip("scipy.ndimage")
     some = pictures(channels=channels)
     theirs = [np.stack([ndimage.laplace(c.astype(float))[1:-1, 1:-1] for c in image]).var() for image in some.numpy()]
-    np.testing.assert_allclose(edges(some).numpy(), theirs, rtol=1e-6)
+    np.testing.assert_allclose(laplacian_variance(some).numpy(), theirs, rtol=1e-6)
 
 
 def sharp(made, test):
     made, test = drawn(made), drawn(test)
-    return sharpness(Evidence(test, test, test, made, 0))
+    return sharpness(MetricInputs(test, test, test, made, 0))
 
 
 def test_sharpness_of_equal_laws_is_one_of_blur_less_and_of_contrast_its_square():
@@ -328,13 +337,13 @@ def test_a_judge_without_classes_gives_no_inception_score():
 def asked(made, test=None):
     e = evidence(made)
     test = e.test if test is None else test
-    return replace(e, fake=labelled(made, made.classes), test=labelled(test, test.classes))
+    return replace(e, fake=labelled(made, made.classes), test=labelled(test, test.predicted_classes))
 
 
 def test_the_spread_is_the_mean_distance_of_pairs_with_and_without_each_group():
     pdist = pytest.importorskip("scipy.spatial.distance").pdist
     x = rows(47, 5, 0).double()
-    found = spread(x)
+    found = mean_pair_distances(x)
     assert len(found) == 21 and float(found[0]) == pytest.approx(pdist(x.numpy()).mean(), rel=1e-9)
     for g in range(20):
         kept = x[torch.arange(47) % 20 != g]
@@ -346,15 +355,21 @@ def test_one_to_many_is_one_for_equal_laws_and_nothing_for_one_image_a_class():
     found = one_to_many(e)
     assert found.low < 1 < found.high and found.detail["classes"] == CLASSES
     assert one_to_many(asked(view(CENTRES[torch.arange(600) % CLASSES]))).value == 0
-    centred = e.made.features - CENTRES[e.made.classes]
-    half = replace(e, fake=labelled(view(CENTRES[e.made.classes] + centred / 2, e.made.classes), e.made.classes))
+    centred = e.generated.features - CENTRES[e.generated.predicted_classes]
+    half = replace(
+        e,
+        fake=labelled(
+            view(CENTRES[e.generated.predicted_classes] + centred / 2, e.generated.predicted_classes),
+            e.generated.predicted_classes,
+        ),
+    )
     assert one_to_many(half).value == pytest.approx(found.value / 2, rel=1e-6)
     assert label_agreement(half).value == 1
 
 
 def test_one_to_many_says_why_it_has_no_value():
     e = asked(real(60, 4))
-    single = replace(e, fake=labelled(e.made, torch.arange(60)))
+    single = replace(e, fake=labelled(e.generated, torch.arange(60)))
     assert one_to_many(single).detail["reason"] == "needs 3 generated and test images of one class"
     alike = labelled(view(torch.ones(400, D), torch.zeros(400, dtype=torch.long)), torch.zeros(400, dtype=torch.long))
     assert "all alike" in one_to_many(replace(e, fake=alike[:60], test=alike)).detail["reason"]
@@ -367,30 +382,30 @@ def test_one_to_many_says_why_it_has_no_value():
 def test_what_they_declare_to_catch_they_catch():
     n, g = 359, torch.Generator().manual_seed(8)
     e = asked(real(n, 4))
-    valid = labelled(e.valid, e.valid.classes)
-    first = torch.stack([(valid.classes == c).nonzero()[0, 0] for c in range(CLASSES)])
+    valid = labelled(e.valid, e.valid.predicted_classes)
+    first = torch.stack([(valid.predicted_classes == c).nonzero()[0, 0] for c in range(CLASSES)])
     stored, noise = planted(n // 10, n), torch.randn(n, D, generator=g) * 0.3 + 12
     faults = {
         "real": valid[:n],
-        "stored": labelled(stored, stored.classes),
+        "stored": labelled(stored, stored.predicted_classes),
         "collapse": valid[first[torch.randint(CLASSES, (n,), generator=g)]],
         "noise": labelled(view(noise, logits=0.1 * torch.randn(n, CLASSES, generator=g)), valid[:n].labels),
     }
     names = [*PRDC, "frechet", "kid", "c2st", "inception_score", "one_to_many", "label_agreement"]
-    for name, measure in evaluate(replace(e, valid=valid, planted=faults), names).items():
+    for name, measure in compute_metrics(replace(e, valid=valid, planted=faults), names).items():
         controls = measure.detail["controls"]
-        assert set(controls) == set(find(name).catches) and controls, name
-        assert measure.doubt is None, name
+        assert set(controls) == set(get_metric(name).must_detect) and controls, name
+        assert measure.failed_control is None, name
 
 
 @pytest.mark.parametrize("name", ["precision", "recall", "density", "c2st", "sharpness", "one_to_many"])
 def test_too_few_images_and_constant_ones_give_numbers_or_the_reason(name):
     few = asked(real(10, 4))
-    assert "images of each kind, found 10" in find(name)(few).detail["reason"]
+    assert "images of each kind, found 10" in get_metric(name)(few).detail["reason"]
     blind = labelled(view(torch.zeros(100, D), torch.zeros(100, dtype=torch.long)), torch.zeros(100, dtype=torch.long))
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        found = find(name)(Evidence(blind, blind, blind, blind, 0))
+        found = get_metric(name)(MetricInputs(blind, blind, blind, blind, 0))
     assert (found.value is None) == ("reason" in found.detail)
 
 

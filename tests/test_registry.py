@@ -16,7 +16,7 @@ from test_commands import GOOD, judged, models  # noqa: F401
 
 import genlib
 from genlib.cli import main
-from genlib.metrics.result import Measure
+from genlib.metrics.result import MetricResult
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 
@@ -37,7 +37,7 @@ def test_a_champion_is_made_kept_and_served(models, monkeypatch, capsys):  # noq
     assert main(["promote", "cgan", "--json"]) == 0
     assert told(capsys)["uri"] == first["uri"]
 
-    judged(models, "gan", GOOD | {"kid": Measure(0.9, 0.8, 1.0, 0.0, 300)})
+    judged(models, "gan", GOOD | {"kid": MetricResult(0.9, 0.8, 1.0, 0.0, 300)})
     assert main(["promote", "gan"]) == 1
     said = capsys.readouterr().out.splitlines()
     assert len(said) == 1 and said[0].startswith("refused: kid 0.9")

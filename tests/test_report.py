@@ -31,21 +31,21 @@ from report_tree import (
 )
 
 from genlib.errors import InputError
-from genlib.evaluation.verdicts import verdicts
-from genlib.figures.evaluation import metric_chart
-from genlib.formatting import DASH, MINUS, interval, number
+from genlib.evaluation.verdicts import compute_verdicts
+from genlib.figures.evaluation import plot_metric_chart
+from genlib.formatting import DASH, MINUS, format_interval, format_number
 from genlib.metrics.questions import ALIKE, COPIED, QUESTIONS, REAL
-from genlib.metrics.result import Measure
-from genlib.report.controls_table import lines
-from genlib.report.curves import Spell, curves, spells
-from genlib.report.embedded_images import Picture, ceiling, fit, read_png
-from genlib.report.leaderboard import COLUMNS, rows, tables
-from genlib.report.page import Origin, page
+from genlib.metrics.result import MetricResult
+from genlib.report.controls_table import build_control_rows
+from genlib.report.curves import UnhealthySpan, plot_training_curves, unhealthy_spans
+from genlib.report.embedded_images import EmbeddedImage, max_bytes_each, read_png, shrink_to
+from genlib.report.leaderboard import COLUMNS, build_tables, iter_rows
+from genlib.report.page import Provenance, render_page
 from genlib.report.trials_table import read_trials
 from genlib.runs import ModelResults, Results, read_results
 
 TAGS = {"genlib.commit": "c" * 40, "genlib.dirty": "true", "genlib.params_digest": "a" * 64}
-ORIGIN = Origin(TAGS, {"data": {"name": "digits"}}, "kid")
+ORIGIN = Provenance(TAGS, {"data": {"name": "digits"}}, "kid")
 
 
 WAYS = [("kid_a2b", 1.0, 0.1), ("kid_b2a", 2.0, 0.2)]
@@ -73,7 +73,7 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def html(tree: Path) -> str:
-    return page(read_results(tree, MODELS, ["gan"]), ORIGIN)
+    return render_page(read_results(tree, MODELS, ["gan"]), ORIGIN)
 
 
 def bare(root: Path, *models: str) -> Path:
@@ -85,7 +85,7 @@ def bare(root: Path, *models: str) -> Path:
 
 
 def test_leaderboard_has_its_columns_and_a_row_per_model_seed_and_metric(tree: Path) -> None:
-    found = list(rows(read_results(tree, MODELS, ["gan"])))
+    found = list(iter_rows(read_results(tree, MODELS, ["gan"])))
     assert COLUMNS == ("model", "seed", "metric", "value", "low", "high", "null", "n")
     assert all(tuple(row) == COLUMNS for row in found)
     keys = [(row["model"], str(row["seed"]), row["metric"]) for row in found]
@@ -102,14 +102,14 @@ def test_leaderboard_has_its_columns_and_a_row_per_model_seed_and_metric(tree: P
 def test_leaderboard_leaves_what_is_undefined_empty(tree: Path, tmp_path: Path) -> None:
     from genlib.files import write_csv
 
-    write_csv(COLUMNS, rows(read_results(tree, MODELS, ["gan"])), tmp_path / "leaderboard.csv")
+    write_csv(COLUMNS, iter_rows(read_results(tree, MODELS, ["gan"])), tmp_path / "leaderboard.csv")
     lines = list(csv.DictReader(io.StringIO((tmp_path / "leaderboard.csv").read_text())))
     support = next(line for line in lines if line["metric"] == "support")
     assert [support[key] for key in ("value", "low", "high", "null")] == [""] * 4
 
 
 def test_models_that_share_a_metric_share_a_table(tree: Path) -> None:
-    found = tables(read_results(tree, MODELS, ["gan"]))
+    found = build_tables(read_results(tree, MODELS, ["gan"]))
     assert [(table.question, table.models, [row.metric for row in table.rows]) for table in found] == [
         (REAL, ["vae", "gan", "gan+tuned"], ["density", "inception_score", "frechet"]),
         (COPIED, ["gan"], ["authenticity"]),
@@ -120,19 +120,19 @@ def test_models_that_share_a_metric_share_a_table(tree: Path) -> None:
 
 
 def test_the_two_ways_of_a_translator_are_two_columns(tmp_path: Path) -> None:
-    found = {name: Measure(value, value - 1, value + 1, null) for name, value, null in WAYS}
+    found = {name: MetricResult(value, value - 1, value + 1, null) for name, value, null in WAYS}
     results = Results(
         {"name": "digits"},
-        [ModelResults("gan", measures={"kid": Measure(3.0)}), ModelResults("cyclegan", measures=found)],
+        [ModelResults("gan", metrics={"kid": MetricResult(3.0)}), ModelResults("cyclegan", metrics=found)],
     )
-    assert [(table.models, [row.metric for row in table.rows]) for table in tables(results)] == [
+    assert [(table.models, [row.metric for row in table.rows]) for table in build_tables(results)] == [
         (["gan"], ["kid"]),
         (["cyclegan A to B", "cyclegan B to A"], ["kid"]),
     ]
-    row = tables(results)[1].rows[0]
-    assert [(cell.text, cell.null) for cell in row.cells] == [("1.00", "0.100"), ("2.00", "0.200")]
-    assert not any(cell.best for cell in row.cells)
-    assert [line["metric"] for line in rows(results)] == ["kid", "kid_a2b", "kid_b2a"]
+    row = build_tables(results)[1].rows[0]
+    assert [(cell.text, cell.baseline) for cell in row.cells] == [("1.00", "0.100"), ("2.00", "0.200")]
+    assert not any(cell.is_best for cell in row.cells)
+    assert [line["metric"] for line in iter_rows(results)] == ["kid", "kid_a2b", "kid_b2a"]
 
 
 def test_page_shows_every_model_with_its_pictures(html: str) -> None:
@@ -149,7 +149,7 @@ def test_page_shows_every_model_with_its_pictures(html: str) -> None:
 def test_every_generator_gets_its_verdicts_and_the_figures_they_speak_of(tree: Path, html: str) -> None:
     tags = Tags(html)
     for model in read_results(tree, MODELS).models:
-        told = verdicts(model.measures)
+        told = compute_verdicts(model.metrics)
         assert len(told) == (3 if model.name in ("vae", "gan") else 0)
         assert (f'<a href="#model-{model.name}">' in html.split('id="run"')[0].split('id="verdicts"')[1]) == bool(told)
         for verdict in told:
@@ -162,27 +162,27 @@ def test_every_generator_gets_its_verdicts_and_the_figures_they_speak_of(tree: P
 def test_a_verdict_links_to_no_figure_that_is_not_there(tmp_path: Path) -> None:
     bare(tmp_path, "vae")
     write_evaluation(tmp_path, "vae", generated(7.1), figures=("samples",))
-    html = page(read_results(tmp_path, ["vae"]), ORIGIN)
+    html = render_page(read_results(tmp_path, ["vae"]), ORIGIN)
     links = [link["href"] for link in Tags(html).all("a")]
     assert "#model-vae.samples" in links
     assert "#model-vae.nearest_neighbours" not in links
 
 
 def test_a_metric_that_failed_a_control_is_struck_through_and_never_the_best(tree: Path, html: str) -> None:
-    row = next(row for row in tables(read_results(tree, MODELS, ["gan"]))[0].rows if row.metric == "density")
-    assert [cell.struck for cell in row.cells] == [False, True, False]
-    assert not any(cell.best for cell in row.cells)
+    row = next(row for row in build_tables(read_results(tree, MODELS, ["gan"]))[0].rows if row.metric == "density")
+    assert [cell.struck_through for cell in row.cells] == [False, True, False]
+    assert not any(cell.is_best for cell in row.cells)
     assert '<s class="value">1.20</s><span class="quiet"> not to be believed</span>' in html
     assert f"density is not to be believed: {MISSED}" in html
 
 
 def test_controls_are_shown_metric_by_metric(tree: Path, html: str) -> None:
-    found = {line.metric: line for line in lines(read_results(tree, MODELS).models)}
+    found = {line.metric: line for line in build_control_rows(read_results(tree, MODELS).models)}
     assert list(found) == ["density", "coverage"]
     for metric, failed in (("density", MISSED), ("coverage", "")):
         *others, noise = found[metric].cells
-        assert all(not cell.asked for cell in others)
-        assert (noise.text, noise.interval, noise.asked, noise.failed) == ("1.03", "0.990 to 1.07", "lower", failed)
+        assert all(not cell.expected for cell in others)
+        assert (noise.text, noise.interval, noise.expected, noise.failure) == ("1.03", "0.990 to 1.07", "lower", failed)
     section = html.split('<section id="controls"')[1].split("</section>")[0]
     assert section.count('class="missed"') == section.count('class="caught"') == 1
 
@@ -198,10 +198,10 @@ def test_a_page_of_images_that_nothing_here_made(tree: Path) -> None:
     }
     figures = {"samples": tree / "runs/evaluate/gan/figures/samples.png"}
     fakes = ModelResults(
-        "fake", measures={"kid": Measure(0.3, 0.2, 0.4, 0.0, 200)}, card={"judge": judge}, figures=figures
+        "fake", metrics={"kid": MetricResult(0.3, 0.2, 0.4, 0.0, 200)}, card={"judge": judge}, figures=figures
     )
     data = {"name": "birds", "counts": {"test": 200, "fake": 300}, "shape": [3, 32, 32]}
-    html = page(Results(data, [fakes]), Origin({}, {}, "", "genlib evaluate --real birds --fake made"))
+    html = render_page(Results(data, [fakes]), Provenance({}, {}, "", "genlib evaluate --real birds --fake made"))
     for text in (
         "genlib evaluate --real birds --fake made",
         "birds",
@@ -215,20 +215,20 @@ def test_a_page_of_images_that_nothing_here_made(tree: Path) -> None:
         assert text not in html, text
     assert "Copied?" in html
     bare_results = Results({"name": "birds", "counts": {}}, [ModelResults("fake")])
-    assert "birds" in page(bare_results, Origin({}, {}, ""))
+    assert "birds" in render_page(bare_results, Provenance({}, {}, ""))
 
 
 def test_the_chart_has_room_for_every_metric(tmp_path: Path) -> None:
     failed = {"controls": {"noise": {"failed": "noise get 1 and real images 1 at n = 100"}}}
-    many = {name: Measure(0.5, 0.4, 0.6, 0.55, 100) for metrics in QUESTIONS.values() for name in metrics}
+    many = {name: MetricResult(0.5, 0.4, 0.6, 0.55, 100) for metrics in QUESTIONS.values() for name in metrics}
     sizes = {}
     for name, measures in {
         "one": {"kid": many["kid"]},
         "doubted": {"kid": replace(many["kid"], detail=failed)},
-        "many": many | {"own": Measure(detail={"reason": "no value " * 40})},
+        "many": many | {"own": MetricResult(detail={"reason": "no value " * 40})},
     }.items():
-        content = read_png(metric_chart(measures, tmp_path / f"{name}.png"))
-        sizes[name] = Picture(name, name, content).size
+        content = read_png(plot_metric_chart(measures, tmp_path / f"{name}.png"))
+        sizes[name] = EmbeddedImage(name, name, content).size
     assert sizes["one"][1] < sizes["doubted"][1] < sizes["many"][1]
     assert len({width for width, _ in sizes.values()}) == 1
 
@@ -250,7 +250,7 @@ def test_page_refers_to_nothing_outside_itself(html: str) -> None:
 def test_the_only_script_is_the_one_that_the_page_allows(tree: Path, html: str) -> None:
     [script] = re.findall(r"<script>(.*?)</script>", html, re.DOTALL)
     assert f"script-src 'sha256-{b64encode(sha256(script.encode()).digest()).decode()}'" in html
-    without = page(read_results(tree, ["vae"]), ORIGIN)
+    without = render_page(read_results(tree, ["vae"]), ORIGIN)
     assert "<script" not in without
     assert "script-src" not in without
 
@@ -283,13 +283,13 @@ def test_every_picture_has_words_and_every_table_a_caption(html: str) -> None:
 
 
 def test_same_inputs_give_the_same_bytes(tree: Path, html: str) -> None:
-    assert page(read_results(tree, MODELS, ["gan"]), ORIGIN) == html
+    assert render_page(read_results(tree, MODELS, ["gan"]), ORIGIN) == html
 
 
 def test_names_and_reasons_are_escaped(tmp_path: Path) -> None:
     bare(tmp_path, "<b>gan")
     write_evaluation(tmp_path, "<b>gan", {"support": undefined('<script>"&')}, figures=("samples",))
-    html = page(read_results(tmp_path, ["<b>gan"]), ORIGIN)
+    html = render_page(read_results(tmp_path, ["<b>gan"]), ORIGIN)
     assert "<b>" not in html
     assert "<script>" not in html
     assert "&lt;b&gt;gan" in html
@@ -297,8 +297,8 @@ def test_names_and_reasons_are_escaped(tmp_path: Path) -> None:
 
 def test_stale_folders_are_not_seen(tree: Path) -> None:
     results = read_results(tree, ["classifier", "scorer", "gan"])
-    assert {row["model"] for row in rows(results)} == {"classifier", "scorer", "gan"}
-    html = page(results, ORIGIN)
+    assert {row["model"] for row in iter_rows(results)} == {"classifier", "scorer", "gan"}
+    html = render_page(results, ORIGIN)
     assert 'id="model-gan"' in html
     assert 'id="model-vae"' not in html
     assert "<h3>Sweep</h3>" not in html
@@ -306,8 +306,8 @@ def test_stale_folders_are_not_seen(tree: Path) -> None:
 
 def test_what_a_model_lacks_is_not_shown(tmp_path: Path) -> None:
     results = read_results(bare(tmp_path, "vae"), ["vae", "gan"], ["gan"])
-    html = page(results, ORIGIN)
-    assert list(rows(results)) == []
+    html = render_page(results, ORIGIN)
+    assert list(iter_rows(results)) == []
     assert "<img" not in html
     assert 'id="leaderboard"' not in html
     assert 'id="model-gan"' in html
@@ -316,7 +316,7 @@ def test_what_a_model_lacks_is_not_shown(tmp_path: Path) -> None:
 def test_a_figure_that_is_new_is_shown_after_the_known_ones(tmp_path: Path) -> None:
     bare(tmp_path, "vae")
     write_evaluation(tmp_path, "vae", {}, figures=("interpolations", "samples"))
-    html = page(read_results(tmp_path, ["vae"]), ORIGIN)
+    html = render_page(read_results(tmp_path, ["vae"]), ORIGIN)
     assert html.index(">Samples</h3>") < html.index(">Interpolations</h3>")
 
 
@@ -325,7 +325,7 @@ def test_sweep_is_sorted_and_marked(tree: Path) -> None:
     assert sweep is not None
     trials = read_trials(sweep, "kid")
     assert [trial.number for trial in trials] == ["3", "2", "1", "0", "4", "5"]
-    assert [trial.mark for trial in trials] == ["below a limit", "winner", "", "", "stopped early", "diverged"]
+    assert [trial.outcome for trial in trials] == ["below a limit", "winner", "", "", "stopped early", "diverged"]
 
 
 def test_a_sweep_that_failed_has_no_winner(tmp_path: Path) -> None:
@@ -334,7 +334,7 @@ def test_a_sweep_that_failed_has_no_winner(tmp_path: Path) -> None:
         "trial,train.lr_g,objective.d_turns,kid,status,feasible,images_seen,seconds\n0,0.0021,1,,error,False,0,0.0\n"
     )
     write(tmp_path / "runs/tune/gan/trials.csv", trials)
-    html = page(read_results(tmp_path, ["gan"], ["gan"]), ORIGIN)
+    html = render_page(read_results(tmp_path, ["gan"], ["gan"]), ORIGIN)
     assert "the default params stay" in html
     assert ">winner<" not in html
 
@@ -359,7 +359,7 @@ def test_a_sweep_that_failed_has_no_winner(tmp_path: Path) -> None:
 def test_a_file_that_no_stage_wrote_is_named(tmp_path: Path, file: str, content: str) -> None:
     write(report_tree(tmp_path) / file, content)
     with pytest.raises(InputError, match=re.escape(file)):
-        page(read_results(tmp_path, MODELS, ["gan"]), ORIGIN)
+        render_page(read_results(tmp_path, MODELS, ["gan"]), ORIGIN)
 
 
 def test_data_that_were_never_prepared_are_asked_for(tmp_path: Path) -> None:
@@ -368,20 +368,20 @@ def test_data_that_were_never_prepared_are_asked_for(tmp_path: Path) -> None:
 
 
 def test_pictures_that_are_too_large_are_made_to_fit(tmp_path: Path) -> None:
-    assert ceiling([10, 20, 600, 700], budget=1000) == 485
-    assert ceiling([10, 20], budget=1000) == 1000
+    assert max_bytes_each([10, 20, 600, 700], budget=1000) == 485
+    assert max_bytes_each([10, 20], budget=1000) == 1000
     noise = tmp_path / "noise.png"
     noisy(noise)
     png = noise.read_bytes()
-    assert np.array_equal(pixels_of(fit(png, len(png))), pixels_of(png))
-    assert len(fit(png, 20_000)) <= 20_000
+    assert np.array_equal(pixels_of(shrink_to(png, len(png))), pixels_of(png))
+    assert len(shrink_to(png, 20_000)) <= 20_000
 
 
 def test_a_page_of_many_large_pictures_stays_under_5_mb(tmp_path: Path) -> None:
     bare(tmp_path, "vae")
     for i in range(8):
         noisy(tmp_path / f"runs/evaluate/vae/figures/figure_{i}.png")
-    assert len(page(read_results(tmp_path, ["vae"]), ORIGIN)) < 5_000_000
+    assert len(render_page(read_results(tmp_path, ["vae"]), ORIGIN)) < 5_000_000
 
 
 def pixels_of(picture: bytes) -> Any:
@@ -411,13 +411,13 @@ def noisy(path: Path, side: int = 600) -> None:
     ],
 )
 def test_numbers_have_three_digits(value: Any, text: str) -> None:
-    assert number(value) == text
+    assert format_number(value) == text
 
 
 def test_intervals_may_be_open() -> None:
-    assert interval(1.0, 2.0) == "1.00 to 2.00"
-    assert interval(1.0, None) == "at least 1.00"
-    assert interval(None, None) == ""
+    assert format_interval(1.0, 2.0) == "1.00 to 2.00"
+    assert format_interval(1.0, None) == "at least 1.00"
+    assert format_interval(None, None) == ""
 
 
 def test_a_game_that_stands_badly_is_marked_and_said() -> None:
@@ -427,8 +427,8 @@ def test_a_game_that_stands_badly_is_marked_and_said() -> None:
         "d_fake": [0.6, 1.0, 0.99, 0.6, None],
         "duplicate_rate": [None, None, 0.0, 0.0, 0.9],
     }
-    assert spells(columns) == [Spell(10, 30, "D wins"), Spell(40, 50, "collapsed")]
-    drawn = curves("gan", columns, health=True)
+    assert unhealthy_spans(columns) == [UnhealthySpan(10, 30, "D wins"), UnhealthySpan(40, 50, "collapsed")]
+    drawn = plot_training_curves("gan", columns, health=True)
     assert [picture.title for picture in drawn] == ["Discriminator is right", "Repertoire, in pixels"]
     assert all("From 10.0 to 30.0 images: D wins. From 40.0 to 50.0 images: collapsed." in p.alt for p in drawn)
-    assert spells({"images_seen": [10.0], "loss": [0.1]}) == []
+    assert unhealthy_spans({"images_seen": [10.0], "loss": [0.1]}) == []

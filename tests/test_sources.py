@@ -15,16 +15,16 @@ import torch
 from PIL import Image
 
 from genlib.data import sources
-from genlib.data.config import DataSettings, OtherSettings, find_domains, find_source
+from genlib.data.config import DataConfig, DomainBConfig, find_domains, find_source
 from genlib.data.dataset import prepare, resize
-from genlib.data.fonts import FONTS, glyphs, printed
-from genlib.data.image_folder import GLANCE_FILES, natural
+from genlib.data.fonts import FONTS, render_digits, render_glyphs
+from genlib.data.image_folder import PROBE_FILES, natural_sort_key
 from genlib.data.images import Images
 from genlib.data.sources import Source
 from genlib.errors import InputError
 
 SHARED = Path(__file__).parents[1] / ".." / "shared" / "data"
-DIGITS = DataSettings()
+DIGITS = DataConfig()
 fresh = itertools.count()
 
 
@@ -46,8 +46,8 @@ def classes(root: Path, count: int = 4, **looks) -> Path:
     return root
 
 
-def folder(root: Path, **changes) -> DataSettings:
-    return replace(DataSettings(name="folder", root=root), **changes)
+def folder(root: Path, **changes) -> DataConfig:
+    return replace(DataConfig(name="folder", root=root), **changes)
 
 
 # what is read
@@ -64,11 +64,11 @@ def test_digits():
 
 @pytest.fixture(scope="module")
 def prints() -> Images:
-    return printed(seed=0)
+    return render_digits(seed=0)
 
 
 def test_printed_digits(prints):
-    source = find_source(DataSettings(name="printed_digits"))
+    source = find_source(DataConfig(name="printed_digits"))
     images = source.train()
     assert (source.test, source.classes, source.channels) == (None, tuple("0123456789"), 1)
     assert (images.pixels.dtype, images.shape, images.labels.bincount().tolist()) == (
@@ -77,7 +77,7 @@ def test_printed_digits(prints):
         [420] * 10,
     )
     assert torch.equal(images.pixels, prints.pixels) and torch.equal(images.labels, prints.labels)
-    assert not torch.equal(printed(seed=1).pixels, prints.pixels)
+    assert not torch.equal(render_digits(seed=1).pixels, prints.pixels)
 
 
 @pytest.mark.parametrize("side", [16, 28, 32])
@@ -88,7 +88,7 @@ def test_no_printed_digit_comes_twice(prints, side):
 
 def test_every_font_has_ten_digits():
     """Drawn, apart from each other, and each nearer to the mean shape of its own digit than to any other's."""
-    shapes = glyphs().flatten(1).view(10, len(FONTS), -1)
+    shapes = render_glyphs().flatten(1).view(10, len(FONTS), -1)
     assert shapes.mean(2).min() > 0.03
     assert min(torch.nn.functional.pdist(shapes[:, font]).min() for font in range(len(FONTS))) > 5
     nearest = torch.cdist(shapes.transpose(0, 1), shapes.mean(1)[None]).argmin(2)
@@ -116,7 +116,7 @@ def test_printed_digits_lie_in_the_middle(prints):
 def test_shared_sets(name, count, tested, side):
     if not (SHARED / name.upper()).is_dir():
         pytest.skip(f"no {name.upper()} in {SHARED}")
-    source = find_source(DataSettings(name=name, root=SHARED, split="official"))
+    source = find_source(DataConfig(name=name, root=SHARED, split="official"))
     train, test = source.train(), source.test()
     assert (len(train), len(test), train.shape) == (count, tested, (1, side, side))
     assert train.pixels.dtype == torch.uint8 and train.labels.unique().tolist() == list(range(10))
@@ -137,7 +137,7 @@ def test_mnist_family(name, folder, tmp_path):
         pixels = np.arange(count)[:, None, None] + np.zeros((28, 28))
         idx(tmp_path / folder / "raw" / f"{part}-images-idx3-ubyte", pixels)
         idx(tmp_path / folder / "raw" / f"{part}-labels-idx1-ubyte", np.arange(count) % 10)
-    source = find_source(DataSettings(name=name, root=tmp_path))
+    source = find_source(DataConfig(name=name, root=tmp_path))
     train, test = source.train(), source.test()
     assert len(set(source.classes)) == 10
     assert train.pixels[:, 0, 0, 0].tolist() == list(range(30)) and len(test) == 20
@@ -152,7 +152,7 @@ def test_cifar10(tmp_path, monkeypatch):
         (root / name).write_bytes(pickle.dumps({"data": rows, "labels": list(range(10))}))
     (root / "batches.meta").write_bytes(pickle.dumps({"label_names": list("abcdefghij")}))
     monkeypatch.setattr("torchvision.datasets.cifar.check_integrity", lambda *_: True)
-    source = find_source(DataSettings(name="cifar10", root=tmp_path))
+    source = find_source(DataConfig(name="cifar10", root=tmp_path))
     train, test = source.train(), source.test()
     assert (len(train), len(test), train.shape) == (50, 10, (3, 32, 32))
     assert train.pixels.float().mean((0, 2, 3)).tolist() == [0, 1, 2]
@@ -220,7 +220,7 @@ def test_shrinking_averages(tmp_path):
 def test_order_is_natural_and_ignores_case(tmp_path):
     names = ["IMG1", "img2", "Img10", "img10b", "other3", "Other20"]
     backwards = names[::-1]
-    assert sorted(backwards, key=natural) == names
+    assert sorted(backwards, key=natural_sort_key) == names
     for value, name in reversed(list(enumerate(names))):
         picture(tmp_path / f"{name}.png", value=value)
     assert find_source(folder(tmp_path)).train().pixels[:, 0, 0, 0].tolist() == list(range(6))
@@ -251,96 +251,96 @@ def test_modes_become_grey_or_rgb(tmp_path):
 
 
 def test_a_new_set_is_one_function(tmp_path, monkeypatch):
-    def stripes(settings: DataSettings) -> Source:
+    def stripes(settings: DataConfig) -> Source:
         pixels = torch.arange(30, dtype=torch.uint8).view(30, 1, 1, 1).expand(30, 1, 4, 4)
         return Source("made", ("even", "odd"), lambda: Images(pixels, torch.arange(30) % 2))
 
     stripes.__module__ = sources.__name__
     monkeypatch.setattr(sources, "stripes", stripes, raising=False)
-    info = prepare(DataSettings(name="stripes"), tmp_path)
+    info = prepare(DataConfig(name="stripes"), tmp_path)
     assert (info["classes"], info["counts"]) == (["even", "odd"], {"train": 18, "valid": 6, "test": 6})
 
 
 # what is refused
 
 
-def truncated(root: Path, suffix: str) -> DataSettings:
+def truncated(root: Path, suffix: str) -> DataConfig:
     path = picture(classes(root) / "cat" / f"9{suffix}", size=(64, 64))
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
     return folder(root, image_size=8)
 
 
-def mixed(root: Path) -> DataSettings:
+def mixed(root: Path) -> DataConfig:
     picture(classes(root) / "dog" / "x.png", mode="RGB")
     return folder(root)
 
 
-def sixteen_bit(root: Path) -> DataSettings:
+def sixteen_bit(root: Path) -> DataConfig:
     Image.fromarray(np.zeros((7, 9), dtype=np.uint16)).save(classes(root) / "dog" / "x.png")
     return folder(root)
 
 
-def inks(root: Path) -> DataSettings:
+def inks(root: Path) -> DataConfig:
     Image.new("CMYK", (9, 7)).save(classes(root) / "dog" / "x.jpg")
     return folder(root)
 
 
-def two_sizes(root: Path) -> DataSettings:
+def two_sizes(root: Path) -> DataConfig:
     picture(classes(root) / "dog" / "x.png", size=(8, 8))
     return folder(root)
 
 
-def one_image(root: Path) -> DataSettings:
+def one_image(root: Path) -> DataConfig:
     return folder(picture(root / "1.png").parent)
 
 
-def small_class(root: Path) -> DataSettings:
+def small_class(root: Path) -> DataConfig:
     picture(classes(root) / "eel" / "1.png")
     return folder(root)
 
 
-def empty_class(root: Path) -> DataSettings:
+def empty_class(root: Path) -> DataConfig:
     (classes(root) / "eel").mkdir()
     return folder(root)
 
 
-def beside(root: Path) -> DataSettings:
+def beside(root: Path) -> DataConfig:
     return folder(picture(classes(root) / "1.png").parent)
 
 
-def other_classes(root: Path) -> DataSettings:
+def other_classes(root: Path) -> DataConfig:
     classes(root / "train")
     picture(root / "test" / "eel" / "1.png")
     return folder(root, split="official")
 
 
-def foreign(root: Path) -> DataSettings:
+def foreign(root: Path) -> DataConfig:
     (root / "notes.txt").write_text("text")
     return folder(root)
 
 
 REFUSED = {
-    "unknown name": (lambda root: DataSettings(name="minst"), ["data.name", "'minst'", "did you mean mnist", "folder"]),
-    "private name": (lambda root: DataSettings(name="_images"), ["data.name", "digits, fashion_mnist, folder"]),
-    "module name": (lambda root: DataSettings(name="require_enough"), ["data.name", "legal: cifar10"]),
+    "unknown name": (lambda root: DataConfig(name="minst"), ["data.name", "'minst'", "did you mean mnist", "folder"]),
+    "private name": (lambda root: DataConfig(name="_images"), ["data.name", "digits, fashion_mnist, folder"]),
+    "module name": (lambda root: DataConfig(name="require_enough"), ["data.name", "legal: cifar10"]),
     "unknown split": (lambda root: replace(DIGITS, split="none"), ["data.split", "official, pooled"]),
     "no official test": (lambda root: replace(DIGITS, split="official"), ["data.split", "digits", "pooled"]),
     "size of nothing": (lambda root: replace(DIGITS, image_size=0), ["data.image_size", "found 0", "1 to 1024"]),
     "share of one": (lambda root: replace(DIGITS, valid=1.0), ["data.valid", "found 1.0", "between 0 and 1"]),
     "shares of all": (lambda root: replace(DIGITS, valid=0.5, test=0.5), ["data.valid + data.test", "less than 1"]),
     "share of official": (
-        lambda root: DataSettings(name="mnist", root=root, split="official", test=0.1),
+        lambda root: DataConfig(name="mnist", root=root, split="official", test=0.1),
         ["data.test", "0.1", "null"],
     ),
     "missing root": (
-        lambda root: DataSettings(name="mnist", root=root / "no"),
+        lambda root: DataConfig(name="mnist", root=root / "no"),
         ["data.root", "no such folder", "data.download: true"],
     ),
     "missing files": (
-        lambda root: DataSettings(name="cifar10", root=classes(root)),
+        lambda root: DataConfig(name="cifar10", root=classes(root)),
         ["data.root", "cifar-10-batches-py/data_batch_1", "cat, dog", "data.download: true"],
     ),
-    "missing usps": (lambda root: DataSettings(name="usps", root=root), ["data.root", "usps.bz2", "nothing"]),
+    "missing usps": (lambda root: DataConfig(name="usps", root=root), ["data.root", "usps.bz2", "nothing"]),
     "missing folder": (lambda root: folder(root / "no"), ["data.root", "no folder"]),
     "empty folder": (lambda root: folder(root), ["data.root", "no images", ".png"]),
     "no images": (foreign, ["data.root", "no images", ".png"]),
@@ -370,19 +370,19 @@ def test_refused_in_one_line(case, tmp_path):
     assert [word for word in words if word not in message] == []
 
 
-def pair(root: Path, **domains: str) -> DataSettings:
+def pair(root: Path, **domains: str) -> DataConfig:
     """Two domains, each a data set by name, with everything at `root`."""
-    return DataSettings(name=domains["a"], root=root, other=OtherSettings(domains["b"]))
+    return DataConfig(name=domains["a"], root=root, domain_b=DomainBConfig(domains["b"]))
 
 
-def half(root: Path, **looks: str) -> DataSettings:
+def half(root: Path, **looks: str) -> DataConfig:
     for domain, mode in looks.items():
         for index in range(4):
             picture(root / f"train{domain.upper()}" / f"{index}.png", mode)
     return pair(root, a="folder_a", b="folder_b")
 
 
-def bad_test_of_b(root: Path) -> DataSettings:
+def bad_test_of_b(root: Path) -> DataConfig:
     settings = half(root, a="L", b="L")
     picture(root / "testB" / "eel" / "1.png")
     return settings
@@ -394,7 +394,7 @@ OTHER_REFUSED = {
         ["data.other.name", "'printed'", "printed_digits"],
     ),
     "missing root": (
-        lambda root: replace(DIGITS, other=OtherSettings("folder", root / "no")),
+        lambda root: replace(DIGITS, domain_b=DomainBConfig("folder", root / "no")),
         ["data.other.root", "no folder", "/no"],
     ),
     "missing set": (
@@ -402,7 +402,7 @@ OTHER_REFUSED = {
         ["data.other.root", "usps.bz2", "data.download: true"],
     ),
     "one image": (
-        lambda root: replace(DIGITS, other=OtherSettings("folder", picture(root / "1.png").parent)),
+        lambda root: replace(DIGITS, domain_b=DomainBConfig("folder", picture(root / "1.png").parent)),
         ["data.other.root", "1 image", "at least 3"],
     ),
     "no folder A": (lambda root: half(root, b="L"), ["data.root", "trainA", "trainB [testA testB]"]),
@@ -414,7 +414,7 @@ OTHER_REFUSED = {
         ["data.other", "folder_b with 3 channels", "legal: 1 as folder_a has"],
     ),
     "RGB and grey": (
-        lambda root: replace(half(root, a="RGB", b="L"), other=OtherSettings("printed_digits")),
+        lambda root: replace(half(root, a="RGB", b="L"), domain_b=DomainBConfig("printed_digits")),
         ["data.other", "printed_digits with 1 channel,", "legal: 3 as folder_a has"],
     ),
 }
@@ -432,10 +432,10 @@ def test_a_second_domain_is_refused_in_one_line(case, tmp_path):
 
 
 def test_a_second_domain_shares_what_it_does_not_say(tmp_path):
-    first = DataSettings(name="digits", root=tmp_path, seed=5, image_size=12, other=OtherSettings("printed_digits"))
+    first = DataConfig(name="digits", root=tmp_path, seed=5, image_size=12, domain_b=DomainBConfig("printed_digits"))
     [_, (source, second)] = find_domains(first)
-    assert second == replace(first, name="printed_digits", other=None) and source.source == "fonts of matplotlib"
-    own = replace(first, other=OtherSettings("printed_digits", tmp_path / "x", 0)).second()
+    assert second == replace(first, name="printed_digits", domain_b=None) and source.description == "fonts of matplotlib"
+    own = replace(first, domain_b=DomainBConfig("printed_digits", tmp_path / "x", 0)).for_domain_b()
     assert own == replace(second, root=tmp_path / "x", seed=0)
     assert len(find_domains(DIGITS)) == 1
 
@@ -460,7 +460,7 @@ def test_nothing_is_touched_when_refused(tmp_path):
 def test_garbage_in_a_torchvision_file(tmp_path):
     for part, kind in itertools.product(("train", "t10k"), ("images-idx3", "labels-idx1")):
         idx(tmp_path / "MNIST" / "raw" / f"{part}-{kind}-ubyte", np.zeros(0))
-    source = find_source(DataSettings(name="mnist", root=tmp_path))
+    source = find_source(DataConfig(name="mnist", root=tmp_path))
     with pytest.raises(InputError, match=r"data\.root: found MNIST .* unreadable"):
         source.train()
 
@@ -468,7 +468,7 @@ def test_garbage_in_a_torchvision_file(tmp_path):
 def test_truncation_beyond_the_glance_is_found_on_reading(tmp_path):
     Image.new("L", (2, 2)).save(tmp_path / "0.png")
     content = (tmp_path / "0.png").read_bytes()
-    for index in range(1, GLANCE_FILES + 1):
+    for index in range(1, PROBE_FILES + 1):
         (tmp_path / f"{index}.png").write_bytes(content if index != 1 else content[:40])
     source = find_source(folder(tmp_path))
     with pytest.raises(InputError, match=r"/1\.png: found an image that cannot be read"):

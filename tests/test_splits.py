@@ -16,14 +16,14 @@ import torch
 from PIL import Image
 from safetensors.torch import save_file
 
-from genlib.data.batches import seeded
-from genlib.data.config import DataSettings, OtherSettings
+from genlib.data.batches import seeded_generator
+from genlib.data.config import DataConfig, DomainBConfig
 from genlib.data.dataset import content_hash, load_dataset, prepare, resize
 from genlib.data.images import Images, load_images, save_images
-from genlib.data.splits import PARTS, drop_duplicates, require_classes, split, stratify
+from genlib.data.splits import SPLIT_NAMES, drop_duplicates, require_all_classes, split_pool, stratify
 from genlib.errors import InputError
 
-SETTINGS = DataSettings(name="made")
+SETTINGS = DataConfig(name="made")
 CLASSES = tuple("abc")
 
 
@@ -37,7 +37,7 @@ def made(count: int, *, first: int = 0, labelled: bool = True) -> Images:
 def divided(train: Images, test: Images | None, classes, settings) -> dict[str, Images]:
     """The images of every part."""
     pool = train if test is None else train + test
-    rows = split(pool, len(test or ()), classes, settings)
+    rows = split_pool(pool, len(test or ()), classes, settings)
     return {name: pool[part] for name, part in rows.items()}
 
 
@@ -55,7 +55,7 @@ def numbers(images: Images) -> list[int]:
 def test_disjoint_and_complete(count, kind, official, labelled):
     train, test = made(count, labelled=labelled), made(50, first=count, labelled=labelled) if official else None
     parts = divided(train, test, CLASSES if labelled else (), replace(SETTINGS, split=kind))
-    assert tuple(parts) == PARTS and all(len(part) for part in parts.values())
+    assert tuple(parts) == SPLIT_NAMES and all(len(part) for part in parts.values())
     assert sorted(itertools.chain(*map(numbers, parts.values()))) == list(range(count + 50 * official))
     for part in parts.values():
         assert part.labels is None if not labelled else part.labels.tolist() == [i % 3 for i in numbers(part)]
@@ -66,7 +66,7 @@ def test_default_sizes():
         parts = divided(
             made(count), made(tested, first=count) if tested else None, CLASSES, replace(SETTINGS, split=kind)
         )
-        return [len(parts[name]) for name in PARTS]
+        return [len(parts[name]) for name in SPLIT_NAMES]
 
     assert sizes(1000, 0, "pooled") == [600, 200, 200]
     assert sizes(60000, 10000, "official") == sizes(60000, 10000, "pooled") == [55000, 5000, 10000]
@@ -75,7 +75,7 @@ def test_default_sizes():
 
 def test_asked_sizes():
     parts = divided(made(1000), None, CLASSES, replace(SETTINGS, valid=0.05, test=0.333))
-    assert [len(parts[name]) for name in PARTS] == [617, 50, 333]
+    assert [len(parts[name]) for name in SPLIT_NAMES] == [617, 50, 333]
 
 
 def test_official_test_is_untouched():
@@ -89,7 +89,7 @@ def test_official_test_is_untouched():
 @pytest.mark.parametrize("by_class", [[50, 30, 20], [97, 2, 1], [33, 33, 34], [60, 0, 40]])
 def test_stratified_by_largest_remainder(by_class, sizes):
     labels = torch.arange(3).repeat_interleave(torch.tensor(by_class))
-    parts = stratify(labels, sizes, seeded(0))
+    parts = stratify(labels, sizes, seeded_generator(0))
     assert sorted(torch.cat(parts).tolist()) == list(range(100))
     if min(count for count in by_class if count) * min(sizes) < 100:
         return  # at least one of each class binds
@@ -101,14 +101,14 @@ def test_stratified_by_largest_remainder(by_class, sizes):
 
 def test_rare_classes_are_in_every_part():
     labels = torch.tensor([0] * 994 + [1] * 3 + [2] * 3)
-    for part in stratify(labels, [100, 100], seeded(0)):
+    for part in stratify(labels, [100, 100], seeded_generator(0)):
         assert labels[part].bincount().min() >= 1
 
 
 def test_parts_are_in_random_order():
     """No class is favoured among the first: the mean class of a half is that of the whole."""
     labels = torch.arange(4).repeat_interleave(torch.tensor([2000, 1000, 3000, 1500]))
-    for part in stratify(labels, [1500, 1500], seeded(0)):
+    for part in stratify(labels, [1500, 1500], seeded_generator(0)):
         first, whole = labels[part][: len(part) // 4].float(), labels[part].float()
         assert abs(first.mean() - whole.mean()) < 4 * whole.std() / len(first) ** 0.5
         assert labels[part][:100].unique().numel() == 4
@@ -144,18 +144,18 @@ def test_refused(train, settings, words):
 
 def kept_of(**parts: Images) -> tuple[dict[str, list[int]], dict[str, dict[str, int]]]:
     """The numbers of what is kept of each part, and what was found."""
-    pool = Images.joined(list(parts.values()))
+    pool = Images.concat(list(parts.values()))
     ends = torch.tensor([len(images) for images in parts.values()]).cumsum(0)[:-1]
     rows = dict(zip(parts, torch.arange(len(pool)).tensor_split(ends), strict=True))
     kept, found = drop_duplicates(pool, rows)
-    assert tuple(kept) == PARTS
+    assert tuple(kept) == SPLIT_NAMES
     return {name: numbers(pool[part]) for name, part in kept.items()}, found
 
 
 def test_planted_duplicates_are_found_and_removed():
     test = made(30) + made(4)  # 4 copies inside
     valid = made(20, first=100) + made(3, first=10)  # 3 are in test
-    train = Images.joined(
+    train = Images.concat(
         [made(90, first=200), made(5, first=5), made(6, first=102), made(2, first=10), made(7, first=200)]
     )
     kept, found = kept_of(train=train, valid=valid, test=test)
@@ -178,7 +178,7 @@ def test_one_bit_makes_no_duplicate():
 def test_a_class_lost_to_duplicates_is_refused():
     rows = torch.arange(30)
     with pytest.raises(InputError, match=r"no image of class 'b' left in train"):
-        require_classes(
+        require_all_classes(
             made(30), {"train": rows[rows % 3 != 1], "valid": rows[:9], "test": rows[:9]}, CLASSES, SETTINGS
         )
 
@@ -259,7 +259,7 @@ def test_resizing_neither_wraps_nor_aliases():
 
 
 def test_resizing_agrees_with_pillow_and_with_any_chunk():
-    pixels = torch.randint(0, 256, (10, 1, 28, 28), dtype=torch.uint8, generator=seeded(0))
+    pixels = torch.randint(0, 256, (10, 1, 28, 28), dtype=torch.uint8, generator=seeded_generator(0))
     whole = resize(Images(pixels), 19, 19).pixels
     assert torch.equal(whole, resize(Images(pixels), 19, 19, chunk=3).pixels)
     theirs = [np.asarray(Image.fromarray(p.numpy()).resize((19, 19), Image.Resampling.BICUBIC)) for p in pixels[:, 0]]
@@ -284,23 +284,23 @@ def test_hash_sees_every_pixel_and_label():
 
 
 def test_digits_have_the_same_hash_everywhere(tmp_path):
-    info = prepare(DataSettings(image_size=16), tmp_path / "prepared")
+    info = prepare(DataConfig(image_size=16), tmp_path / "prepared")
     assert info["counts"] == {"train": 1079, "valid": 359, "test": 359}
     assert info["sha256"] == "564c78ca5e7e4a0cd18d16020151a4cedc81753a7582d85690fbc26f2f8214af"
 
 
 def test_prepared_twice_is_identical(tmp_path):
     out = tmp_path / "prepared"
-    info = prepare(DataSettings(image_size=16), out)
+    info = prepare(DataConfig(image_size=16), out)
     first = {path.name: path.read_bytes() for path in out.iterdir() if path.is_file()}
-    assert prepare(DataSettings(image_size=16), out) == info
+    assert prepare(DataConfig(image_size=16), out) == info
     assert first == {path.name: path.read_bytes() for path in out.iterdir() if path.is_file()}
     assert sorted(first) == ["dataset.json", "test.safetensors", "train.safetensors", "valid.safetensors"]
     assert list(tmp_path.iterdir()) == [out]
 
 
 def test_loaded_is_what_was_prepared(tmp_path):
-    info = prepare(DataSettings(image_size=12, seed=3), tmp_path)
+    info = prepare(DataConfig(image_size=12, seed=3), tmp_path)
     data = load_dataset(tmp_path)
     parts = {"train": data.train, "valid": data.valid, "test": data.test}
     assert (data.name, data.shape, data.classes) == ("digits", (1, 12, 12), list("0123456789"))
@@ -315,7 +315,7 @@ def test_folders_are_prepared(tmp_path):
         size = (5 + index, 30 - index)
         Image.fromarray(draw.integers(0, 256, (*size, 3), dtype=np.uint8)).save(tmp_path / f"{index}.png")
     Image.open(tmp_path / "7.png").save(tmp_path / "copy.png")
-    prepare(DataSettings(name="folder", root=tmp_path, image_size=10), tmp_path / "out")
+    prepare(DataConfig(name="folder", root=tmp_path, image_size=10), tmp_path / "out")
     data = load_dataset(tmp_path / "out")
     assert (data.classes, data.shape, data.train.labels) == ([], (3, 10, 10), None)
     assert sum(data.info["counts"].values()) + sum(data.info["duplicates"]["removed"].values()) == 21
@@ -323,7 +323,7 @@ def test_folders_are_prepared(tmp_path):
 
 # two domains
 
-PRINTED = OtherSettings("printed_digits")
+PRINTED = DomainBConfig("printed_digits")
 
 
 def random_pictures(folder: Path, count: int, size: tuple[int, int], mode: str = "L") -> None:
@@ -335,16 +335,21 @@ def random_pictures(folder: Path, count: int, size: tuple[int, int], mode: str =
 
 
 def test_a_second_domain_is_prepared_beside_the_first(tmp_path):
-    alone = prepare(DataSettings(image_size=16), tmp_path / "alone")
-    info = prepare(DataSettings(image_size=16, other=PRINTED), tmp_path / "both")
+    alone = prepare(DataConfig(image_size=16), tmp_path / "alone")
+    info = prepare(DataConfig(image_size=16, domain_b=PRINTED), tmp_path / "both")
     data = load_dataset(tmp_path / "both")
-    other = data.other
-    assert other is not None and other.other is None
-    assert (data.domains, other.name, other.shape, other.classes) == (2, "printed_digits", (1, 16, 16), data.classes)
+    other = data.domain_b
+    assert other is not None and other.domain_b is None
+    assert (data.num_domains, other.name, other.shape, other.classes) == (
+        2,
+        "printed_digits",
+        (1, 16, 16),
+        data.classes,
+    )
     assert info.keys() - alone.keys() == {"other"} and other.info.keys() == alone.keys()
     assert info["other"] == {key: other.info[key] for key in ("name", "source", "counts", "sha256")}
     assert {key for key in alone if info[key] != alone[key]} == {"sha256", "seal"}
-    parts = {name: getattr(other, name) for name in PARTS}
+    parts = {name: getattr(other, name) for name in SPLIT_NAMES}
     assert content_hash(parts) == other.sha256
     assert other.info["counts"] == {"train": 2520, "valid": 840, "test": 840}
     for part, each in (("train", 252), ("valid", 84), ("test", 84)):
@@ -355,32 +360,34 @@ def test_a_second_domain_is_prepared_beside_the_first(tmp_path):
 
 
 def test_printed_digits_have_the_same_hash_everywhere(tmp_path):
-    info = prepare(DataSettings(name="printed_digits", image_size=16), tmp_path)
+    info = prepare(DataConfig(name="printed_digits", image_size=16), tmp_path)
     assert info["sha256"] == "96fbfdd33dfde83dd26238000f9656e4319228600602df195ab385a2c0bd0bfc"
 
 
 def test_the_hash_follows_the_second_domain(tmp_path):
-    digits = OtherSettings("digits")
+    digits = DomainBConfig("digits")
     made = [None, digits, replace(digits, seed=1), PRINTED]
-    hashes = [prepare(DataSettings(other=other), tmp_path)["sha256"] for other in made]
+    hashes = [prepare(DataConfig(domain_b=other), tmp_path)["sha256"] for other in made]
     assert len(set(hashes)) == len(made)
-    assert prepare(DataSettings(other=replace(digits, seed=0)), tmp_path)["sha256"] == hashes[1]
+    assert prepare(DataConfig(domain_b=replace(digits, seed=0)), tmp_path)["sha256"] == hashes[1]
 
 
 def test_a_second_domain_goes_when_it_is_not_asked_for(tmp_path):
-    alone = prepare(DataSettings(), tmp_path / "alone")
-    prepare(DataSettings(other=PRINTED), tmp_path / "out")
+    alone = prepare(DataConfig(), tmp_path / "alone")
+    prepare(DataConfig(domain_b=PRINTED), tmp_path / "out")
     (tmp_path / "out" / "other" / "old").touch()
-    prepare(DataSettings(other=OtherSettings("digits")), tmp_path / "out")
-    assert load_dataset(tmp_path / "out").other.name == "digits" and not (tmp_path / "out" / "other" / "old").exists()
-    assert prepare(DataSettings(), tmp_path / "out") == alone
-    assert load_dataset(tmp_path / "out").other is None and not (tmp_path / "out" / "other").exists()
+    prepare(DataConfig(domain_b=DomainBConfig("digits")), tmp_path / "out")
+    assert (
+        load_dataset(tmp_path / "out").domain_b.name == "digits" and not (tmp_path / "out" / "other" / "old").exists()
+    )
+    assert prepare(DataConfig(), tmp_path / "out") == alone
+    assert load_dataset(tmp_path / "out").domain_b is None and not (tmp_path / "out" / "other").exists()
 
 
 def test_the_description_of_the_first_comes_last(tmp_path, monkeypatch):
     """Whatever is cut short, a folder with a `dataset.json` holds both domains."""
     out = tmp_path / "out"
-    prepare(DataSettings(), out)
+    prepare(DataConfig(), out)
     moved = []
     replace_file = Path.replace
 
@@ -391,46 +398,46 @@ def test_the_description_of_the_first_comes_last(tmp_path, monkeypatch):
         return replace_file(self, target)
 
     monkeypatch.setattr(Path, "replace", watched)
-    prepare(DataSettings(other=PRINTED), out)
+    prepare(DataConfig(domain_b=PRINTED), out)
     assert moved[-1] == "dataset.json" and "other" in moved and len(moved) == 5
 
 
 def test_a_second_domain_that_fails_leaves_the_first_as_it_was(tmp_path):
     out = tmp_path / "out"
-    before = prepare(DataSettings(other=PRINTED), out)
+    before = prepare(DataConfig(domain_b=PRINTED), out)
     pictures = tmp_path / "pictures"
     random_pictures(pictures / "cat", 4, (8, 8))
     random_pictures(pictures / "dog", 5, (8, 8))
     for index in range(4):
         Image.new("L", (8, 8)).save(pictures / "cat" / f"{index}.png")
     with pytest.raises(InputError, match=r"^data\.other\.root: found no image of class 'cat' left in"):
-        prepare(DataSettings(other=OtherSettings("folder", pictures)), out)
-    assert load_dataset(out).sha256 == before["sha256"] and load_dataset(out).other.name == "printed_digits"
+        prepare(DataConfig(domain_b=DomainBConfig("folder", pictures)), out)
+    assert load_dataset(out).sha256 == before["sha256"] and load_dataset(out).domain_b.name == "printed_digits"
 
 
 def test_without_a_size_the_second_domain_takes_that_of_the_first(tmp_path):
     random_pictures(tmp_path / "trainA", 20, (10, 14))
     random_pictures(tmp_path / "trainB", 25, (31, 9))
-    settings = DataSettings(name="folder_a", root=tmp_path, other=OtherSettings("folder_b"))
+    settings = DataConfig(name="folder_a", root=tmp_path, domain_b=DomainBConfig("folder_b"))
     prepare(settings, tmp_path / "out")
     data = load_dataset(tmp_path / "out")
-    assert (data.shape, data.other.shape) == ((1, 10, 14), (1, 10, 14))
-    assert (data.other.info["counts"], data.other.train.labels) == ({"train": 15, "valid": 5, "test": 5}, None)
+    assert (data.shape, data.domain_b.shape) == ((1, 10, 14), (1, 10, 14))
+    assert (data.domain_b.info["counts"], data.domain_b.train.labels) == ({"train": 15, "valid": 5, "test": 5}, None)
     prepare(replace(settings, image_size=12), tmp_path / "out")
     data = load_dataset(tmp_path / "out")
-    assert (data.shape, data.other.shape) == ((1, 12, 12), (1, 12, 12))
+    assert (data.shape, data.domain_b.shape) == ((1, 12, 12), (1, 12, 12))
 
 
 def test_an_official_split_beside_a_domain_without_a_test_set(tmp_path):
     for name, count in (("trainA", 20), ("testA", 7), ("trainB", 25)):
         random_pictures(tmp_path / name, count, (8, 8))
     prepare(
-        DataSettings(name="folder_a", root=tmp_path, split="official", other=OtherSettings("folder_b")),
+        DataConfig(name="folder_a", root=tmp_path, split="official", domain_b=DomainBConfig("folder_b")),
         tmp_path / "out",
     )
     data = load_dataset(tmp_path / "out")
     assert (data.info["counts"]["test"], data.info["split"]) == (7, "official")
-    assert (data.other.info["counts"]["test"], data.other.info["split"]) == (5, "pooled")
+    assert (data.domain_b.info["counts"]["test"], data.domain_b.info["split"]) == (5, "pooled")
 
 
 def test_domains_of_other_channels_are_refused_on_reading_too(tmp_path, monkeypatch):
@@ -439,7 +446,7 @@ def test_domains_of_other_channels_are_refused_on_reading_too(tmp_path, monkeypa
     random_pictures(tmp_path / "trainB", 9, (8, 8), "RGB")
     monkeypatch.setattr("genlib.data.image_folder.glance", lambda *_: 1)
     with pytest.raises(InputError, match=r"^data\.other: found folder_b with 3 channels, legal: 1"):
-        prepare(DataSettings(name="folder_a", root=tmp_path, other=OtherSettings("folder_b")), tmp_path / "out")
+        prepare(DataConfig(name="folder_a", root=tmp_path, domain_b=DomainBConfig("folder_b")), tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 
@@ -466,7 +473,7 @@ def write(folder: Path, **changes) -> None:
     ],
 )
 def test_damaged_folders_are_refused(damage, word, tmp_path):
-    prepare(DataSettings(), tmp_path)
+    prepare(DataConfig(), tmp_path)
     damage(tmp_path)
     with pytest.raises(InputError) as caught:
         _ = load_dataset(tmp_path).train
@@ -475,22 +482,22 @@ def test_damaged_folders_are_refused(damage, word, tmp_path):
 
 def test_full_disk(tmp_path):
     out = tmp_path / "prepared"
-    before = prepare(DataSettings(), out)
+    before = prepare(DataConfig(), out)
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, limits[1]))
     try:
         with pytest.raises(InputError, match=r"prepared: found that it cannot be written"):
-            prepare(DataSettings(image_size=16), out)
+            prepare(DataConfig(image_size=16), out)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-    assert load_dataset(out).sha256 == before["sha256"] == prepare(DataSettings(), out)["sha256"]
+    assert load_dataset(out).sha256 == before["sha256"] == prepare(DataConfig(), out)["sha256"]
     assert list(tmp_path.iterdir()) == [out]
 
 
 def test_file_in_the_place_of_the_folder(tmp_path):
     (tmp_path / "prepared").touch()
     with pytest.raises(InputError, match="prepared"):
-        prepare(DataSettings(), tmp_path / "prepared")
+        prepare(DataConfig(), tmp_path / "prepared")
     assert [path.name for path in tmp_path.iterdir()] == ["prepared"]
 
 
@@ -498,6 +505,6 @@ def test_mnist_is_split_in_seconds(tmp_path):
     root = Path(__file__).parents[1] / ".." / "shared" / "data"
     if not (root / "MNIST").is_dir():
         pytest.skip(f"no MNIST in {root}")
-    info = prepare(DataSettings(name="mnist", root=root, split="official"), tmp_path)
+    info = prepare(DataConfig(name="mnist", root=root, split="official"), tmp_path)
     assert info["counts"] == {"train": 55000, "valid": 5000, "test": 10000}
     assert load_dataset(tmp_path).test.labels[:10].tolist() == [7, 2, 1, 0, 4, 1, 4, 9, 5, 9]

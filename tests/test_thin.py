@@ -4,14 +4,14 @@ import pytest
 import torch
 from torch import nn
 
-from genlib.models.layers.cpu.matmul_conv import FromImage, FromVector, ToImage
+from genlib.models.layers.cpu.matmul_conv import GrayConv2d, GrayConvTranspose2d, VectorConvTranspose2d
 
 PAIRS = [
-    (FromImage, nn.Conv2d, (1, 6, 4, 2, 1), (5, 1, 9, 12)),
-    (FromImage, nn.Conv2d, (3, 6, 4, 2, 1), (5, 3, 8, 8)),
-    (ToImage, nn.ConvTranspose2d, (6, 1, 4, 2, 1), (5, 6, 4, 7)),
-    (ToImage, nn.ConvTranspose2d, (6, 3, 4, 2, 1), (5, 6, 4, 4)),
-    (FromVector, nn.ConvTranspose2d, (6, 7, (3, 4)), (5, 6, 1, 1)),
+    (GrayConv2d, nn.Conv2d, (1, 6, 4, 2, 1), (5, 1, 9, 12)),
+    (GrayConv2d, nn.Conv2d, (3, 6, 4, 2, 1), (5, 3, 8, 8)),
+    (GrayConvTranspose2d, nn.ConvTranspose2d, (6, 1, 4, 2, 1), (5, 6, 4, 7)),
+    (GrayConvTranspose2d, nn.ConvTranspose2d, (6, 3, 4, 2, 1), (5, 6, 4, 4)),
+    (VectorConvTranspose2d, nn.ConvTranspose2d, (6, 7, (3, 4)), (5, 6, 1, 1)),
 ]
 
 

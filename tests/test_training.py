@@ -12,10 +12,10 @@ from torch import nn
 
 from genlib.data import dataset
 from genlib.training import ema
-from genlib.training.fit import describe, fit, save_model, table
-from genlib.training.loop import Diverged
-from genlib.training.schedule import factor
-from genlib.training.state import EagerAdam, checkpoints, finished, intact, newest
+from genlib.training.fit import build_model_config, fit, history_to_tsv, save_model
+from genlib.training.loop import TrainingDiverged
+from genlib.training.schedule import lr_factor
+from genlib.training.state import EagerAdam, checksum_ok, latest_checkpoint, list_checkpoints, read_final_weights
 
 EVERY = pytest.mark.parametrize("name", MODELS)
 
@@ -29,7 +29,7 @@ def weights(job):
     """Averaged and raw weights after the job has run."""
     for _ in fit(job):
         pass
-    averaged, raw, _ = finished(newest(job.state))
+    averaged, raw, _ = read_final_weights(latest_checkpoint(job.state))
     return {**{f"ema.{k}": v for k, v in averaged.items()}, **raw}
 
 
@@ -69,9 +69,12 @@ def test_a_run_that_was_killed_goes_on_bit_for_bit(name, data, tmp_path):
     for progress in fit(killed):
         if progress.images_seen >= 64:
             break
-    assert newest(killed.state).name.startswith(f"{64:012d}")
+    assert latest_checkpoint(killed.checkpoint_dir).name.startswith(f"{64:012d}")
     assert same(weights(killed), expected)
-    assert finished(newest(killed.state))[2] == finished(newest(whole.state))[2]
+    assert (
+        read_final_weights(latest_checkpoint(killed.checkpoint_dir))[2]
+        == read_final_weights(latest_checkpoint(whole.checkpoint_dir))[2]
+    )
 
 
 @EVERY
@@ -98,19 +101,19 @@ def test_a_broken_newest_checkpoint_gives_way_to_the_one_before(data, tmp_path):
     for progress in fit(run):
         if progress.images_seen >= 64:
             break
-    last, before = checkpoints(run.state)
+    last, before = list_checkpoints(run.checkpoint_dir)
     content = bytearray(last.read_bytes())
     content[len(content) // 2] ^= 1
     last.write_bytes(content)
-    assert not intact(last)
-    assert newest(run.state) == before
+    assert not checksum_ok(last)
+    assert latest_checkpoint(run.checkpoint_dir) == before
     assert same(weights(run), expected)
 
 
 def test_two_checkpoints_are_kept(data, tmp_path):
     run = job("vae", data, tmp_path, images=320)
     weights(run)
-    assert [path.name[:12] for path in checkpoints(tmp_path)] == [f"{320:012d}", f"{288:012d}"]
+    assert [path.name[:12] for path in list_checkpoints(tmp_path)] == [f"{320:012d}", f"{288:012d}"]
 
 
 RANKS = """
@@ -138,11 +141,11 @@ def test_many_ranks_give_the_weights_of_one(data, tmp_path, world):
     assert [rank.wait(timeout=240) for rank in ranks] == [0] * world
     for alone in jobs(data, tmp_path / "one"):
         name, one = alone.name, weights(alone)
-        averaged, raw, history = finished(newest(tmp_path / "many" / name))
+        averaged, raw, history = read_final_weights(latest_checkpoint(tmp_path / "many" / name))
         two = {**{f"ema.{k}": v for k, v in averaged.items()}, **raw}
         scale = max(tensor.abs().max() for tensor in one.values())
         assert max((one[key] - two[key]).abs().max() for key in one) < 2e-5 * scale, name
-        for mine, other in zip(finished(newest(alone.state))[2], history, strict=True):
+        for mine, other in zip(read_final_weights(latest_checkpoint(alone.checkpoint_dir))[2], history, strict=True):
             assert mine == pytest.approx(other, rel=1e-4, abs=1e-4)
 
 
@@ -154,32 +157,32 @@ def test_a_finished_job_becomes_a_model_folder(name, data, tmp_path):
     weights(run)
     save_model(run, tmp_path / "model")
     model = genlib.load(tmp_path / "model")
-    averaged, _, history = finished(newest(run.state))
+    averaged, _, history = read_final_weights(latest_checkpoint(run.checkpoint_dir))
     assert same(dict(model.state_dict()), averaged)
     assert not model.training
-    assert (tmp_path / "model/history.tsv").read_text() == table(history)
-    assert describe(run)["classes"] == 10
+    assert (tmp_path / "model/history.tsv").read_text() == history_to_tsv(history)
+    assert build_model_config(run)["classes"] == 10
 
 
 def test_history_is_a_table_with_blanks_where_nothing_was_reported():
     rows = [{"images_seen": 1, "a": 0.5}, {"images_seen": 2, "b": 1.0}]
-    assert table(rows) == "images_seen\ta\tb\n1\t0.5\t\n2\t\t1\n"
+    assert history_to_tsv(rows) == "images_seen\ta\tb\n1\t0.5\t\n2\t\t1\n"
 
 
 @pytest.mark.parametrize("change", [{"seed": 1}, {"images": 97}, {"lr": 0.1}, {"workers": 2}])
 def test_the_digest_follows_what_decides_the_weights(data, change):
-    assert job("gan", data).digest() == job("gan", data).digest()
-    assert job("gan", data).digest() != job("gan", data, **change).digest()
+    assert job("gan", data).compute_digest() == job("gan", data).compute_digest()
+    assert job("gan", data).compute_digest() != job("gan", data, **change).compute_digest()
 
 
 def test_a_loss_that_is_not_finite_ends_the_run(data, tmp_path):
-    with pytest.raises(Diverged, match="finite"):
+    with pytest.raises(TrainingDiverged, match="finite"):
         weights(job("vae", data, tmp_path, lr=1e30, images=320))
 
 
 def test_the_average_leaves_the_first_weights_behind_and_copies_buffers():
     model = nn.BatchNorm1d(2)
-    average = ema.shadow(model)
+    average = ema.frozen_copy(model)
     with torch.no_grad():
         model.weight.fill_(3.0)
     model.running_mean.fill_(5.0)
@@ -192,7 +195,7 @@ def test_the_average_leaves_the_first_weights_behind_and_copies_buffers():
 
 @pytest.mark.parametrize("schedule", ["constant", "linear", "cosine"])
 def test_schedules_rise_then_never_rise_again(schedule):
-    values = [factor(schedule, i / 100, warmup=0.1, hold=0.5) for i in range(101)]
+    values = [lr_factor(schedule, i / 100, warmup_fraction=0.1, decay_start=0.5) for i in range(101)]
     assert values[0] == 0
     assert values[10:51] == pytest.approx([1] * 41)
     assert all(a >= b for a, b in pairwise(values[10:]))

@@ -10,12 +10,29 @@ import torch
 from torch import nn
 
 from genlib.data.images import Images
-from genlib.evaluation.controls import plant
-from genlib.evaluation.verdicts import COPIES, DIFFERENT, KINDS, SINGLY, TOGETHER, Verdict, verdicts
-from genlib.metrics.inputs import Evidence, gather, look
-from genlib.metrics.questions import ALIKE, COPIED, OTHER, QUESTIONS, REAL, by_question, question, way
-from genlib.metrics.registry import evaluate, names
-from genlib.metrics.result import Measure
+from genlib.evaluation.controls import add_controls
+from genlib.evaluation.verdicts import (
+    DISTRIBUTION,
+    MEMORIZATION,
+    MODES,
+    PER_IMAGE,
+    SUPPORT_SIZE,
+    Verdict,
+    compute_verdicts,
+)
+from genlib.metrics.inputs import MetricInputs, build_inputs, extract_features
+from genlib.metrics.questions import (
+    ALIKE,
+    COPIED,
+    OTHER_QUESTION,
+    QUESTIONS,
+    REAL,
+    group_by_question,
+    question_of,
+    split_direction,
+)
+from genlib.metrics.registry import compute_metrics, metric_names
+from genlib.metrics.result import MetricResult
 
 NULLS = {
     "precision": 0.9,
@@ -58,24 +75,24 @@ FAMILIES = {
 }
 
 
-def measured(metric: str, value: float | None = None, **detail) -> Measure:
+def measured(metric: str, value: float | None = None, **detail) -> MetricResult:
     """A measure with an interval of 2 % of what real images get on either side, and so has theirs."""
     null = NULLS[metric]
     value, margin = null if value is None else value, 0.02 * max(abs(null), 0.1)
     ends = {"low": null - margin, "high": null + margin}
-    return Measure(value, value - margin, value + margin, null, 359, {"null": ends, **detail})
+    return MetricResult(value, value - margin, value + margin, null, 359, {"null": ends, **detail})
 
 
-def made(faults) -> dict[str, Measure]:
+def made(faults) -> dict[str, MetricResult]:
     return {metric: measured(metric, faults.get(metric)) for metric in NULLS}
 
 
 def answers(measures) -> tuple[str, ...]:
-    return tuple(verdict.answer for verdict in verdicts(measures))
+    return tuple(verdict.answer for verdict in compute_verdicts(measures))
 
 
 def told(measures, asked: str) -> Verdict:
-    return next(verdict for verdict in verdicts(measures) if verdict.question == asked)
+    return next(verdict for verdict in compute_verdicts(measures) if verdict.question == asked)
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -85,27 +102,27 @@ def test_verdicts_say_what_was_planted(family):
 
 
 def test_every_deciding_metric_answers_the_question_it_is_filed_under():
-    assert {question(metric) for metric in SINGLY | TOGETHER} == {REAL}
-    assert {question(metric) for metric in COPIES} == {COPIED}
-    assert {question(metric) for metric in DIFFERENT | KINDS} == {ALIKE}
+    assert {question_of(metric) for metric in PER_IMAGE | DISTRIBUTION} == {REAL}
+    assert {question_of(metric) for metric in MEMORIZATION} == {COPIED}
+    assert {question_of(metric) for metric in SUPPORT_SIZE | MODES} == {ALIKE}
 
 
 @pytest.mark.parametrize("metric", sorted(NULLS))
 def test_one_metric_alone_decides_both_ways(metric):
-    faulty = -1.0 if (COPIES | DIFFERENT | KINDS | SINGLY | TOGETHER)[metric] == "lower" else 1.0
-    asked = question(metric)
-    assert told({metric: measured(metric)}, asked).good
+    faulty = -1.0 if (MEMORIZATION | SUPPORT_SIZE | MODES | PER_IMAGE | DISTRIBUTION)[metric] == "lower" else 1.0
+    asked = question_of(metric)
+    assert told({metric: measured(metric)}, asked).is_good
     worse = told({metric: measured(metric, NULLS[metric] + faulty * max(NULLS[metric], 0.5))}, asked)
-    assert not worse.good
+    assert not worse.is_good
     assert worse.answer != "cannot tell"
     better = measured(metric, NULLS[metric] - faulty * 0.3 * max(NULLS[metric], 0.5))
-    assert told({metric: better}, asked).good
+    assert told({metric: better}, asked).is_good
 
 
 @pytest.mark.parametrize("metric", sorted(NULLS))
 def test_intervals_that_touch_decide_nothing(metric):
     wide = replace(measured(metric, NULLS[metric] / 2 - 1), low=-1e9, high=1e9)
-    assert told({metric: wide}, question(metric)).good
+    assert told({metric: wide}, question_of(metric)).is_good
 
 
 def test_a_metric_that_failed_its_control_is_not_heard():
@@ -117,15 +134,17 @@ def test_a_metric_that_failed_its_control_is_not_heard():
 
 
 def test_what_was_not_measured_is_not_told():
-    verdict = told({"kid": Measure(n=12, detail={"reason": "needs at least 40 images of each kind, found 12"})}, REAL)
+    verdict = told(
+        {"kid": MetricResult(n=12, detail={"reason": "needs at least 40 images of each kind, found 12"})}, REAL
+    )
     assert verdict.answer == "cannot tell"
     assert verdict.sentence == "Kid: needs at least 40 images of each kind, found 12."
     assert told({"kid": measured("kid")}, COPIED).sentence == "No metric that could tell was measured."
 
 
 def test_a_model_that_makes_no_images_gets_no_verdict():
-    assert verdicts({"accuracy": Measure(0.9), "ece": Measure(0.1)}) == ()
-    assert verdicts({}) == ()
+    assert compute_verdicts({"accuracy": MetricResult(0.9), "ece": MetricResult(0.1)}) == ()
+    assert compute_verdicts({}) == ()
 
 
 def test_a_verdict_cites_its_numbers():
@@ -144,7 +163,7 @@ def test_no_collision_is_no_lack_of_variety():
 
 
 def test_the_discriminator_is_told_and_decides_nothing():
-    knows = Measure(0.8, 0.75, 0.85, n=359)
+    knows = MetricResult(0.8, 0.75, 0.85, n=359)
     verdict = told({"copies": measured("copies"), "membership_auc": knows}, COPIED)
     assert verdict.answer == "no"
     assert "membership auc 0.800 [0.750, 0.850]" in verdict.sentence
@@ -170,12 +189,14 @@ def test_the_discriminator_is_told_and_decides_nothing():
     ],
 )
 def test_people_are_told_and_decide_nothing(value, low, high, equivalent, says):
-    said = Measure(value, low, high, n=400, detail={"equivalent": equivalent})
+    said = MetricResult(value, low, high, n=400, detail={"equivalent": equivalent})
     for faults, _ in FAMILIES.values():
         alone = told(made(faults), REAL)
         beside = told(made(faults) | {"human_error_rate": said}, REAL)
         assert (beside.answer, beside.sentence) == (alone.answer, f"{alone.sentence} People: {says}")
-    sides = told({"kid": measured("kid"), "human_choice_error": said, "human_error_rate": Measure()}, REAL).sentence
+    sides = told(
+        {"kid": measured("kid"), "human_choice_error": said, "human_error_rate": MetricResult()}, REAL
+    ).sentence
     assert sides.endswith(f" People, asked side by side: {says}")
 
 
@@ -190,19 +211,19 @@ def test_a_translator_gets_the_worse_answer_of_its_two_ways():
 def test_order_of_metrics_does_not_matter():
     for faults, _ in FAMILIES.values():
         measures = made(faults)
-        assert verdicts(dict(reversed(measures.items()))) == verdicts(measures)
+        assert compute_verdicts(dict(reversed(measures.items()))) == compute_verdicts(measures)
 
 
 def test_metrics_are_grouped_by_question():
     asked = ["accuracy", "kid", "own", "precision_b2a", "support", "frechet"]
-    groups = by_question(asked)
+    groups = group_by_question(asked)
     assert groups == {
         REAL: ["precision_b2a", "frechet", "kid"],
         ALIKE: ["support"],
         "Classes told?": ["accuracy"],
-        OTHER: ["own"],
+        OTHER_QUESTION: ["own"],
     }
-    assert way("precision_b2a") == ("precision", "_b2a")
+    assert split_direction("precision_b2a") == ("precision", "_b2a")
     filed = list(itertools.chain(*QUESTIONS.values()))
     assert len(filed) == len(set(filed))
 
@@ -232,7 +253,7 @@ class Linear(nn.Module):
 
 
 @pytest.fixture(scope="module")
-def digits() -> Evidence:
+def digits() -> MetricInputs:
     sklearn = pytest.importorskip("sklearn.datasets")
     data = sklearn.load_digits()
     order = torch.randperm(len(data.images), generator=torch.Generator().manual_seed(0))
@@ -243,12 +264,14 @@ def digits() -> Evidence:
         for part in zip(*(t.split([698, 400, 400, 299]) for t in (images.pixels, images.labels)), strict=True)
     )
     judge = Linear(train)
-    return plant(gather(judge, train, valid, test, more, 359, 0), lambda images: look(judge, images))
+    return add_controls(
+        build_inputs(judge, train, valid, test, more, 359, 0), lambda images: extract_features(judge, images)
+    )
 
 
-def judged(evidence: Evidence) -> dict[str, Measure]:
-    known = {*SINGLY, *TOGETHER, *COPIES, *DIFFERENT, *KINDS}
-    return evaluate(evidence, [name for name in names() if name in known])
+def judged(evidence: MetricInputs) -> dict[str, MetricResult]:
+    known = {*PER_IMAGE, *DISTRIBUTION, *MEMORIZATION, *SUPPORT_SIZE, *MODES}
+    return compute_metrics(evidence, [name for name in metric_names() if name in known])
 
 
 @pytest.mark.parametrize(
@@ -263,7 +286,7 @@ def judged(evidence: Evidence) -> dict[str, Measure]:
 )
 def test_planted_digits_are_told(digits, planted, expected):
     measures = judged(digits.control(planted))
-    found = {verdict.question: verdict for verdict in verdicts(measures)}
+    found = {verdict.question: verdict for verdict in compute_verdicts(measures)}
     for asked, fitting in expected.items():
         assert found[asked].answer in fitting, found[asked]
 

@@ -20,8 +20,8 @@ from typing import Any, Literal
 import torch
 
 from genlib.data.images import Images, load_images
-from genlib.training.fit import Job, Training, start
-from genlib.training.loop import Plan
+from genlib.training.fit import TrainConfig, TrainingJob, build_train_state
+from genlib.training.loop import LoopConfig
 from genlib.training.state import TrainState
 
 BATCH = 128
@@ -68,9 +68,9 @@ class Task:
     def load(self) -> Images:
         return load_images(Path(self.images))
 
-    def start(self, shape: tuple[int, int, int]) -> tuple[TrainState, Plan]:
+    def start(self, shape: tuple[int, int, int]) -> tuple[TrainState, LoopConfig]:
         """Our state and plan: for the other loops, where the nets come from."""
-        plan = Training(
+        plan = TrainConfig(
             ENDLESS,
             BATCH,
             lr=RATE,
@@ -80,8 +80,8 @@ class Task:
             report_every=EVERY,
             checkpoint_every=ENDLESS,
         )
-        job = Job("benchmark", self.model, self.objective, plan, Path(self.images))
-        return start(job, shape, 0, 1, torch.device("cpu"))
+        job = TrainingJob("benchmark", self.model, self.objective, plan, Path(self.images))
+        return build_train_state(job, shape, 0, 1, torch.device("cpu"))
 
 
 def timed(run: Callable[[Window], None], seconds: float) -> float:

@@ -16,15 +16,15 @@ from pythae.trainers.training_callbacks import TrainingCallback
 from torch import Tensor, nn
 
 from benchmarks.loops import BATCH, RATE, Task, Window, serve
-from genlib.models.iwae import Burda
-from genlib.models.layers.latent_variable import Diagonal
+from genlib.models.iwae import IWAE
+from genlib.models.layers.latent_variable import DiagonalNormal
 
 
 class Moments(nn.Module):
     """[n, 2 d] -> N(mean, exp(log_variance))."""
 
-    def forward(self, moments: Tensor) -> Diagonal:
-        return Diagonal.of(moments)
+    def forward(self, moments: Tensor) -> DiagonalNormal:
+        return DiagonalNormal.from_moments(moments)
 
 
 class Encoder(BaseEncoder):
@@ -48,7 +48,7 @@ class Decoder(BaseDecoder):
 
 def halves(model: Any) -> tuple[Encoder, Decoder]:
     """Of a convolutional VAE or of the multilayer perceptrons of Burda et al.; q is of images in [0, 1]."""
-    if isinstance(model, Burda):
+    if isinstance(model, IWAE):
         return Encoder(nn.Sequential(nn.Flatten(), model.up[0])), Decoder(model.pixels)
     return Encoder(nn.Sequential(model.encoder, Moments())), Decoder(model.decoder)
 

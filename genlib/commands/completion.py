@@ -7,10 +7,10 @@ from genlib.errors import InputError
 
 def completion(shell: str) -> None:
     """Print what completes these words in a shell."""
-    from genlib.cli import whole_parser
+    from genlib.cli import build_parser
 
     try:
         import shtab
     except ModuleNotFoundError as error:
         raise InputError("completion: found no package shtab, legal: what `make setup` installs") from error
-    print(shtab.complete(whole_parser(), shell))
+    print(shtab.complete(build_parser(), shell))

@@ -15,14 +15,14 @@ from typing import Literal
 from genlib.errors import InputError
 
 GIB = 2**30
-OLDEST = (3, 11)
-LOCKED = ("torch", "torchvision", "ray", "mlflow", "dvc", "optuna", "safetensors", "pydantic")
-SETUP = "make setup"
+MIN_PYTHON = (3, 11)
+CHECKED_PACKAGES = ("torch", "torchvision", "ray", "mlflow", "dvc", "optuna", "safetensors", "pydantic")
+SETUP_COMMAND = "make setup"
 Level = Literal["ok", "note", "broken"]
 
 
 @dataclass(frozen=True)
-class Finding:
+class CheckResult:
     """`note`: it works without."""
 
     name: str
@@ -36,7 +36,7 @@ class Finding:
 
 def doctor(as_json: bool) -> int:
     """Say whether what genlib needs is there, and how to mend what is not."""
-    findings = [finding for check in checks() for finding in check()]
+    findings = [finding for check in all_checks() for finding in check()]
     broken = sum(finding.level == "broken" for finding in findings)
     if as_json:
         print(json.dumps([asdict(finding) for finding in findings], indent=2))
@@ -47,133 +47,151 @@ def doctor(as_json: bool) -> int:
     return 1 if broken else 0
 
 
-def checks() -> list[Callable[[], list[Finding]]]:
-    return [python, packages, pair, devices, memory, disk, git, dvc, tracking, browser]
+def all_checks() -> list[Callable[[], list[CheckResult]]]:
+    return [
+        check_python,
+        check_packages,
+        check_torchvision,
+        check_devices,
+        check_memory,
+        check_disk,
+        check_git,
+        check_dvc,
+        check_tracking,
+        check_browser,
+    ]
 
 
-def python() -> list[Finding]:
+def check_python() -> list[CheckResult]:
     text = sys.version.split()[0]
-    if sys.version_info < OLDEST:
-        return [Finding("Python", "broken", text, "Python {}.{} or later".format(*OLDEST))]
-    return [Finding("Python", "ok", f"{text} in {sys.prefix}")]
+    if sys.version_info < MIN_PYTHON:
+        return [CheckResult("Python", "broken", text, "Python {}.{} or later".format(*MIN_PYTHON))]
+    return [CheckResult("Python", "ok", f"{text} in {sys.prefix}")]
 
 
-def packages() -> list[Finding]:
+def check_packages() -> list[CheckResult]:
     """The versions of requirements.lock, where that is here; torch, numpy and safetensors are enough elsewhere."""
-    locked, found = lock(Path("requirements.lock")), []
-    for name in LOCKED:
-        have, want = version(name), locked.get(name)
+    locked, found = read_lock_file(Path("requirements.lock")), []
+    for name in CHECKED_PACKAGES:
+        have, want = installed_version(name), locked.get(name)
         if have is None:
             core = name in ("torch", "safetensors")
-            found.append(Finding(name, "broken" if core or want else "note", "not installed", SETUP))
+            found.append(CheckResult(name, "broken" if core or want else "note", "not installed", SETUP_COMMAND))
         elif want and have.partition("+")[0] != want:
-            found.append(Finding(name, "note", f"{have}, requirements.lock says {want}", SETUP))
+            found.append(CheckResult(name, "note", f"{have}, requirements.lock says {want}", SETUP_COMMAND))
         else:
-            found.append(Finding(name, "ok", have))
+            found.append(CheckResult(name, "ok", have))
     return found
 
 
-def pair() -> list[Finding]:
+def check_torchvision() -> list[CheckResult]:
     """torchvision is built for one torch."""
-    have, vision = version("torch"), version("torchvision")
+    have, vision = installed_version("torch"), installed_version("torchvision")
     if have is None or vision is None:
         return []
     asked = (re.match(r"torch\s*\(?==\s*([\w.]+)", line) for line in metadata.requires("torchvision") or ())
     want = next((found[1] for found in asked if found), have)
     if have.partition("+")[0] != want.partition("+")[0]:
         return [
-            Finding("torch and torchvision", "broken", f"torchvision {vision} is for torch {want}, not {have}", SETUP)
+            CheckResult(
+                "torch and torchvision",
+                "broken",
+                f"torchvision {vision} is for torch {want}, not {have}",
+                SETUP_COMMAND,
+            )
         ]
-    return [Finding("torch and torchvision", "ok", "made for each other")]
+    return [CheckResult("torch and torchvision", "ok", "made for each other")]
 
 
-def devices() -> list[Finding]:
+def check_devices() -> list[CheckResult]:
     try:
         import torch
     except Exception as error:
-        return [Finding("torch", "broken", f"cannot be imported ({' '.join(str(error).split())[:160]})", SETUP)]
+        return [
+            CheckResult("torch", "broken", f"cannot be imported ({' '.join(str(error).split())[:160]})", SETUP_COMMAND)
+        ]
     if torch.cuda.is_available():
         names = [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
-        return [Finding("GPU", "ok", ", ".join(names))]
+        return [CheckResult("GPU", "ok", ", ".join(names))]
     if shutil.which("nvidia-smi"):
         mend = "a torch built for the driver's CUDA, or a newer driver"
-        return [Finding("GPU", "note", f"there may be one, but torch {torch.__version__} sees none", mend)]
-    return [Finding("GPU", "ok", f"none; {torch.get_num_threads()} threads of the CPU compute")]
+        return [CheckResult("GPU", "note", f"there may be one, but torch {torch.__version__} sees none", mend)]
+    return [CheckResult("GPU", "ok", f"none; {torch.get_num_threads()} threads of the CPU compute")]
 
 
-def memory() -> list[Finding]:
-    if version("psutil") is None:
+def check_memory() -> list[CheckResult]:
+    if installed_version("psutil") is None:
         return []
     import psutil
 
     free, total = psutil.virtual_memory().available / GIB, psutil.virtual_memory().total / GIB
     level: Level = "note" if free < 2 else "ok"
-    return [Finding("memory", level, f"{free:.1f} of {total:.1f} GiB free", "2 GiB free" if free < 2 else "")]
+    return [CheckResult("memory", level, f"{free:.1f} of {total:.1f} GiB free", "2 GiB free" if free < 2 else "")]
 
 
-def disk() -> list[Finding]:
+def check_disk() -> list[CheckResult]:
     usage = shutil.disk_usage(Path.cwd())
     free = usage.free / GIB
     level: Level = "broken" if free < 0.2 else "note" if free < 2 else "ok"
-    return [Finding("disk", level, f"{free:.1f} GiB free here", "" if level == "ok" else "make room: 2 GiB")]
+    return [CheckResult("disk", level, f"{free:.1f} GiB free here", "" if level == "ok" else "make room: 2 GiB")]
 
 
-def git() -> list[Finding]:
+def check_git() -> list[CheckResult]:
     from genlib.provenance import commit
 
     if not shutil.which("git"):
-        return [Finding("git", "broken", "not installed", "the Debian package git")]
+        return [CheckResult("git", "broken", "not installed", "the Debian package git")]
     found = commit(Path.cwd())
     if found == "unknown":
-        return [Finding("git", "note", "no commit here", "git init, then a first commit")]
-    return [Finding("git", "ok", found[:12])]
+        return [CheckResult("git", "note", "no commit here", "git init, then a first commit")]
+    return [CheckResult("git", "ok", found[:12])]
 
 
-def dvc() -> list[Finding]:
-    if version("dvc") is None:
+def check_dvc() -> list[CheckResult]:
+    if installed_version("dvc") is None:
         return []
     program = Path(sys.executable).with_name("dvc")
     if not program.exists() and not shutil.which("dvc"):
-        return [Finding("dvc command", "broken", f"no {program}", SETUP)]
+        return [CheckResult("dvc command", "broken", f"no {program}", SETUP_COMMAND)]
     if Path("dvc.yaml").exists() and not Path(".dvc").is_dir():
-        return [Finding("dvc command", "broken", "no .dvc beside dvc.yaml", "dvc init")]
-    return [Finding("dvc command", "ok", "there")]
+        return [CheckResult("dvc command", "broken", "no .dvc beside dvc.yaml", "dvc init")]
+    return [CheckResult("dvc command", "ok", "there")]
 
 
-def tracking() -> list[Finding]:
+def check_tracking() -> list[CheckResult]:
     """Whether the server answers, or the SQLite file is one."""
     from genlib import provenance
     from genlib.tracking import mlflow
 
-    home = provenance.home(Path.cwd())
+    home = provenance.main_worktree(Path.cwd())
     try:
         uri = mlflow.tracking_uri(home)
-        mlflow.probe(uri)
+        mlflow.check_reachable(uri)
     except InputError as error:
-        return [Finding("MLflow's address", "broken", str(error), "MLFLOW_TRACKING_URI")]
-    except mlflow.Unreachable as error:
+        return [CheckResult("MLflow's address", "broken", str(error), "MLFLOW_TRACKING_URI")]
+    except mlflow.ServerUnreachable as error:
         kept = "start it; until then results are kept in .genlib/journal"
-        return [Finding("MLflow's address", "note", str(error), kept)]
+        return [CheckResult("MLflow's address", "note", str(error), kept)]
     waiting = len(mlflow.waiting(home / ".genlib" / "journal"))
     later = f"; {waiting} journals wait to be sent" if waiting else ""
-    return [Finding("MLflow's address", "ok", f"{uri}{later}", "genlib track --flush" if waiting else "")]
+    return [CheckResult("MLflow's address", "ok", f"{uri}{later}", "genlib track --flush" if waiting else "")]
 
 
-def browser() -> list[Finding]:
+def check_browser() -> list[CheckResult]:
     found = shutil.which("chromium")
     if found:
-        return [Finding("chromium", "ok", found)]
-    return [Finding("chromium", "note", "none, the tests of pages are skipped", "the Debian package chromium")]
+        return [CheckResult("chromium", "ok", found)]
+    return [CheckResult("chromium", "note", "none, the tests of pages are skipped", "the Debian package chromium")]
 
 
-def version(name: str) -> str | None:
+def installed_version(name: str) -> str | None:
     try:
         return metadata.version(name)
     except metadata.PackageNotFoundError:
         return None
 
 
-def lock(path: Path) -> dict[str, str]:
+def read_lock_file(path: Path) -> dict[str, str]:
     """name -> version of a lock file; empty where there is none."""
     lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
     pins = [line.split(";")[0].strip().partition("==") for line in lines if "==" in line.split(";")[0]]

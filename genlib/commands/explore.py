@@ -6,40 +6,40 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from genlib.errors import InputError, unknown
+from genlib.errors import InputError, unknown_name
 from genlib.files import make_folder
 
 if TYPE_CHECKING:
-    from genlib.figures.latent_tools import Sheet, Subject
+    from genlib.figures.latent_tools import ImageGrid, LatentSpace
 
-OUT = Path("runs/explore")
+DEFAULT_OUT = Path("runs/explore")
 
 
 def explore(model: Path, data: Path, out: Path | None, what: str | None, seed: int, count: int) -> None:
     """Look into a model's space of codes: one picture per tool."""
     if count < 1:
         raise InputError(f"--count: found {count}, legal: a whole number of at least 1")
-    from genlib.figures.latent_tools import Lacking, tools
+    from genlib.figures.latent_tools import Unsupported, tools
 
     known = tools()
     asked = list(known) if what is None else what.split(",")
     for name in asked:
         if name not in known:
-            raise unknown("--what", name, known)
-    subject = _subject(model, data, seed, count)
-    folder = make_folder(out or OUT / model.resolve().name, "--out")
+            raise unknown_name("--what", name, known)
+    subject = _load_latent_space(model, data, seed, count)
+    folder = make_folder(out or DEFAULT_OUT / model.resolve().name, "--out")
     for name in dict.fromkeys(asked):
         try:
-            _keep(known[name](subject), folder / name)
-        except Lacking as reason:
+            _save_grid(known[name](subject), folder / name)
+        except Unsupported as reason:
             print(f"{name}: left out, {reason}")
 
 
-def _subject(model: Path, data: Path, seed: int, count: int) -> Subject:
+def _load_latent_space(model: Path, data: Path, seed: int, count: int) -> LatentSpace:
     """The model in its folder, and images of the kind it was trained on; held-out ones in the mix of their classes."""
     from genlib.data.dataset import load_dataset
-    from genlib.figures.latent_tools import CODED, Subject
-    from genlib.metrics.inputs import stratified
+    from genlib.figures.latent_tools import MAX_TRAIN_CODES, LatentSpace
+    from genlib.metrics.inputs import stratified_order
     from genlib.registry import load
 
     network, config, dataset = load(model), json.loads((model / "config.json").read_text()), load_dataset(data)
@@ -48,11 +48,11 @@ def _subject(model: Path, data: Path, seed: int, count: int) -> Subject:
     made_for, found = (tuple(config["shape"]), config["classes"]), (dataset.shape, len(dataset.classes))
     if made_for != found:
         raise InputError(f"{data}: found shape and classes {found}, legal: those of the model, {made_for}")
-    order = stratified(dataset.test.labels, len(dataset.test), seed)
-    return Subject(network, dataset.test[order[:count]], dataset.train[:CODED], seed)
+    order = stratified_order(dataset.test.labels, len(dataset.test), seed)
+    return LatentSpace(network, dataset.test[order[:count]], dataset.train[:MAX_TRAIN_CODES], seed)
 
 
-def _keep(sheet: Sheet, path: Path) -> None:
+def _save_grid(image_grid: ImageGrid, path: Path) -> None:
     """Write a sheet as a picture, and its tensors beside it where it has some."""
     from safetensors.torch import save_file
 
@@ -60,8 +60,8 @@ def _keep(sheet: Sheet, path: Path) -> None:
     from genlib.data.png import write_grid
 
     picture, codes = path.with_suffix(".png"), path.with_suffix(".safetensors")
-    write_grid(to_pixels(sheet.images), picture, sheet.columns)
-    print(f"{picture}: {sheet.says}")
-    if sheet.codes:
-        save_file({name: tensor.contiguous() for name, tensor in sheet.codes.items()}, codes)
-        print(f"{codes}: {', '.join(sheet.codes)}")
+    write_grid(to_pixels(image_grid.images), picture, image_grid.columns)
+    print(f"{picture}: {image_grid.caption}")
+    if image_grid.tensors:
+        save_file({name: tensor.contiguous() for name, tensor in image_grid.tensors.items()}, codes)
+        print(f"{codes}: {', '.join(image_grid.tensors)}")

@@ -12,7 +12,7 @@ def report(out: Path, show: bool) -> None:
     """Write the page of the runs that there are so far."""
     from genlib import provenance
     from genlib.params import load_params
-    from genlib.report.page import Origin, page
+    from genlib.report.page import Provenance, render_page
     from genlib.runs import read_results
 
     root, params = Path.cwd(), load_params()
@@ -24,8 +24,8 @@ def report(out: Path, show: bool) -> None:
     data = str(results.dataset.get("sha256", ""))
     digest = params.digest()
     tags = provenance.tags(root, stage="report", model="", params_digest=digest, data_sha256=data)
-    origin = Origin(tags, params.model_dump(), params.tune.metric, "genlib report", params.tune.diversity)
-    write_text(page(results, origin), out)
+    origin = Provenance(tags, params.model_dump(), params.tune.metric, "genlib report", params.tune.second_metric)
+    write_text(render_page(results, origin), out)
     missing = [name for name in params.models if name not in there]
     print(f"{out}: {len(there)} models" + (f", without {', '.join(missing)}" if missing else ""))
     if show:

@@ -14,8 +14,8 @@ from genlib.files import make_folder, require_writable
 if TYPE_CHECKING:
     from torch import Tensor
 
-OUT = Path("runs/samples")
-SHOWN = 1024  # images on a grid at the most
+DEFAULT_OUT = Path("runs/samples")
+MAX_GRID_IMAGES = 1024  # images on a grid at the most
 
 
 def sample(
@@ -34,9 +34,11 @@ def sample(
     if truncation is not None and not 0 < truncation < math.inf:
         raise InputError(f"--truncation: found {truncation:g}, legal: a number above 0, in standard deviations")
     wanted = None if labels is None else parse_labels(labels)
-    grid = out or (None if png_folder or npz else OUT / f"{model.resolve().name}.png")
-    if grid and count > SHOWN:
-        raise InputError(f"--count: found {count}, legal: up to {SHOWN} on a grid, more with --png-folder or --npz")
+    grid = out or (None if png_folder or npz else DEFAULT_OUT / f"{model.resolve().name}.png")
+    if grid and count > MAX_GRID_IMAGES:
+        raise InputError(
+            f"--count: found {count}, legal: up to {MAX_GRID_IMAGES} on a grid, more with --png-folder or --npz"
+        )
     for option, file in (("--out", grid), ("--npz", npz)):
         if file:
             require_writable(file, option)
@@ -45,15 +47,15 @@ def sample(
     from genlib.registry import load
 
     network = load(model)
-    y = _classes(model, network, count, wanted)
-    pixels = to_pixels(_drawn(model, network, count, seed, y, truncation))
+    y = _cycle_labels(model, network, count, wanted)
+    pixels = to_pixels(_draw_images(model, network, count, seed, y, truncation))
     if grid:
         from genlib.data.png import write_grid
 
         write_grid(pixels, grid, len(wanted) if wanted and 1 < len(wanted) <= count else None)
         print(f"{grid}: {count} images")
     if png_folder:
-        _write_each(pixels, y, make_folder(png_folder, "--png-folder"))
+        _write_pngs(pixels, y, make_folder(png_folder, "--png-folder"))
         print(f"{png_folder}: {count} images")
     if npz:
         _write_npz(pixels, y, npz)
@@ -71,23 +73,25 @@ def parse_labels(text: str) -> list[int]:
     return found
 
 
-def _classes(folder: Path, network: Any, count: int, wanted: Sequence[int] | None) -> Tensor | None:
+def _cycle_labels(folder: Path, network: Any, count: int, labels: Sequence[int] | None) -> Tensor | None:
     """The class of each image, those wanted in turn; all in turn where a conditional model is asked for none."""
     import torch
 
     if not getattr(network, "conditional", False):
-        if wanted is not None:
+        if labels is not None:
             raise InputError(f"--labels: found that {folder} is asked for no classes, legal: a conditional model")
         return None
     known = int(network.classes)
-    beyond = [label for label in wanted or () if label >= known]
+    beyond = [label for label in labels or () if label >= known]
     if beyond:
         raise InputError(f"--labels: found {beyond[0]}, legal: 0 to {known - 1}")
-    turns = torch.tensor(wanted or range(known))
+    turns = torch.tensor(labels or range(known))
     return turns[torch.arange(count) % len(turns)]
 
 
-def _drawn(folder: Path, network: Any, count: int, seed: int, y: Tensor | None, truncation: float | None) -> Tensor:
+def _draw_images(
+    folder: Path, network: Any, count: int, seed: int, y: Tensor | None, truncation: float | None
+) -> Tensor:
     if not hasattr(network, "sample"):
         raise InputError(f"{folder}: found a model that makes no images, legal: one with sample(n)")
     given = {} if y is None else {"y": y}
@@ -100,10 +104,10 @@ def _drawn(folder: Path, network: Any, count: int, seed: int, y: Tensor | None, 
         )
     from genlib import latent as explore
 
-    return explore.image(network, truncated(count, network.latent, truncation, seed), y)
+    return explore.decode_image(network, sample_truncated_normal(count, network.latent, truncation, seed), y)
 
 
-def truncated(n: int, latent: int, reach: float, seed: int) -> Tensor:
+def sample_truncated_normal(n: int, latent: int, max_abs: float, seed: int) -> Tensor:
     """Codes [n, latent] of a standard normal, each number within `reach` of 0, by the inverse of its distribution.
 
     Brock et al. 2019, "Large scale GAN training for high fidelity natural image synthesis": truncation trades variety
@@ -111,23 +115,23 @@ def truncated(n: int, latent: int, reach: float, seed: int) -> Tensor:
     """
     import torch
 
-    from genlib.data.batches import seeded
+    from genlib.data.batches import seeded_generator
 
-    edge = math.erf(reach / math.sqrt(2))  # the mass within
-    u = torch.rand(n, latent, generator=seeded(seed, "truncated"), dtype=torch.float64)
-    return (math.sqrt(2) * torch.erfinv((2 * u - 1) * edge)).clamp(-reach, reach).float()
+    edge = math.erf(max_abs / math.sqrt(2))  # the mass within
+    u = torch.rand(n, latent, generator=seeded_generator(seed, "truncated"), dtype=torch.float64)
+    return (math.sqrt(2) * torch.erfinv((2 * u - 1) * edge)).clamp(-max_abs, max_abs).float()
 
 
-def _write_each(pixels: Tensor, y: Tensor | None, folder: Path) -> None:
+def _write_pngs(pixels: Tensor, y: Tensor | None, folder: Path) -> None:
     """A PNG an image; of a conditional model in a folder for each class, as `genlib evaluate` reads them."""
     from genlib.data.png import write_png
 
-    for index, image in enumerate(_shown(pixels)):
+    for index, image in enumerate(_with_progress_bar(pixels)):
         home = folder if y is None else make_folder(folder / str(int(y[index])), "--png-folder")
         write_png(image, home / f"{index:06d}.png")
 
 
-def _shown(pixels: Tensor) -> Iterator[Tensor]:
+def _with_progress_bar(pixels: Tensor) -> Iterator[Tensor]:
     """With a bar where that takes long."""
     import sys
 

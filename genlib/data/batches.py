@@ -20,18 +20,18 @@ from torch import Tensor
 from genlib.data.images import Images, to_float
 
 if TYPE_CHECKING:
-    from genlib.data.streaming import Streamed
+    from genlib.data.streaming import StreamedImages
 
-OTHER = 1_000_003  # what is added to the seed of the second domain's order
+DOMAIN_B_SEED_OFFSET = 1_000_003  # what is added to the seed of the second domain's order
 
 
-def seeded(*keys: int | str) -> torch.Generator:
+def seeded_generator(*keys: int | str) -> torch.Generator:
     """A CPU generator whose stream is a pure function of `keys`."""
     digest = hashlib.sha256(repr(keys).encode()).digest()
     return torch.Generator().manual_seed(int.from_bytes(digest[:8], "little") >> 1)
 
 
-def share(total: int, rank: int, world: int) -> slice:
+def shard_slice(total: int, rank: int, world: int) -> slice:
     """Rows of a global batch of `total` that belong to `rank`: consecutive, sizes differ by at most one."""
     return slice(total * rank // world, total * (rank + 1) // world)
 
@@ -42,11 +42,11 @@ class Batch:
 
     pixels: Tensor
     labels: Tensor | None
-    size: int  # rows of the global batch
-    rows: slice  # which of them these are
+    global_size: int  # rows of the global batch
+    rank_rows: slice  # which of them these are
     seed: int
     step: int
-    other: Batch | None = None  # of the second domain, where an objective learns from a pair
+    domain_b: Batch | None = None  # of the second domain, where an objective learns from a pair
 
     @cached_property
     def x(self) -> Tensor:
@@ -68,48 +68,50 @@ class Batch:
         """Uniform [0, 1) [n, *shape]: this rank's rows of the draw `name` of this step."""
         return self._draw(torch.rand, name, shape)
 
-    def whole(self, values: Tensor) -> Tensor:
+    def all_gather(self, values: Tensor) -> Tensor:
         """The global batch [size, ...] of which `values` [n, ...] are this rank's rows, on every rank."""
-        if len(values) == self.size:
+        if len(values) == self.global_size:
             return values
-        gathered = values.new_zeros(self.size, *values.shape[1:])
-        gathered[self.rows] = values
+        gathered = values.new_zeros(self.global_size, *values.shape[1:])
+        gathered[self.rank_rows] = values
         torch.distributed.all_reduce(gathered)
         return gathered
 
     def _draw(self, sampler: Callable[..., Tensor], name: str, shape: tuple[int, ...]) -> Tensor:
-        draw = sampler(self.size, *shape, generator=seeded(self.seed, self.step, name))
-        return draw[self.rows].to(self.pixels.device, non_blocking=True)
+        draw = sampler(self.global_size, *shape, generator=seeded_generator(self.seed, self.step, name))
+        return draw[self.rank_rows].to(self.pixels.device, non_blocking=True)
 
 
 def batches(
-    images: Images | Streamed,
+    images: Images | StreamedImages,
     batch_size: int,
     *,
     seed: int,
     step: int = 0,
     rank: int = 0,
     world: int = 1,
-    other: Images | Streamed | None = None,
+    domain_b: Images | StreamedImages | None = None,
 ) -> Iterator[Batch]:
     """Rank `rank`'s rows of an endless stream of global batches of `batch_size`, starting at any `step`.
 
     Every epoch visits each image once in an order drawn from (seed, epoch); a batch may straddle two epochs. With the
     images of an `other` domain, each batch carries one of those as well, in an order of its own: the two are unpaired.
     """
-    if other is not None:
-        domains = ((images, seed), (other, seed + OTHER))
+    if domain_b is not None:
+        domains = ((images, seed), (domain_b, seed + DOMAIN_B_SEED_OFFSET))
         streams = [batches(each, batch_size, seed=s, step=step, rank=rank, world=world) for each, s in domains]
         yield from (replace(one, other=two) for one, two in zip(*streams, strict=True))
-    rows, where = share(batch_size, rank, world), (batch_size, seed, step, rank, world)
-    walk = _shuffled(images, *where) if isinstance(images, Images) else images.walk(*where)
+    rows, where = shard_slice(batch_size, rank, world), (batch_size, seed, step, rank, world)
+    walk = _iterate_in_memory(images, *where) if isinstance(images, Images) else images.iterate_batches(*where)
     for at, chosen in enumerate(walk, step):
         yield Batch(chosen.pixels, chosen.labels, batch_size, rows, seed, at)
 
 
-def _shuffled(images: Images, batch_size: int, seed: int, step: int, rank: int, world: int) -> Iterator[Images]:
+def _iterate_in_memory(
+    images: Images, batch_size: int, seed: int, step: int, rank: int, world: int
+) -> Iterator[Images]:
     """The rows of a set that is in memory, every epoch in an order of the whole set."""
-    rows = share(batch_size, rank, world)
+    rows = shard_slice(batch_size, rank, world)
     epoch, order = -1, torch.empty(0, dtype=torch.long)
     for at in count(step):
         picked: list[Tensor] = []
@@ -118,7 +120,9 @@ def _shuffled(images: Images, batch_size: int, seed: int, step: int, rank: int, 
             needed, offset = divmod(position, len(images))
             if needed != epoch:
                 epoch = needed
-                order = torch.randperm(len(images), generator=seeded(seed, "epoch", epoch)).to(images.pixels.device)
+                order = torch.randperm(len(images), generator=seeded_generator(seed, "epoch", epoch)).to(
+                    images.pixels.device
+                )
             picked.append(order[offset : offset + end - position])
             position += len(picked[-1])
         yield images[torch.cat(picked)]

@@ -13,16 +13,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, cast
 
-from genlib.errors import InputError, unknown
+from genlib.errors import InputError, unknown_name
 
 if TYPE_CHECKING:
     from genlib.data.sources import Source
 
-LARGEST_IMAGE = 1024
+MAX_IMAGE_SIZE = 1024
 
 
 @dataclass(frozen=True)
-class OtherSettings:
+class DomainBConfig:
     """The section `data.other`: a second domain. What is None is as the first domain has it."""
 
     name: str
@@ -31,7 +31,7 @@ class OtherSettings:
 
 
 @dataclass(frozen=True)
-class DataSettings:
+class DataConfig:
     """The `data` section of the parameters.
 
     `valid` and `test` are shares of all the images, official test set included. Left out, `test` is as large as the
@@ -48,17 +48,20 @@ class DataSettings:
     image_size: int | None = None
     valid: float | None = None
     test: float | None = None
-    other: OtherSettings | None = None
+    domain_b: DomainBConfig | None = None
 
-    def second(self) -> DataSettings | None:
+    def for_domain_b(self) -> DataConfig | None:
         """The settings of the second domain, which has its own place and seed and shares the rest."""
-        if self.other is None:
+        if self.domain_b is None:
             return None
-        own = {"root": self.other.root or self.root, "seed": self.seed if self.other.seed is None else self.other.seed}
-        return replace(self, name=self.other.name, other=None, **own)  # type: ignore[arg-type]
+        own = {
+            "root": self.domain_b.root or self.root,
+            "seed": self.seed if self.domain_b.seed is None else self.domain_b.seed,
+        }
+        return replace(self, name=self.domain_b.name, domain_b=None, **own)  # type: ignore[arg-type]
 
 
-def place(root: str) -> Path:
+def parse_root(root: str) -> Path:
     """A folder, on this machine or behind a URL that fsspec knows: `s3://bucket/images`, `gs://...`, `hf://...`.
 
     Raises:
@@ -76,25 +79,25 @@ def place(root: str) -> Path:
     return cast(Path, found)
 
 
-def find_domains(settings: DataSettings) -> list[tuple[Source, DataSettings]]:
+def find_domains(config: DataConfig) -> list[tuple[Source, DataConfig]]:
     """The named data set and, where there is one, that of the second domain, each with the settings to read it by.
 
     Raises:
         InputError: what `find_source` raises of either, or their channels differ.
     """
-    first, second = (find_source(settings), settings), settings.second()
+    first, second = (find_source(config), config), config.for_domain_b()
     if second is None:
         return [first]
-    with of_other():
-        if second.split == "official" and _named(second).test is None:
+    with blame_domain_b():
+        if second.split == "official" and _resolve_source(second).test is None:
             second = replace(second, split="pooled")
         other = (find_source(second), second)
-    require_channels([first[0].channels, other[0].channels], settings)
+    require_same_channels([first[0].channels, other[0].channels], config)
     return [first, other]
 
 
 @contextmanager
-def of_other() -> Iterator[None]:
+def blame_domain_b() -> Iterator[None]:
     """A complaint about a name or a root is about those of `data.other` here; the other keys are the first domain's."""
     try:
         yield
@@ -102,53 +105,53 @@ def of_other() -> Iterator[None]:
         raise InputError(re.sub(r"^data\.(name|root):", r"data.other.\1:", str(error))) from error
 
 
-def require_channels(found: Sequence[int], settings: DataSettings) -> None:
+def require_same_channels(channels: Sequence[int], config: DataConfig) -> None:
     """Refuse two domains, of which no network can tell or translate both; `found` are the channels of each."""
-    if settings.other and found[0] != found[1]:
+    if config.domain_b and channels[0] != channels[1]:
         raise InputError(
-            f"data.other: found {settings.other.name} with {found[1]} channel{'s' * (found[1] > 1)}, legal: {found[0]} "
-            f"as {settings.name} has, or null"
+            f"data.other: found {config.domain_b.name} with {channels[1]} channel{'s' * (channels[1] > 1)}, legal: {channels[0]} "
+            f"as {config.name} has, or null"
         )
 
 
-def find_source(settings: DataSettings) -> Source:
+def find_source(config: DataConfig) -> Source:
     """The named data set, found on the disk and not yet read.
 
     Raises:
         InputError: everything about the section, and the files behind it, that can be seen without reading them all.
     """
-    source = _named(settings)
-    if settings.split == "official" and source.test is None:
-        raise InputError(f"data.split: found official, but {settings.name} has no test set of its own, legal: pooled")
+    source = _resolve_source(config)
+    if config.split == "official" and source.test is None:
+        raise InputError(f"data.split: found official, but {config.name} has no test set of its own, legal: pooled")
     return source
 
 
-def require_enough(counts: Mapping[str, int], settings: DataSettings) -> None:
+def require_min_counts(counts: Mapping[str, int], config: DataConfig) -> None:
     """Refuse a class that cannot have an image in every part; `counts` are the images to be split, by class."""
-    least = 3 if settings.split == "pooled" else 2
+    least = 3 if config.split == "pooled" else 2
     for name, count in counts.items():
         if count < least:
             found = f"{count} image{'' if count == 1 else 's'}" + (f" of class {name!r}" if name else "")
-            raise InputError(f"data.root: found {found} in {settings.root}, legal: at least {least}, one for each part")
+            raise InputError(f"data.root: found {found} in {config.root}, legal: at least {least}, one for each part")
 
 
-def _named(settings: DataSettings) -> Source:
-    _require_legal_values(settings)
-    known = _sources()
-    if settings.name not in known:
-        raise unknown("data.name", settings.name, known)
+def _resolve_source(config: DataConfig) -> Source:
+    _validate_config(config)
+    known = _source_functions()
+    if config.name not in known:
+        raise unknown_name("data.name", config.name, known)
     try:
-        return known[settings.name](settings)
+        return known[config.name](config)
     except InputError:
         raise
     except Exception as error:  # each store behind a URL has its own
-        if isinstance(settings.root, Path):
+        if isinstance(config.root, Path):
             raise
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise InputError(f"data.root: found {settings.root} out of reach ({reason}), legal: a folder") from error
+        raise InputError(f"data.root: found {config.root} out of reach ({reason}), legal: a folder") from error
 
 
-def _sources() -> dict[str, Callable[[DataSettings], Source]]:
+def _source_functions() -> dict[str, Callable[[DataConfig], Source]]:
     """The public functions of `sources.py` by name: the registry."""
     from genlib.data import sources
 
@@ -156,20 +159,16 @@ def _sources() -> dict[str, Callable[[DataSettings], Source]]:
     return {name: f for name, f in functions if f.__module__ == sources.__name__ and not name.startswith("_")}
 
 
-def _require_legal_values(settings: DataSettings) -> None:
-    size, shares = settings.image_size, {"valid": settings.valid, "test": settings.test}
-    if settings.split not in ("official", "pooled"):
-        raise InputError(f"data.split: found {settings.split!r}, legal: official, pooled")
-    if size is not None and not 1 <= size <= LARGEST_IMAGE:
-        raise InputError(f"data.image_size: found {size}, legal: 1 to {LARGEST_IMAGE}, or null to keep the size")
+def _validate_config(config: DataConfig) -> None:
+    size, shares = config.image_size, {"valid": config.valid, "test": config.test}
+    if config.split not in ("official", "pooled"):
+        raise InputError(f"data.split: found {config.split!r}, legal: official, pooled")
+    if size is not None and not 1 <= size <= MAX_IMAGE_SIZE:
+        raise InputError(f"data.image_size: found {size}, legal: 1 to {MAX_IMAGE_SIZE}, or null to keep the size")
     for key, share in shares.items():
         if share is not None and not 0 < share < 1:
             raise InputError(f"data.{key}: found {share}, legal: a share between 0 and 1, or null")
-    if settings.test is not None and settings.split == "official":
-        raise InputError(
-            f"data.test: found {settings.test} with data.split: official, legal: null (the set's own test)"
-        )
+    if config.test is not None and config.split == "official":
+        raise InputError(f"data.test: found {config.test} with data.split: official, legal: null (the set's own test)")
     if sum(share or 0 for share in shares.values()) >= 1:
-        raise InputError(
-            f"data.valid + data.test: found {settings.valid} + {settings.test}, legal: less than 1 together"
-        )
+        raise InputError(f"data.valid + data.test: found {config.valid} + {config.test}, legal: less than 1 together")

@@ -21,19 +21,26 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from genlib.data.config import DataSettings, find_domains, of_other, require_channels
-from genlib.data.images import CHUNK, LARGE, Images, load_images, room, save_images
-from genlib.data.splits import PARTS, drop_duplicates, require_classes, split
-from genlib.data.streaming import Mapped, Read, Streamed
+from genlib.data.config import DataConfig, blame_domain_b, find_domains, require_same_channels
+from genlib.data.images import CHUNK, MAX_IN_MEMORY_BYTES, Images, allocate_pixels, load_images, save_images
+from genlib.data.splits import SPLIT_NAMES, drop_duplicates, require_all_classes, split_pool
+from genlib.data.streaming import BlockReader, MmapReader, StreamedImages
 from genlib.errors import InputError
 from genlib.files import read_checked_json, with_checksum
 
 if TYPE_CHECKING:
     from genlib.data.sources import Source
 
-NEAR = 10_000  # images of a large set that are at hand
-INFO, OTHER, PARTS_KEY = "dataset.json", "other", "parts"
-KEYS: dict[str, type] = {"name": str, "source": str, "classes": list, "shape": list, "counts": dict, "sha256": str}
+SUBSET_SIZE = 10_000  # images of a large set that are at hand
+INFO_FILE, DOMAIN_B_KEY, SPLIT_HASHES_KEY = "dataset.json", "other", "parts"
+REQUIRED_KEYS: dict[str, type] = {
+    "name": str,
+    "source": str,
+    "classes": list,
+    "shape": list,
+    "counts": dict,
+    "sha256": str,
+}
 
 
 @dataclass(frozen=True)
@@ -63,69 +70,71 @@ class Dataset:
         return str(self.info["sha256"])
 
     @cached_property
-    def other(self) -> Dataset | None:
+    def domain_b(self) -> Dataset | None:
         """The second domain, where the folder holds one in `other/`."""
-        if OTHER not in self.info:
+        if DOMAIN_B_KEY not in self.info:
             return None
-        other, path = load_dataset(self.folder / OTHER), self.folder / OTHER / INFO
-        if self.info[OTHER].get("sha256", other.sha256) != other.sha256:
-            raise InputError(f"{path}: found another domain than {self.folder / INFO} says; run the `prepare` stage")
+        other, path = load_dataset(self.folder / DOMAIN_B_KEY), self.folder / DOMAIN_B_KEY / INFO_FILE
+        if self.info[DOMAIN_B_KEY].get("sha256", other.sha256) != other.sha256:
+            raise InputError(
+                f"{path}: found another domain than {self.folder / INFO_FILE} says; run the `prepare` stage"
+            )
         return other
 
-    def held(self, reader: Callable[[Path], Read] = Mapped) -> Dataset:
+    def load_for_workers(self, reader: Callable[[Path], BlockReader] = MmapReader) -> Dataset:
         """All that training learns from, in memory, so that it can be sent to where the folder is not seen; the pieces
         of a large set are given by `reader` of its file."""
-        for domain in filter(None, (self, self.other)):
-            _ = domain.valid, domain.near
-            if domain.large:
-                vars(domain)["stream"] = Streamed.of(
+        for domain in filter(None, (self, self.domain_b)):
+            _ = domain.valid, domain.in_memory_subset
+            if domain.is_large:
+                vars(domain)["stream"] = StreamedImages.from_reader(
                     len(domain.train), domain.shape, reader(domain.folder / "train.safetensors")
                 )
                 del vars(domain)["train"]
         return self
 
     @property
-    def large(self) -> bool:
+    def is_large(self) -> bool:
         """Whether the training images are read piece by piece."""
-        return int(self.info["counts"]["train"]) * math.prod(self.shape) > LARGE
+        return int(self.info["counts"]["train"]) * math.prod(self.shape) > MAX_IN_MEMORY_BYTES
 
     @cached_property
-    def stream(self) -> Images | Streamed:
+    def train_stream(self) -> Images | StreamedImages:
         """What batches of training images are taken from."""
-        if not self.large:
+        if not self.is_large:
             return self.train
-        return Streamed.of(len(self.train), self.shape, Mapped(self.folder / "train.safetensors"))
+        return StreamedImages.from_reader(len(self.train), self.shape, MmapReader(self.folder / "train.safetensors"))
 
     @cached_property
-    def near(self) -> Images:
+    def in_memory_subset(self) -> Images:
         """Training images at hand: all, or the first of a large set."""
-        return self.train[torch.arange(min(NEAR, len(self.train)))] if self.large else self.train
+        return self.train[torch.arange(min(SUBSET_SIZE, len(self.train)))] if self.is_large else self.train
 
     @property
-    def domains(self) -> int:
-        return 1 if self.other is None else 2
+    def num_domains(self) -> int:
+        return 1 if self.domain_b is None else 2
 
     @cached_property
     def train(self) -> Images:
-        return self._part("train")
+        return self._load_split("train")
 
     @cached_property
     def valid(self) -> Images:
-        return self._part("valid")
+        return self._load_split("valid")
 
     @cached_property
     def test(self) -> Images:
-        return self._part("test")
+        return self._load_split("test")
 
-    def _part(self, name: str) -> Images:
+    def _load_split(self, name: str) -> Images:
         path, count = self.folder / f"{name}.safetensors", self.info["counts"][name]
         images = load_images(path)
         if (len(images), images.shape) != (count, self.shape) or (images.labels is None) == bool(self.classes):
-            raise InputError(f"{path}: found other images than {INFO} says; run the `prepare` stage")
+            raise InputError(f"{path}: found other images than {INFO_FILE} says; run the `prepare` stage")
         if images.labels is not None and not 0 <= images.labels.min() <= images.labels.max() < len(self.classes):
             raise InputError(f"{path}: found labels beyond the {len(self.classes)} classes; run the `prepare` stage")
-        if PARTS_KEY in self.info and content_hash({name: images}) != self.info[PARTS_KEY].get(name):
-            raise InputError(f"{path}: found other images than the hash in {INFO} says; run the `prepare` stage")
+        if SPLIT_HASHES_KEY in self.info and content_hash({name: images}) != self.info[SPLIT_HASHES_KEY].get(name):
+            raise InputError(f"{path}: found other images than the hash in {INFO_FILE} says; run the `prepare` stage")
         return images
 
 
@@ -135,78 +144,80 @@ def load_dataset(folder: Path) -> Dataset:
     Raises:
         InputError: `dataset.json` is missing, is not JSON, was changed since, or lacks what it must say.
     """
-    path = folder / INFO
+    path = folder / INFO_FILE
     info = read_checked_json(path, "run the `prepare` stage")
-    for key, kind in KEYS.items():
+    for key, kind in REQUIRED_KEYS.items():
         if not isinstance(info.get(key), kind):
             raise InputError(f"{path}: found no {key} of type {kind.__name__}; run the `prepare` stage")
-    for key in (PARTS_KEY, OTHER):
+    for key in (SPLIT_HASHES_KEY, DOMAIN_B_KEY):
         if not isinstance(info.get(key, {}), dict):
             raise InputError(f"{path}: found no {key} of type dict; run the `prepare` stage")
-    sizes = [*info["shape"], *(info["counts"].get(part) for part in PARTS)]
+    sizes = [*info["shape"], *(info["counts"].get(part) for part in SPLIT_NAMES)]
     if len(info["shape"]) != 3 or any(type(size) is not int or size < 1 for size in sizes):
         raise InputError(f"{path}: found shape {info['shape']}, counts {info['counts']}; run the `prepare` stage")
     return Dataset(folder, info)
 
 
-def prepare(settings: DataSettings, out: Path) -> dict[str, Any]:
+def prepare(config: DataConfig, out: Path) -> dict[str, Any]:
     """Read, resize, split and write to `out`, and a second domain, of the size of the first, to `out/other`.
 
     Returns the content of `out/dataset.json`; with two domains its `sha256` is over both.
     """
-    (source, _), *rest = find_domains(settings)
-    size = settings.image_size
-    with _written(out) as folder:
-        info = _made(source, settings, (size, size) if size else None, folder)
+    (source, _), *rest = find_domains(config)
+    size = config.image_size
+    with _staged_folder(out) as folder:
+        info = _build_domain(source, config, (size, size) if size else None, folder)
         for source, own in rest:
-            with of_other():
-                other = _made(source, own, info["shape"][1:], folder / OTHER)
-            require_channels([info["shape"][0], other["shape"][0]], settings)
-            _describe(other, folder / OTHER)
+            with blame_domain_b():
+                other = _build_domain(source, own, info["shape"][1:], folder / DOMAIN_B_KEY)
+            require_same_channels([info["shape"][0], other["shape"][0]], config)
+            _write_info(other, folder / DOMAIN_B_KEY)
             info["sha256"] = hashlib.sha256(f"{info['sha256']} {other['sha256']}".encode()).hexdigest()
-            info[OTHER] = {key: other[key] for key in ("name", "source", "counts", "sha256")}
-        _describe(info, folder)
+            info[DOMAIN_B_KEY] = {key: other[key] for key in ("name", "source", "counts", "sha256")}
+        _write_info(info, folder)
     return with_checksum(info)
 
 
-def _made(source: Source, settings: DataSettings, sides: Sequence[int] | None, folder: Path) -> dict[str, Any]:
+def _build_domain(
+    source: Source, config: DataConfig, height_width: Sequence[int] | None, folder: Path
+) -> dict[str, Any]:
     """One domain, resized to `sides` (H, W) where they are given: its parts in `folder`, and what to say of it."""
     train, test = source.train(), source.test() if source.test else None
-    pool, tested = gathered([train, test] if test else [train], sides), len(test) if test else 0
-    parts, duplicates = drop_duplicates(pool, split(pool, tested, source.classes, settings))
-    require_classes(pool, parts, source.classes, settings)
-    for name in PARTS:
+    pool, tested = concat_resized([train, test] if test else [train], height_width), len(test) if test else 0
+    parts, duplicates = drop_duplicates(pool, split_pool(pool, tested, source.classes, config))
+    require_all_classes(pool, parts, source.classes, config)
+    for name in SPLIT_NAMES:
         save_images(pool, folder / f"{name}.safetensors", parts[name])
-    saved = {name: load_images(folder / f"{name}.safetensors") for name in PARTS}
+    saved = {name: load_images(folder / f"{name}.safetensors") for name in SPLIT_NAMES}
     return {
-        "name": settings.name,
-        "source": source.source,
+        "name": config.name,
+        "source": source.description,
         "classes": list(source.classes),
         "shape": list(pool.shape),
-        "counts": {name: len(saved[name]) for name in PARTS},
+        "counts": {name: len(saved[name]) for name in SPLIT_NAMES},
         "sha256": content_hash(saved),
-        PARTS_KEY: {name: content_hash({name: saved[name]}) for name in PARTS},
+        SPLIT_HASHES_KEY: {name: content_hash({name: saved[name]}) for name in SPLIT_NAMES},
         "duplicates": duplicates,
-        "split": settings.split,
-        "seed": settings.seed,
-        "image_size": settings.image_size,
+        "split": config.split,
+        "seed": config.seed,
+        "image_size": config.image_size,
     }
 
 
-def gathered(sets: Sequence[Images], sides: Sequence[int] | None) -> Images:
+def concat_resized(sets: Sequence[Images], height_width: Sequence[int] | None) -> Images:
     """The sets one after the other, resized to `sides` (H, W) where they are given; labelled if all are."""
     channels, *own = sets[0].shape
     for images in sets:
-        if sides is None and images.shape[1:] != (own[0], own[1]):
+        if height_width is None and images.shape[1:] != (own[0], own[1]):
             raise InputError(
                 f"data.image_size: found null, but images of {own} and {list(images.shape[1:])}, legal: a size"
             )
-    sides = own if sides is None else sides
-    if len(sets) == 1 and sides == own:
+    height_width = own if height_width is None else height_width
+    if len(sets) == 1 and height_width == own:
         return sets[0]
-    pixels, at = room(sum(map(len, sets)), (channels, *sides)), 0
+    pixels, at = allocate_pixels(sum(map(len, sets)), (channels, *height_width)), 0
     for some in (some for images in sets for some in torch.split(images.pixels, CHUNK)):
-        pixels[at : at + len(some)] = resize(Images(some), *sides).pixels
+        pixels[at : at + len(some)] = resize(Images(some), *height_width).pixels
         at += len(some)
     labels = [images.labels for images in sets if images.labels is not None]
     return Images(pixels, torch.cat(labels) if len(labels) == len(sets) else None)
@@ -220,18 +231,18 @@ def resize(images: Images, height: int, width: int, *, chunk: int = 1024) -> Ima
     if images.shape[1:] == (height, width):
         return images
     chunks = torch.split(images.pixels, chunk)
-    return Images(torch.cat([_resize(pixels, height, width) for pixels in chunks]), images.labels)
+    return Images(torch.cat([_resize_chunk(pixels, height, width) for pixels in chunks]), images.labels)
 
 
-def _resize(pixels: Tensor, height: int, width: int) -> Tensor:
+def _resize_chunk(pixels: Tensor, height: int, width: int) -> Tensor:
     x = F.interpolate(pixels.double(), (height, width), mode="bicubic", antialias=True)
     return x.add_(0.5 + 1e-6).floor_().clamp_(0, 255).to(torch.uint8)
 
 
-def content_hash(parts: Mapping[str, Images]) -> str:
+def content_hash(splits: Mapping[str, Images]) -> str:
     """SHA-256 over shapes, pixels and labels of the parts, whatever file holds them."""
     digest = hashlib.sha256()
-    for name, images in sorted(parts.items(), key=lambda part: PARTS.index(part[0])):
+    for name, images in sorted(splits.items(), key=lambda part: SPLIT_NAMES.index(part[0])):
         digest.update(f"{name} {tuple(images.pixels.shape)} {images.labels is not None};".encode())
         digest.update(images.pixels.contiguous().numpy().data)
         if images.labels is not None:
@@ -240,7 +251,7 @@ def content_hash(parts: Mapping[str, Images]) -> str:
 
 
 @contextmanager
-def _written(out: Path) -> Iterator[Path]:
+def _staged_folder(out: Path) -> Iterator[Path]:
     """A folder beside `out` to write in; afterwards it moves there file by file, the description last: a folder that
     has one is whole."""
     partial = out.with_name(out.name + ".partial")
@@ -248,9 +259,9 @@ def _written(out: Path) -> Iterator[Path]:
         shutil.rmtree(partial, ignore_errors=True)
         yield partial
         out.mkdir(parents=True, exist_ok=True)
-        (out / INFO).unlink(missing_ok=True)
-        shutil.rmtree(out / OTHER, ignore_errors=True)
-        for path in sorted(partial.iterdir(), key=lambda path: path.name == INFO):
+        (out / INFO_FILE).unlink(missing_ok=True)
+        shutil.rmtree(out / DOMAIN_B_KEY, ignore_errors=True)
+        for path in sorted(partial.iterdir(), key=lambda path: path.name == INFO_FILE):
             path.replace(out / path.name)
     except OSError as error:
         raise InputError(f"{out}: found that it cannot be written ({error}), legal: a folder with room") from error
@@ -258,5 +269,7 @@ def _written(out: Path) -> Iterator[Path]:
         shutil.rmtree(partial, ignore_errors=True)
 
 
-def _describe(info: Mapping[str, Any], folder: Path) -> None:
-    (folder / INFO).write_text(json.dumps(with_checksum(info), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+def _write_info(info: Mapping[str, Any], folder: Path) -> None:
+    (folder / INFO_FILE).write_text(
+        json.dumps(with_checksum(info), indent=2, ensure_ascii=False) + "\n", encoding="utf-8"
+    )

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from genlib.data.batches import seeded
+from genlib.data.batches import seeded_generator
 from genlib.data.images import Images
 
 if TYPE_CHECKING:
@@ -28,75 +28,75 @@ FONTS = (
     *(f"STIXGeneral{style}" for style in ("", "Bol", "Italic", "BolIta")),
     *("cmr10", "cmb10", "cmti10", "cmss10", "cmtt10"),
 )
-EACH = 20  # images of one glyph: 4,200 in all
-SIDE, FINE = 32, 64  # pixels of an image, and of the grid that it is averaged from
-GLYPH, TALL = 128, 96  # pixels of a glyph's canvas, and of the glyph from top to bottom
-LARGEST = 32  # pixels of an image that a glyph takes from top to bottom at the most
+IMAGES_PER_GLYPH = 20  # images of one glyph: 4,200 in all
+IMAGE_SIZE, SUPERSAMPLED_SIZE = 32, 64  # pixels of an image, and of the grid that it is averaged from
+CANVAS_SIZE, GLYPH_HEIGHT = 128, 96  # pixels of a glyph's canvas, and of the glyph from top to bottom
+MAX_DIGIT_HEIGHT = 32  # pixels of an image that a glyph takes from top to bottom at the most
 CHUNK = 256
 
 
-def printed(seed: int) -> Images:
+def render_digits(seed: int) -> Images:
     """4,200 images [1, 32, 32], white on black, 420 of each digit; label by label, font by font."""
-    shapes = glyphs()
-    which = torch.arange(len(shapes)).repeat_interleave(EACH)
-    maps, blurs = _maps(len(which), seed), _blurs(len(which), seed)
+    shapes = render_glyphs()
+    which = torch.arange(len(shapes)).repeat_interleave(IMAGES_PER_GLYPH)
+    maps, blurs = _draw_affine_maps(len(which), seed), _draw_blur_kernels(len(which), seed)
     chunks = [slice(start, start + CHUNK) for start in range(0, len(which), CHUNK)]
-    pixels = torch.cat([_taken(shapes[which[rows]], maps[rows], blurs[rows]) for rows in chunks])
+    pixels = torch.cat([_rasterize(shapes[which[rows]], maps[rows], blurs[rows]) for rows in chunks])
     return Images(pixels, which // len(FONTS))
 
 
-def glyphs() -> Tensor:
+def render_glyphs() -> Tensor:
     """float64 [10 * fonts, 1, 128, 128] in 0..1: every digit in every font, of one height, in the middle."""
     import numpy as np
 
-    drawn = [_glyph(digit, font) for digit in "0123456789" for font in FONTS]
+    drawn = [_render_glyph(digit, font) for digit in "0123456789" for font in FONTS]
     return torch.from_numpy(np.stack([np.asarray(picture) for picture in drawn]) / 255)[:, None]
 
 
-def _glyph(digit: str, font: str) -> Picture:
+def _render_glyph(digit: str, font: str) -> Picture:
     import matplotlib
     from PIL import Image, ImageDraw, ImageFont
 
     path = Path(matplotlib.get_data_path()) / "fonts/ttf" / f"{font}.ttf"
-    size = TALL
+    size = GLYPH_HEIGHT
     for _ in range(2):  # the second time at the size that makes it TALL
         face = ImageFont.truetype(path, size, layout_engine=ImageFont.Layout.BASIC)
         left, top, right, bottom = face.getbbox(digit)
-        size = round(size * TALL / (bottom - top))
-    picture = Image.new("L", (GLYPH, GLYPH))
-    at = ((GLYPH - left - right) / 2, (GLYPH - top - bottom) / 2)
+        size = round(size * GLYPH_HEIGHT / (bottom - top))
+    picture = Image.new("L", (CANVAS_SIZE, CANVAS_SIZE))
+    at = ((CANVAS_SIZE - left - right) / 2, (CANVAS_SIZE - top - bottom) / 2)
     ImageDraw.Draw(picture).text(at, digit, fill=255, font=face)
     return picture
 
 
-def _maps(n: int, seed: int) -> Tensor:
+def _draw_affine_maps(n: int, seed: int) -> Tensor:
     """Affine maps [n, 2, 3] from places in an image to places in its glyph, both -1..1.
 
     A turn by up to 9 degrees, a slant by up to 0.2, 0.88 to 1 of the largest size along each side and a shift of up to
     a pixel each way.
     """
-    draw = torch.rand(n, 6, generator=seeded(seed, "printed", "map"), dtype=torch.float64) * 2 - 1
+    draw = torch.rand(n, 6, generator=seeded_generator(seed, "printed", "map"), dtype=torch.float64) * 2 - 1
     turn, slant, *shift = draw[:, :4].unbind(1)
-    wide, tall = (SIDE / GLYPH * TALL / LARGEST / (0.94 + 0.06 * draw[:, 4:])).unbind(1)
+    wide, tall = (IMAGE_SIZE / CANVAS_SIZE * GLYPH_HEIGHT / MAX_DIGIT_HEIGHT / (0.94 + 0.06 * draw[:, 4:])).unbind(1)
     cos, sin = (turn * math.radians(9)).cos(), (turn * math.radians(9)).sin()
-    slant, (right, down) = slant * 0.2, (each * 2 / SIDE for each in shift)
+    slant, (right, down) = slant * 0.2, (each * 2 / IMAGE_SIZE for each in shift)
     rows = [wide * cos, wide * (sin + slant), right, -tall * sin, tall * cos, down]
     return torch.stack(rows, 1).view(n, 2, 3)
 
 
-def _blurs(n: int, seed: int) -> Tensor:
+def _draw_blur_kernels(n: int, seed: int) -> Tensor:
     """Weights [n, 32, 64] of a Gaussian of 0.5 to 1.1 pixels, which average the fine grid into pixels."""
-    spread = 0.5 + 0.6 * torch.rand(n, 1, 1, generator=seeded(seed, "printed", "blur"), dtype=torch.float64)
-    pixels, points = (torch.arange(count, dtype=torch.float64) for count in (SIDE, FINE))
-    apart = (pixels[:, None] + 0.5) - (points + 0.5) * SIDE / FINE
+    spread = 0.5 + 0.6 * torch.rand(n, 1, 1, generator=seeded_generator(seed, "printed", "blur"), dtype=torch.float64)
+    pixels, points = (torch.arange(count, dtype=torch.float64) for count in (IMAGE_SIZE, SUPERSAMPLED_SIZE))
+    apart = (pixels[:, None] + 0.5) - (points + 0.5) * IMAGE_SIZE / SUPERSAMPLED_SIZE
     weights = (-((apart / spread).square()) / 2).exp()
     return weights / weights.sum(2, keepdim=True)
 
 
-def _taken(shapes: Tensor, maps: Tensor, blurs: Tensor) -> Tensor:
+def _rasterize(shapes: Tensor, maps: Tensor, blurs: Tensor) -> Tensor:
     """uint8 [n, 1, 32, 32]: each glyph through its map, blurred; what reaches 3/4 of the brightest point is white."""
     n = len(shapes)
-    grid = F.affine_grid(maps, [n, 1, FINE, FINE], align_corners=False)
+    grid = F.affine_grid(maps, [n, 1, SUPERSAMPLED_SIZE, SUPERSAMPLED_SIZE], align_corners=False)
     fine = F.grid_sample(shapes, grid, align_corners=False)[:, 0]
     seen = blurs @ fine @ blurs.mT
     bright = 255 * seen / (0.75 * seen.amax((1, 2), keepdim=True))

@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Literal, Protocol, cast
 
 from genlib.errors import InputError
-from genlib.progress import watched
+from genlib.progress import track_progress
 
 if TYPE_CHECKING:
     import numpy as np
@@ -35,32 +35,32 @@ if TYPE_CHECKING:
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp")
 FORMATS = ("PNG", "JPEG", "BMP", "WEBP")
 CHANNELS = {"1": 1, "L": 1, "LA": 1, "P": 3, "PA": 3, "RGB": 3, "RGBA": 3}
-GLANCE_FILES, GLANCE_BYTES = 2000, 32 * 2**20
+PROBE_FILES, PROBE_BYTES = 2000, 32 * 2**20
 
 
-class File(Protocol):
+class ImageFile(Protocol):
     """An image file, wherever it is; as a string, its name."""
 
     def open(self, mode: Literal["rb"], /) -> IO[bytes]: ...
 
 
-class Files(Protocol):
+class ImageFiles(Protocol):
     """Image files in order, which may be walked again."""
 
     def __len__(self) -> int: ...
 
-    def __iter__(self) -> Iterator[File]: ...
+    def __iter__(self) -> Iterator[ImageFile]: ...
 
 
 @dataclass(frozen=True)
 class Listing:
     """Image files in order; `classes` are names and `labels` index into them, both empty for a set without labels."""
 
-    files: Files
+    files: ImageFiles
     labels: tuple[int, ...]
     classes: tuple[str, ...]
 
-    def counts(self) -> dict[str, int]:
+    def count_by_class(self) -> dict[str, int]:
         """Images by class; one entry with an empty name for a set without labels."""
         if not self.classes:
             return {"": len(self.files)}
@@ -68,7 +68,7 @@ class Listing:
         return {name: counts[label] for label, name in enumerate(self.classes)}
 
 
-def listings(root: Path, domain: str = "") -> tuple[Listing, Listing | None]:
+def find_listings(root: Path, domain: str = "") -> tuple[Listing, Listing | None]:
     """The train listing and, where `root/train` and `root/test` both are, the test listing.
 
     `domain` is the end of both names, A or B, in a folder that holds two.
@@ -79,8 +79,8 @@ def listings(root: Path, domain: str = "") -> tuple[Listing, Listing | None]:
     if domain and not train.is_dir():
         raise InputError(f"data.root: found no folder {train}, legal: a folder with trainA and trainB [testA testB]")
     if not train.is_dir():
-        return listing(root), None
-    learned, tested = listing(train), listing(test) if test.is_dir() else None
+        return list_folder(root), None
+    learned, tested = list_folder(train), list_folder(test) if test.is_dir() else None
     if tested is not None and tested.classes != learned.classes:
         raise InputError(
             f"data.root: found classes {list(tested.classes)} in {test}, legal: those of {train}, "
@@ -89,15 +89,15 @@ def listings(root: Path, domain: str = "") -> tuple[Listing, Listing | None]:
     return learned, tested
 
 
-def listing(folder: Path) -> Listing:
+def list_folder(folder: Path) -> Listing:
     """The images of one folder: of its sub-folders, which are the classes, or its own."""
-    flat, classes = images_in(folder), children(folder, files=False)
+    flat, classes = list_images(folder), list_children(folder, files=False)
     if flat and classes:
         raise InputError(
             f"data.root: found images ({flat[0].name}) beside folders ({classes[0].name}) in {folder}, "
             "legal: one folder per class, or images only"
         )
-    by_class = [images_in(each) for each in classes]
+    by_class = [list_images(each) for each in classes]
     for each, paths in zip(classes, by_class, strict=True):
         if not paths:
             raise InputError(f"data.root: found no images in {each}, legal: files ending in {' '.join(SUFFIXES)}")
@@ -107,62 +107,62 @@ def listing(folder: Path) -> Listing:
     return Listing(tuple(flat or chain(*by_class)), labels, tuple(each.name for each in classes))
 
 
-def read(files: Files, image_size: int | None) -> Tensor:
+def read_images(files: ImageFiles, image_size: int | None) -> Tensor:
     """uint8 [N, C, H, W], resized with antialiasing to `image_size` squared where it is given."""
-    from genlib.data.images import room
+    from genlib.data.images import allocate_pixels
 
-    decoded = _decoded(files, image_size)
+    decoded = _decode_all(files, image_size)
     first = next(decoded)
-    pixels = room(len(files), first.shape)
+    pixels = allocate_pixels(len(files), first.shape)
     for place, image in zip(pixels.numpy(), chain([first], decoded), strict=True):
         place[:] = image
     return pixels
 
 
-def glance(sets: Sequence[Listing], image_size: int | None) -> int:
+def probe_channels(sets: Sequence[Listing], image_size: int | None) -> int:
     """Read and forget: every file of a small folder, an evenly spread part of a large one; returns their channels."""
     paths = [path for each in sets for path in cast(tuple[Path, ...], each.files)]
     total = sum(path.stat().st_size for path in paths)
-    stride = max(-(-len(paths) // GLANCE_FILES), -(-total // GLANCE_BYTES), 1)
-    return common_channels(paths[::stride], image_size)
+    stride = max(-(-len(paths) // PROBE_FILES), -(-total // PROBE_BYTES), 1)
+    return read_common_channels(paths[::stride], image_size)
 
 
-def common_channels(files: Files, image_size: int | None) -> int:
+def read_common_channels(files: ImageFiles, image_size: int | None) -> int:
     """The channels that all files have, once each is read."""
-    return {len(pixels) for pixels in _decoded(files, image_size)}.pop()
+    return {len(pixels) for pixels in _decode_all(files, image_size)}.pop()
 
 
-def natural(name: str) -> tuple[list[str | int], str]:
+def natural_sort_key(name: str) -> tuple[list[str | int], str]:
     """Sorting key: numbers inside a name count as numbers, upper and lower case as one."""
     pieces = re.split(r"(\d+)", name.casefold())
     return [int(piece) if at % 2 else piece for at, piece in enumerate(pieces)], name
 
 
-def children(folder: Path, *, files: bool) -> list[Path]:
+def list_children(folder: Path, *, files: bool) -> list[Path]:
     """The folders in a folder, or whatever else is there, in order."""
     found = [path for path in folder.iterdir() if not path.name.startswith((".", "__"))]
-    return sorted((path for path in found if path.is_dir() is not files), key=lambda path: natural(path.name))
+    return sorted((path for path in found if path.is_dir() is not files), key=lambda path: natural_sort_key(path.name))
 
 
-def images_in(folder: Path) -> list[Path]:
-    return [path for path in children(folder, files=True) if path.suffix.lower() in SUFFIXES]
+def list_images(folder: Path) -> list[Path]:
+    return [path for path in list_children(folder, files=True) if path.suffix.lower() in SUFFIXES]
 
 
-def _decoded(files: Files, image_size: int | None) -> Iterator[NDArray[np.uint8]]:
+def _decode_all(files: ImageFiles, image_size: int | None) -> Iterator[NDArray[np.uint8]]:
     """One uint8 [C, H, W] after the other, once the headers of all are seen to agree."""
     modes, sizes = {}, {}
-    for file in watched(files, "looking at images"):
-        modes[str(file)], sizes[str(file)] = header(file)
-    channels = _one_kind({name: channels_of(name, mode) for name, mode in modes.items()})
+    for file in track_progress(files, "looking at images"):
+        modes[str(file)], sizes[str(file)] = read_header(file)
+    channels = _require_same_channels({name: mode_to_channels(name, mode) for name, mode in modes.items()})
     if image_size is None:
-        _require_one_size(sizes)
-    for file in watched(files, "reading images"):
-        yield decode(file, channels, image_size)
+        _require_same_size(sizes)
+    for file in track_progress(files, "reading images"):
+        yield decode_image(file, channels, image_size)
 
 
-def header(file: File) -> tuple[str, tuple[int, int]]:
+def read_header(file: ImageFile) -> tuple[str, tuple[int, int]]:
     """Mode and (width, height), without decoding; the checksums of a PNG are looked at, which decoding does not."""
-    with _opened(file) as image:
+    with _open_image(file) as image:
         mode, size = image.mode, image.size
         if ";16" in str(getattr(image, "tile", "")):
             mode = f"{mode.partition(';')[0]};16"
@@ -170,13 +170,13 @@ def header(file: File) -> tuple[str, tuple[int, int]]:
     return mode, size
 
 
-def channels_of(name: str, mode: str) -> int:
+def mode_to_channels(name: str, mode: str) -> int:
     if mode not in CHANNELS:
         raise InputError(f"{name}: found mode {mode}, legal: 8 bits per channel, grey, RGB or palette")
     return CHANNELS[mode]
 
 
-def _one_kind(channels: Mapping[str, int]) -> int:
+def _require_same_channels(channels: Mapping[str, int]) -> int:
     grey, colour = ([name for name, count in channels.items() if count == each] for each in (1, 3))
     if grey and colour:
         raise InputError(
@@ -186,7 +186,7 @@ def _one_kind(channels: Mapping[str, int]) -> int:
     return 1 if grey else 3
 
 
-def _require_one_size(sizes: Mapping[str, tuple[int, int]]) -> None:
+def _require_same_size(sizes: Mapping[str, tuple[int, int]]) -> None:
     first, (width, height) = next(iter(sizes.items()))
     for name, size in sizes.items():
         if size != (width, height):
@@ -196,13 +196,13 @@ def _require_one_size(sizes: Mapping[str, tuple[int, int]]) -> None:
             )
 
 
-def decode(file: File, channels: int, image_size: int | None) -> NDArray[np.uint8]:
+def decode_image(file: ImageFile, channels: int, image_size: int | None) -> NDArray[np.uint8]:
     """uint8 [channels, H, W] of one file, in a square of `image_size` where it is given."""
     import numpy as np
     from PIL import Image, ImageOps
 
-    with _opened(file) as image:
-        picture = _on_white(ImageOps.exif_transpose(image)).convert("L" if channels == 1 else "RGB")
+    with _open_image(file) as image:
+        picture = _composite_on_white(ImageOps.exif_transpose(image)).convert("L" if channels == 1 else "RGB")
     if image_size is not None:
         picture = picture.resize((image_size, image_size), Image.Resampling.BICUBIC)
     pixels = np.asarray(picture, dtype=np.uint8)
@@ -210,7 +210,7 @@ def decode(file: File, channels: int, image_size: int | None) -> NDArray[np.uint
 
 
 @contextmanager
-def _opened(file: File) -> Iterator[Picture]:
+def _open_image(file: ImageFile) -> Iterator[Picture]:
     from PIL import Image
 
     try:
@@ -221,10 +221,10 @@ def _opened(file: File) -> Iterator[Picture]:
                     raise ValueError("it is animated")
                 yield image
     except Exception as error:
-        raise _unreadable(file, error) from error
+        raise _unreadable_error(file, error) from error
 
 
-def _on_white(image: Picture) -> Picture:
+def _composite_on_white(image: Picture) -> Picture:
     from PIL import Image
 
     if not image.has_transparency_data:
@@ -232,6 +232,6 @@ def _on_white(image: Picture) -> Picture:
     return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image.convert("RGBA"))
 
 
-def _unreadable(file: File, error: Exception) -> InputError:
+def _unreadable_error(file: ImageFile, error: Exception) -> InputError:
     reason = str(error).splitlines()[0] if str(error) else type(error).__name__
     return InputError(f"{file}: found an image that cannot be read ({reason}), legal: a whole PNG, JPEG, BMP or WebP")

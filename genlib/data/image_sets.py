@@ -22,21 +22,29 @@ import torch
 from torch import Tensor
 
 from genlib.data.dataset import resize
-from genlib.data.image_folder import SUFFIXES, channels_of, children, decode, header, images_in, natural
+from genlib.data.image_folder import (
+    SUFFIXES,
+    decode_image,
+    list_children,
+    list_images,
+    mode_to_channels,
+    natural_sort_key,
+    read_header,
+)
 from genlib.data.images import Images
 from genlib.errors import InputError
 
 Shape = tuple[int, int, int]
-Watch = Callable[[Sequence[Path]], Iterable[Path]]  # the same, shown to whoever waits
+ProgressWrapper = Callable[[Sequence[Path]], Iterable[Path]]  # the same, shown to whoever waits
 
-PIXELS = ("pixels", "images", "arr_0")
-LEGAL = "a folder of images, an .npz or a .safetensors file"
-BEYOND = 1e-3  # how far floats may pass the ends of their range
+PIXEL_KEYS = ("pixels", "images", "arr_0")
+EXPECTED = "a folder of images, an .npz or a .safetensors file"
+RANGE_TOLERANCE = 1e-3  # how far floats may pass the ends of their range
 CHUNK = 1024
 
 
 @dataclass(frozen=True)
-class Pictures:
+class ImageSet:
     """`pixels`: uint8 [C, H, W] each, as they were found; `labels` index into `classes`, both empty without classes;
     `skipped`: why each file that could not be read was left out."""
 
@@ -49,11 +57,11 @@ class Pictures:
     def __len__(self) -> int:
         return len(self.pixels)
 
-    def odd(self, shape: Shape) -> int:
+    def count_other_shapes(self, shape: Shape) -> int:
         """How many are not of this shape."""
         return sum(pixels.shape != shape for pixels in self.pixels)
 
-    def fitted(self, shape: Shape, classes: Sequence[str] = ()) -> Images:
+    def resized_to(self, shape: Shape, classes: Sequence[str] = ()) -> Images:
         """All of them, converted and resized to one shape; labels index into `classes`, and are None where that lacks
         one of theirs."""
         by_shape: dict[torch.Size, list[int]] = {}
@@ -62,29 +70,29 @@ class Pictures:
         fitted = torch.empty(len(self), *shape, dtype=torch.uint8)
         for rows in by_shape.values():
             for part in torch.split(torch.tensor(rows), CHUNK):
-                some = Images(coloured(torch.stack([self.pixels[row] for row in part.tolist()]), shape[0]))
+                some = Images(convert_channels(torch.stack([self.pixels[row] for row in part.tolist()]), shape[0]))
                 fitted[part] = resize(some, *shape[1:]).pixels
-        return Images(fitted, self._labels(classes))
+        return Images(fitted, self._labels_in(classes))
 
-    def _labels(self, classes: Sequence[str]) -> Tensor | None:
+    def _labels_in(self, classes: Sequence[str]) -> Tensor | None:
         if not self.classes or not set(self.classes) <= set(classes):
             return None
         place = [classes.index(name) for name in self.classes]
         return torch.tensor([place[label] for label in self.labels])
 
 
-def commonest(pictures: Pictures) -> Shape:
+def most_common_shape(image_set: ImageSet) -> Shape:
     """The shape of most of them; of several, the one that was found first."""
-    (channels, height, width), _ = Counter(tuple(pixels.shape) for pixels in pictures.pixels).most_common(1)[0]
+    (channels, height, width), _ = Counter(tuple(pixels.shape) for pixels in image_set.pixels).most_common(1)[0]
     return channels, height, width
 
 
-def all_classes(sets: Iterable[Pictures]) -> tuple[str, ...]:
+def all_classes(sets: Iterable[ImageSet]) -> tuple[str, ...]:
     """The names of the classes of several sets, each once, in natural order."""
-    return tuple(sorted({name for each in sets for name in each.classes}, key=natural))
+    return tuple(sorted({name for each in sets for name in each.classes}, key=natural_sort_key))
 
 
-def coloured(pixels: Tensor, channels: int) -> Tensor:
+def convert_channels(pixels: Tensor, channels: int) -> Tensor:
     """uint8 [N, C, H, W] with so many channels: grey repeated, or the luma of RGB (ITU-R 601-2, as Pillow rounds)."""
     if pixels.shape[1] == channels:
         return pixels
@@ -94,7 +102,7 @@ def coloured(pixels: Tensor, channels: int) -> Tensor:
     return ((19595 * red + 38470 * green + 7471 * blue + 0x8000) >> 16).to(torch.uint8)[:, None]
 
 
-def sha256(images: Images) -> str:
+def images_sha256(images: Images) -> str:
     """Of shape, pixels and labels, whatever file holds them."""
     digest = hashlib.sha256(f"{tuple(images.pixels.shape)} {images.labels is not None};".encode())
     digest.update(images.pixels.contiguous().numpy().data)
@@ -103,33 +111,37 @@ def sha256(images: Images) -> str:
     return digest.hexdigest()
 
 
-def read(path: Path, where: str, *, size: int | None = None, strict: bool = False, watch: Watch = iter) -> Pictures:
+def read_image_set(
+    path: Path, where: str, *, size: int | None = None, strict: bool = False, track: ProgressWrapper = iter
+) -> ImageSet:
     """The images at `path`; `where` names the option it came from, `size` is a side that each image is resized to.
 
     Raises:
         InputError: nothing is there, nothing in it can be read, or, if `strict`, one file cannot.
     """
     if path.is_dir():
-        return _folder(path, where, size, strict, watch)
+        return _read_folder(path, where, size, strict, track)
     if not path.is_file():
-        raise InputError(f"{where}: found nothing at {path}, legal: {LEGAL}")
+        raise InputError(f"{where}: found nothing at {path}, legal: {EXPECTED}")
     if path.suffix.lower() not in (".npz", ".safetensors"):
-        raise InputError(f"{where}: found the file {path}, legal: {LEGAL}")
-    arrays = _arrays(path)
-    named = [name for name in PIXELS if name in arrays]
+        raise InputError(f"{where}: found the file {path}, legal: {EXPECTED}")
+    arrays = _load_arrays(path)
+    named = [name for name in PIXEL_KEYS if name in arrays]
     if not named:
-        raise InputError(f"{path}: found {', '.join(arrays) or 'nothing'}, legal: images called {' or '.join(PIXELS)}")
-    found = of_array(arrays[named[0]], f"{path}, {named[0]}", arrays.get("labels"))
-    return Pictures(str(path), found.pixels, found.labels, found.classes)
+        raise InputError(
+            f"{path}: found {', '.join(arrays) or 'nothing'}, legal: images called {' or '.join(PIXEL_KEYS)}"
+        )
+    found = image_set_from_array(arrays[named[0]], f"{path}, {named[0]}", arrays.get("labels"))
+    return ImageSet(str(path), found.pixels, found.labels, found.classes)
 
 
-def of_array(pixels: Any, where: str, labels: Any = None) -> Pictures:
+def image_set_from_array(pixels: Any, where: str, labels: Any = None) -> ImageSet:
     """Images from an array-like of a form that the head of this file names.
 
     Raises:
         InputError: it is of another form, or not finite.
     """
-    values = _tensor(pixels, where)
+    values = _to_tensor(pixels, where)
     if values.ndim == 3:
         values = values[:, None]
     if values.ndim != 4 or 0 in values.shape or not {1, 3} & {values.shape[1], values.shape[3]}:
@@ -137,22 +149,22 @@ def of_array(pixels: Any, where: str, labels: Any = None) -> Pictures:
     if values.shape[1] not in (1, 3):
         values = values.permute(0, 3, 1, 2)
     if values.dtype != torch.uint8:
-        values = _rounded(values, where)
-    numbers = [] if labels is None else _numbers(_tensor(labels, where), len(values), where)
+        values = _floats_to_uint8(values, where)
+    numbers = [] if labels is None else _parse_labels(_to_tensor(labels, where), len(values), where)
     present = sorted(set(numbers))
-    return Pictures(where, values.unbind(), [present.index(number) for number in numbers], tuple(map(str, present)))
+    return ImageSet(where, values.unbind(), [present.index(number) for number in numbers], tuple(map(str, present)))
 
 
-def _tensor(array: Any, where: str) -> Tensor:
+def _to_tensor(array: Any, where: str) -> Tensor:
     try:
         return array.detach().cpu() if isinstance(array, Tensor) else torch.from_numpy(np.array(array))
     except (TypeError, ValueError) as error:
         raise InputError(
-            f"{where}: found what is no array of numbers ({_reason(error)}), legal: uint8 or floats"
+            f"{where}: found what is no array of numbers ({_first_line(error)}), legal: uint8 or floats"
         ) from error
 
 
-def _rounded(values: Tensor, where: str) -> Tensor:
+def _floats_to_uint8(values: Tensor, where: str) -> Tensor:
     """Floats in [0, 1] or, where any is negative, [-1, 1] to uint8."""
     if not values.is_floating_point():
         raise InputError(f"{where}: found {str(values.dtype).removeprefix('torch.')}, legal: uint8 or floats")
@@ -160,13 +172,13 @@ def _rounded(values: Tensor, where: str) -> Tensor:
     if strange:
         raise InputError(f"{where}: found NaN or infinity in {strange} of {len(values)} images, legal: finite numbers")
     low, high = float(values.min()), float(values.max())
-    if low < -1 - BEYOND or high > 1 + BEYOND:
+    if low < -1 - RANGE_TOLERANCE or high > 1 + RANGE_TOLERANCE:
         raise InputError(f"{where}: found floats from {low:.4g} to {high:.4g}, legal: in [0, 1] or [-1, 1]")
     unit = (values.double() + 1) / 2 if low < 0 else values.double()
     return unit.mul_(255).round_().clamp_(0, 255).to(torch.uint8)
 
 
-def _numbers(values: Tensor, n: int, where: str) -> list[int]:
+def _parse_labels(values: Tensor, n: int, where: str) -> list[int]:
     whole = not values.is_floating_point() and not values.is_complex()
     if values.shape != (n,) or not whole or int(values.min()) < 0:
         legal = f"{n} whole numbers from 0"
@@ -174,7 +186,7 @@ def _numbers(values: Tensor, n: int, where: str) -> list[int]:
     return [int(number) for number in values]
 
 
-def _arrays(path: Path) -> dict[str, Any]:
+def _load_arrays(path: Path) -> dict[str, Any]:
     """The named arrays of a file."""
     from safetensors.torch import load_file
 
@@ -182,23 +194,25 @@ def _arrays(path: Path) -> dict[str, Any]:
         if path.suffix.lower() == ".safetensors":
             return dict(load_file(path))
         with np.load(path, allow_pickle=False) as stored:
-            return {name: stored[name] if name in (*PIXELS, "labels") else None for name in stored.files}
+            return {name: stored[name] if name in (*PIXEL_KEYS, "labels") else None for name in stored.files}
     except Exception as error:
-        raise InputError(f"{path}: found a file that cannot be read ({_reason(error)}), legal: {LEGAL}") from error
+        raise InputError(
+            f"{path}: found a file that cannot be read ({_first_line(error)}), legal: {EXPECTED}"
+        ) from error
 
 
-def _folder(folder: Path, where: str, size: int | None, strict: bool, watch: Watch) -> Pictures:
+def _read_folder(folder: Path, where: str, size: int | None, strict: bool, track: ProgressWrapper) -> ImageSet:
     try:
-        paths, labels, classes = _listed(folder)
+        paths, labels, classes = _list_with_classes(folder)
     except OSError as error:
-        raise InputError(f"{where}: found a folder that cannot be read ({error}), legal: {LEGAL}") from error
+        raise InputError(f"{where}: found a folder that cannot be read ({error}), legal: {EXPECTED}") from error
     if not paths:
         raise InputError(f"{where}: found no images in {folder}, legal: files ending in {' '.join(SUFFIXES)}")
     pixels, kept, skipped = [], [], []
-    for row, path in enumerate(watch(paths)):
+    for row, path in enumerate(track(paths)):
         try:
-            channels = channels_of(str(path), header(path)[0])
-            pixels.append(torch.from_numpy(np.array(decode(path, channels, size))))
+            channels = mode_to_channels(str(path), read_header(path)[0])
+            pixels.append(torch.from_numpy(np.array(decode_image(path, channels, size))))
             kept.append(row)
         except InputError as error:
             if strict:
@@ -206,30 +220,30 @@ def _folder(folder: Path, where: str, size: int | None, strict: bool, watch: Wat
             skipped.append(str(error))
     if not pixels:
         raise InputError(f"{where}: found none of {len(paths)} images readable; {skipped[0]}")
-    return Pictures(str(folder), pixels, [labels[row] for row in kept] if labels else (), classes, tuple(skipped))
+    return ImageSet(str(folder), pixels, [labels[row] for row in kept] if labels else (), classes, tuple(skipped))
 
 
-def _listed(folder: Path) -> tuple[list[Path], list[int], tuple[str, ...]]:
+def _list_with_classes(folder: Path) -> tuple[list[Path], list[int], tuple[str, ...]]:
     """The image files under a folder, and for each the class that its folder is, where there are classes."""
-    while not (here := images_in(folder)) and len(inner := _holding(folder)) == 1:
+    while not (here := list_images(folder)) and len(inner := _folders_with_images(folder)) == 1:
         folder = inner[0]
     if here or not inner:
-        return _beneath(folder), [], ()
-    by_class = [_beneath(each) for each in inner]
+        return _list_recursively(folder), [], ()
+    by_class = [_list_recursively(each) for each in inner]
     labels = [label for label, paths in enumerate(by_class) for _ in paths]
     return [path for paths in by_class for path in paths], labels, tuple(each.name for each in inner)
 
 
-def _holding(folder: Path) -> list[Path]:
+def _folders_with_images(folder: Path) -> list[Path]:
     """The folders in a folder that hold an image at some depth, but for links to what they lie in."""
-    inner = [each for each in children(folder, files=False) if not folder.resolve().is_relative_to(each.resolve())]
-    return [each for each in inner if images_in(each) or _holding(each)]
+    inner = [each for each in list_children(folder, files=False) if not folder.resolve().is_relative_to(each.resolve())]
+    return [each for each in inner if list_images(each) or _folders_with_images(each)]
 
 
-def _beneath(folder: Path) -> list[Path]:
+def _list_recursively(folder: Path) -> list[Path]:
     """All image files in a folder and in those below it."""
-    return [*images_in(folder), *(path for each in _holding(folder) for path in _beneath(each))]
+    return [*list_images(folder), *(path for each in _folders_with_images(folder) for path in _list_recursively(each))]
 
 
-def _reason(error: Exception) -> str:
+def _first_line(error: Exception) -> str:
     return str(error).splitlines()[0] if str(error) else type(error).__name__

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from genlib.errors import InputError
 
-LARGE = 2 * 2**30  # bytes of images, beyond which nobody holds them
+MAX_IN_MEMORY_BYTES = 2 * 2**30  # bytes of images, beyond which nobody holds them
 CHUNK = 1024  # images that are copied at a time
 
 
@@ -48,10 +48,10 @@ class Images:
 
     def __add__(self, more: Images) -> Images:
         """Both sets, one after the other; without labels unless both have them."""
-        return Images.joined([self, more])
+        return Images.concat([self, more])
 
     @classmethod
-    def joined(cls, parts: Sequence[Images]) -> Images:
+    def concat(cls, parts: Sequence[Images]) -> Images:
         """All parts, one after the other; without labels unless all have them."""
         if len(parts) == 1:
             return parts[0]
@@ -73,7 +73,7 @@ def to_pixels(x: Tensor) -> Tensor:
     return x.float().add(1).mul_(255 / 2).round_().clamp_(0, 255).to(torch.uint8)
 
 
-def dequantised(x: Tensor, u: Tensor) -> Tensor:
+def dequantize(x: Tensor, u: Tensor) -> Tensor:
     """Grey level p, as floats in [-1, 1] -> 2 (p + u) / 256 - 1, u uniform in [0, 1): greys are spread over their bin,
     so that a density is a likelihood.
 
@@ -82,7 +82,7 @@ def dequantised(x: Tensor, u: Tensor) -> Tensor:
     return (255 * (x + 1) / 2 + u) / 128 - 1
 
 
-def room(count: int, shape: Sequence[int]) -> Tensor:
+def allocate_pixels(count: int, shape: Sequence[int]) -> Tensor:
     """Space for `count` images, uint8 [count, *shape]; what is LARGE lies in a file without a name, which the system
     keeps in memory as far as there is any, and which is gone with the tensor.
 
@@ -90,7 +90,7 @@ def room(count: int, shape: Sequence[int]) -> Tensor:
         OSError: the folder for temporary files (`TMPDIR`) has no room for it.
     """
     size = count * math.prod(shape)
-    if size <= LARGE:
+    if size <= MAX_IN_MEMORY_BYTES:
         return torch.empty(count, *shape, dtype=torch.uint8)
     with tempfile.NamedTemporaryFile(prefix="genlib-") as file:
         if hasattr(os, "posix_fallocate"):  # without it a full disk is only seen on writing, as a signal
@@ -98,23 +98,23 @@ def room(count: int, shape: Sequence[int]) -> Tensor:
         return torch.from_file(file.name, shared=True, size=size, dtype=torch.uint8).view(count, *shape)
 
 
-def save_images(images: Images, path: Path, rows: Tensor | None = None) -> None:
+def save_images(images: Images, path: Path, indices: Tensor | None = None) -> None:
     """Write the images, or those at the indices `rows` [n], as a safetensors file: `pixels` and, where there are any,
     `labels`; whole or not at all, and never more than CHUNK of them in memory."""
-    chosen = torch.arange(len(images)) if rows is None else rows
+    chosen = torch.arange(len(images)) if indices is None else indices
     labels = b"" if images.labels is None else images.labels[chosen].numpy().astype("<i8").tobytes()
     sizes = {"labels": ("I64", [len(chosen)], len(labels))} if images.labels is not None else {}
     sizes["pixels"] = ("U8", [len(chosen), *images.shape], len(chosen) * math.prod(images.shape))
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_suffix(".partial")
     with partial.open("wb") as file:
-        file.write(_header(sizes) + labels)
+        file.write(_safetensors_header(sizes) + labels)
         for some in torch.split(chosen, CHUNK):
             file.write(images.pixels[some].contiguous().numpy().data)
     partial.replace(path)
 
 
-def _header(sizes: dict[str, tuple[str, list[int], int]]) -> bytes:
+def _safetensors_header(sizes: dict[str, tuple[str, list[int], int]]) -> bytes:
     """The head of a safetensors file of tensors with these types, shapes and bytes, in this order: the length of what
     follows in 8 bytes, then JSON, filled up with spaces to a multiple of 8."""
     told, end = {}, 0

@@ -19,19 +19,19 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from genlib.data.image_folder import Listing, children, common_channels, natural
+from genlib.data.image_folder import Listing, list_children, natural_sort_key, read_common_channels
 from genlib.errors import InputError
 
 if TYPE_CHECKING:
     from pyarrow.parquet import ParquetFile
 
-IMAGES, LABEL = ("image", "img"), "label"
-ROWS = 64  # that are read at a time, and looked at in every file before any is read
-LEGAL = "a folder of .parquet files, with a column image of PNG or JPEG files"
+IMAGE_COLUMNS, LABEL_COLUMN = ("image", "img"), "label"
+BATCH_ROWS = 64  # that are read at a time, and looked at in every file before any is read
+EXPECTED = "a folder of .parquet files, with a column image of PNG or JPEG files"
 
 
 @dataclass(frozen=True)
-class Cell:
+class ParquetImage:
     """One image file, in row `row` of `path`."""
 
     path: Path
@@ -46,54 +46,54 @@ class Cell:
 
 
 @dataclass(frozen=True)
-class Cells:
+class ParquetImages:
     """The image files of the first `rows` rows of each of `paths`, or of all; read anew whenever they are walked."""
 
     paths: tuple[Path, ...]
-    rows: int | None = None
+    max_rows: int | None = None
 
     def __len__(self) -> int:
-        counts = [_rows(path) for path in self.paths]
-        return sum(counts if self.rows is None else (min(count, self.rows) for count in counts))
+        counts = [_count_rows(path) for path in self.paths]
+        return sum(counts if self.max_rows is None else (min(count, self.max_rows) for count in counts))
 
-    def __iter__(self) -> Iterator[Cell]:
+    def __iter__(self) -> Iterator[ParquetImage]:
         for path in self.paths:
-            yield from islice(_cells(path), self.rows)
+            yield from islice(_iterate_images(path), self.max_rows)
 
 
-def listings(root: Path) -> tuple[Listing, Listing | None]:
+def find_listings(root: Path) -> tuple[Listing, Listing | None]:
     """The train listing and, where there are files for both, the test listing."""
-    paths = _paths(root)
+    paths = _find_parquet_files(root)
     parts = [tuple(path for path in paths if path.name.startswith(part)) for part in ("train", "test")]
     if not all(parts):
         parts = [parts[0] or parts[1] or paths]
-    labels = [[label for path in part for label in _labels(path)] for part in parts]
-    classes = tuple(sorted({label for each in labels for label in each}, key=natural))
+    labels = [[label for path in part for label in _read_labels(path)] for part in parts]
+    classes = tuple(sorted({label for each in labels for label in each}, key=natural_sort_key))
     place = {name: at for at, name in enumerate(classes)}
     found = [
-        Listing(Cells(part), tuple(place[name] for name in names), classes)
+        Listing(ParquetImages(part), tuple(place[name] for name in names), classes)
         for part, names in zip(parts, labels, strict=True)
     ]
     return found[0], found[1] if len(found) > 1 else None
 
 
-def glance(sets: Sequence[Listing], image_size: int | None) -> int:
+def probe_channels(sets: Sequence[Listing], image_size: int | None) -> int:
     """Read the first rows of every file and forget them; returns their channels."""
-    paths = [path for each in sets if isinstance(each.files, Cells) for path in each.files.paths]
-    return common_channels(Cells(tuple(paths), ROWS), image_size)
+    paths = [path for each in sets if isinstance(each.files, ParquetImages) for path in each.files.paths]
+    return read_common_channels(ParquetImages(tuple(paths), BATCH_ROWS), image_size)
 
 
-def _paths(root: Path) -> tuple[Path, ...]:
+def _find_parquet_files(root: Path) -> tuple[Path, ...]:
     for folder in (root, root / "data"):
         if folder.is_dir():
-            paths = [path for path in children(folder, files=True) if path.suffix == ".parquet"]
+            paths = [path for path in list_children(folder, files=True) if path.suffix == ".parquet"]
             if paths:
                 return tuple(paths)
-    raise InputError(f"data.root: found no .parquet file in {root}, legal: {LEGAL}")
+    raise InputError(f"data.root: found no .parquet file in {root}, legal: {EXPECTED}")
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[ParquetFile]:
+def _open_parquet(path: Path) -> Iterator[ParquetFile]:
     from pyarrow.parquet import ParquetFile
 
     try:
@@ -106,34 +106,34 @@ def _opened(path: Path) -> Iterator[ParquetFile]:
         raise InputError(f"{path}: found a Parquet file that cannot be read ({reason}), legal: a whole one") from error
 
 
-def _rows(path: Path) -> int:
-    with _opened(path) as table:
+def _count_rows(path: Path) -> int:
+    with _open_parquet(path) as table:
         return int(table.metadata.num_rows)
 
 
-def _cells(path: Path) -> Iterator[Cell]:
-    with _opened(path) as table:
-        found = [name for name in IMAGES if name in table.schema_arrow.names]
+def _iterate_images(path: Path) -> Iterator[ParquetImage]:
+    with _open_parquet(path) as table:
+        found = [name for name in IMAGE_COLUMNS if name in table.schema_arrow.names]
         if not found:
-            raise InputError(f"{path}: found the columns {', '.join(table.schema_arrow.names)}, legal: {LEGAL}")
+            raise InputError(f"{path}: found the columns {', '.join(table.schema_arrow.names)}, legal: {EXPECTED}")
         row = 0
-        for batch in table.iter_batches(ROWS, columns=found[:1]):
+        for batch in table.iter_batches(BATCH_ROWS, columns=found[:1]):
             for value in batch.column(0).to_pylist():
                 data = value.get("bytes") if isinstance(value, dict) else value
                 if not isinstance(data, bytes):
-                    raise InputError(f"{path}: found no image in row {row}, legal: {LEGAL}")
-                yield Cell(path, row, data)
+                    raise InputError(f"{path}: found no image in row {row}, legal: {EXPECTED}")
+                yield ParquetImage(path, row, data)
                 row += 1
 
 
-def _labels(path: Path) -> list[str]:
+def _read_labels(path: Path) -> list[str]:
     """The class of every row by name; empty where there is no column of them."""
-    with _opened(path) as table:
+    with _open_parquet(path) as table:
         schema = table.schema_arrow
-        if LABEL not in schema.names:
+        if LABEL_COLUMN not in schema.names:
             return []
-        names = _names(schema.metadata or {})
-        labels = table.read([LABEL]).column(0).to_pylist()
+        names = _class_names(schema.metadata or {})
+        labels = table.read([LABEL_COLUMN]).column(0).to_pylist()
     for row, label in enumerate(labels):
         if type(label) not in (int, str) or (names and not (type(label) is int and 0 <= label < len(names))):
             legal = f"0 to {len(names) - 1}" if names else "a name or a whole number"
@@ -141,10 +141,10 @@ def _labels(path: Path) -> list[str]:
     return [names[label] if names else str(label) for label in labels]
 
 
-def _names(notes: dict[bytes, bytes]) -> list[str]:
+def _class_names(metadata: dict[bytes, bytes]) -> list[str]:
     """What the classes are called, where the file's features say so."""
     try:
-        found: Any = json.loads(notes[b"huggingface"])["info"]["features"][LABEL]["names"]
+        found: Any = json.loads(metadata[b"huggingface"])["info"]["features"][LABEL_COLUMN]["names"]
     except (KeyError, TypeError, ValueError):
         return []
     return [str(name) for name in found]

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 
-def tile(pixels: Tensor, columns: int | None = None) -> Tensor:
+def make_grid(pixels: Tensor, columns: int | None = None) -> Tensor:
     """[N, C, H, W] -> one picture [C, rows (H + 1) + 1, columns (W + 1) + 1], a grey line between images."""
     n, channels, height, width = pixels.shape
     columns = columns or math.ceil(math.sqrt(n))
@@ -25,11 +25,11 @@ def tile(pixels: Tensor, columns: int | None = None) -> Tensor:
 def write_png(picture: Tensor, path: Path, scale: int = 1) -> None:
     """Write uint8 [C, H, W] (one channel grey, three RGB), each pixel `scale` wide, whole or not at all."""
     partial = path.with_suffix(".partial")
-    partial.write_bytes(encoded(picture, scale))
+    partial.write_bytes(encode_png(picture, scale))
     partial.replace(path)
 
 
-def encoded(picture: Tensor, scale: int = 1) -> bytes:
+def encode_png(picture: Tensor, scale: int = 1) -> bytes:
     """What `write_png` writes."""
     from PIL import Image
 
@@ -41,4 +41,4 @@ def encoded(picture: Tensor, scale: int = 1) -> bytes:
 
 def write_grid(pixels: Tensor, path: Path, columns: int | None = None) -> None:
     """Write N images as one grid, enlarged so that small ones can be seen."""
-    write_png(tile(pixels, columns), path, scale=max(1, 64 // pixels.shape[-1]))
+    write_png(make_grid(pixels, columns), path, scale=max(1, 64 // pixels.shape[-1]))

@@ -14,58 +14,58 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
-from genlib.data.batches import seeded
-from genlib.data.config import DataSettings, require_enough
+from genlib.data.batches import seeded_generator
+from genlib.data.config import DataConfig, require_min_counts
 from genlib.data.images import Images
 from genlib.errors import InputError
 
-PARTS = ("train", "valid", "test")
-LARGEST_VALID, LARGEST_TEST = 5_000, 10_000
+SPLIT_NAMES = ("train", "valid", "test")
+MAX_VALID, MAX_TEST = 5_000, 10_000
 
 
-def split(pool: Images, tested: int, classes: Sequence[str], settings: DataSettings) -> dict[str, Tensor]:
+def split_pool(pool: Images, num_test: int, classes: Sequence[str], config: DataConfig) -> dict[str, Tensor]:
     """The parts by name; the last `tested` images of the pool are the official test set, where there is one. What is
     divided anew is in an order drawn from the seed."""
     total = len(pool)
-    if settings.split == "official":
-        if not tested:
-            raise InputError(f"data.split: found official, but {settings.name} has no test set, legal: pooled")
-        learned = total - tested
-        valid_size = _valid_size(settings.valid, total, learned)
+    if config.split == "official":
+        if not num_test:
+            raise InputError(f"data.split: found official, but {config.name} has no test set, legal: pooled")
+        learned = total - num_test
+        valid_size = _valid_size(config.valid, total, learned)
         test = torch.arange(learned, total)
-        return _divide(pool[:learned], {"valid": valid_size}, classes, settings) | {"test": test}
-    test_size = _test_size(settings.test, total, tested)
-    valid_size = _valid_size(settings.valid, total, total - test_size)
-    return _divide(pool, {"valid": valid_size, "test": test_size}, classes, settings)
+        return _split_stratified(pool[:learned], {"valid": valid_size}, classes, config) | {"test": test}
+    test_size = _test_size(config.test, total, num_test)
+    valid_size = _valid_size(config.valid, total, total - test_size)
+    return _split_stratified(pool, {"valid": valid_size, "test": test_size}, classes, config)
 
 
-def drop_duplicates(pool: Images, parts: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, dict[str, int]]]:
+def drop_duplicates(pool: Images, splits: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, dict[str, int]]]:
     """The parts without the images that a later part holds byte for byte, and how many those were.
 
     Test keeps all, valid loses what test holds, train what either holds. Copies inside one part are counted
     (`within`, images beyond the first) and stay.
     """
-    identity = _identities(pool)
+    identity = _content_ids(pool)
     seen = torch.zeros(len(pool), dtype=torch.bool)
-    kept, removed, within = dict(parts), {}, {}
-    for name in reversed(PARTS):
-        ids = identity[parts[name]]
+    kept, removed, within = dict(splits), {}, {}
+    for name in reversed(SPLIT_NAMES):
+        ids = identity[splits[name]]
         fresh = ~seen[ids]
         seen[ids] = True
-        kept[name] = parts[name][fresh]
+        kept[name] = splits[name][fresh]
         removed[name] = int((~fresh).sum())
         within[name] = int((ids[fresh].bincount() - 1).clamp(min=0).sum())
     return kept, {"removed": removed, "within": within}
 
 
-def require_classes(pool: Images, parts: Mapping[str, Tensor], classes: Sequence[str], settings: DataSettings) -> None:
+def require_all_classes(pool: Images, splits: Mapping[str, Tensor], classes: Sequence[str], config: DataConfig) -> None:
     """Refuse a part that has lost a whole class, or everything, to its duplicates."""
-    for part, rows in parts.items():
-        for name, count in _counts(pool.labels, rows, classes).items():
+    for part, rows in splits.items():
+        for name, count in _count_by_class(pool.labels, rows, classes).items():
             if count == 0:
                 left = f"of class {name!r} " if name else ""
                 raise InputError(
-                    f"data.root: found no image {left}left in {part} once duplicates are removed from {settings.root}, "
+                    f"data.root: found no image {left}left in {part} once duplicates are removed from {config.root}, "
                     "legal: images that differ"
                 )
 
@@ -82,7 +82,7 @@ def stratify(labels: Tensor, sizes: Sequence[int], generator: torch.Generator) -
     for part, size in enumerate(sizes):
         parts_to_come = len(sizes) - part
         room = (by_class - taken - parts_to_come).clamp(min=0)
-        taken = taken + _quotas(by_class, size).clamp(min=1).minimum(room)
+        taken = taken + _allocate_quotas(by_class, size).clamp(min=1).minimum(room)
         part_of += rank >= taken[labels]
     order = torch.randperm(len(labels), generator=generator)
     return [order[part_of[order] == part] for part in range(len(sizes) + 1)]
@@ -98,7 +98,7 @@ def _rank_in_class(labels: Tensor, by_class: Tensor, generator: torch.Generator)
     return rank
 
 
-def _quotas(by_class: Tensor, size: int) -> Tensor:
+def _allocate_quotas(by_class: Tensor, size: int) -> Tensor:
     """Whole numbers in proportion to `by_class` that sum to `size`: floors, then ones to the largest remainders."""
     total = int(by_class.sum())
     floors, remainders = by_class * size // total, by_class * size % total
@@ -106,37 +106,37 @@ def _quotas(by_class: Tensor, size: int) -> Tensor:
     return floors.index_add(0, last, torch.ones_like(last))
 
 
-def _divide(
-    images: Images, sizes: Mapping[str, int], classes: Sequence[str], settings: DataSettings
+def _split_stratified(
+    images: Images, sizes: Mapping[str, int], classes: Sequence[str], config: DataConfig
 ) -> dict[str, Tensor]:
-    require_enough(_counts(images.labels, torch.arange(len(images)), classes), settings)
+    require_min_counts(_count_by_class(images.labels, torch.arange(len(images)), classes), config)
     if sum(sizes.values()) >= len(images):
-        shares = f"{settings.valid} and {settings.test}"
+        shares = f"{config.valid} and {config.test}"
         raise InputError(f"data.valid and data.test: found {shares}, legal: shares that leave images to train on")
     labels = torch.zeros(len(images), dtype=torch.long) if images.labels is None else images.labels
-    indices = stratify(labels, list(sizes.values()), seeded(settings.seed, "split", settings.split))
+    indices = stratify(labels, list(sizes.values()), seeded_generator(config.seed, "split", config.split))
     drawn = dict(zip([*sizes, "train"], indices, strict=True))
-    return {name: drawn[name] for name in PARTS if name in drawn}
+    return {name: drawn[name] for name in SPLIT_NAMES if name in drawn}
 
 
-def _test_size(share: float | None, total: int, official: int) -> int:
-    if share is not None:
-        return round(share * total)
-    return official or min(total // 5, LARGEST_TEST)
+def _test_size(fraction: float | None, total: int, official: int) -> int:
+    if fraction is not None:
+        return round(fraction * total)
+    return official or min(total // 5, MAX_TEST)
 
 
-def _valid_size(share: float | None, total: int, rest: int) -> int:
-    return min(rest // 4, LARGEST_VALID) if share is None else round(share * total)
+def _valid_size(fraction: float | None, total: int, rest: int) -> int:
+    return min(rest // 4, MAX_VALID) if fraction is None else round(fraction * total)
 
 
-def _counts(labels: Tensor | None, rows: Tensor, classes: Sequence[str]) -> dict[str, int]:
+def _count_by_class(labels: Tensor | None, rows: Tensor, classes: Sequence[str]) -> dict[str, int]:
     """Images by class among `rows`; one entry with an empty name for a set without labels."""
     if labels is None:
         return {"": len(rows)}
     return dict(zip(classes, labels[rows].bincount(minlength=len(classes)).tolist(), strict=True))
 
 
-def _identities(images: Images) -> Tensor:
+def _content_ids(images: Images) -> Tensor:
     """One number [N] below N for each image; equal numbers are equal bytes, by a hash of 16 of them."""
     import numpy as np
 

@@ -12,47 +12,49 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from genlib.training.state import keep, newest
+from genlib.training.state import latest_checkpoint, write_checkpoint
 
-EVERY = 0.2  # seconds between two looks at what was said
+POLL_INTERVAL_S = 0.2  # seconds between two looks at what was said
 
 
-class Desk:
+class DriverChannel:
     """Holds what was said until the driver takes it; checkpoints lie in `folder`, where there is one."""
 
-    def __init__(self, folder: Path | None) -> None:
-        self.folder = folder
-        self.said: list[Any] = []
-        self.wished = False
+    def __init__(self, checkpoint_dir: Path | None) -> None:
+        self.checkpoint_dir = checkpoint_dir
+        self.messages: list[Any] = []
+        self.stop_requested = False
 
-    def tell(self, message: Any) -> None:
-        self.said.append(message)
+    def send(self, message: Any) -> None:
+        self.messages.append(message)
 
-    def take(self) -> list[Any]:
+    def drain(self) -> list[Any]:
         """What was said since the last call."""
-        said, self.said = self.said, []
+        said, self.messages = self.messages, []
         return said
 
-    def halt(self) -> None:
+    def request_stop(self) -> None:
         """Let the workers write a checkpoint at their next report, and end."""
-        self.wished = True
+        self.stop_requested = True
 
-    def halted(self) -> bool:
-        return self.wished
+    def should_stop(self) -> bool:
+        return self.stop_requested
 
-    def keep(self, name: str, content: bytes) -> None:
+    def write_checkpoint(self, name: str, content: bytes) -> None:
         """Write a checkpoint."""
-        if self.folder:
-            keep(self.folder, name, content)
+        if self.checkpoint_dir:
+            write_checkpoint(self.checkpoint_dir, name, content)
 
-    def newest(self) -> tuple[str, bytes] | None:
+    def read_latest_checkpoint(self) -> tuple[str, bytes] | None:
         """Name and content of the newest intact checkpoint."""
-        found = newest(self.folder) if self.folder else None
+        found = latest_checkpoint(self.checkpoint_dir) if self.checkpoint_dir else None
         return (found.name, found.read_bytes()) if found else None
 
 
 @contextmanager
-def desk(folder: Path | None, hear: Callable[[Any], None], halted: Callable[[], bool]) -> Iterator[Any]:
+def open_driver_channel(
+    checkpoint_dir: Path | None, on_message: Callable[[Any], None], should_stop: Callable[[], bool]
+) -> Iterator[Any]:
     """A desk on this node, of which a thread of this process takes what is said and lets `hear` have it, and which it
     tells once `halted`.
 
@@ -64,18 +66,18 @@ def desk(folder: Path | None, hear: Callable[[Any], None], halted: Callable[[], 
 
     here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
     remote: Any = ray.remote(num_cpus=0)
-    actor = remote(Desk).options(scheduling_strategy=here).remote(folder)
+    actor = remote(DriverChannel).options(scheduling_strategy=here).remote(checkpoint_dir)
     ended, failures = threading.Event(), list[Exception]()
 
     def listen() -> None:
         last = False
         while not last:
-            last = ended.wait(EVERY)
+            last = ended.wait(POLL_INTERVAL_S)
             try:
-                if halted():
+                if should_stop():
                     actor.halt.remote()
                 for message in ray.get(actor.take.remote()):
-                    hear(message)
+                    on_message(message)
             except Exception as error:
                 failures.append(error)
                 return

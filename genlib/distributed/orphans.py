@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import os
 
-MARK = "GENLIB_DRIVER"
-NEAR = 10.0  # seconds between two readings of when a process began: the clock may have been set in between
+DRIVER_ENV = "GENLIB_DRIVER"
+START_TOLERANCE_S = 10.0  # seconds between two readings of when a process began: the clock may have been set in between
 
 
-def mark() -> None:
+def tag_children() -> None:
     """Let all that this process starts from now on be known as its own."""
     import psutil
 
-    os.environ[MARK] = f"{os.getpid()}-{psutil.Process().create_time()}"
+    os.environ[DRIVER_ENV] = f"{os.getpid()}-{psutil.Process().create_time()}"
 
 
 def end_orphans() -> list[int]:
@@ -26,8 +26,8 @@ def end_orphans() -> list[int]:
     ended = []
     for process in psutil.process_iter():
         try:
-            driver = process.environ().get(MARK)
-            if driver and not _runs(driver):
+            driver = process.environ().get(DRIVER_ENV)
+            if driver and not _is_alive(driver):
                 process.kill()
                 ended.append(process.pid)
         except (psutil.Error, OSError, ValueError):
@@ -35,7 +35,7 @@ def end_orphans() -> list[int]:
     return ended
 
 
-def _runs(driver: str) -> bool:
+def _is_alive(driver: str) -> bool:
     """Whether the process that this mark names is still there."""
     import psutil
 
@@ -43,5 +43,5 @@ def _runs(driver: str) -> bool:
     if not psutil.pid_exists(int(pid)):
         return False
     process = psutil.Process(int(pid))
-    same = abs(float(process.create_time()) - float(began)) < NEAR
+    same = abs(float(process.create_time()) - float(began)) < START_TOLERANCE_S
     return same and process.status() != psutil.STATUS_ZOMBIE

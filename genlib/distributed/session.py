@@ -10,11 +10,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from genlib.distributed.orphans import end_orphans, mark
+from genlib.distributed.orphans import end_orphans, tag_children
 from genlib.errors import InputError
 
-ROOT = Path(__file__).parent.parent.parent
-_SETTINGS = {
+IMPORT_ROOT = Path(__file__).parent.parent.parent
+_RAY_ENV = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_TRAIN_V2_ENABLED": "1",
     "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.2",
@@ -30,17 +30,17 @@ _SETTINGS = {
 }
 
 
-def settle() -> None:
+def configure_ray_env() -> None:
     """Set what Ray reads from the environment, before it is imported; what the user has set stays."""
-    for key, value in _SETTINGS.items():
+    for key, value in _RAY_ENV.items():
         os.environ.setdefault(key, value)
     if "ray" not in sys.modules:  # which looks at this once, as it is imported
         os.environ.setdefault("RAY_AUTH_MODE", "token")
-    paths = [str(ROOT), *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
+    paths = [str(IMPORT_ROOT), *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
     os.environ["PYTHONPATH"] = os.pathsep.join(dict.fromkeys(paths))
 
 
-def quiet() -> None:
+def silence_ray_loggers() -> None:
     """Let Ray's own loggers, set up as it is imported, speak of errors only."""
     logging.getLogger("ray").setLevel(logging.ERROR)
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # trials that end badly are told by name
@@ -53,12 +53,12 @@ def session() -> Iterator[int]:
     Raises:
         InputError: no Ray that can be joined answers at `RAY_ADDRESS`.
     """
-    settle()
+    configure_ray_env()
     import ray
 
     joined = ray.is_initialized()
     if not joined:
-        _join(os.environ["RAY_ADDRESS"]) if os.environ.get("RAY_ADDRESS") else _begin()
+        _join_cluster(os.environ["RAY_ADDRESS"]) if os.environ.get("RAY_ADDRESS") else _start_local()
     try:
         yield int(ray.cluster_resources().get("CPU", 1))  # type: ignore[no-untyped-call]
     finally:
@@ -66,26 +66,26 @@ def session() -> Iterator[int]:
             ray.shutdown()
 
 
-def _begin() -> None:
+def _start_local() -> None:
     """Start Ray on this machine, once what a killed driver left of its own is gone."""
     import ray
 
     end_orphans()
-    mark()
+    tag_children()
     ray.init(
         address="local", include_dashboard=False, object_store_memory=512 * 2**20,
         log_to_driver=False, logging_level=logging.ERROR,
     )  # fmt: skip
 
 
-def _join(address: str) -> None:
+def _join_cluster(address: str) -> None:
     """Join the cluster at `address`; its workers get the package from here."""
     import ray
     from ray.exceptions import AuthenticationError
 
-    package = {"py_modules": [str(ROOT / "genlib")]}
+    package = {"py_modules": [str(IMPORT_ROOT / "genlib")]}
     try:
-        _probe(address)
+        _check_reachable(address)
         ray.init(address=address, log_to_driver=False, logging_level=logging.CRITICAL, runtime_env=package)
     except AuthenticationError as error:
         raise InputError(f"RAY_ADDRESS: found {address!r}, which refuses the token here, legal: a head whose "
@@ -96,7 +96,7 @@ def _join(address: str) -> None:
                          "`ray start --head` says it, with the same versions of Python and Ray") from error  # fmt: skip
 
 
-def _probe(address: str) -> None:
+def _check_reachable(address: str) -> None:
     """Fail within seconds where nothing listens at host:port; Ray itself tries for minutes.
 
     Raises:

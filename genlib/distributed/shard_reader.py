@@ -10,44 +10,44 @@ from pathlib import Path
 from typing import Any
 
 from genlib.data.images import Images, load_images
-from genlib.data.streaming import LANES, Piece
+from genlib.data.streaming import MAX_STRIPES, Block
 
-AHEAD = 2 * LANES  # pieces that are read before they are wanted
+NUM_PREFETCHED = 2 * MAX_STRIPES  # pieces that are read before they are wanted
 
 
 @dataclass(frozen=True)
-class Remote:
+class RemoteReader:
     """Reads pieces of the file `path` on the node that sees it."""
 
     path: Path
-    node: str
+    node_id: str
 
     @classmethod
-    def here(cls, path: Path) -> Remote:
+    def on_this_node(cls, path: Path) -> RemoteReader:
         """Of a file on this node."""
         import ray
 
         return cls(path.resolve(), ray.get_runtime_context().get_node_id())
 
-    def __call__(self, pieces: Iterator[Piece]) -> Iterator[Images]:
+    def __call__(self, blocks: Iterator[Block]) -> Iterator[Images]:
         import ray
         from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-        place = NodeAffinitySchedulingStrategy(self.node, soft=False)
-        remote: Any = ray.remote(num_cpus=0)(Reader)
+        place = NodeAffinitySchedulingStrategy(self.node_id, soft=False)
+        remote: Any = ray.remote(num_cpus=0)(ReaderActor)
         reader = remote.options(scheduling_strategy=place).remote(self.path)
-        wanted = deque(reader.read.remote(piece) for piece in islice(pieces, AHEAD))
+        wanted = deque(reader.read.remote(piece) for piece in islice(blocks, NUM_PREFETCHED))
         while wanted:
             images = ray.get(wanted.popleft())
-            wanted.extend(reader.read.remote(piece) for piece in islice(pieces, 1))
+            wanted.extend(reader.read.remote(piece) for piece in islice(blocks, 1))
             yield images
 
 
-class Reader:
+class ReaderActor:
     """Holds the file open."""
 
     def __init__(self, path: Path) -> None:
         self.images = load_images(path)
 
-    def read(self, piece: Piece) -> Images:
-        return self.images[piece.order()]
+    def read(self, block: Block) -> Images:
+        return self.images[block.shuffled_rows()]

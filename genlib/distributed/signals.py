@@ -10,7 +10,7 @@ from types import FrameType
 
 
 @contextmanager
-def insistent(every: float = 2.0) -> Iterator[None]:
+def repeated_keyboard_interrupt(interval_s: float = 2.0) -> Iterator[None]:
     """Ctrl-C raises KeyboardInterrupt every so many seconds until the `with` block is left: Python drops one that meets
     the program in a finaliser, and Ray one that meets it in a call back from its compiled part.
 
@@ -21,7 +21,7 @@ def insistent(every: float = 2.0) -> Iterator[None]:
         return
 
     def interrupt(number: int, frame: FrameType | None) -> None:
-        signal.setitimer(signal.ITIMER_REAL, every)
+        signal.setitimer(signal.ITIMER_REAL, interval_s)
         raise KeyboardInterrupt
 
     numbers = (signal.SIGINT, signal.SIGALRM)

@@ -11,58 +11,60 @@ from pathlib import Path
 from typing import Any
 
 from genlib.data.dataset import load_dataset
-from genlib.distributed.session import quiet, session
-from genlib.distributed.shard_reader import Remote
-from genlib.errors import InputError, Lost
-from genlib.training.fit import Job, fit
-from genlib.training.loop import Diverged, Progress
-from genlib.training.process_group import Group
-from genlib.training.state import keep, newest
+from genlib.distributed.session import session, silence_ray_loggers
+from genlib.distributed.shard_reader import RemoteReader
+from genlib.errors import InputError, WorkersLost
+from genlib.training.fit import TrainingJob, fit
+from genlib.training.loop import Progress, TrainingDiverged
+from genlib.training.process_group import ProcessGroup
+from genlib.training.state import latest_checkpoint, write_checkpoint
 
-Hear = Callable[[Progress], None]
-Say = Callable[[str], None]
-RESTARTS = 3
-RESIZE_EVERY = 60.0  # seconds between two looks whether there are more workers, or fewer, to be had
+ProgressCallback = Callable[[Progress], None]
+LogCallback = Callable[[str], None]
+MAX_RESTARTS = 3
+RESIZE_INTERVAL_S = 60.0  # seconds between two looks whether there are more workers, or fewer, to be had
 
 
 @dataclass(frozen=True)
-class Outcome:
+class TrainResult:
     """How a job ended: on how many workers, after how many images, with what last metrics."""
 
-    workers: int
+    num_workers: int
     images_seen: int
     metrics: dict[str, float]
 
 
 @dataclass(frozen=True)
-class Begun:
+class WorkersStarted:
     """Word of a group of workers that it has begun, and after how many images."""
 
-    workers: int
+    num_workers: int
     images_seen: int
 
 
-class Ear:
+class ProgressListener:
     """Hears every report once: a group of workers that goes on for another tells again what was heard already."""
 
-    def __init__(self, name: str, hear: Hear, say: Say) -> None:
-        self.name, self.hear, self.say = name, hear, say
-        self.last = Progress(-1, 0, {})
-        self.failure: Diverged | InputError | None = None
-        self.workers: int | None = None
+    def __init__(self, name: str, on_progress: ProgressCallback, log: LogCallback) -> None:
+        self.name, self.on_progress, self.log = name, on_progress, log
+        self.last_progress = Progress(-1, 0, {})
+        self.failure: TrainingDiverged | InputError | None = None
+        self.num_workers: int | None = None
 
-    def __call__(self, told: Progress | Begun | Diverged | InputError) -> None:
-        if isinstance(told, Exception):
-            self.failure = told
-        elif isinstance(told, Begun):
-            if self.workers is not None:
-                self.say(f"{self.name}: begun again with {told.workers} workers at {told.images_seen:,} images")
-            self.workers = told.workers
-        elif told.images_seen > self.last.images_seen:
-            self.last = told
-            self.hear(told)
+    def __call__(self, message: Progress | WorkersStarted | TrainingDiverged | InputError) -> None:
+        if isinstance(message, Exception):
+            self.failure = message
+        elif isinstance(message, WorkersStarted):
+            if self.num_workers is not None:
+                self.log(
+                    f"{self.name}: begun again with {message.num_workers} workers at {message.images_seen:,} images"
+                )
+            self.num_workers = message.num_workers
+        elif message.images_seen > self.last_progress.images_seen:
+            self.last_progress = message
+            self.on_progress(message)
 
-    def outcome(self) -> Outcome:
+    def result(self) -> TrainResult:
         """How the job ended.
 
         Raises:
@@ -72,25 +74,25 @@ class Ear:
         """
         if self.failure:
             raise self.failure
-        if not self.last.done:
+        if not self.last_progress.is_done:
             raise KeyboardInterrupt
-        return Outcome(self.workers or 0, self.last.images_seen, dict(self.last.metrics))
+        return TrainResult(self.num_workers or 0, self.last_progress.images_seen, dict(self.last_progress.metrics))
 
 
-def without_model(progress: Progress) -> Progress:
+def drop_model(progress: Progress) -> Progress:
     """What leaves the process that trains."""
     return replace(progress, model=None)
 
 
-def launch(
-    job: Job,
-    storage: str,
+def train_distributed(
+    job: TrainingJob,
+    storage_path: str,
     name: str,
-    hear: Hear,
-    say: Say = print,
-    look: Callable[[Progress], Progress] = without_model,
-    halted: Callable[[], bool] = bool,
-) -> Outcome:
+    on_progress: ProgressCallback,
+    log: LogCallback = print,
+    postprocess: Callable[[Progress], Progress] = drop_model,
+    should_stop: Callable[[], bool] = bool,
+) -> TrainResult:
     """Train `job` and call `hear` with every report, in order.
 
     `job.train.workers` = 0 is this process, and no Ray, whose import takes as long as torch's. Otherwise Ray Train
@@ -105,47 +107,47 @@ def launch(
         Diverged: the loss stopped being finite.
         Lost: workers died again and again.
     """
-    ear = Ear(name, hear, say)
+    ear = ProgressListener(name, on_progress, log)
     if job.train.workers == 0:
-        _alone(job, ear, look, halted)
-        return ear.outcome()
+        _train_in_process(job, ear, postprocess, should_stop)
+        return ear.result()
     with session() as cpus:
         import ray
 
-        from genlib.distributed.driver_channel import desk
+        from genlib.distributed.driver_channel import open_driver_channel
 
-        workers = _room(job, cpus, lambda line: say(f"{name}: {line}"))
-        dataset = ray.put(load_dataset(job.data).held(Remote.here))
-        with desk(job.state, ear, halted) as between:
-            facts = {"job": job, "look": look, "desk": between, "dataset": dataset}
-            _run(_together, storage, name, workers, facts)
-    return ear.outcome()
+        workers = _resolve_num_workers(job, cpus, lambda line: log(f"{name}: {line}"))
+        dataset = ray.put(load_dataset(job.data_dir).load_for_workers(RemoteReader.on_this_node))
+        with open_driver_channel(job.checkpoint_dir, ear, should_stop) as between:
+            facts = {"job": job, "look": postprocess, "desk": between, "dataset": dataset}
+            _run_trainer(_train_worker, storage_path, name, workers, facts)
+    return ear.result()
 
 
-def _room(job: Job, cpus: int, say: Say) -> int | tuple[int, int]:
+def _resolve_num_workers(job: TrainingJob, cpus: int, log: LogCallback) -> int | tuple[int, int]:
     """How many workers to ask for: each takes a GPU where there are any, or a CPU."""
-    gpus = _gpus()
+    gpus = _num_gpus()
     there, what = (gpus, "GPUs") if gpus else (cpus, "CPUs")
     asked = job.train.workers
     if not isinstance(asked, int):
         return min(asked[0], there), asked[1]
     if asked > there:
-        say(f"{asked} workers asked, {there} {what} there: {there} used")
+        log(f"{asked} workers asked, {there} {what} there: {there} used")
     return min(asked, there)
 
 
-def _gpus() -> int:
+def _num_gpus() -> int:
     import ray
 
     return int(ray.cluster_resources().get("GPU", 0))  # type: ignore[no-untyped-call]
 
 
-def _run(
-    work: Callable[[dict[str, Any]], None],
-    storage: str,
+def _run_trainer(
+    train_loop: Callable[[dict[str, Any]], None],
+    storage_path: str,
     name: str,
-    workers: int | tuple[int, int],
-    facts: dict[str, Any],
+    num_workers: int | tuple[int, int],
+    loop_config: dict[str, Any],
 ) -> None:
     from ray.train import FailureConfig, RunConfig, ScalingConfig, WorkerGroupError
     from ray.train.torch import TorchConfig, TorchTrainer
@@ -155,35 +157,35 @@ def _run(
         def _register_sigint_handler(self, controller: Any) -> None:
             """Leave Ctrl-C to who called: Ray's own handler ends the process, and not as one expects."""
 
-    quiet()
-    gpu = _gpus() > 0
+    silence_ray_loggers()
+    gpu = _num_gpus() > 0
     folder = f"{name}-{os.getpid()}"
-    place = storage if "://" in storage else str(Path(storage).resolve())
+    place = storage_path if "://" in storage_path else str(Path(storage_path).resolve())
     try:
         Trainer(
-            work,
-            train_loop_config=facts,
+            train_loop,
+            train_loop_config=loop_config,
             torch_config=TorchConfig(backend="cpu:gloo,cuda:nccl" if gpu else "gloo"),
             scaling_config=ScalingConfig(  # type: ignore[call-arg]
-                num_workers=workers,  # type: ignore[arg-type]
+                num_workers=num_workers,  # type: ignore[arg-type]
                 use_gpu=gpu,
-                elastic_resize_monitor_interval_s=RESIZE_EVERY,
+                elastic_resize_monitor_interval_s=RESIZE_INTERVAL_S,
             ),
             run_config=RunConfig(
                 name=folder,
                 storage_path=place,
-                failure_config=FailureConfig(max_failures=RESTARTS),
+                failure_config=FailureConfig(max_failures=MAX_RESTARTS),
                 logging_config=LoggingConfig(  # type: ignore[call-arg]
                     log_level="ERROR"
                 ),
             ),
         ).fit()
     except WorkerGroupError as error:
-        _explain(name, error)
-    _forget(f"{place}/{folder}")
+        _raise_worker_failure(name, error)
+    _delete_run_dir(f"{place}/{folder}")
 
 
-def _explain(name: str, error: Any) -> None:
+def _raise_worker_failure(name: str, error: Any) -> None:
     """Raise what workers raised themselves; where they died, say so.
 
     Raises:
@@ -195,64 +197,69 @@ def _explain(name: str, error: Any) -> None:
     if isinstance(first, RayTaskError):
         raise error
     reason = " ".join(str(first).split())[:200]
-    raise Lost(f"{name}: its workers died {RESTARTS + 1} times, the last with {reason!r}") from error
+    raise WorkersLost(f"{name}: its workers died {MAX_RESTARTS + 1} times, the last with {reason!r}") from error
 
 
-def _forget(run: str) -> None:
+def _delete_run_dir(run_dir: str) -> None:
     """Remove Ray's notes on a run that has ended."""
-    if "://" not in run:
-        shutil.rmtree(run, ignore_errors=True)
+    if "://" not in run_dir:
+        shutil.rmtree(run_dir, ignore_errors=True)
         return
     from fsspec.core import url_to_fs
 
-    files, path = url_to_fs(run)
+    files, path = url_to_fs(run_dir)
     files.rm(path, recursive=True)
 
 
-def _alone(job: Job, tell: Ear, look: Callable[[Progress], Progress], halted: Callable[[], bool]) -> None:
+def _train_in_process(
+    job: TrainingJob,
+    listener: ProgressListener,
+    postprocess: Callable[[Progress], Progress],
+    should_stop: Callable[[], bool],
+) -> None:
     """Train in this process, with every processor where `OMP_NUM_THREADS` does not say how many."""
     import torch
 
     if "OMP_NUM_THREADS" not in os.environ:
         torch.set_num_threads(os.cpu_count() or 1)
     try:
-        for progress in fit(job, halted=halted):
-            tell(look(progress))
-    except (Diverged, InputError) as error:
-        tell(error)
+        for progress in fit(job, should_stop=should_stop):
+            listener(postprocess(progress))
+    except (TrainingDiverged, InputError) as error:
+        listener(error)
 
 
-def _together(facts: dict[str, Any]) -> None:
+def _train_worker(loop_config: dict[str, Any]) -> None:
     """What every worker runs: train, and let rank 0 tell the driver and hand it the checkpoints."""
     import ray
     import torch
 
-    desk, look, group = facts["desk"], facts["look"], Group.current()
+    desk, look, group = loop_config["desk"], loop_config["look"], ProcessGroup.current()
 
     def tell(message: Any) -> None:
-        if group.leads:
+        if group.is_main:
             ray.get(desk.tell.remote(message))
 
-    torch.set_num_threads(_threads())
+    torch.set_num_threads(_num_threads())
     with tempfile.TemporaryDirectory() as folder:
         state, begun, before = Path(folder), False, 0
         if found := ray.get(desk.newest.remote()):
-            keep(state, *found)
+            write_checkpoint(state, *found)
         try:
-            job, dataset = replace(facts["job"], state=state), ray.get(facts["dataset"])
-            for progress in fit(job, dataset=dataset, halted=lambda: bool(ray.get(desk.halted.remote()))):
+            job, dataset = replace(loop_config["job"], state=state), ray.get(loop_config["dataset"])
+            for progress in fit(job, dataset=dataset, should_stop=lambda: bool(ray.get(desk.halted.remote()))):
                 if not (progress.resumed or begun):
-                    tell(Begun(group.world, before))
+                    tell(WorkersStarted(group.world_size, before))
                     begun = True
                 before = progress.images_seen
-                if progress.checkpoint and group.leads and (path := newest(state)):
+                if progress.checkpoint_due and group.is_main and (path := latest_checkpoint(state)):
                     ray.get(desk.keep.remote(path.name, path.read_bytes()))
                 tell(look(progress))
-        except (Diverged, InputError) as error:
+        except (TrainingDiverged, InputError) as error:
             tell(error)
 
 
-def _threads() -> int:
+def _num_threads() -> int:
     """The CPUs of this node, shared by the workers that are on it."""
     import ray
     from ray.train import get_context

@@ -14,20 +14,22 @@ from typing import TYPE_CHECKING, Any, Literal
 import torch
 from torch import Tensor
 
-from genlib.data.batches import seeded
+from genlib.data.batches import seeded_generator
 from genlib.data.images import Images
 
 if TYPE_CHECKING:
-    from genlib.metrics.inputs import Evidence, View
-    from genlib.metrics.result import Measure
+    from genlib.metrics.inputs import FeatureSet, MetricInputs
+    from genlib.metrics.result import MetricResult
 
-SIZE = 1000
-JITTER = 2.0  # grey levels, the standard deviation of what tells two draws of one stored image apart
-UNLABELLED = 10  # images in `collapse` where there are no classes
-SLACK = 1.25  # factor by which a count may miss the number that was planted, beside its interval
+MAX_CONTROL_IMAGES = 1000
+JITTER_STD = 2.0  # grey levels, the standard deviation of what tells two draws of one stored image apart
+UNLABELLED_COLLAPSE_IMAGES = 10  # images in `collapse` where there are no classes
+COUNT_TOLERANCE = 1.25  # factor by which a count may miss the number that was planted, beside its interval
 Control = Literal["copies", "stored", "collapse", "noise"]
-Must = Literal["lower", "higher", "count"]  # than real images, intervals apart; or return the number of stored images
-WORDS: dict[Control, str] = {
+ExpectedShift = Literal[
+    "lower", "higher", "count"
+]  # than real images, intervals apart; or return the number of stored images
+CONTROL_LABELS: dict[Control, str] = {
     "copies": "copies of training images",
     "stored": "stored images with jitter",
     "collapse": "one image per class",
@@ -35,73 +37,83 @@ WORDS: dict[Control, str] = {
 }
 
 
-def plant(evidence: Evidence, look: Callable[[Images], View]) -> Evidence:
+def add_controls(inputs: MetricInputs, extract: Callable[[Images], FeatureSet]) -> MetricInputs:
     """`evidence` with its planted images, as `look` and the second judge's see them; none where nothing was made."""
-    n = min(SIZE, evidence.n, len(evidence.valid))
-    return replace(evidence, planted={name: look(images) for name, images in _faulty(evidence, n).items()} if n else {})
+    n = min(MAX_CONTROL_IMAGES, inputs.n, len(inputs.valid))
+    return replace(
+        inputs, controls={name: extract(images) for name, images in _build_controls(inputs, n).items()} if n else {}
+    )
 
 
-def _faulty(evidence: Evidence, n: int) -> dict[str, Images]:
-    train, valid, seed = evidence.train, evidence.valid, evidence.seed
+def _build_controls(inputs: MetricInputs, n: int) -> dict[str, Images]:
+    train, valid, seed = inputs.train, inputs.valid, inputs.seed
     real = valid[:n].images
-    drawn = torch.randint(stored(n), (n,), generator=seeded(seed, "stored"))
-    again = _jittered(real[drawn], seed)
-    first = _firsts(valid)
-    collapse = valid[first[torch.randint(len(first), (n,), generator=seeded(seed, "collapse"))]].images
-    noise = torch.randint(256, real.pixels.shape, generator=seeded(seed, "noise"), dtype=torch.uint8)
+    drawn = torch.randint(num_memorized(n), (n,), generator=seeded_generator(seed, "stored"))
+    again = _add_jitter(real[drawn], seed)
+    first = _first_per_class(valid)
+    collapse = valid[first[torch.randint(len(first), (n,), generator=seeded_generator(seed, "collapse"))]].images
+    noise = torch.randint(256, real.pixels.shape, generator=seeded_generator(seed, "noise"), dtype=torch.uint8)
     faulty = {"real": real, "stored": again, "collapse": collapse, "noise": Images(noise, real.labels)}
-    if train.given:
-        faulty["copies"] = train[torch.randint(len(train), (n,), generator=seeded(seed, "copies"))].images
+    if train.is_available:
+        faulty["copies"] = train[torch.randint(len(train), (n,), generator=seeded_generator(seed, "copies"))].images
     return faulty
 
 
-def stored(n: int) -> int:
+def num_memorized(n: int) -> int:
     """How many different images stand behind n stored ones."""
     return min(n, max(2, n // 10))
 
 
-def _jittered(images: Images, seed: int) -> Images:
-    shake = JITTER * torch.randn(images.pixels.shape, generator=seeded(seed, "jitter"))
+def _add_jitter(images: Images, seed: int) -> Images:
+    shake = JITTER_STD * torch.randn(images.pixels.shape, generator=seeded_generator(seed, "jitter"))
     return Images((images.pixels + shake).round().clamp(0, 255).to(torch.uint8), images.labels)
 
 
-def _firsts(view: View) -> Tensor:
+def _first_per_class(feature_set: FeatureSet) -> Tensor:
     """The row of the first image of each class in `view`; without labels, the first rows, whoever judges."""
-    if view.labels is None:
-        return torch.arange(min(UNLABELLED, len(view)))
-    classes = view.labels.tolist()
+    if feature_set.labels is None:
+        return torch.arange(min(UNLABELLED_COLLAPSE_IMAGES, len(feature_set)))
+    classes = feature_set.labels.tolist()
     return torch.tensor([classes.index(c) for c in sorted(set(classes))])
 
 
-def tried(metric: Callable[[Evidence], Measure], evidence: Evidence, catches: Mapping[Control, Must]) -> dict[str, Any]:
+def run_controls(
+    metric: Callable[[MetricInputs], MetricResult], inputs: MetricInputs, must_detect: Mapping[Control, ExpectedShift]
+) -> dict[str, Any]:
     """What `metric` made of each control it must catch: value, interval, and `failed`, why it did not, or None."""
-    if not evidence.planted or not catches:
+    if not inputs.controls or not must_detect:
         return {}
-    real = metric(evidence.control("real"))
+    real = metric(inputs.with_control_samples("real"))
     found: dict[str, Any] = {}
-    for name, must in catches.items():
-        if name not in evidence.planted:
+    for name, must in must_detect.items():
+        if name not in inputs.controls:
             continue
-        got = metric(evidence.control(name))
+        got = metric(inputs.with_control_samples(name))
         facts = {"value": got.value, "low": got.low, "high": got.high, "n": got.n, "must": must, "real": real.value}
-        found[name] = {**facts, "failed": _failed(name, must, got, real)}
+        found[name] = {**facts, "failed": _failure_reason(name, must, got, real)}
     return found
 
 
-def _failed(name: Control, must: Must, got: Measure, real: Measure) -> str | None:
+def _failure_reason(
+    name: Control, expected_shift: ExpectedShift, result: MetricResult, real: MetricResult
+) -> str | None:
     """None where the fault was seen, or where this metric has no value at this number of images."""
-    if got.value is None or real.value is None:
+    if result.value is None or real.value is None:
         return None
-    if must == "count":
-        low, high = (got.value if end is None else end for end in (got.low, got.high))
-        expected = 1 / (1 / stored(got.n) + 1 / real.value)
-        seen = low / SLACK <= expected <= high * SLACK
-        return None if seen else f"of {stored(got.n)} {WORDS[name]} it counts {got.value:.3g}"
-    apart = _below(got, real) if must == "lower" else _below(real, got)
-    return None if apart else f"{WORDS[name]} get {got.value:.3g} and real images {real.value:.3g} at n = {got.n}"
+    if expected_shift == "count":
+        low, high = (result.value if end is None else end for end in (result.low, result.high))
+        expected = 1 / (1 / num_memorized(result.n) + 1 / real.value)
+        seen = low / COUNT_TOLERANCE <= expected <= high * COUNT_TOLERANCE
+        return None if seen else f"of {num_memorized(result.n)} {CONTROL_LABELS[name]} it counts {result.value:.3g}"
+    apart = _is_below(result, real) if expected_shift == "lower" else _is_below(real, result)
+    return (
+        None
+        if apart
+        else f"{CONTROL_LABELS[name]} get {result.value:.3g} and real images {real.value:.3g} at n = {result.n}"
+    )
 
 
-def _below(one: Measure, other: Measure) -> bool:
+def _is_below(one: MetricResult, other: MetricResult) -> bool:
     """Whether all of the interval of `one` lies below that of `other`."""
     high = one.value if one.high is None else one.high
     low = other.value if other.low is None else other.low

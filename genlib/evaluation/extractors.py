@@ -14,18 +14,18 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from genlib.data.batches import seeded
+from genlib.data.batches import seeded_generator
 from genlib.data.images import Images, to_float
 from genlib.errors import InputError
-from genlib.metrics.stats.clustering import CELLS, cells, kmeans
+from genlib.metrics.stats.clustering import NUM_CLUSTERS, assign_clusters, kmeans
 
-COMPONENTS = 64
-FITTED = 2000  # images that components and cells are fitted to, at the most
-SIDE = 64  # pixels a side that larger images are averaged down to before
+MAX_COMPONENTS = 64
+MAX_FIT_IMAGES = 2000  # images that components and cells are fitted to, at the most
+MAX_SIDE = 64  # pixels a side that larger images are averaged down to before
 CHUNK = 32  # images that pass a network of torchvision at once
-LEGAL = "pca, a judge's folder, or NAME:WEIGHTS_FILE with the name of a classifier of torchvision"
-AUXILIARY = ("AuxLogits.", "aux1.", "aux2.")  # heads of the inception nets that only training uses
-OF_INCEPTIONS = {"init_weights": False, "transform_input": True, "aux_logits": False}
+EXPECTED = "pca, a judge's folder, or NAME:WEIGHTS_FILE with the name of a classifier of torchvision"
+AUX_HEAD_PREFIXES = ("AuxLogits.", "aux1.", "aux2.")  # heads of the inception nets that only training uses
+INCEPTION_OPTIONS = {"init_weights": False, "transform_input": True, "aux_logits": False}
 
 
 class Pca(nn.Module):
@@ -42,16 +42,16 @@ class Pca(nn.Module):
     variance: Tensor
     explained: Tensor
 
-    def __init__(self, images: Images, seed: int = 0, components: int = COMPONENTS) -> None:
+    def __init__(self, images: Images, seed: int = 0, components: int = MAX_COMPONENTS) -> None:
         """Fitted to `images`, or FITTED of them; of fewer components where these have no more."""
         super().__init__()
-        chosen = torch.randperm(len(images), generator=seeded(seed, "components"))[:FITTED]
-        x = _rows(to_float(images.pixels[chosen])).double()
+        chosen = torch.randperm(len(images), generator=seeded_generator(seed, "components"))[:MAX_FIT_IMAGES]
+        x = _flatten_pixels(to_float(images.pixels[chosen])).double()
         mean = x.mean(0)
-        directions = principal(x - mean, components)
+        directions = principal_components(x - mean, components)
         features = (x - mean) @ directions
-        centres = kmeans(features, CELLS, seed)
-        within = (features - centres[cells(features, centres)]).square().mean()
+        centres = kmeans(features, NUM_CLUSTERS, seed)
+        within = (features - centres[assign_clusters(features, centres)]).square().mean()
         total = (x - mean).square().sum()
         self.register_buffer("mean", mean.float())
         self.register_buffer("directions", directions.float())
@@ -60,7 +60,7 @@ class Pca(nn.Module):
         self.register_buffer("explained", (features.square().sum() / total if total > 0 else total + 1).float())
 
     def features(self, x: Tensor) -> Tensor:
-        return (_rows(x) - self.mean) @ self.directions
+        return (_flatten_pixels(x) - self.mean) @ self.directions
 
     def head(self, features: Tensor) -> Tensor:
         """-||f - centre||^2 / (2 variance), less what is the same for all cells."""
@@ -71,13 +71,13 @@ class Pca(nn.Module):
         return self.head(self.features(x))
 
 
-def _rows(x: Tensor) -> Tensor:
+def _flatten_pixels(x: Tensor) -> Tensor:
     """Images [n, C, H, W] as rows, those of more than SIDE pixels a side averaged down to it."""
-    height, width = (min(SIDE, side) for side in x.shape[2:])
+    height, width = (min(MAX_SIDE, side) for side in x.shape[2:])
     return F.adaptive_avg_pool2d(x, (height, width)).flatten(1)
 
 
-def principal(x: Tensor, components: int) -> Tensor:
+def principal_components(x: Tensor, components: int) -> Tensor:
     """Orthonormal directions [d, k] of the largest variance of centred rows x [n, d], by the smaller of x'x and xx'; at
     least one, and no more than `components` or the rank. Signs: the largest entry of each is positive."""
     n, d = x.shape
@@ -89,7 +89,7 @@ def principal(x: Tensor, components: int) -> Tensor:
     return directions * torch.where(peaks < 0, -1.0, 1.0)
 
 
-class Network(nn.Module):
+class TorchvisionExtractor(nn.Module):
     """A classifier of torchvision: its features are what enters its last linear layer, the head.
 
     Images are resized to `side` (bilinear, antialiased), grey ones given three channels, and normalised by `mean` and
@@ -106,9 +106,9 @@ class Network(nn.Module):
         self.register_buffer("std", torch.tensor(std)[:, None, None])
 
     def features(self, x: Tensor) -> Tensor:
-        return torch.cat([self.body(self._prepared(some)) for some in torch.split(x, CHUNK)])
+        return torch.cat([self.body(self._preprocess(some)) for some in torch.split(x, CHUNK)])
 
-    def _prepared(self, x: Tensor) -> Tensor:
+    def _preprocess(self, x: Tensor) -> Tensor:
         x = F.interpolate((x + 1) / 2, (self.side, self.side), mode="bilinear", antialias=True)
         return (x.expand(-1, 3, -1, -1) - self.mean) / self.std
 
@@ -117,14 +117,14 @@ class Network(nn.Module):
         return logits
 
 
-def networks() -> list[str]:
+def list_torchvision_classifiers() -> list[str]:
     """The classifiers of `torchvision.models`, by name."""
     from torchvision import models
 
     return list(models.list_models(module=models))
 
 
-def network(name: str, path: Path) -> Network:
+def load_torchvision_classifier(name: str, path: Path) -> TorchvisionExtractor:
     """The classifier `name` of torchvision with the weights that lie at `path`, a `.pth` or a `.safetensors` file of
     its state_dict; nothing is fetched, and nothing unpickled but tensors.
 
@@ -133,12 +133,12 @@ def network(name: str, path: Path) -> Network:
     """
     from torchvision import models
 
-    if name not in networks():
-        near = difflib.get_close_matches(name, networks(), n=1)
+    if name not in list_torchvision_classifiers():
+        near = difflib.get_close_matches(name, list_torchvision_classifiers(), n=1)
         hint = f" (did you mean {near[0]}?)" if near else ""
-        raise InputError(f"--extractor: found {name!r}{hint}, legal: {LEGAL}")
-    net = models.get_model(name, weights=None, **(OF_INCEPTIONS if name in ("inception_v3", "googlenet") else {}))
-    weights = {key: value for key, value in _weights(path).items() if not key.startswith(AUXILIARY)}
+        raise InputError(f"--extractor: found {name!r}{hint}, legal: {EXPECTED}")
+    net = models.get_model(name, weights=None, **(INCEPTION_OPTIONS if name in ("inception_v3", "googlenet") else {}))
+    weights = {key: value for key, value in _read_state_dict(path).items() if not key.startswith(AUX_HEAD_PREFIXES)}
     try:
         net.load_state_dict(weights)
     except RuntimeError as error:
@@ -147,10 +147,10 @@ def network(name: str, path: Path) -> Network:
             f"{path}: found other weights than those of {name} ({reason}), legal: its state_dict"
         ) from error
     look = models.get_model_weights(name).DEFAULT.transforms()
-    return Network(net, _beheaded(net, name), look.crop_size[0], look.mean, look.std)
+    return TorchvisionExtractor(net, _detach_head(net, name), look.crop_size[0], look.mean, look.std)
 
 
-def _weights(path: Path) -> dict[str, Any]:
+def _read_state_dict(path: Path) -> dict[str, Any]:
     legal = "a state_dict in a .pth or .safetensors file"
     if not path.is_file():
         raise InputError(f"--extractor: found no file {path}, legal: {legal}")
@@ -168,7 +168,7 @@ def _weights(path: Path) -> dict[str, Any]:
     return found
 
 
-def _beheaded(net: nn.Module, name: str) -> nn.Linear:
+def _detach_head(net: nn.Module, name: str) -> nn.Linear:
     """The last linear layer of `net`, which from then on gives what enters it."""
     place = [where for where, module in net.named_modules() if isinstance(module, nn.Linear)]
     if not place:

@@ -20,51 +20,51 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from genlib.data.images import Images
-from genlib.metrics.inputs import View, look
+from genlib.metrics.inputs import FeatureSet, extract_features
 
-KEPT = 64
-Look = Callable[[nn.Module, Images, torch.device | str], View]
+MAX_CACHED_SETS = 64
+ExtractFn = Callable[[nn.Module, Images, torch.device | str], FeatureSet]
 
 
 @dataclass(frozen=True)
-class Looker:
+class CachedExtractor:
     """`judge` sees images, by way of `look`; in the folder `cache`, where there is one, lies what it saw before."""
 
-    judge: nn.Module
+    network: nn.Module
     cache: Path | None = None
     device: torch.device | str = "cpu"
-    look: Look = look
+    extract: ExtractFn = extract_features
 
-    def __call__(self, images: Images) -> View:
+    def __call__(self, images: Images) -> FeatureSet:
         if self.cache is None:
-            return self.look(self.judge, images, self.device)
-        path = self.cache / f"{self._key(images)}.safetensors"
-        seen = _kept(path)
+            return self.extract(self.network, images, self.device)
+        path = self.cache / f"{self._cache_key(images)}.safetensors"
+        seen = _read_cached(path)
         if seen is None:
-            view = self.look(self.judge, images, self.device)
-            _keep(path, {"features": view.features, "probabilities": view.probabilities})
+            view = self.extract(self.network, images, self.device)
+            _write_cached(path, {"features": view.features, "probabilities": view.probabilities})
             return view
         labels = None if images.labels is None else images.labels.cpu()
-        return View(images.pixels.cpu(), labels, seen["features"], seen["probabilities"])
+        return FeatureSet(images.pixels.cpu(), labels, seen["features"], seen["probabilities"])
 
     @cached_property
     def sha256(self) -> str:
         """The hash of the judge's weights and of what they are part of."""
-        digest = hashlib.sha256(repr(self.judge).encode())
-        for name, weights in sorted(self.judge.state_dict().items()):
-            digest.update(name.encode() + _bytes(weights))
+        digest = hashlib.sha256(repr(self.network).encode())
+        for name, weights in sorted(self.network.state_dict().items()):
+            digest.update(name.encode() + _tensor_bytes(weights))
         return digest.hexdigest()
 
-    def _key(self, images: Images) -> str:
+    def _cache_key(self, images: Images) -> str:
         facts = f"{self.sha256} {tuple(images.pixels.shape)} {torch.device(self.device).type}"
-        return hashlib.sha256(facts.encode() + _bytes(images.pixels)).hexdigest()
+        return hashlib.sha256(facts.encode() + _tensor_bytes(images.pixels)).hexdigest()
 
 
-def _bytes(tensor: Tensor) -> bytes:
+def _tensor_bytes(tensor: Tensor) -> bytes:
     return tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes()
 
 
-def _kept(path: Path) -> Mapping[str, Tensor] | None:
+def _read_cached(path: Path) -> Mapping[str, Tensor] | None:
     try:
         seen = load_file(path)
         path.touch()
@@ -73,16 +73,16 @@ def _kept(path: Path) -> Mapping[str, Tensor] | None:
     return seen if seen.keys() == {"features", "probabilities"} else None
 
 
-def _keep(path: Path, seen: Mapping[str, Any]) -> None:
+def _write_cached(path: Path, tensors: Mapping[str, Any]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_suffix(f".{os.getpid()}.partial")
-    save_file(dict(seen), partial)
+    save_file(dict(tensors), partial)
     partial.replace(path)
-    for _, old in sorted((_used(one), one) for one in path.parent.glob("*.safetensors"))[:-KEPT]:
+    for _, old in sorted((_last_used_time(one), one) for one in path.parent.glob("*.safetensors"))[:-MAX_CACHED_SETS]:
         old.unlink(missing_ok=True)
 
 
-def _used(path: Path) -> float:
+def _last_used_time(path: Path) -> float:
     """When it was last used; 0 where another process has removed it meanwhile."""
     try:
         return path.stat().st_mtime

@@ -17,79 +17,87 @@ import torch
 from torch import Tensor, nn
 
 from genlib.data import image_sets as pictures
-from genlib.data.batches import seeded
-from genlib.data.image_sets import Pictures, Shape
+from genlib.data.batches import seeded_generator
+from genlib.data.image_sets import ImageSet, Shape
 from genlib.data.images import Images
 from genlib.data.splits import stratify
 from genlib.errors import InputError
-from genlib.evaluation.controls import plant
-from genlib.evaluation.evaluator import applicable
-from genlib.evaluation.extractors import COMPONENTS, Pca, network, networks
-from genlib.evaluation.feature_cache import Looker
-from genlib.metrics.classification import accuracy_of
-from genlib.metrics.inputs import Absent, Evidence, View, shuffled
-from genlib.metrics.registry import check_names, names
-from genlib.metrics.registry import evaluate as measured
-from genlib.metrics.result import Measure, Undefined
+from genlib.evaluation.controls import add_controls
+from genlib.evaluation.evaluator import applicable_metrics
+from genlib.evaluation.extractors import MAX_COMPONENTS, Pca, list_torchvision_classifiers, load_torchvision_classifier
+from genlib.evaluation.feature_cache import CachedExtractor
+from genlib.metrics.classification import compute_accuracy
+from genlib.metrics.inputs import FeatureSet, MetricInputs, MissingSet, shuffle_real_sets
+from genlib.metrics.registry import check_metric_names, metric_names
+from genlib.metrics.registry import compute_metrics as measured
+from genlib.metrics.result import MetricResult, UndefinedMetric
 from genlib.registry import load
 
 T = TypeVar("T")
-Say = Callable[[str], None]
-Watch = Callable[[Sequence[Any], str], Iterable[Any]]
+Log = Callable[[str], None]
+ProgressWrapper = Callable[[Sequence[Any], str], Iterable[Any]]
 
 NO_TRAIN = "no training images were given: --train"
-NO_JUDGE = "No judge given: principal components of pixels."
-CHUNK = 100  # images between two signs of progress
-NAMED = 5  # unreadable files that are named one by one
+DEFAULT_EXTRACTOR_NOTE = "No judge given: principal components of pixels."
+PROGRESS_CHUNK = 100  # images between two signs of progress
+MAX_NAMED_FILES = 5  # unreadable files that are named one by one
 
 
-def silent(things: Sequence[T], title: str) -> Iterable[T]:
+def no_progress(items: Sequence[T], title: str) -> Iterable[T]:
     """The things as they are."""
-    return things
+    return items
 
 
 @dataclass(frozen=True)
-class Extractor:
+class NamedExtractor:
     """Who looks. `classes`: how many of the data's classes it knows, 0 for one that knows none; `facts` of its card."""
 
-    judge: nn.Module
+    network: nn.Module
     name: str
     layer: str
-    classes: int = 0
-    facts: Mapping[str, Any] = field(default_factory=dict)
+    num_classes: int = 0
+    extra: Mapping[str, Any] = field(default_factory=dict)
 
-    def card(self, look: Looker, test: View) -> dict[str, Any]:
+    def card(self, cached_extractor: CachedExtractor, test: FeatureSet) -> dict[str, Any]:
         """As that of a judge: name, layer, accuracy on test where that is known, and the hash of the weights."""
         try:
-            accuracy = accuracy_of(test).value if self.classes else None
-        except Undefined:
+            accuracy = compute_accuracy(test).value if self.num_classes else None
+        except UndefinedMetric:
             accuracy = None
         layer = f"{self.layer}[{test.features.shape[1]}]"
-        return {"extractor": self.name, "layer": layer, "accuracy": accuracy, "sha256": look.sha256, **self.facts}
+        return {
+            "extractor": self.name,
+            "layer": layer,
+            "accuracy": accuracy,
+            "sha256": cached_extractor.sha256,
+            **self.extra,
+        }
 
 
-def extractor(asked: str | nn.Module | None, images: Images, components: int, seed: int) -> Extractor:
+def resolve_extractor(spec: str | nn.Module | None, images: Images, components: int, seed: int) -> NamedExtractor:
     """Who is asked for: None or "pca", a model folder, "<name of a torchvision classifier>:<weights file>", or any
     module with `features(x)` and logits; `images` are what components would be fitted to.
 
     Raises:
         InputError: there is no such extractor, or it does not look at images of this shape.
     """
-    if isinstance(asked, nn.Module):
-        return Extractor(asked, type(asked).__name__, "features")
-    if asked is None or asked == "pca":
+    if isinstance(spec, nn.Module):
+        return NamedExtractor(spec, type(spec).__name__, "features")
+    if spec is None or spec == "pca":
         pca = Pca(images, seed, components)
-        facts = {"explained": float(pca.explained), "fitted": len(images)} | ({} if asked else {"note": NO_JUDGE})
-        return Extractor(pca, "pca", "components", facts=facts)
-    if Path(asked).is_dir():
-        return _of_folder(Path(asked), images.shape)
-    name, colon, weights = asked.partition(":")
-    if name in networks() and not colon:
+        facts = {"explained": float(pca.explained), "fitted": len(images)} | (
+            {} if spec else {"note": DEFAULT_EXTRACTOR_NOTE}
+        )
+        return NamedExtractor(pca, "pca", "components", extra=facts)
+    if Path(spec).is_dir():
+        return _load_classifier(Path(spec), images.shape)
+    name, colon, weights = spec.partition(":")
+    if name in list_torchvision_classifiers() and not colon:
         raise InputError(f"--extractor: found {name} without its weights, legal: {name}:WEIGHTS_FILE")
-    return Extractor(network(name, Path(weights)), name, "penultimate")
+    return NamedExtractor(load_torchvision_classifier(name, Path(weights)), name, "penultimate")
 
 
-def _of_folder(folder: Path, shape: Shape) -> Extractor:
+def _load_classifier(folder: Path, shape: Shape) -> NamedExtractor:
     judge = load(folder)
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     if not hasattr(judge, "features"):
@@ -99,33 +107,33 @@ def _of_folder(folder: Path, shape: Shape) -> Extractor:
         size = f" (--size {height})" if channels == shape[0] and height == width else ""
         raise InputError(f"{folder}: found a judge of images {config['shape']}, legal: of {list(shape)}{size}")
     digest = hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest()
-    return Extractor(judge, folder.resolve().name, "features", config["classes"], {"sha256": digest})
+    return NamedExtractor(judge, folder.resolve().name, "features", config["classes"], {"sha256": digest})
 
 
 @dataclass(frozen=True)
-class Case:
+class ImageSetEvaluation:
     """Evidence on images that nothing here made, the card of what it was made of, and the names of the classes."""
 
-    evidence: Evidence
+    inputs: MetricInputs
     card: Mapping[str, Any]
     classes: Sequence[str]
 
-    def measures(self, asked: Sequence[str] | None = None) -> Iterator[tuple[str, Measure]]:
+    def iter_results(self, metrics: Sequence[str] | None = None) -> Iterator[tuple[str, MetricResult]]:
         """One metric after the other: those asked for, or all that judge generated images."""
-        for name in asked or applicable(self.evidence, names()):
-            yield name, measured(self.evidence, [name])[name]
+        for name in metrics or applicable_metrics(self.inputs, metric_names()):
+            yield name, measured(self.inputs, [name])[name]
 
 
-def judged(
-    sets: Mapping[str, Pictures],
-    asked: str | nn.Module | None = None,
+def prepare_evaluation(
+    sets: Mapping[str, ImageSet],
+    spec: str | nn.Module | None = None,
     *,
     size: int | None = None,
     strict: bool = False,
     seed: int = 0,
-    say: Say = lambda line: None,
-    watch: Watch = silent,
-) -> Case:
+    log: Log = lambda line: None,
+    track: ProgressWrapper = no_progress,
+) -> ImageSetEvaluation:
     """What the extractor `asked` for sees of the sets `real`, `fake` and, where that is known, `train`.
 
     All are brought to the commonest shape of the real ones, or to squares of `size`.
@@ -136,132 +144,140 @@ def judged(
     real = sets["real"]
     if len(real) < 2:
         raise InputError(f"--real: found {len(real)} image, legal: at least 2, to be dealt into two halves")
-    channels, height, width = pictures.commonest(real)
+    channels, height, width = pictures.most_common_shape(real)
     shape = (channels, size or height, size or width)
     for name, each in sets.items():
-        _report(name, each, shape, size, strict, say)
+        _log_conversions(name, each, shape, size, strict, log)
     known = pictures.all_classes(each for name, each in sets.items() if name != "fake")
-    images = {name: each.fitted(shape, known) for name, each in sets.items()}
-    components = max(1, min(COMPONENTS, len(real) // 4))
-    who = extractor(asked, images.get("train", images["real"]), components, seed)
-    classes = _understood(known, who.classes, say)
-    images = {name: each if _labelled(name, who, classes) else Images(each.pixels) for name, each in images.items()}
-    look = Looker(who.judge, device="cuda" if torch.cuda.is_available() else "cpu")
-    evidence = _evidence(images, who, look, seed, watch)
+    images = {name: each.resized_to(shape, known) for name, each in sets.items()}
+    components = max(1, min(MAX_COMPONENTS, len(real) // 4))
+    who = resolve_extractor(spec, images.get("train", images["real"]), components, seed)
+    classes = _usable_classes(known, who.num_classes, log)
+    images = {
+        name: each if _should_keep_labels(name, who, classes) else Images(each.pixels) for name, each in images.items()
+    }
+    look = CachedExtractor(who.network, device="cuda" if torch.cuda.is_available() else "cpu")
+    evidence = _build_inputs(images, who, look, seed, track)
     judge = who.card(look, evidence.test)
-    say(judge.get("note") or f"Judged by {who.name}.")
-    say(f"{evidence.n} of {len(sets['fake'])} generated images are held against {evidence.n} of {len(real)} real ones")
-    facts = {"shared": _shared(images, say), "judge": judge}
-    return Case(evidence, _card(sets, images, evidence) | facts, classes)
+    log(judge.get("note") or f"Judged by {who.name}.")
+    log(f"{evidence.n} of {len(sets['fake'])} generated images are held against {evidence.n} of {len(real)} real ones")
+    facts = {"shared": _count_shared(images, log), "judge": judge}
+    return ImageSetEvaluation(evidence, _build_card(sets, images, evidence) | facts, classes)
 
 
-def _labelled(name: str, who: Extractor, classes: Sequence[str]) -> bool:
+def _should_keep_labels(name: str, extractor: NamedExtractor, classes: Sequence[str]) -> bool:
     """Labels of real images name the data's classes, and those of fakes the classes that were asked for, which only a
     judge that knows them can see."""
-    return bool(classes) and (name != "fake" or who.classes > 0)
+    return bool(classes) and (name != "fake" or extractor.num_classes > 0)
 
 
-def _card(sets: Mapping[str, Pictures], images: Mapping[str, Images], evidence: Evidence) -> dict[str, Any]:
-    counts = {"valid": len(evidence.valid), "test": len(evidence.test), "fake": len(images["fake"])}
+def _build_card(sets: Mapping[str, ImageSet], images: Mapping[str, Images], inputs: MetricInputs) -> dict[str, Any]:
+    counts = {"valid": len(inputs.valid), "test": len(inputs.test), "fake": len(images["fake"])}
     return {
-        **_made_by(),
+        **_code_version(),
         "stage": "evaluate",
         "model": "fake",
         "data": sets["real"].source,
-        "data_sha256": pictures.sha256(images["real"]),
+        "data_sha256": pictures.images_sha256(images["real"]),
         "counts": {"train": len(images.get("train", ())), **counts},
         "split": "halves of the real images",
-        "seed": evidence.seed,
-        "n": evidence.n,
+        "seed": inputs.seed,
+        "n": inputs.n,
         "shape": list(images["real"].shape),
-        "sources": {name: _source(each, images[name]) for name, each in sets.items()},
+        "sources": {name: _source_card(each, images[name]) for name, each in sets.items()},
     }
 
 
-def _report(name: str, found: Pictures, shape: Shape, size: int | None, strict: bool, say: Say) -> None:
+def _log_conversions(name: str, image_set: ImageSet, shape: Shape, size: int | None, strict: bool, log: Log) -> None:
     """Say what was left out and what will be changed; if `strict`, refuse it, but for the sizes that `size` changes."""
     words = f"{shape[0]}x{shape[1]}x{shape[2]}"
-    for reason in found.skipped[:NAMED]:
-        say(f"--{name}: left out {reason}")
-    if found.skipped:
-        say(f"--{name}: left out {len(found.skipped)} of {len(found) + len(found.skipped)} files")
-    odd = found.odd(shape)
-    wrong = odd if size is None else sum(pixels.shape[0] != shape[0] for pixels in found.pixels)
+    for reason in image_set.skipped[:MAX_NAMED_FILES]:
+        log(f"--{name}: left out {reason}")
+    if image_set.skipped:
+        log(f"--{name}: left out {len(image_set.skipped)} of {len(image_set) + len(image_set.skipped)} files")
+    odd = image_set.count_other_shapes(shape)
+    wrong = odd if size is None else sum(pixels.shape[0] != shape[0] for pixels in image_set.pixels)
     if wrong and strict:
-        raise InputError(f"--{name}: found {wrong} of {len(found)} images of another shape, legal: {words}")
+        raise InputError(f"--{name}: found {wrong} of {len(image_set)} images of another shape, legal: {words}")
     if odd:
-        say(f"--{name}: {odd} of {len(found)} images are resized or converted to {words}")
+        log(f"--{name}: {odd} of {len(image_set)} images are resized or converted to {words}")
 
 
-def _understood(known: tuple[str, ...], classes: int, say: Say) -> tuple[str, ...]:
+def _usable_classes(known: tuple[str, ...], num_classes: int, log: Log) -> tuple[str, ...]:
     """The names of the classes, as far as labels can be held against a judge of so many."""
-    if not classes or not known:
+    if not num_classes or not known:
         return known
-    if len(known) != classes:
-        say(f"labels are left aside: there are {len(known)} classes, and the judge knows {classes}")
+    if len(known) != num_classes:
+        log(f"labels are left aside: there are {len(known)} classes, and the judge knows {num_classes}")
         return ()
     return known
 
 
-def _evidence(images: Mapping[str, Images], who: Extractor, look: Looker, seed: int, watch: Watch) -> Evidence:
+def _build_inputs(
+    images: Mapping[str, Images],
+    extractor: NamedExtractor,
+    cached_extractor: CachedExtractor,
+    seed: int,
+    track: ProgressWrapper,
+) -> MetricInputs:
     """The fakes, as many as can be held against half of the real images, and the controls."""
 
-    def seen(some: Images, title: str) -> View:
-        rows = torch.split(torch.arange(len(some)), CHUNK)
-        return _joined([look(some[part]) for part in watch(rows, f"looking at {title}")])
+    def seen(some: Images, title: str) -> FeatureSet:
+        rows = torch.split(torch.arange(len(some)), PROGRESS_CHUNK)
+        return _concat_feature_sets([cached_extractor(some[part]) for part in track(rows, f"looking at {title}")])
 
     real = images["real"]
     labels = torch.zeros(len(real), dtype=torch.long) if real.labels is None else real.labels
-    valid, test = stratify(labels, [len(real) // 2], seeded(seed, "halves"))
-    chosen = torch.randperm(len(images["fake"]), generator=seeded(seed, "fake"))[: min(len(valid), len(test))]
-    train = seen(images["train"], "training images") if "train" in images else Absent(NO_TRAIN)
-    held, against = shuffled(seen(real[valid], "real images"), seen(real[test], "real images"), seed)
+    valid, test = stratify(labels, [len(real) // 2], seeded_generator(seed, "halves"))
+    chosen = torch.randperm(len(images["fake"]), generator=seeded_generator(seed, "fake"))[: min(len(valid), len(test))]
+    train = seen(images["train"], "training images") if "train" in images else MissingSet(NO_TRAIN)
+    held, against = shuffle_real_sets(seen(real[valid], "real images"), seen(real[test], "real images"), seed)
     made = seen(images["fake"][chosen], "fake images")
-    evidence = Evidence(train, held, against, made, seed, named=who.classes > 0)
-    return plant(evidence, lambda planted: seen(planted, "controls"))
+    evidence = MetricInputs(train, held, against, made, seed, has_class_names=extractor.num_classes > 0)
+    return add_controls(evidence, lambda planted: seen(planted, "controls"))
 
 
-def _joined(views: Sequence[View]) -> View:
+def _concat_feature_sets(feature_sets: Sequence[FeatureSet]) -> FeatureSet:
     pixels, features, probabilities = (
-        torch.cat([getattr(view, part) for view in views]) for part in ("pixels", "features", "probabilities")
+        torch.cat([getattr(view, part) for view in feature_sets]) for part in ("pixels", "features", "probabilities")
     )
-    labels = [view.labels for view in views if view.labels is not None]
-    return View(pixels, torch.cat(labels) if labels else None, features, probabilities)
+    labels = [view.labels for view in feature_sets if view.labels is not None]
+    return FeatureSet(pixels, torch.cat(labels) if labels else None, features, probabilities)
 
 
-def _shared(images: Mapping[str, Images], say: Say) -> dict[str, int]:
+def _count_shared(images: Mapping[str, Images], log: Log) -> dict[str, int]:
     """How many images of one set are also in another, byte for byte: there should be none."""
-    known = {name: [_hash(pixels) for pixels in each.pixels] for name, each in images.items()}
+    known = {name: [_image_digest(pixels) for pixels in each.pixels] for name, each in images.items()}
     shared = {}
     for one, other in (("real", "train"), ("fake", "real"), ("fake", "train")):
         if one in known and other in known:
             there = set(known[other])
             shared[f"{one}_in_{other}"] = count = sum(each in there for each in known[one])
             if count:
-                say(f"{count} of {len(known[one])} images of --{one} are also in --{other}, byte for byte")
+                log(f"{count} of {len(known[one])} images of --{one} are also in --{other}, byte for byte")
     return shared
 
 
-def _hash(pixels: Tensor) -> bytes:
+def _image_digest(pixels: Tensor) -> bytes:
     return hashlib.sha256(pixels.numpy().tobytes()).digest()
 
 
-def _source(found: Pictures, images: Images) -> dict[str, Any]:
+def _source_card(image_set: ImageSet, images: Images) -> dict[str, Any]:
     return {
-        "source": found.source,
-        "images": len(found),
-        "sha256": pictures.sha256(images),
-        "classes": list(found.classes),
-        "changed": found.odd(images.shape),
-        "skipped": list(found.skipped),
+        "source": image_set.source,
+        "images": len(image_set),
+        "sha256": pictures.images_sha256(images),
+        "classes": list(image_set.classes),
+        "changed": image_set.count_other_shapes(images.shape),
+        "skipped": list(image_set.skipped),
     }
 
 
-def _made_by() -> dict[str, str]:
+def _code_version() -> dict[str, str]:
     """The version, and the commit where this is a checkout."""
     from importlib.metadata import PackageNotFoundError, version
 
-    from genlib.provenance import commit, dirty
+    from genlib.provenance import commit, is_dirty
 
     root = Path(__file__).parents[2]
     checkout = (root / ".git").exists()
@@ -269,36 +285,38 @@ def _made_by() -> dict[str, str]:
         release = version("genlib")
     except PackageNotFoundError:
         release = "unknown"
-    known = {"commit": commit(root), "dirty": str(dirty(root)).lower()} if checkout else {"commit": "unknown"}
+    known = {"commit": commit(root), "dirty": str(is_dirty(root)).lower()} if checkout else {"commit": "unknown"}
     return {"version": release, **known}
 
 
-def shown(case: Case, measures: Mapping[str, Measure], command: str) -> str:
+def render_evaluation_page(
+    evaluation: ImageSetEvaluation, metric_results: Mapping[str, MetricResult], command: str
+) -> str:
     """The page of one evaluation; `command` makes it again."""
     from tempfile import TemporaryDirectory
 
-    from genlib.figures.contact_sheets import write_sheets
+    from genlib.figures.contact_sheets import write_contact_sheets
     from genlib.figures.evaluation import write_figures
-    from genlib.report.page import Origin, page
+    from genlib.report.page import Provenance, render_page
     from genlib.runs import ModelResults, Results, read_sheets
 
-    card = case.card
+    card = evaluation.card
     data = {
         "name": Path(card["data"]).name,
         "source": card["data"],
-        "classes": list(case.classes),
+        "classes": list(evaluation.classes),
         "shape": card["shape"],
         "counts": card["counts"],
         "sha256": card["data_sha256"],
     }
     tags = {f"genlib.{key}": card[key] for key in ("commit", "dirty") if key in card}
     with TemporaryDirectory() as folder:
-        drawn = write_figures(case.evidence, measures, Path(folder))
-        write_sheets(case.evidence, Path(folder) / "sheets")
+        drawn = write_figures(evaluation.inputs, metric_results, Path(folder))
+        write_contact_sheets(evaluation.inputs, Path(folder) / "sheets")
         figures, sheets = {path.stem: path for path in drawn}, read_sheets(Path(folder) / "sheets")
-        made = ModelResults("fake", measures=measures, card=card, figures=figures, sheets=sheets)
+        made = ModelResults("fake", metrics=metric_results, card=card, figures=figures, sheets=sheets)
         results = Results(data, [made])
-        return page(results, Origin(tags, {}, "", command))
+        return render_page(results, Provenance(tags, {}, "", command))
 
 
 def evaluate(
@@ -309,7 +327,7 @@ def evaluate(
     extractor: str | nn.Module | None = None,
     metrics: Sequence[str] | None = None,
     seed: int = 0,
-) -> dict[str, Measure]:
+) -> dict[str, MetricResult]:
     """The metrics of generated images against held-out real ones; `train` is what the generator saw.
 
     Each set is `Images` or an array or tensor [N, C, H, W] (or [N, H, W, C]) of uint8 or of floats in [0, 1] or
@@ -324,13 +342,13 @@ def evaluate(
     Raises:
         InputError: a set, the extractor or a metric is not of a legal form.
     """
-    check_names(metrics or (), "metrics")
+    check_metric_names(metrics or (), "metrics")
     given = {"real": real, "fake": fake} | ({} if train is None else {"train": train})
-    sets = {name: _pictures(images, name) for name, images in given.items()}
-    return dict(judged(sets, extractor, seed=seed).measures(metrics))
+    sets = {name: _as_image_set(images, name) for name, images in given.items()}
+    return dict(prepare_evaluation(sets, extractor, seed=seed).iter_results(metrics))
 
 
-def _pictures(images: Any, where: str) -> Pictures:
+def _as_image_set(images: Any, where: str) -> ImageSet:
     if isinstance(images, Images):
-        return pictures.of_array(images.pixels, where, images.labels)
-    return pictures.of_array(images, where)
+        return pictures.image_set_from_array(images.pixels, where, images.labels)
+    return pictures.image_set_from_array(images, where)

@@ -24,35 +24,55 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from genlib.formatting import MINUS, label, number
-from genlib.metrics.questions import ALIKE, COPIED, REAL, way
-from genlib.metrics.result import Measure
+from genlib.formatting import MINUS, display_name, format_number
+from genlib.metrics.questions import ALIKE, COPIED, REAL, split_direction
+from genlib.metrics.result import MetricResult
 
-Answer = Literal["yes", "nearly", "partly", "no", "cannot tell"]
-Side = Literal["lower", "higher"]  # than real images: what the fault does to the metric
+VerdictAnswer = Literal["yes", "nearly", "partly", "no", "cannot tell"]
+FaultShift = Literal["lower", "higher"]  # than real images: what the fault does to the metric
 
-SINGLY: dict[str, Side] = {"precision": "lower", "density": "lower"}
-TOGETHER: dict[str, Side] = {"c2st": "higher", "inception_score": "lower", "frechet": "higher", "kid": "higher"}
-COPIES: dict[str, Side] = {"copies": "higher", "authenticity": "lower", "copying": "lower", "fld_gap": "lower"}
-DIFFERENT: dict[str, Side] = {"support": "lower", "vendi": "lower"}
-KINDS: dict[str, Side] = {
+PER_IMAGE: dict[str, FaultShift] = {"precision": "lower", "density": "lower"}
+DISTRIBUTION: dict[str, FaultShift] = {
+    "c2st": "higher",
+    "inception_score": "lower",
+    "frechet": "higher",
+    "kid": "higher",
+}
+MEMORIZATION: dict[str, FaultShift] = {
+    "copies": "higher",
+    "authenticity": "lower",
+    "copying": "lower",
+    "fld_gap": "lower",
+}
+SUPPORT_SIZE: dict[str, FaultShift] = {"support": "lower", "vendi": "lower"}
+MODES: dict[str, FaultShift] = {
     "coverage": "lower",
     "recall": "lower",
     "modes": "lower",
     "mode_kl": "higher",
     "ndb": "higher",
 }
-PEOPLE = {"human_error_rate": "", "human_choice_error": ", asked side by side"}  # how they were asked
-SHARES = ("precision", "density", "inception_score", "authenticity", "support", "vendi", "coverage", "recall", "modes")
+HUMAN_METRICS = {"human_error_rate": "", "human_choice_error": ", asked side by side"}  # how they were asked
+SHARE_METRICS = (
+    "precision",
+    "density",
+    "inception_score",
+    "authenticity",
+    "support",
+    "vendi",
+    "coverage",
+    "recall",
+    "modes",
+)
 
-BEST_FIRST: dict[str, tuple[Answer, ...]] = {
+BEST_FIRST: dict[str, tuple[VerdictAnswer, ...]] = {
     REAL: ("cannot tell", "yes", "nearly", "no"),
     COPIED: ("cannot tell", "no", "partly", "yes"),
     ALIKE: ("cannot tell", "no", "partly", "yes"),
 }
-FROM_TO = {"": "", "_a2b": "From A to B: ", "_b2a": "From B to A: "}
-QUARTER, HALF, FOUR_FIFTHS = 0.25, 0.5, 0.8  # of the images, at fault
-CITED = 2
+DIRECTION_PREFIX = {"": "", "_a2b": "From A to B: ", "_b2a": "From B to A: "}
+NEARLY_REAL_MAX, COPIED_MIN, ALIKE_MIN = 0.25, 0.5, 0.8  # of the images, at fault
+MAX_CITED = 2
 
 
 @dataclass(frozen=True)
@@ -60,7 +80,7 @@ class Verdict:
     """`sentence` gives the numbers that decided; `figure` is the name of the one that shows it."""
 
     question: str
-    answer: Answer
+    answer: VerdictAnswer
     sentence: str
     figure: str
 
@@ -70,7 +90,7 @@ class Verdict:
         return self.question.removesuffix("?").lower().replace("-", "_").replace(" ", "_")
 
     @property
-    def good(self) -> bool:
+    def is_good(self) -> bool:
         return self.answer == BEST_FIRST[self.question][1]
 
     def __str__(self) -> str:
@@ -78,176 +98,186 @@ class Verdict:
 
 
 @dataclass(frozen=True)
-class Witness:
+class MetricFinding:
     """One metric that is heard: whether it finds the fault, and in what share of the images where it can say that."""
 
     metric: str
-    measure: Measure
-    finds: bool
+    result: MetricResult
+    has_fault: bool
     share: float | None
 
     def __str__(self) -> str:
-        return f"{label(self.metric)} {_reading(self.measure)} where real images get {_said(self.measure.null)}"
+        return f"{display_name(self.metric)} {_format_result(self.result)} where real images get {_format_number(self.result.null)}"
 
 
-def verdicts(measures: Mapping[str, Measure]) -> tuple[Verdict, ...]:
+def compute_verdicts(results: Mapping[str, MetricResult]) -> tuple[Verdict, ...]:
     """The three verdicts on what was measured; none where nothing was that speaks of generated images."""
-    ways: dict[str, dict[str, Measure]] = {}
-    for name, found in measures.items():
-        metric, ending = way(name)
+    ways: dict[str, dict[str, MetricResult]] = {}
+    for name, found in results.items():
+        metric, ending = split_direction(name)
         ways.setdefault(ending, {})[metric] = found
-    known = {*SINGLY, *TOGETHER, *COPIES, *DIFFERENT, *KINDS}
-    told = [_told(found, FROM_TO[ending]) for ending, found in ways.items() if known & found.keys()]
-    return tuple(max(answers, key=_badness) for answers in zip(*told, strict=True))
+    known = {*PER_IMAGE, *DISTRIBUTION, *MEMORIZATION, *SUPPORT_SIZE, *MODES}
+    told = [
+        _answer_questions(found, DIRECTION_PREFIX[ending]) for ending, found in ways.items() if known & found.keys()
+    ]
+    return tuple(max(answers, key=_answer_rank) for answers in zip(*told, strict=True))
 
 
-def _badness(verdict: Verdict) -> int:
+def _answer_rank(verdict: Verdict) -> int:
     return BEST_FIRST[verdict.question].index(verdict.answer)
 
 
-def _told(measures: Mapping[str, Measure], lead: str) -> tuple[Verdict, Verdict, Verdict]:
-    alike, why_alike = _alike(measures)
-    real, why_real = _real(measures, alone=alike == "yes")
-    copied, why_copied = _copied(measures)
-    pairs = "closest_pairs" if "support" in measures else "samples"
+def _answer_questions(results: Mapping[str, MetricResult], prefix: str) -> tuple[Verdict, Verdict, Verdict]:
+    alike, why_alike = _answer_alike(results)
+    real, why_real = _answer_real(results, per_image_only=alike == "yes")
+    copied, why_copied = _answer_copied(results)
+    pairs = "closest_pairs" if "support" in results else "samples"
     return (
-        Verdict(REAL, real, lead + why_real + _people(measures), "samples"),
-        Verdict(COPIED, copied, lead + why_copied, "nearest_neighbours"),
-        Verdict(ALIKE, alike, lead + why_alike, pairs),
+        Verdict(REAL, real, prefix + why_real + _human_note(results), "samples"),
+        Verdict(COPIED, copied, prefix + why_copied, "nearest_neighbours"),
+        Verdict(ALIKE, alike, prefix + why_alike, pairs),
     )
 
 
-def _real(measures: Mapping[str, Measure], *, alone: bool) -> tuple[Answer, str]:
-    asked = SINGLY if alone else SINGLY | TOGETHER
-    heard = _heard(measures, asked)
-    finding = [witness for witness in heard if witness.finds]
+def _answer_real(results: Mapping[str, MetricResult], *, per_image_only: bool) -> tuple[VerdictAnswer, str]:
+    asked = PER_IMAGE if per_image_only else PER_IMAGE | DISTRIBUTION
+    heard = _usable_metrics(results, asked)
+    finding = [witness for witness in heard if witness.has_fault]
     if not heard:
-        return "cannot tell", _silence(measures, asked)
+        return "cannot tell", _why_unknown(results, asked)
     if not finding:
-        return "yes", f"{_count([], heard)} told them from real images: {_cited(heard)}."
-    said = f"{_count(finding, heard)} told them from real images: {_cited(finding)}."
+        return "yes", f"{_count_text([], heard)} told them from real images: {_cite_findings(heard)}."
+    said = f"{_count_text(finding, heard)} told them from real images: {_cite_findings(finding)}."
     scaled = any(witness.share is not None for witness in heard)
-    return ("nearly" if scaled and _most(finding) <= QUARTER else "no"), said
+    return ("nearly" if scaled and _max_fault_share(finding) <= NEARLY_REAL_MAX else "no"), said
 
 
-def _copied(measures: Mapping[str, Measure]) -> tuple[Answer, str]:
-    heard = _heard(measures, COPIES)
-    finding = [witness for witness in heard if witness.finds]
+def _answer_copied(results: Mapping[str, MetricResult]) -> tuple[VerdictAnswer, str]:
+    heard = _usable_metrics(results, MEMORIZATION)
+    finding = [witness for witness in heard if witness.has_fault]
     if not heard:
-        return "cannot tell", _silence(measures, COPIES) + _discriminator(measures)
+        return "cannot tell", _why_unknown(results, MEMORIZATION) + _membership_note(results)
     if not finding:
-        return "no", f"{_count([], heard)} found copies: {_cited(heard)}.{_discriminator(measures)}"
-    said = f"{_count(finding, heard)} found copies: {_cited(finding)}.{_discriminator(measures)}"
+        return "no", f"{_count_text([], heard)} found copies: {_cite_findings(heard)}.{_membership_note(results)}"
+    said = f"{_count_text(finding, heard)} found copies: {_cite_findings(finding)}.{_membership_note(results)}"
     shares = [witness.share for witness in finding if witness.share is not None]
-    return ("partly" if shares and max(shares) < HALF else "yes"), said
+    return ("partly" if shares and max(shares) < COPIED_MIN else "yes"), said
 
 
-def _alike(measures: Mapping[str, Measure]) -> tuple[Answer, str]:
-    different, kinds = _heard(measures, DIFFERENT), _heard(measures, KINDS)
-    fewer, missing = ([witness for witness in heard if witness.finds] for heard in (different, kinds))
+def _answer_alike(results: Mapping[str, MetricResult]) -> tuple[VerdictAnswer, str]:
+    different, kinds = _usable_metrics(results, SUPPORT_SIZE), _usable_metrics(results, MODES)
+    fewer, missing = ([witness for witness in heard if witness.has_fault] for heard in (different, kinds))
     if not different and not kinds:
-        return "cannot tell", _silence(measures, DIFFERENT | KINDS)
+        return "cannot tell", _why_unknown(results, SUPPORT_SIZE | MODES)
     if fewer:
-        few = f"{_count(fewer, different)} found fewer different images than among real ones: {_cited(fewer)}."
-        return ("yes" if _most(fewer) > FOUR_FIFTHS else "partly"), few
+        few = f"{_count_text(fewer, different)} found fewer different images than among real ones: {_cite_findings(fewer)}."
+        return ("yes" if _max_fault_share(fewer) > ALIKE_MIN else "partly"), few
     if missing:
-        return "partly", f"{_count(missing, kinds)} missed kinds of real images: {_cited(missing)}."
+        return "partly", f"{_count_text(missing, kinds)} missed kinds of real images: {_cite_findings(missing)}."
     heard = different + kinds
-    return "no", f"{_count([], heard)} found less variety than among real images: {_cited(heard)}."
+    return "no", f"{_count_text([], heard)} found less variety than among real images: {_cite_findings(heard)}."
 
 
-def _heard(measures: Mapping[str, Measure], sides: Mapping[str, Side]) -> list[Witness]:
+def _usable_metrics(results: Mapping[str, MetricResult], shifts: Mapping[str, FaultShift]) -> list[MetricFinding]:
     """The metrics that have something to say, in the order of `sides`."""
-    found = {metric: measures[metric] for metric in sides if metric in measures}
+    found = {metric: results[metric] for metric in shifts if metric in results}
     return [
-        Witness(metric, measure, _apart(measure, sides[metric]), _share(metric, measure))
+        MetricFinding(metric, measure, _is_shifted(measure, shifts[metric]), _fault_share(metric, measure))
         for metric, measure in found.items()
-        if measure.value is not None and measure.null is not None and measure.doubt is None
+        if measure.value is not None and measure.null is not None and measure.failed_control is None
     ]
 
 
-def _apart(measure: Measure, side: Side) -> bool:
+def _is_shifted(result: MetricResult, shift: FaultShift) -> bool:
     """Whether the interval of the value lies wholly on this side of that of real images."""
-    low, high = _ends(measure.value, measure.low, measure.high, bool(measure.detail.get("more_than")))
-    real = measure.detail.get("null", {})
-    real_low, real_high = _ends(measure.null, real.get("low"), real.get("high"), bool(real.get("more_than")))
-    return high < real_low if side == "lower" else low > real_high
+    low, high = _bounds(result.value, result.low, result.high, bool(result.detail.get("more_than")))
+    real = result.detail.get("null", {})
+    real_low, real_high = _bounds(result.null, real.get("low"), real.get("high"), bool(real.get("more_than")))
+    return high < real_low if shift == "lower" else low > real_high
 
 
-def _ends(value: float | None, low: float | None, high: float | None, more_than: bool) -> tuple[float, float]:
+def _bounds(value: float | None, low: float | None, high: float | None, more_than: bool) -> tuple[float, float]:
     point = float(value or 0.0)
     return (point if low is None else low), (math.inf if more_than else point if high is None else high)
 
 
-def _share(metric: str, measure: Measure) -> float | None:
+def _fault_share(metric: str, result: MetricResult) -> float | None:
     """The share of the images that is at fault."""
-    value, null = float(measure.value or 0.0), float(measure.null or 0.0)
+    value, null = float(result.value or 0.0), float(result.null or 0.0)
     if metric == "copies":
         return value - null
     if metric == "c2st":
         return 2 * value - 1
-    return 1 - value / null if metric in SHARES and null > 0 else None
+    return 1 - value / null if metric in SHARE_METRICS and null > 0 else None
 
 
-def _most(witnesses: Sequence[Witness]) -> float:
+def _max_fault_share(findings: Sequence[MetricFinding]) -> float:
     """The largest share at fault that any of them sees."""
-    return max((witness.share for witness in witnesses if witness.share is not None), default=0.0)
+    return max((witness.share for witness in findings if witness.share is not None), default=0.0)
 
 
-def _cited(witnesses: Sequence[Witness]) -> str:
+def _cite_findings(findings: Sequence[MetricFinding]) -> str:
     """The numbers of those who find most; where nobody finds anything, of the first."""
-    worst = sorted(witnesses, key=lambda witness: (witness.share or 0.0) if witness.finds else 0.0, reverse=True)
-    return ", ".join(str(witness) for witness in worst[:CITED])
+    worst = sorted(findings, key=lambda witness: (witness.share or 0.0) if witness.has_fault else 0.0, reverse=True)
+    return ", ".join(str(witness) for witness in worst[:MAX_CITED])
 
 
-def _count(finding: Sequence[Witness], heard: Sequence[Witness]) -> str:
-    return f"{len(finding) or 'None'} of {len(heard)} metric{'s' if len(heard) > 1 else ''}"
+def _count_text(faulty: Sequence[MetricFinding], usable: Sequence[MetricFinding]) -> str:
+    return f"{len(faulty) or 'None'} of {len(usable)} metric{'s' if len(usable) > 1 else ''}"
 
 
-def _silence(measures: Mapping[str, Measure], asked: Mapping[str, Side]) -> str:
+def _why_unknown(results: Mapping[str, MetricResult], shifts: Mapping[str, FaultShift]) -> str:
     """Why nothing was heard."""
-    there = [(label(metric), measures[metric]) for metric in asked if metric in measures]
-    doubted = [f"{name} failed its control: {measure.doubt}" for name, measure in there if measure.doubt]
+    there = [(display_name(metric), results[metric]) for metric in shifts if metric in results]
+    doubted = [
+        f"{name} failed its control: {measure.failed_control}" for name, measure in there if measure.failed_control
+    ]
     absent = [f"{name}: {measure.detail.get('reason', 'no value')}" for name, measure in there if measure.value is None]
     reasons = [*doubted, *absent]
     return f"{reasons[0].capitalize()}." if reasons else "No metric that could tell was measured."
 
 
-def _discriminator(measures: Mapping[str, Measure]) -> str:
+def _membership_note(results: Mapping[str, MetricResult]) -> str:
     """What the discriminator gives away, where that is more than chance."""
-    known = measures.get("membership_auc", Measure())
-    if known.value is None or known.low is None or known.low <= 0.5 or known.doubt:
+    known = results.get("membership_auc", MetricResult())
+    if known.value is None or known.low is None or known.low <= 0.5 or known.failed_control:
         return ""
-    return f" Its discriminator knows the training images: membership auc {_reading(known)} where chance is 0.5."
+    return f" Its discriminator knows the training images: membership auc {_format_result(known)} where chance is 0.5."
 
 
-def _people(measures: Mapping[str, Measure]) -> str:
+def _human_note(results: Mapping[str, MetricResult]) -> str:
     """What people said, where any were asked."""
-    said = {asked: measures[metric] for metric, asked in PEOPLE.items() if metric in measures}
-    return "".join(f" People{asked}: {_wrong(found)}." for asked, found in said.items() if found.value is not None)
+    said = {asked: results[metric] for metric, asked in HUMAN_METRICS.items() if metric in results}
+    return "".join(
+        f" People{asked}: {_error_rate_text(found)}." for asked, found in said.items() if found.value is not None
+    )
 
 
-def _wrong(found: Measure) -> str:
-    ends = " to ".join(f"{100 * end:.0f}" for end in (found.low, found.high) if end is not None)
-    return f"{100 * float(found.value or 0.0):.0f} % wrong ({ends}): {_meant(found)}"
+def _error_rate_text(result: MetricResult) -> str:
+    ends = " to ".join(f"{100 * end:.0f}" for end in (result.low, result.high) if end is not None)
+    return f"{100 * float(result.value or 0.0):.0f} % wrong ({ends}): {_interpret_error_rate(result)}"
 
 
-def _meant(found: Measure) -> str:
+def _interpret_error_rate(result: MetricResult) -> str:
     """What an error rate, with its interval, says of those who erred; 50 % is chance."""
-    if found.detail.get("equivalent"):
+    if result.detail.get("equivalent"):
         return "they cannot tell them apart"
-    if found.high is not None and found.high < HALF:
+    if result.high is not None and result.high < COPIED_MIN:
         return "they tell them apart"
-    if found.low is not None and found.low > HALF:
+    if result.low is not None and result.low > COPIED_MIN:
         return "they take the generated ones for real more often than the real ones"
     return "too few answers to say"
 
 
-def _reading(measure: Measure) -> str:
-    more = "more than " if measure.detail.get("more_than") else ""
-    ends = "" if measure.low is None or measure.high is None else f" [{_said(measure.low)}, {_said(measure.high)}]"
-    return f"{more}{_said(measure.value)}{ends}"
+def _format_result(result: MetricResult) -> str:
+    more = "more than " if result.detail.get("more_than") else ""
+    ends = (
+        ""
+        if result.low is None or result.high is None
+        else f" [{_format_number(result.low)}, {_format_number(result.high)}]"
+    )
+    return f"{more}{_format_number(result.value)}{ends}"
 
 
-def _said(value: float | None) -> str:
-    return number(value).replace(MINUS, "-")
+def _format_number(value: float | None) -> str:
+    return format_number(value).replace(MINUS, "-")

@@ -16,46 +16,50 @@ import torch
 from torch import Tensor
 
 from genlib import latent as explore
-from genlib.data.batches import seeded
+from genlib.data.batches import seeded_generator
 from genlib.data.images import to_float, to_pixels
 from genlib.data.png import write_png
-from genlib.figures.latent import on_model, pairs, told, ways
-from genlib.metrics.authenticity import closeness
-from genlib.metrics.inputs import Evidence
-from genlib.metrics.registry import capabilities
+from genlib.figures.latent import decode_interpolations, select_endpoints, select_test_images, select_test_labels
+from genlib.metrics.authenticity import nearest_training
+from genlib.metrics.inputs import MetricInputs
+from genlib.metrics.registry import model_capabilities
 from genlib.metrics.stats.neighbours import nearest
 
-SAMPLES, TRAIN, ALIKE = 64, 4, 3  # rows of the samples, and what stands in each beside the sample
-WALKS, STEPS, REACH = 6, 17, 2.5  # rows and frames of a walk, and how far from its middle it goes, in spreads
-CODED = 500  # training images whose codes are looked at
-SIDE = 64  # pixels of an image on a sheet, at the most
+NUM_SAMPLES, NUM_TRAIN, NUM_SIMILAR = 64, 4, 3  # rows of the samples, and what stands in each beside the sample
+NUM_PATHS, NUM_STEPS, REACH_STD = (
+    6,
+    17,
+    2.5,
+)  # rows and frames of a walk, and how far from its middle it goes, in spreads
+MAX_ENCODED_IMAGES = 500  # training images whose codes are looked at
+MAX_SIDE = 64  # pixels of an image on a sheet, at the most
 
 
-def write_sheets(evidence: Evidence, folder: Path) -> list[Path]:
+def write_contact_sheets(inputs: MetricInputs, folder: Path) -> list[Path]:
     """Every sheet this evidence allows, in `folder`; the pictures written."""
-    return list(_written(evidence, folder))
+    return list(_iter_sheets(inputs, folder))
 
 
-def _written(evidence: Evidence, folder: Path) -> Iterator[Path]:
-    if evidence.n > 1 and evidence.train.given and len(evidence.train) > 1:
-        yield _write(*neighbours(evidence), folder / "neighbours.png")
-    if hasattr(evidence.model, "image"):
-        yield _write(*between(evidence), folder / "between.png")
-        yield _write(*axes(evidence), folder / "axes.png")
+def _iter_sheets(inputs: MetricInputs, folder: Path) -> Iterator[Path]:
+    if inputs.n > 1 and inputs.train.is_available and len(inputs.train) > 1:
+        yield _write_sheet(*sample_neighbours(inputs), folder / "neighbours.png")
+    if hasattr(inputs.model, "image"):
+        yield _write_sheet(*interpolations(inputs), folder / "between.png")
+        yield _write_sheet(*traversals(inputs), folder / "axes.png")
 
 
-def neighbours(evidence: Evidence) -> tuple[Tensor, dict[str, Any]]:
+def sample_neighbours(inputs: MetricInputs) -> tuple[Tensor, dict[str, Any]]:
     """A row a sample, as they came: it, the training images nearest to it, and the other samples nearest to it.
 
     `distances` are the judge's, in units of the spacing of its nearest training image (see `Closeness`).
     """
-    made, train = evidence.made[:SAMPLES], evidence.train
-    spacing = closeness(replace(evidence, fake=made)).spacing[:, None].clamp(min=1e-12)
-    near, star = nearest(made.features, train.features, min(TRAIN, len(train)))
+    made, train = inputs.generated[:NUM_SAMPLES], inputs.train
+    spacing = nearest_training(replace(inputs, samples=made)).spacing[:, None].clamp(min=1e-12)
+    near, star = nearest(made.features, train.features, min(NUM_TRAIN, len(train)))
     alike, twin = nearest(
-        made.features, evidence.made.features, min(ALIKE, evidence.n - 1), skip=torch.arange(len(made))
+        made.features, inputs.generated.features, min(NUM_SIMILAR, inputs.n - 1), skip=torch.arange(len(made))
     )
-    rows = [made.pixels[:, None], train.pixels[star], evidence.made.pixels[twin]]
+    rows = [made.pixels[:, None], train.pixels[star], inputs.generated.pixels[twin]]
     distances = (torch.cat([near, alike], 1) / spacing).tolist()
     says = {
         "train": star.shape[1],
@@ -65,62 +69,67 @@ def neighbours(evidence: Evidence) -> tuple[Tensor, dict[str, Any]]:
     return torch.cat(rows, 1), says
 
 
-def between(evidence: Evidence) -> tuple[Tensor, dict[str, Any]]:
+def interpolations(inputs: MetricInputs) -> tuple[Tensor, dict[str, Any]]:
     """A row a way from one code to another: of two test images, or of two draws for a model that does not encode."""
-    ends = pairs(evidence, WALKS)
-    images = to_pixels(ways(evidence, ends, STEPS)).cpu()
-    of = "codes of two test images" if "encodes" in capabilities(evidence.model) else "two draws"
-    return images.view(len(ends), STEPS, *images.shape[1:]), {"of": of}
+    ends = select_endpoints(inputs, NUM_PATHS)
+    images = to_pixels(decode_interpolations(inputs, ends, NUM_STEPS)).cpu()
+    of = "codes of two test images" if "encodes" in model_capabilities(inputs.model) else "two draws"
+    return images.view(len(ends), NUM_STEPS, *images.shape[1:]), {"of": of}
 
 
-def axes(evidence: Evidence) -> tuple[Tensor, dict[str, Any]]:
+def traversals(inputs: MetricInputs) -> tuple[Tensor, dict[str, Any]]:
     """A row an axis, the liveliest first: one code with that coordinate REACH spreads below its mean to as many above.
 
     Mean and spread are those of the codes of training images, or of a standard normal.
     """
-    model: Any = evidence.model
-    z, mean, spread, y = _start(evidence)
-    chosen = explore.liveliest(model, z, y)[:WALKS].tolist()
-    lines = [explore.traverse((z - mean) / spread, axis, -REACH, REACH, STEPS) for axis in chosen]
+    model: Any = inputs.model
+    z, mean, spread, y = _traversal_start(inputs)
+    chosen = explore.most_sensitive_axes(model, z, y)[:NUM_PATHS].tolist()
+    lines = [explore.traverse((z - mean) / spread, axis, -REACH_STD, REACH_STD, NUM_STEPS) for axis in chosen]
     codes = mean + spread * torch.cat(lines)
-    many = None if y is None else y.expand(len(chosen) * STEPS)
-    images = to_pixels(explore.image(model, codes.flatten(0, 1), many)).cpu()
-    return images.view(len(chosen), STEPS, *images.shape[1:]), {"axes": chosen, "reach": REACH}
+    many = None if y is None else y.expand(len(chosen) * NUM_STEPS)
+    images = to_pixels(explore.decode_image(model, codes.flatten(0, 1), many)).cpu()
+    return images.view(len(chosen), NUM_STEPS, *images.shape[1:]), {"axes": chosen, "reach": REACH_STD}
 
 
-def _start(evidence: Evidence) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
+def _traversal_start(inputs: MetricInputs) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
     """One code [1, latent], the mean and spread of codes [latent], and the class where the model is told one."""
-    model: Any = evidence.model
-    y = told(evidence, slice(0, 1))
+    model: Any = inputs.model
+    y = select_test_labels(inputs, slice(0, 1))
     device = next(model.parameters()).device
-    if "encodes" not in capabilities(model):
-        z = torch.randn(1, model.latent, generator=seeded(evidence.seed, "axes")).to(device)
+    if "encodes" not in model_capabilities(model):
+        z = torch.randn(1, model.latent, generator=seeded_generator(inputs.seed, "axes")).to(device)
         return z, torch.zeros_like(z[0]), torch.ones_like(z[0]), y
-    known = evidence.train[:CODED]
+    known = inputs.train[:MAX_ENCODED_IMAGES]
     labels = None if y is None or known.labels is None else known.labels.to(device)
-    codes = explore.code(model, to_float(known.pixels.to(device)), labels)
-    return explore.code(model, on_model(evidence, slice(0, 1)), y), codes.mean(0), codes.std(0).clamp(min=1e-6), y
+    codes = explore.encode_mean(model, to_float(known.pixels.to(device)), labels)
+    return (
+        explore.encode_mean(model, select_test_images(inputs, slice(0, 1)), y),
+        codes.mean(0),
+        codes.std(0).clamp(min=1e-6),
+        y,
+    )
 
 
-def _write(images: Tensor, says: dict[str, Any], path: Path) -> Path:
+def _write_sheet(images: Tensor, metadata: dict[str, Any], path: Path) -> Path:
     """uint8 [rows, columns, C, H, W] as one picture, and beside it what they are."""
     rows, columns = images.shape[:2]
-    cells = _small(images.flatten(0, 1))
+    cells = _shrink(images.flatten(0, 1))
     path.parent.mkdir(parents=True, exist_ok=True)
     channels, height, width = cells.shape[1:]
     picture = cells.view(rows, columns, channels, height, width).permute(2, 0, 3, 1, 4)
     write_png(picture.reshape(channels, rows * height, columns * width), path)
     partial = path.with_suffix(".partial")
-    partial.write_text(json.dumps({"rows": rows, "columns": columns, **says}) + "\n", encoding="utf-8")
+    partial.write_text(json.dumps({"rows": rows, "columns": columns, **metadata}) + "\n", encoding="utf-8")
     partial.replace(path.with_suffix(".json"))
     return path
 
 
-def _small(pixels: Tensor) -> Tensor:
+def _shrink(pixels: Tensor) -> Tensor:
     """uint8 [N, C, H, W] brought down to SIDE pixels a side."""
-    if max(pixels.shape[2:]) <= SIDE:
+    if max(pixels.shape[2:]) <= MAX_SIDE:
         return pixels
     from torch.nn.functional import interpolate
 
-    shrink = SIDE / max(pixels.shape[2:])
+    shrink = MAX_SIDE / max(pixels.shape[2:])
     return interpolate(pixels.float(), scale_factor=shrink, mode="area").round().to(torch.uint8)

@@ -18,202 +18,206 @@ import torch
 from torch import Tensor
 
 from genlib import latent as explore
-from genlib.data.batches import seeded
+from genlib.data.batches import seeded_generator
 from genlib.data.images import Images, to_float
 
-CODED = 1000  # training images whose codes are looked at, at the most
-STEPS = 9
-REACH = 2.5  # of a traverse, in units
-SIDE = 15  # images along a side of the manifold
+MAX_TRAIN_CODES = 1000  # training images whose codes are looked at, at the most
+NUM_STEPS = 9
+TRAVERSE_RANGE = 2.5  # of a traverse, in units
+MANIFOLD_SIDE = 15  # images along a side of the manifold
 STRENGTHS = (-1.0, -0.5, 0.0, 0.5, 1.0, 1.5, 2.0)
-SEARCH = 200  # steps of an inversion
-EVERY = 3.0  # seconds between two lines of progress
+INVERSION_STEPS = 200  # steps of an inversion
+PRINT_INTERVAL_S = 3.0  # seconds between two lines of progress
 
 
-class Lacking(Exception):
+class Unsupported(Exception):
     """What a tool needs and the subject does not have."""
 
 
 @dataclass(frozen=True)
-class Sheet:
+class ImageGrid:
     """Images [n, C, H, W] in [-1, 1] to be laid out in `columns`, what they show, and tensors worth keeping."""
 
     images: Tensor
     columns: int
-    says: str
-    codes: dict[str, Tensor] = field(default_factory=dict)
+    caption: str
+    tensors: dict[str, Tensor] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
-class Subject:
+class LatentSpace:
     """A model, held-out images to look at it with, and training images for the place and spread of its codes."""
 
     model: Any
-    held: Images
+    held_out: Images
     train: Images
     seed: int
 
     @property
-    def conditional(self) -> bool:
+    def is_conditional(self) -> bool:
         return bool(getattr(self.model, "conditional", False))
 
     @property
-    def encodes(self) -> bool:
+    def has_encoder(self) -> bool:
         return hasattr(self.model, "code")
 
     @cached_property
     def x(self) -> Tensor:
-        return to_float(self.held.pixels)
+        return to_float(self.held_out.pixels)
 
     @cached_property
     def y(self) -> Tensor | None:
         """The classes of the held-out images, for a model that asks for them."""
-        return self.held.labels if self.conditional else None
+        return self.held_out.labels if self.is_conditional else None
 
     @cached_property
-    def known(self) -> Tensor:
+    def train_codes(self) -> Tensor:
         """The codes of training images."""
-        y = self.train.labels if self.conditional else None
-        return explore.code(self.model, to_float(self.train.pixels), y)
+        y = self.train.labels if self.is_conditional else None
+        return explore.encode_mean(self.model, to_float(self.train.pixels), y)
 
     @cached_property
     def z(self) -> Tensor:
         """A code for each held-out image: its own, or a draw from the prior where the model does not encode."""
-        if self.encodes:
-            return explore.code(self.model, self.x, self.y)
-        return torch.randn(len(self.x), self.model.latent, generator=seeded(self.seed, "explore"))
+        if self.has_encoder:
+            return explore.encode_mean(self.model, self.x, self.y)
+        return torch.randn(len(self.x), self.model.latent, generator=seeded_generator(self.seed, "explore"))
 
     @cached_property
-    def centre(self) -> Tensor:
-        return self.known.mean(0) if self.encodes else torch.zeros(self.model.latent)
+    def mean(self) -> Tensor:
+        return self.train_codes.mean(0) if self.has_encoder else torch.zeros(self.model.latent)
 
     @cached_property
-    def spread(self) -> Tensor:
-        return self.known.std(0) if self.encodes else torch.ones(self.model.latent)
+    def std(self) -> Tensor:
+        return self.train_codes.std(0) if self.has_encoder else torch.ones(self.model.latent)
 
     @cached_property
-    def first(self) -> Tensor | None:
+    def first_y(self) -> Tensor | None:
         """The class of the first held-out image [1], for a model that asks for one."""
         return None if self.y is None else self.y[:1]
 
     @cached_property
     def axes(self) -> list[int]:
         """Axes of the code, the liveliest first."""
-        found: list[int] = explore.liveliest(self.model, self.z[:1], self.first).tolist()
+        found: list[int] = explore.most_sensitive_axes(self.model, self.z[:1], self.first_y).tolist()
         return found
 
-    def rows(self, z: Tensor, y: Tensor | None) -> Tensor:
+    def decode_rows(self, z: Tensor, y: Tensor | None) -> Tensor:
         """The images of z [rows, columns, latent], each row of one class y [rows], one after the other."""
         classes = None if y is None else y.repeat_interleave(z.shape[1])
-        return explore.image(self.model, z.flatten(0, 1), classes)
+        return explore.decode_image(self.model, z.flatten(0, 1), classes)
 
-    def need_code(self) -> None:
-        if not self.encodes:
-            raise Lacking("the model does not encode")
+    def require_encoder(self) -> None:
+        if not self.has_encoder:
+            raise Unsupported("the model does not encode")
 
-    def need_labels(self) -> Tensor:
-        if self.held.labels is None or self.train.labels is None:
-            raise Lacking("the data have no labels")
+    def require_labels(self) -> Tensor:
+        if self.held_out.labels is None or self.train.labels is None:
+            raise Unsupported("the data have no labels")
         return self.train.labels
 
 
-def reconstruct(subject: Subject) -> Sheet:
+def reconstruct(space: LatentSpace) -> ImageGrid:
     """Images and what their codes give back."""
-    subject.need_code()
-    again = explore.image(subject.model, subject.z, subject.y)
-    error = float((again - subject.x).square().mean())
+    space.require_encoder()
+    again = explore.decode_image(space.model, space.z, space.y)
+    error = float((again - space.x).square().mean())
     says = f"{len(again)} held-out images, below each what its code gives back; mean squared error {error:.3g}"
-    return Sheet(torch.cat([subject.x, again]), len(again), says, {"code": subject.z})
+    return ImageGrid(torch.cat([space.x, again]), len(again), says, {"code": space.z})
 
 
-def interpolate(subject: Subject) -> Sheet:
+def interpolate(space: LatentSpace) -> ImageGrid:
     """Straight and spherical ways between codes."""
-    ends = subject.z, subject.z.roll(-1, 0)
-    straight, arc = (explore.interpolate(*ends, STEPS, how) for how in ("linear", "spherical"))
+    ends = space.z, space.z.roll(-1, 0)
+    straight, arc = (explore.interpolate(*ends, NUM_STEPS, how) for how in ("linear", "spherical"))
     both = torch.stack([straight, arc], 1).flatten(0, 1)
-    y = None if subject.y is None else subject.y.repeat_interleave(2)
+    y = None if space.y is None else space.y.repeat_interleave(2)
     says = f"{len(straight)} ways from one code to another, each first straight, below it along the sphere"
-    return Sheet(subject.rows(both, y), STEPS, says)
+    return ImageGrid(space.decode_rows(both, y), NUM_STEPS, says)
 
 
-def traverse(subject: Subject) -> Sheet:
+def traverse(space: LatentSpace) -> ImageGrid:
     """One code with one coordinate changed."""
-    axes = subject.axes[: len(subject.z)]
-    start = (subject.z[:1] - subject.centre) / subject.spread.clamp(min=1e-6)
-    lines = torch.cat([explore.traverse(start, axis, -REACH, REACH, STEPS) for axis in axes])
-    z = subject.centre + subject.spread * lines
-    y = None if subject.first is None else subject.first.expand(len(axes))
-    says = f"one code, each row one of its coordinates ({', '.join(map(str, axes))}) from -{REACH} to {REACH} units"
-    return Sheet(subject.rows(z, y), STEPS, says)
+    axes = space.axes[: len(space.z)]
+    start = (space.z[:1] - space.mean) / space.std.clamp(min=1e-6)
+    lines = torch.cat([explore.traverse(start, axis, -TRAVERSE_RANGE, TRAVERSE_RANGE, NUM_STEPS) for axis in axes])
+    z = space.mean + space.std * lines
+    y = None if space.first_y is None else space.first_y.expand(len(axes))
+    says = f"one code, each row one of its coordinates ({', '.join(map(str, axes))}) from -{TRAVERSE_RANGE} to {TRAVERSE_RANGE} units"
+    return ImageGrid(space.decode_rows(z, y), NUM_STEPS, says)
 
 
-def manifold(subject: Subject) -> Sheet:
+def manifold(space: LatentSpace) -> ImageGrid:
     """The plane of the two liveliest axes."""
-    if subject.model.latent < 2:
-        raise Lacking("the model has one code axis, a plane has two")
-    down, across = subject.axes[:2]
-    z = subject.centre + subject.spread * explore.manifold(subject.model, SIDE, (down, across))
-    y = None if subject.first is None else subject.first.expand(len(z))
+    if space.model.latent < 2:
+        raise Unsupported("the model has one code axis, a plane has two")
+    down, across = space.axes[:2]
+    z = space.mean + space.std * explore.prior_grid(space.model, MANIFOLD_SIDE, (down, across))
+    y = None if space.first_y is None else space.first_y.expand(len(z))
     says = f"the plane of coordinates {down} (down) and {across} (across), each image of the same share of the prior"
-    return Sheet(explore.image(subject.model, z, y), SIDE, says)
+    return ImageGrid(explore.decode_image(space.model, z, y), MANIFOLD_SIDE, says)
 
 
-def attribute(subject: Subject) -> Sheet:
+def attribute(space: LatentSpace) -> ImageGrid:
     """The vector of each class, added to the mean code."""
-    subject.need_code()
-    labels = subject.need_labels()
-    if subject.conditional:
-        raise Lacking("the model is given the class, its codes do not tell it")
+    space.require_encoder()
+    labels = space.require_labels()
+    if space.is_conditional:
+        raise Unsupported("the model is given the class, its codes do not tell it")
     present = sorted(set(labels.tolist()))
-    vectors = torch.stack([explore.attribute(subject.known, labels, label) for label in present])
-    z = subject.centre + torch.tensor(STRENGTHS)[:, None] * vectors[:, None]
+    vectors = torch.stack([explore.attribute_vector(space.train_codes, labels, label) for label in present])
+    z = space.mean + torch.tensor(STRENGTHS)[:, None] * vectors[:, None]
     says = f"the mean code with {STRENGTHS[0]} to {STRENGTHS[-1]} times the vector of a class, a row each"
-    return Sheet(subject.rows(z, None), len(STRENGTHS), says, {"vector": vectors, "label": torch.tensor(present)})
+    return ImageGrid(
+        space.decode_rows(z, None), len(STRENGTHS), says, {"vector": vectors, "label": torch.tensor(present)}
+    )
 
 
-def edit(subject: Subject) -> Sheet:
+def edit(space: LatentSpace) -> ImageGrid:
     """Images with their class exchanged."""
-    subject.need_code()
-    labels, own = subject.need_labels(), subject.held.labels
+    space.require_encoder()
+    labels, own = space.require_labels(), space.held_out.labels
     assert own is not None
-    columns = [subject.x]
+    columns = [space.x]
     for to in sorted(set(labels.tolist())):
-        if subject.conditional:
-            still = torch.zeros(subject.model.latent)
-            columns.append(explore.edit(subject.model, subject.x, still, subject.y, torch.full_like(own, to)))
+        if space.is_conditional:
+            still = torch.zeros(space.model.latent)
+            columns.append(explore.edit(space.model, space.x, still, space.y, torch.full_like(own, to)))
         else:
-            change = [explore.attribute(subject.known, labels, to, label) for label in own.tolist()]
-            columns.append(explore.edit(subject.model, subject.x, torch.stack(change)))
-    how = "its code in each class" if subject.conditional else "its code with its class's mean exchanged for each other"
+            change = [explore.attribute_vector(space.train_codes, labels, to, label) for label in own.tolist()]
+            columns.append(explore.edit(space.model, space.x, torch.stack(change)))
+    how = (
+        "its code in each class" if space.is_conditional else "its code with its class's mean exchanged for each other"
+    )
     says = f"held-out images, right of each {how}"
-    return Sheet(torch.stack(columns, 1).flatten(0, 1), len(columns), says)
+    return ImageGrid(torch.stack(columns, 1).flatten(0, 1), len(columns), says)
 
 
-def invert(subject: Subject) -> Sheet:
+def invert(space: LatentSpace) -> ImageGrid:
     """Images and those nearest to them that the model can make."""
-    if subject.encodes:
-        raise Lacking("the model encodes")
-    clock = Clock("invert", SEARCH)
-    found = explore.invert(subject.model, subject.x, SEARCH, seed=subject.seed, y=subject.y, hear=clock)
-    again = explore.image(subject.model, found.z, subject.y)
+    if space.has_encoder:
+        raise Unsupported("the model encodes")
+    clock = StepPrinter("invert", INVERSION_STEPS)
+    found = explore.invert(space.model, space.x, INVERSION_STEPS, seed=space.seed, y=space.y, on_step=clock)
+    again = explore.decode_image(space.model, found.z, space.y)
     error = float(found.error.mean())
     says = f"{len(again)} held-out images, below each the nearest the model makes; mean squared error {error:.3g}"
-    return Sheet(torch.cat([subject.x, again]), len(again), says, {"code": found.z, "error": found.error})
+    return ImageGrid(torch.cat([space.x, again]), len(again), says, {"code": found.z, "error": found.error})
 
 
-class Clock:
+class StepPrinter:
     """Says now and then how far a search has come."""
 
     def __init__(self, title: str, steps: int) -> None:
-        self.title, self.steps, self.spoke = title, steps, time.monotonic()
+        self.title, self.steps, self.last_printed = title, steps, time.monotonic()
 
     def __call__(self, step: int) -> None:
-        if time.monotonic() - self.spoke >= EVERY:
-            self.spoke = time.monotonic()
+        if time.monotonic() - self.last_printed >= PRINT_INTERVAL_S:
+            self.last_printed = time.monotonic()
             print(f"{self.title}: step {step} of {self.steps}", file=sys.stderr, flush=True)
 
 
-def tools() -> dict[str, Callable[[Subject], Sheet]]:
+def tools() -> dict[str, Callable[[LatentSpace], ImageGrid]]:
     """The tools by name, as they stand in this file."""
     functions = inspect.getmembers(sys.modules[__name__], inspect.isfunction)
     own = [

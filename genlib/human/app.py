@@ -17,55 +17,58 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from genlib.data.batches import seeded
-from genlib.human.answers import Answer, append, read_answers
-from genlib.human.questions import Trial
-from genlib.human.staircase import exposures
+from genlib.data.batches import seeded_generator
+from genlib.human.answers import Answer, append_answer, read_answers
+from genlib.human.questions import RatingItem
+from genlib.human.staircase import staircase
 
 if TYPE_CHECKING:
     from flask import Flask
 
-SIDE = 256  # pixels that the larger side is shown at, at least
-NAME = re.compile(r"[\w .-]{1,40}")
+MIN_SIDE = 256  # pixels that the larger side is shown at, at least
+RATER_NAME = re.compile(r"[\w .-]{1,40}")
 
 
 @dataclass(frozen=True)
-class Form:
+class QuestionForm:
     """How the page asks: its title, what it says first, words for each picture that give nothing away, for each answer
     its label and the keys that give it, and whether the picture is seen for a moment only."""
 
     title: str
-    says: str
-    pictures: tuple[str, ...]
+    instructions: str
+    alt_texts: tuple[str, ...]
     answers: Mapping[str, tuple[str, tuple[str, ...]]]
-    timed: bool = False
+    is_timed: bool = False
 
 
-KINDS = {"real": ("Real (R)", ("r",)), "fake": ("Fake (F)", ("f",))}
-SIDES = {"left": ("Left (\u2190 or 1)", ("ArrowLeft", "1")), "right": ("Right (\u2192 or 2)", ("ArrowRight", "2"))}
-FORMS = {
-    "one": Form(
+REAL_FAKE_KEYS = {"real": ("Real (R)", ("r",)), "fake": ("Fake (F)", ("f",))}
+LEFT_RIGHT_KEYS = {
+    "left": ("Left (\u2190 or 1)", ("ArrowLeft", "1")),
+    "right": ("Right (\u2192 or 2)", ("ArrowRight", "2")),
+}
+QUESTION_FORMS = {
+    "one": QuestionForm(
         "Real or fake?",
         "Images are shown one at a time. About half of them are real; the others were made by a model. Say which.",
         ("An image, real or made by a model",),
-        KINDS,
+        REAL_FAKE_KEYS,
     ),
-    "timed": Form(
+    "timed": QuestionForm(
         "Real or fake, at a glance?",
         "Each image is shown for a moment, and noise after it: the more often you are right, the shorter. About half "
         "of the images are real; the others were made by a model. Say which. The page flickers: leave it out if that "
         "harms you.",
         ("An image, real or made by a model",),
-        KINDS,
-        timed=True,
+        REAL_FAKE_KEYS,
+        is_timed=True,
     ),
-    "two": Form(
+    "two": QuestionForm(
         "Which one is real?",
         "Images are shown two by two. One of them is real; the other was made by a model. Say which is the real one.",
         ("The left image", "The right image"),
-        SIDES,
+        LEFT_RIGHT_KEYS,
     ),
-    "pair": Form(
+    "pair": QuestionForm(
         "The same picture?",
         "Images are shown two by two. Say whether they are the same picture, but for such small changes as two copies "
         "of it may have. Two pictures of the same thing are different pictures.",
@@ -79,47 +82,50 @@ FORMS = {
 class Survey:
     """Who was shown what and said what; `path` holds the answers."""
 
-    form: Form
-    trials: Sequence[Trial]
+    form: QuestionForm
+    items: Sequence[RatingItem]
     path: Path
     seed: int
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def __post_init__(self) -> None:
-        self.said = {(answer.rater, answer.item): answer for answer in read_answers(self.path)}
+        self.answers = {(answer.rater, answer.item): answer for answer in read_answers(self.path)}
 
-    def order(self, rater: str) -> list[Trial]:
+    def order_items(self, rater: str) -> list[RatingItem]:
         """This rater's own order."""
-        return [self.trials[at] for at in torch.randperm(len(self.trials), generator=seeded(self.seed, "order", rater))]
+        return [
+            self.items[at]
+            for at in torch.randperm(len(self.items), generator=seeded_generator(self.seed, "order", rater))
+        ]
 
-    def position(self, rater: str) -> int:
+    def next_position(self, rater: str) -> int:
         """The first trial that this rater has not answered; how many there are once all are."""
-        order = self.order(rater)
-        return next((at for at, trial in enumerate(order) if (rater, trial.name) not in self.said), len(order))
+        order = self.order_items(rater)
+        return next((at for at, trial in enumerate(order) if (rater, trial.name) not in self.answers), len(order))
 
-    def answer(self, rater: str, position: int, said: str, seconds: float) -> bool:
+    def record_answer(self, rater: str, position: int, choice: str, seconds: float) -> bool:
         """Keep one answer; False where it was given before, which then stands."""
-        trial = self.order(rater)[position]
+        trial = self.order_items(rater)[position]
         time = datetime.now(UTC).isoformat(timespec="seconds")
         with self.lock:
-            if (rater, trial.name) in self.said:
+            if (rater, trial.name) in self.answers:
                 return False
-            answer = Answer(rater, trial.name, said, trial.truth, round(seconds, 2), time)
-            append(answer, self.path)
-            self.said[rater, trial.name] = answer
+            answer = Answer(rater, trial.name, choice, trial.truth, round(seconds, 2), time)
+            append_answer(answer, self.path)
+            self.answers[rater, trial.name] = answer
             return True
 
-    def exposure(self, rater: str) -> int | None:
+    def next_exposure_ms(self, rater: str) -> int | None:
         """Milliseconds of this rater's next look, by all answers so far; None where a look may take any time."""
-        if not self.form.timed:
+        if not self.form.is_timed:
             return None
-        names = {trial.name for trial in self.trials}
+        names = {trial.name for trial in self.items}
         with self.lock:
-            told = [answer for (who, name), answer in self.said.items() if who == rater and name in names]
-        return exposures(answer.wrong for answer in told if not answer.catches)[-1]
+            told = [answer for (who, name), answer in self.answers.items() if who == rater and name in names]
+        return staircase(answer.is_wrong for answer in told if not answer.is_catch)[-1]
 
 
-def app(survey: Survey, model: str) -> Flask:
+def create_app(survey: Survey, model: str) -> Flask:
     """The page and what it asks for. Requests for other names than this machine's are refused, and so are answers that
     are not JSON, which another site's page cannot send."""
     from flask import Flask, Response, abort, jsonify, render_template, request
@@ -141,44 +147,44 @@ def app(survey: Survey, model: str) -> Flask:
 
     @found.get("/image")
     def image() -> Response:
-        order = survey.order(legal(request.args.get("rater", "")))
+        order = survey.order_items(legal(request.args.get("rater", "")))
         at, side = (request.args.get(name, "") for name in ("position", "side"))
         if not at.isdecimal() or int(at) >= len(order):
             abort(400)
-        pictures = order[int(at)].pictures
+        pictures = order[int(at)].images
         if not side.isdecimal() or int(side) >= len(pictures):
             abort(400)
-        return Response(png(pictures[int(side)]), mimetype="image/png", headers={"Cache-Control": "no-store"})
+        return Response(render_png(pictures[int(side)]), mimetype="image/png", headers={"Cache-Control": "no-store"})
 
     @found.post("/answer")
     def answer() -> Response:
         told: Any = request.get_json()
         rater = legal(told.get("rater") if isinstance(told, dict) else None)
         at, said, seconds = told.get("position"), told.get("answer"), told.get("seconds")
-        if type(at) is not int or not 0 <= at < len(survey.trials) or said not in list(survey.form.answers):
+        if type(at) is not int or not 0 <= at < len(survey.items) or said not in list(survey.form.answers):
             abort(400)
         if not isinstance(seconds, int | float) or not 0 <= seconds < 86_400:
             abort(400)
-        survey.answer(rater, at, said, seconds)
+        survey.record_answer(rater, at, said, seconds)
         return state(rater)
 
     def state(rater: str) -> Response:
-        position, exposure = survey.position(rater), survey.exposure(rater)
-        return jsonify(position=position, total=len(survey.trials), exposure=exposure)
+        position, exposure = survey.next_position(rater), survey.next_exposure_ms(rater)
+        return jsonify(position=position, total=len(survey.items), exposure=exposure)
 
     def legal(rater: Any) -> str:
-        if not isinstance(rater, str) or not NAME.fullmatch(rater.strip()):
+        if not isinstance(rater, str) or not RATER_NAME.fullmatch(rater.strip()):
             abort(400)
         return rater.strip()
 
     return found
 
 
-def png(pixels: Tensor) -> bytes:
+def render_png(pixels: Tensor) -> bytes:
     """Each pixel as a square, so that real and generated ones are enlarged alike."""
-    from genlib.data.png import encoded
+    from genlib.data.png import encode_png
 
-    return encoded(pixels, scale=max(1, -(-SIDE // max(pixels.shape[1:]))))
+    return encode_png(pixels, scale=max(1, -(-MIN_SIDE // max(pixels.shape[1:]))))
 
 
 def serve(survey: Survey, model: str, port: int) -> None:
@@ -192,7 +198,7 @@ def serve(survey: Survey, model: str, port: int) -> None:
     from werkzeug.serving import make_server
 
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
-    server = make_server("127.0.0.1", port, app(survey, model), threaded=True)
+    server = make_server("127.0.0.1", port, create_app(survey, model), threaded=True)
     print(f"{survey.form.title} {model}: http://127.0.0.1:{server.port} (Ctrl-C ends it)", flush=True)
     try:
         server.serve_forever()
@@ -200,5 +206,5 @@ def serve(survey: Survey, model: str, port: int) -> None:
         pass
     finally:
         server.server_close()
-        raters = {rater for rater, _ in survey.said}
-        print(f"\n{survey.path}: {len(survey.said)} answers of {len(raters)} raters")
+        raters = {rater for rater, _ in survey.answers}
+        print(f"\n{survey.path}: {len(survey.answers)} answers of {len(raters)} raters")

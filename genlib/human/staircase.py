@@ -9,19 +9,19 @@ from __future__ import annotations
 from collections.abc import Iterable
 from statistics import fmean, multimode
 
-FIRST, SHORTEST, LONGEST = 500, 100, 1000  # ms
-LONGER, SHORTER = 30, 10
+FIRST_MS, MIN_MS, MAX_MS = 500, 100, 1000  # ms
+STEP_UP_MS, STEP_DOWN_MS = 30, 10
 
 
-def exposures(wrong: Iterable[bool]) -> list[int]:
+def staircase(wrong: Iterable[bool]) -> list[int]:
     """Milliseconds of the first look and of each after an answer, which was `wrong` or not."""
-    found = [FIRST]
+    found = [FIRST_MS]
     for missed in wrong:
-        step = LONGER if missed else -SHORTER
-        found.append(min(LONGEST, max(SHORTEST, found[-1] + step)))
+        step = STEP_UP_MS if missed else -STEP_DOWN_MS
+        found.append(min(MAX_MS, max(MIN_MS, found[-1] + step)))
     return found
 
 
-def settled(wrong: Iterable[bool]) -> float:
+def threshold_ms(wrong: Iterable[bool]) -> float:
     """The commonest exposure of the looks that were answered, the mean of those that are equally common; in ms."""
-    return fmean(multimode(exposures(wrong)[:-1]))
+    return fmean(multimode(staircase(wrong)[:-1]))

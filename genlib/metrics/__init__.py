@@ -25,7 +25,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from genlib.metrics.result import Measure
+    from genlib.metrics.result import MetricResult
 
 
 class _Metrics(ModuleType):
@@ -39,10 +39,10 @@ class _Metrics(ModuleType):
 sys.modules[__name__].__class__ = _Metrics
 
 
-def __getattr__(name: str) -> Callable[..., Measure]:
-    from genlib.metrics.registry import catalogue
+def __getattr__(name: str) -> Callable[..., MetricResult]:
+    from genlib.metrics.registry import discover_metrics
 
-    if name not in catalogue():
+    if name not in discover_metrics():
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from genlib.metrics.of_features import of_features
 
@@ -50,6 +50,6 @@ def __getattr__(name: str) -> Callable[..., Measure]:
 
 
 def __dir__() -> list[str]:
-    from genlib.metrics.registry import catalogue, find
+    from genlib.metrics.registry import discover_metrics, get_metric
 
-    return [name for name in catalogue() if find(name).needs == "fake"]
+    return [name for name in discover_metrics() if get_metric(name).needs == "fake"]

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import torch
 
-from genlib.metrics.inputs import Evidence
+from genlib.metrics.inputs import MetricInputs
 from genlib.metrics.registry import metric
-from genlib.metrics.result import Measure
+from genlib.metrics.result import MetricResult
 from genlib.metrics.stats.intervals import wilson
 from genlib.metrics.stats.neighbours import nearest
 
 
-@metric(minimum=20, better="lower", catches={"stored": "higher", "collapse": "higher", "noise": "higher"})
-def c2st(evidence: Evidence) -> Measure:
+@metric(min_images=20, better="lower", must_detect={"stored": "higher", "collapse": "higher", "noise": "higher"})
+def c2st(inputs: MetricInputs) -> MetricResult:
     """Classifier two-sample test (Lopez-Paz and Oquab 2017): the share of generated and test images of the same kind as
     their nearest neighbour among all the others. 0.5 where the kinds cannot be told, 1 where they can.
 
@@ -21,8 +21,8 @@ def c2st(evidence: Evidence) -> Measure:
     test images themselves. Interval: Wilson at 2n / (1 + m) trials, m the share of images that are nearest to the one
     nearest to them, for such pairs err together (Schilling 1986).
     """
-    n = evidence.n
-    x = torch.cat([evidence.made.features, evidence.real.features])
+    n = inputs.n
+    x = torch.cat([inputs.generated.features, inputs.real.features])
     rows = torch.arange(2 * n)
     neighbour = nearest(x, x, skip=rows)[1][:, 0]
     right = ((neighbour < n) == (rows < n)).double()
@@ -30,4 +30,4 @@ def c2st(evidence: Evidence) -> Measure:
     value, trials = float(right.mean()), 2 * n / (1 + mutual)
     low, high = wilson(value * trials, trials)
     detail = {"made": right[:n].mean(), "real": right[n:].mean(), "mutual": mutual}
-    return Measure(value, low, high, n=n, detail=detail)
+    return MetricResult(value, low, high, n=n, detail=detail)

@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from genlib.errors import InputError
-from genlib.metrics.registry import find
+from genlib.metrics.registry import get_metric
 
 
 @dataclass(frozen=True)
-class Limit:
+class Constraint:
     """`metric` must be at least `bound`, or at most, where less is better."""
 
     metric: str
@@ -20,7 +20,7 @@ class Limit:
     def __str__(self) -> str:
         return f"{self.metric} {'at least' if self.at_least else 'at most'} {self.bound:.3g}"
 
-    def missed(self, metrics: Mapping[str, float]) -> float:
+    def violation(self, metrics: Mapping[str, float]) -> float:
         """How far outside a model with these metrics is: 0 within, the gap as a share of gap and bound beyond, and 1
         where there is no value."""
         value = metrics.get(self.metric)
@@ -30,18 +30,18 @@ class Limit:
         return gap / (gap + abs(self.bound)) if gap else 0.0
 
 
-def limits(asked: Mapping[str, float], nulls: Mapping[str, float]) -> list[Limit]:
+def build_constraints(relative_bounds: Mapping[str, float], baselines: Mapping[str, float]) -> list[Constraint]:
     """The bounds of `tune.limits`, from what real images get: of a metric of which more is better, at least that share
     of theirs; of which less is better, at most that much above theirs.
 
     Raises:
         InputError: real images get no value, at so few of them.
     """
-    return [_limit(name, amount, nulls) for name, amount in asked.items()]
+    return [_build_constraint(name, amount, baselines) for name, amount in relative_bounds.items()]
 
 
-def _limit(name: str, amount: float, nulls: Mapping[str, float]) -> Limit:
-    if name not in nulls:
+def _build_constraint(name: str, amount: float, baselines: Mapping[str, float]) -> Constraint:
+    if name not in baselines:
         raise InputError(f"tune.limits.{name}: found no value for real images, legal: a metric that these data allow")
-    more = find(name).better != "lower"
-    return Limit(name, amount * nulls[name] if more else nulls[name] + amount, more)
+    more = get_metric(name).better != "lower"
+    return Constraint(name, amount * baselines[name] if more else baselines[name] + amount, more)

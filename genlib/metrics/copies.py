@@ -9,20 +9,20 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
-from genlib.metrics.inputs import Evidence, View
+from genlib.metrics.inputs import FeatureSet, MetricInputs
 from genlib.metrics.registry import metric
-from genlib.metrics.result import Measure, Undefined
-from genlib.metrics.stats.clustering import kinds
+from genlib.metrics.result import MetricResult, UndefinedMetric
+from genlib.metrics.stats.clustering import classes_or_clusters
 from genlib.metrics.stats.intervals import Z, wilson
-from genlib.metrics.stats.pixel_matching import registered
+from genlib.metrics.stats.pixel_matching import aligned_distance
 
-SHARE = 0.01  # of the real images of a kind are nearer than the radius
-HELD = 2000  # test images that set the radii, at most
-SHOWN = 20
+QUANTILE = 0.01  # of the real images of a kind are nearer than the radius
+MAX_HELD_OUT = 2000  # test images that set the radii, at most
+NUM_CLOSEST = 20
 
 
 @dataclass(frozen=True)
-class Radii:
+class CopyRadii:
     """Of each kind c, float64 [K]: `radius` r_c, the distance of the j_c-th nearest of m_c held-out images, j_c =
     max(1, floor(0.01 (m_c + 1))); `chance` e_c = j_c / (m_c + 1) that a further one is nearer, whatever their law, and
     its `variance` over draws of the m_c, that of Beta(j_c, m_c + 1 - j_c). All are 0 where m_c is."""
@@ -32,19 +32,19 @@ class Radii:
     variance: Tensor
 
     @classmethod
-    def of(cls, distance: Tensor, kind: Tensor, count: int) -> Radii:
+    def from_held_out(cls, distance: Tensor, cluster: Tensor, num_clusters: int) -> CopyRadii:
         """From the distances of held-out images and their kinds, of `count`."""
-        radius, chance = torch.zeros(count, dtype=torch.float64), torch.zeros(count, dtype=torch.float64)
-        held = kind.bincount(minlength=count)
+        radius, chance = torch.zeros(num_clusters, dtype=torch.float64), torch.zeros(num_clusters, dtype=torch.float64)
+        held = cluster.bincount(minlength=num_clusters)
         for c in held.nonzero()[:, 0].tolist():
             m = int(held[c])
-            j = max(1, int(SHARE * (m + 1)))
-            radius[c], chance[c] = distance[kind == c].kthvalue(j).values, j / (m + 1)
+            j = max(1, int(QUANTILE * (m + 1)))
+            radius[c], chance[c] = distance[cluster == c].kthvalue(j).values, j / (m + 1)
         return cls(radius, chance, chance * (1 - chance) / (held + 2))
 
 
-@metric(minimum=20, better="lower", catches={"copies": "higher"})
-def copies(evidence: Evidence) -> Measure:
+@metric(min_images=20, better="lower", must_detect={"copies": "higher"})
+def copies(inputs: MetricInputs) -> MetricResult:
     """Share of generated images strictly nearer to a training image than r_c, less the share e of real ones that are.
 
     Nearness is `registered`: pixels, after the best of a few shifts and rotations. The kind c is the judge's class, or
@@ -52,17 +52,19 @@ def copies(evidence: Evidence) -> Measure:
     expected of real images and 1 - e of copies. Interval: Wilson's of the share and the normal one of e, combined as by
     Newcombe (1998). Strong blur and blends hide a copy.
     """
-    if not len(evidence.train):
-        raise Undefined("needs training images, found none")
-    kind_of, n = kinds(evidence), evidence.n
-    kind, held = kind_of(evidence.made), kind_of(evidence.test[:HELD])
-    radii = Radii.of(_held_out(evidence.train, evidence.test), held, 1 + int(torch.cat([kind, held]).max()))
-    distance, star = registered(evidence.made.pixels, evidence.train.pixels)
+    if not len(inputs.train):
+        raise UndefinedMetric("needs training images, found none")
+    kind_of, n = classes_or_clusters(inputs), inputs.n
+    kind, held = kind_of(inputs.generated), kind_of(inputs.test[:MAX_HELD_OUT])
+    radii = CopyRadii.from_held_out(
+        _held_out_distances(inputs.train, inputs.test), held, 1 + int(torch.cat([kind, held]).max())
+    )
+    distance, star = aligned_distance(inputs.generated.pixels, inputs.train.pixels)
     count = int((distance < radii.radius[kind]).sum())
     share, expected = count / n, float(radii.chance[kind].mean())
     deviation = float((kind.bincount(minlength=len(radii.radius)).double() / n).square() @ radii.variance) ** 0.5
     low, high = wilson(count, n)
-    closest = (distance / radii.radius[kind].clamp(min=1e-12)).argsort(stable=True)[: min(SHOWN, count)]
+    closest = (distance / radii.radius[kind].clamp(min=1e-12)).argsort(stable=True)[: min(NUM_CLOSEST, count)]
     detail = {
         "count": count,
         "expected": n * expected,
@@ -71,7 +73,7 @@ def copies(evidence: Evidence) -> Measure:
         "nearest": torch.stack([closest, star[closest]], 1),
     }
     value = share - expected
-    return Measure(
+    return MetricResult(
         value,
         value - math.hypot(share - low, Z * deviation),
         value + math.hypot(high - share, Z * deviation),
@@ -81,6 +83,6 @@ def copies(evidence: Evidence) -> Measure:
 
 
 @lru_cache(maxsize=1)
-def _held_out(train: View, test: View) -> Tensor:
+def _held_out_distances(train: FeatureSet, test: FeatureSet) -> Tensor:
     """The distances that set the radii: the same for the fakes, for real images and for every control."""
-    return registered(test.pixels[:HELD], train.pixels)[0]
+    return aligned_distance(test.pixels[:MAX_HELD_OUT], train.pixels)[0]

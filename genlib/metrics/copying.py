@@ -8,22 +8,22 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from genlib.data.batches import seeded
-from genlib.metrics.inputs import Evidence
+from genlib.data.batches import seeded_generator
+from genlib.metrics.inputs import MetricInputs
 from genlib.metrics.registry import metric
-from genlib.metrics.result import Measure, Undefined
-from genlib.metrics.stats.clustering import cells, kmeans
+from genlib.metrics.result import MetricResult, UndefinedMetric
+from genlib.metrics.stats.clustering import assign_clusters, kmeans
 from genlib.metrics.stats.neighbours import nearest
 from genlib.metrics.stats.ranking import auroc
 
-PER_CELL = 100  # images, which gives n / 100 cells, at least 1 and
-MOST_CELLS = 50  # as Meehan et al. have for 10,000 images
-FITTED = 5000  # training images, at most, whose k-means makes the cells
-THRESHOLD = 20  # generated images that a cell must exceed to count: tau = 20 / m
+IMAGES_PER_CELL = 100  # images, which gives n / 100 cells, at least 1 and
+MAX_CELLS = 50  # as Meehan et al. have for 10,000 images
+MAX_FIT_IMAGES = 5000  # training images, at most, whose k-means makes the cells
+MIN_GENERATED = 20  # generated images that a cell must exceed to count: tau = 20 / m
 
 
-@metric(minimum=2 * THRESHOLD, better="real", catches={"copies": "lower"})
-def copying(evidence: Evidence) -> Measure:
+@metric(min_images=2 * MIN_GENERATED, better="real", must_detect={"copies": "lower"})
+def copying(inputs: MetricInputs) -> MetricResult:
     """C_T = sum_c P(c) Z_c / sum_c P(c) (Meehan et al. 2020): far below 0 for copies, above 0 for underfitting.
 
     Over cells c of k-means on training images that hold more than 20 of the n generated ones; P(c) is the share of the
@@ -31,38 +31,45 @@ def copying(evidence: Evidence) -> Measure:
     nearest training image than the test images in c. Standard normal per cell for equal laws. Interval: DeLong's of
     each U / nm, combined over cells, which are independent. The distances are the judge's: a moved copy is not seen.
     """
-    train = evidence.train.features
+    train = inputs.train.features
     if not len(train):
-        raise Undefined("needs training images, found none")
-    centres = kmeans(_some(train, evidence.seed), min(MOST_CELLS, max(1, evidence.n // PER_CELL)), evidence.seed)
-    made, real = evidence.made.features, evidence.real.features
-    rows = compared(_by_cell(made, train, centres), _by_cell(real, train, centres))
+        raise UndefinedMetric("needs training images, found none")
+    centres = kmeans(
+        _random_subset(train, inputs.seed), min(MAX_CELLS, max(1, inputs.n // IMAGES_PER_CELL)), inputs.seed
+    )
+    made, real = inputs.generated.features, inputs.real.features
+    rows = compare_cells(_distances_by_cell(made, train, centres), _distances_by_cell(real, train, centres))
     if not rows:
-        raise Undefined(f"no cell holds more than {THRESHOLD} generated images and at least 2 test images")
-    value, low, high = averaged(rows)
-    return Measure(value, low, high, n=evidence.n, detail={"cells": len(centres), "compared": rows})
+        raise UndefinedMetric(f"no cell holds more than {MIN_GENERATED} generated images and at least 2 test images")
+    value, low, high = average_cells(rows)
+    return MetricResult(value, low, high, n=inputs.n, detail={"cells": len(centres), "compared": rows})
 
 
-def _some(x: Tensor, seed: int) -> Tensor:
-    return x[torch.randperm(len(x), generator=seeded(seed, "fitted"))[:FITTED]]
+def _random_subset(x: Tensor, seed: int) -> Tensor:
+    return x[torch.randperm(len(x), generator=seeded_generator(seed, "fitted"))[:MAX_FIT_IMAGES]]
 
 
-def _by_cell(x: Tensor, train: Tensor, centres: Tensor) -> list[Tensor]:
+def _distances_by_cell(x: Tensor, train: Tensor, centres: Tensor) -> list[Tensor]:
     """The distances of x to their nearest rows of train, sorted into cells."""
-    distance, cell = nearest(x, train)[0][:, 0], cells(x, centres)
+    distance, cell = nearest(x, train)[0][:, 0], assign_clusters(x, centres)
     return [distance[cell == c] for c in range(len(centres))]
 
 
-def compared(made: list[Tensor], real: list[Tensor]) -> list[dict[str, Any]]:
+def compare_cells(generated: list[Tensor], real: list[Tensor]) -> list[dict[str, Any]]:
     """z with its interval for each cell that counts, how many images of each kind are there, and the cell's number."""
     return [
-        {"cell": c, "made": len(x), "real": len(y), **dict(zip(("z", "low", "high"), z_score(x, y), strict=True))}
-        for c, (x, y) in enumerate(zip(made, real, strict=True))
-        if len(x) > THRESHOLD and len(y) > 1
+        {
+            "cell": c,
+            "made": len(x),
+            "real": len(y),
+            **dict(zip(("z", "low", "high"), mann_whitney_z(x, y), strict=True)),
+        }
+        for c, (x, y) in enumerate(zip(generated, real, strict=True))
+        if len(x) > MIN_GENERATED and len(y) > 1
     ]
 
 
-def z_score(x: Tensor, y: Tensor) -> tuple[float, float, float]:
+def mann_whitney_z(x: Tensor, y: Tensor) -> tuple[float, float, float]:
     """(U - nm / 2) / s with its interval, U the number of pairs with x > y and half of those that tie (Mann and Whitney
     1947); s^2 = nm / 12 (n + m + 1 - sum_t (t^3 - t) / ((n + m) (n + m - 1))), t the sizes of the ties. 0 if s is."""
     n, m = len(x), len(y)
@@ -75,7 +82,7 @@ def z_score(x: Tensor, y: Tensor) -> tuple[float, float, float]:
     return (area - 0.5) / unit, (low - 0.5) / unit, (high - 0.5) / unit
 
 
-def averaged(rows: list[dict[str, Any]]) -> tuple[float, float, float]:
+def average_cells(rows: list[dict[str, Any]]) -> tuple[float, float, float]:
     """The mean of z weighted by test images; the cells' half-widths are combined as those of independent estimates."""
     weights = [row["real"] / sum(other["real"] for other in rows) for row in rows]
     value = sum(w * row["z"] for w, row in zip(weights, rows, strict=True))

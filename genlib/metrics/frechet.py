@@ -8,36 +8,36 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from genlib.metrics.inputs import Evidence
+from genlib.metrics.inputs import MetricInputs
 from genlib.metrics.registry import metric
-from genlib.metrics.result import Measure, Undefined
+from genlib.metrics.result import MetricResult, UndefinedMetric
 from genlib.metrics.stats.intervals import group_slices, jackknife
 
-SIZES = 15
+NUM_SIZES = 15
 
 
-@metric(minimum=40, better="lower", catches={"stored": "higher", "collapse": "higher", "noise": "higher"})
-def frechet(evidence: Evidence) -> Measure:
+@metric(min_images=40, better="lower", must_detect={"stored": "higher", "collapse": "higher", "noise": "higher"})
+def frechet(inputs: MetricInputs) -> MetricResult:
     """||mu1 - mu2||^2 + Tr(S1 + S2 - 2 (S1 S2)^{1/2}) of the judge's features (Heusel et al. 2017); lower is better.
 
     S with divisor n - 1. Interval: delete-group jackknife over both sets. Biased upwards by O(1/n), so only values at
     equal n compare; `detail.infinite` is what it would be of infinitely many images, `detail.by_class` that of each
     class where classes were asked for. It sees two moments and nothing else.
     """
-    x, y = evidence.made.features.double(), evidence.real.features.double()
+    x, y = inputs.generated.features.double(), inputs.real.features.double()
     n, d = x.shape
     if n <= d:
-        raise Undefined(f"needs more images than the judge's {d} features, found {n}")
+        raise UndefinedMetric(f"needs more images than the judge's {d} features, found {n}")
     value = frechet_distance(x, y)
-    low, high = jackknife(value, [frechet_distance(_without(x, g), _without(y, g)) for g in group_slices(n)])
+    low, high = jackknife(value, [frechet_distance(_drop_group(x, g), _drop_group(y, g)) for g in group_slices(n)])
     mean = float((x.mean(0) - y.mean(0)).square().sum())
-    detail = {"features": d, "mean": mean, "covariance": value - mean, "infinite": infinite(x, y)}
-    if evidence.made.labels is not None:
-        detail["by_class"] = by_class(evidence)
-    return Measure(value, max(0.0, low), high, n=n, detail=detail)
+    detail = {"features": d, "mean": mean, "covariance": value - mean, "infinite": extrapolate_to_infinity(x, y)}
+    if inputs.generated.labels is not None:
+        detail["by_class"] = frechet_by_class(inputs)
+    return MetricResult(value, max(0.0, low), high, n=n, detail=detail)
 
 
-def _without(x: Tensor, group: slice) -> Tensor:
+def _drop_group(x: Tensor, group: slice) -> Tensor:
     return torch.cat([x[: group.start], x[group.stop :]])
 
 
@@ -48,7 +48,7 @@ def frechet_distance(x: Tensor, y: Tensor) -> float:
     symmetric.
     """
     s, t = _covariance(x), _covariance(y)
-    cross = torch.linalg.svdvals(_factor(s).T @ _factor(t)).sum()
+    cross = torch.linalg.svdvals(_matrix_factor(s).T @ _matrix_factor(t)).sum()
     return max(0.0, float((x.mean(0) - y.mean(0)).square().sum() + s.trace() + t.trace() - 2 * cross))
 
 
@@ -59,7 +59,7 @@ def _covariance(x: Tensor) -> Tensor:
     return torch.from_numpy(np.atleast_2d(np.cov(x.numpy(force=True), rowvar=False))).to(x.device)
 
 
-def _factor(covariance: Tensor) -> Tensor:
+def _matrix_factor(covariance: Tensor) -> Tensor:
     """F with S = F F^T: Cholesky's, or that of the eigenvectors where S has no full rank."""
     factor: Tensor
     factor, failed = torch.linalg.cholesky_ex(covariance)
@@ -69,7 +69,7 @@ def _factor(covariance: Tensor) -> Tensor:
     return factor
 
 
-def infinite(x: Tensor, y: Tensor) -> dict[str, Any]:
+def extrapolate_to_infinity(x: Tensor, y: Tensor) -> dict[str, Any]:
     """The distance of infinitely many images: the intercept at 1/m = 0 of the distances of m (Chong and Forsyth 2020).
 
     m: 15 sizes from n / 10, but at least four times the number of features, to n; at each, the mean over disjoint
@@ -79,21 +79,21 @@ def infinite(x: Tensor, y: Tensor) -> dict[str, Any]:
     least = max(n // 10, 4 * d)
     if n < 2 * least:
         return {"reason": f"needs {8 * d} images, eight times the judge's {d} features, found {n}"}
-    sizes = torch.linspace(least, n, SIZES, dtype=torch.float64).long()
-    distances = torch.tensor([_of_subsets(x, y, m) for m in sizes.tolist()], dtype=torch.float64)
+    sizes = torch.linspace(least, n, NUM_SIZES, dtype=torch.float64).long()
+    distances = torch.tensor([_mean_subset_distance(x, y, m) for m in sizes.tolist()], dtype=torch.float64)
     inverse = 1 / sizes.double()
     away = inverse - inverse.mean()
     slope = (away @ distances) / away.square().sum()
     return {"value": distances.mean() - slope * inverse.mean(), "least": least}
 
 
-def _of_subsets(x: Tensor, y: Tensor, m: int) -> float:
+def _mean_subset_distance(x: Tensor, y: Tensor, m: int) -> float:
     return fmean(frechet_distance(x[start : start + m], y[start : start + m]) for start in range(0, len(x) - m + 1, m))
 
 
-def by_class(evidence: Evidence) -> dict[str, Any]:
+def frechet_by_class(inputs: MetricInputs) -> dict[str, Any]:
     """The distance between images asked for a class and test images of it, of each class, and the mean of these."""
-    made, real = evidence.made, evidence.real
+    made, real = inputs.generated, inputs.real
     if made.labels is None or real.labels is None:
         return {"reason": "the test images have no labels"}
     values, d = {}, made.features.shape[1]

@@ -16,15 +16,15 @@ from typing import Literal, NoReturn, Protocol, cast
 import torch
 from torch import Tensor, nn
 
-from genlib.data.batches import seeded
+from genlib.data.batches import seeded_generator
 from genlib.data.images import Images, to_float
 from genlib.human.answers import Answer
-from genlib.metrics.result import Undefined
+from genlib.metrics.result import UndefinedMetric
 
-CHUNK = 500
+CHUNK_SIZE = 500
 
 
-class Judge(Protocol):
+class FeatureExtractor(Protocol):
     """A classifier whose last hidden layer can be read: x [n, C, H, W] in [-1, 1] -> features [n, d], logits [n, K].
 
     Where it has a `head`, forward(x) = head(features(x)), and it is passed through once.
@@ -35,7 +35,7 @@ class Judge(Protocol):
 
 
 @dataclass(frozen=True)
-class View:
+class FeatureSet:
     """N images as a judge sees them, on the CPU: pixels uint8 [N, C, H, W], labels int64 [N] where there are any,
     features float32 [N, d], probabilities float32 [N, K]."""
 
@@ -47,12 +47,12 @@ class View:
     def __len__(self) -> int:
         return len(self.pixels)
 
-    def __getitem__(self, index: Tensor | slice) -> View:
+    def __getitem__(self, index: Tensor | slice) -> FeatureSet:
         labels = None if self.labels is None else self.labels[index]
-        return View(self.pixels[index], labels, self.features[index], self.probabilities[index])
+        return FeatureSet(self.pixels[index], labels, self.features[index], self.probabilities[index])
 
     @property
-    def classes(self) -> Tensor:
+    def predicted_classes(self) -> Tensor:
         """int64 [N], the class the judge gives each image."""
         return self.probabilities.argmax(1)
 
@@ -61,28 +61,28 @@ class View:
         return Images(self.pixels, self.labels)
 
     @property
-    def given(self) -> bool:
+    def is_available(self) -> bool:
         return True
 
 
-class Absent(View):
+class MissingSet(FeatureSet):
     """Images that nobody gave: whatever reads them has no value, for this reason."""
 
     def __init__(self, reason: str) -> None:
         object.__setattr__(self, "reason", reason)
 
     @property
-    def given(self) -> bool:
+    def is_available(self) -> bool:
         return False
 
     def __getattr__(self, name: str) -> NoReturn:
-        if name in {field.name for field in fields(View)}:
-            raise Undefined(str(self.reason))
+        if name in {field.name for field in fields(FeatureSet)}:
+            raise UndefinedMetric(str(self.reason))
         raise AttributeError(name)
 
 
 @dataclass(frozen=True)
-class Evidence:
+class MetricInputs:
     """`fake`: n generated images, or None for a model that makes none; `train`, `valid`, `test`: all real images.
 
     `train` is `Absent` where nobody knows it. `valid` and `test` are shuffled, and each holds at least n. `model` is
@@ -93,110 +93,120 @@ class Evidence:
     labels. `ratings`: what people said of the model's images and of real ones.
     """
 
-    train: View
-    valid: View
-    test: View
-    fake: View | None
+    train: FeatureSet
+    valid: FeatureSet
+    test: FeatureSet
+    samples: FeatureSet | None
     seed: int
     model: object | None = None
-    other: View | None = None
-    planted: Mapping[str, View] = field(default_factory=dict)
-    second: Evidence | None = None
-    named: bool = True
+    domain_b_test: FeatureSet | None = None
+    controls: Mapping[str, FeatureSet] = field(default_factory=dict)
+    second_inputs: MetricInputs | None = None
+    has_class_names: bool = True
     ratings: tuple[Answer, ...] = ()
 
     @property
     def n(self) -> int:
-        return 0 if self.fake is None else len(self.fake)
+        return 0 if self.samples is None else len(self.samples)
 
     @property
-    def made(self) -> View:
+    def generated(self) -> FeatureSet:
         """The generated images; a metric that needs them is not called without."""
-        if self.fake is None:
+        if self.samples is None:
             raise ValueError("this evidence holds no generated images")
-        return self.fake
+        return self.samples
 
     @property
-    def real(self) -> View:
+    def real(self) -> FeatureSet:
         """The n test images that the generated ones are held against."""
         return self.test[: self.n]
 
-    def null(self) -> Evidence:
+    def with_real_samples(self) -> MetricInputs:
         """The same evidence with n real images of `valid` in the place of the generated ones."""
-        return self._instead(self.valid[: self.n], None if self.second is None else self.second.null())
+        return self._with_samples(
+            self.valid[: self.n], None if self.second_inputs is None else self.second_inputs.with_real_samples()
+        )
 
-    def control(self, name: str) -> Evidence:
+    def with_control_samples(self, name: str) -> MetricInputs:
         """The same evidence with the planted images `name` in the place of the generated ones."""
-        second = None if self.second is None else self.second.control(name)
-        return replace(self._instead(self.planted[name], second), ratings=())
+        second = None if self.second_inputs is None else self.second_inputs.with_control_samples(name)
+        return replace(self._with_samples(self.controls[name], second), ratings=())
 
-    def _instead(self, fake: View, second: Evidence | None) -> Evidence:
-        return replace(self, fake=fake, model=None, second=second)
+    def _with_samples(self, samples: FeatureSet, second_inputs: MetricInputs | None) -> MetricInputs:
+        return replace(self, samples=samples, model=None, second_inputs=second_inputs)
 
 
-def look(judge: nn.Module, images: Images, device: torch.device | str = "cpu", chunk: int = CHUNK) -> View:
+def extract_features(
+    extractor: nn.Module, images: Images, device: torch.device | str = "cpu", chunk_size: int = CHUNK_SIZE
+) -> FeatureSet:
     """What `judge` sees in `images`; the judge is left on `device`."""
-    was_training = judge.training
-    judge.to(device).eval()
+    was_training = extractor.training
+    extractor.to(device).eval()
     with torch.no_grad(), torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False):
-        seen = [_read(judge, to_float(pixels.to(device))) for pixels in torch.split(images.pixels, chunk)]
-    judge.train(was_training)
+        seen = [
+            _features_and_probabilities(extractor, to_float(pixels.to(device)))
+            for pixels in torch.split(images.pixels, chunk_size)
+        ]
+    extractor.train(was_training)
     features, probabilities = (torch.cat(part).cpu() for part in zip(*seen, strict=True))
     labels = None if images.labels is None else images.labels.cpu()
-    return View(images.pixels.cpu(), labels, features, probabilities)
+    return FeatureSet(images.pixels.cpu(), labels, features, probabilities)
 
 
-def _read(judge: nn.Module, x: Tensor) -> tuple[Tensor, Tensor]:
-    features = cast(Judge, judge).features(x)
-    head = getattr(judge, "head", None)
-    logits = judge(x) if head is None else head(features)
+def _features_and_probabilities(extractor: nn.Module, x: Tensor) -> tuple[Tensor, Tensor]:
+    features = cast(FeatureExtractor, extractor).features(x)
+    head = getattr(extractor, "head", None)
+    logits = extractor(x) if head is None else head(features)
     return features.float(), logits.float().softmax(1)
 
 
-def gather(
-    judge: nn.Module,
-    train: Images | View,
-    valid: Images | View,
-    test: Images | View,
-    fake: Images | View | None,
+def build_inputs(
+    extractor: nn.Module,
+    train: Images | FeatureSet,
+    valid: Images | FeatureSet,
+    test: Images | FeatureSet,
+    samples: Images | FeatureSet | None,
     n: int,
     seed: int,
     *,
     model: object | None = None,
     device: torch.device | str = "cpu",
-) -> Evidence:
+) -> MetricInputs:
     """Evidence at the common size min(n, generated, valid, test).
 
     What was looked at before may be given as views. `test` is shuffled so that each of its prefixes has the
     class mix of the whole; `valid` and `fake` plainly, since a generator draws its classes at random too.
     """
-    seen = [view if isinstance(view, View) else look(judge, view, device) for view in (train, valid, test)]
-    known, (held, against) = seen[0], shuffled(seen[1], seen[2], seed)
+    seen = [
+        view if isinstance(view, FeatureSet) else extract_features(extractor, view, device)
+        for view in (train, valid, test)
+    ]
+    known, (held, against) = seen[0], shuffle_real_sets(seen[1], seen[2], seed)
     made = None
-    if fake is not None:
-        chosen = order(fake, seed, "fake")[: min(n, len(held), len(against))]
-        some = fake[chosen.to(fake.pixels.device)]
-        made = some if isinstance(some, View) else look(judge, some, device)
-    return Evidence(known, held, against, made, seed, model, named=known.labels is not None)
+    if samples is not None:
+        chosen = shuffled_order(samples, seed, "fake")[: min(n, len(held), len(against))]
+        some = samples[chosen.to(samples.pixels.device)]
+        made = some if isinstance(some, FeatureSet) else extract_features(extractor, some, device)
+    return MetricInputs(known, held, against, made, seed, model, has_class_names=known.labels is not None)
 
 
 @lru_cache(maxsize=2)
-def shuffled(valid: View, test: View, seed: int) -> tuple[View, View]:
+def shuffle_real_sets(valid: FeatureSet, test: FeatureSet, seed: int) -> tuple[FeatureSet, FeatureSet]:
     """Both sets in their seeded order, the same whoever looks; kept, since a sweep looks again and again."""
-    return valid[order(valid, seed, "valid")], test[stratified(test.labels, len(test), seed)]
+    return valid[shuffled_order(valid, seed, "valid")], test[stratified_order(test.labels, len(test), seed)]
 
 
-def order(images: Images | View, seed: int, name: Literal["fake", "valid"]) -> Tensor:
+def shuffled_order(images: Images | FeatureSet, seed: int, set_name: Literal["fake", "valid"]) -> Tensor:
     """The seeded order, int64 [N], in which generated or validation images are judged."""
-    return torch.randperm(len(images), generator=seeded(seed, name))
+    return torch.randperm(len(images), generator=seeded_generator(seed, set_name))
 
 
-def stratified(labels: Tensor | None, n: int, seed: int) -> Tensor:
+def stratified_order(labels: Tensor | None, n: int, seed: int) -> Tensor:
     """A seeded order of n images in which every prefix has nearly the class mix of the whole.
 
     The j-th image of a class of m, in random order, stands at (j + u) / m of the way, u uniform in [0, 1).
     """
-    generator = seeded(seed, "test")
+    generator = seeded_generator(seed, "test")
     order = torch.randperm(n, generator=generator)
     if labels is None:
         return order

@@ -7,21 +7,21 @@ import math
 import torch
 from torch import Tensor
 
-from genlib.data.batches import seeded
-from genlib.metrics.inputs import Evidence
+from genlib.data.batches import seeded_generator
+from genlib.metrics.inputs import MetricInputs
 from genlib.metrics.registry import metric
-from genlib.metrics.result import Measure
-from genlib.metrics.stats.clustering import cells, kmeans
+from genlib.metrics.result import MetricResult
+from genlib.metrics.stats.clustering import assign_clusters, kmeans
 from genlib.metrics.stats.intervals import Z
 
-BINS = 100
-IN_BIN = 20  # generated images to a bin, on the average, at the least
-FITTED = 5000  # training images, at the most, that the bins are fitted to
-ERRORS = 3.0
+MAX_BINS = 100
+MIN_PER_BIN = 20  # generated images to a bin, on the average, at the least
+MAX_FIT_IMAGES = 5000  # training images, at the most, that the bins are fitted to
+STANDARD_ERRORS = 3.0
 
 
-@metric(minimum=2 * IN_BIN, better="lower", catches={"collapse": "higher", "noise": "higher"})
-def ndb(evidence: Evidence) -> Measure:
+@metric(min_images=2 * MIN_PER_BIN, better="lower", must_detect={"collapse": "higher", "noise": "higher"})
+def ndb(inputs: MetricInputs) -> MetricResult:
     """Number of k-means bins of the training images whose share of generated images is more than three standard errors
     from their share of training images (Richardson and Weiss 2018); 0.3 of 100 for equal laws.
 
@@ -29,27 +29,27 @@ def ndb(evidence: Evidence) -> Measure:
     `counted_bins`. `detail.js` is the Jensen-Shannon divergence of the shares in nats, from 0 to log 2; equal laws give
     about (K - 1) / 8 (1 / n + 1 / m), `detail.js_bias`.
     """
-    made, train, n, m = evidence.made.features, evidence.train.features, evidence.n, len(evidence.train)
-    centres = bins(train, min(BINS, n // IN_BIN), evidence.seed)
+    made, train, n, m = inputs.generated.features, inputs.train.features, inputs.n, len(inputs.train)
+    centres = fit_bins(train, min(MAX_BINS, n // MIN_PER_BIN), inputs.seed)
     k = len(centres)
-    counts, known = (cells(x, centres).bincount(minlength=k) for x in (made, train))
-    value, low, high = counted_bins(scores(counts, known))
+    counts, known = (assign_clusters(x, centres).bincount(minlength=k) for x in (made, train))
+    value, low, high = count_different_bins(bin_z_scores(counts, known))
     detail = {
         "bins": k,
         "share": value / k,
-        "standard_errors": ERRORS,
+        "standard_errors": STANDARD_ERRORS,
         "js": jensen_shannon(counts, known),
         "js_bias": (k - 1) / 8 * (1 / n + 1 / m),
     }
-    return Measure(value, low, high, n=n, detail=detail)
+    return MetricResult(value, low, high, n=n, detail=detail)
 
 
-def bins(x: Tensor, k: int, seed: int) -> Tensor:
+def fit_bins(x: Tensor, k: int, seed: int) -> Tensor:
     """Centres of k bins [k, d] of rows x [n, d]."""
-    return kmeans(x[torch.randperm(len(x), generator=seeded(seed, "bins"))[:FITTED]], k, seed)
+    return kmeans(x[torch.randperm(len(x), generator=seeded_generator(seed, "bins"))[:MAX_FIT_IMAGES]], k, seed)
 
 
-def scores(counts: Tensor, others: Tensor) -> Tensor:
+def bin_z_scores(counts: Tensor, others: Tensor) -> Tensor:
     """z of the two-sample test of each bin's share, float64 [K], from two sets of counts [K]:
     (p - q) / sqrt(r (1 - r) (1 / n + 1 / m)), r the share of both together."""
     n, m = counts.sum(), others.sum()
@@ -58,11 +58,11 @@ def scores(counts: Tensor, others: Tensor) -> Tensor:
     return (counts / n - others / m).double() / error.clamp(min=1e-12)
 
 
-def counted_bins(z: Tensor) -> tuple[float, float, float]:
+def count_different_bins(z: Tensor) -> tuple[float, float, float]:
     """(number of bins with |z| > 3, low, high): +- 1.96 sqrt(sum_k c_k (1 - c_k)), c_k the chance that a z of variance
     1 about the measured one is beyond 3."""
-    value = float((z.abs() > ERRORS).sum())
-    chance = torch.special.ndtr(z - ERRORS) + torch.special.ndtr(-z - ERRORS)
+    value = float((z.abs() > STANDARD_ERRORS).sum())
+    chance = torch.special.ndtr(z - STANDARD_ERRORS) + torch.special.ndtr(-z - STANDARD_ERRORS)
     half = Z * math.sqrt(float((chance * (1 - chance)).sum()))
     return value, max(0.0, value - half), min(float(len(z)), value + half)
 

@@ -26,26 +26,26 @@ QUESTIONS: dict[str, tuple[str, ...]] = {
     "Real images probable?": ("nll", "ais", "elbo", "anomaly_auroc"),
     "Classes told?": ("accuracy", "ece", "bayes_accuracy", "probe_accuracy"),
 }
-OTHER = "What else?"
-WAYS = ("_a2b", "_b2a")
+OTHER_QUESTION = "What else?"
+DIRECTIONS = ("_a2b", "_b2a")
 
 
-def way(name: str) -> tuple[str, str]:
+def split_direction(name: str) -> tuple[str, str]:
     """The metric without the ending that says which way of a translator it is of, and that ending or ""."""
-    ending = next((ending for ending in WAYS if name.endswith(ending)), "")
+    ending = next((ending for ending in DIRECTIONS if name.endswith(ending)), "")
     return name.removesuffix(ending), ending
 
 
-def question(name: str) -> str:
+def question_of(name: str) -> str:
     """The question that the metric `name` answers."""
-    metric, _ = way(name)
-    return next((asked for asked, metrics in QUESTIONS.items() if metric in metrics), OTHER)
+    metric, _ = split_direction(name)
+    return next((asked for asked, metrics in QUESTIONS.items() if metric in metrics), OTHER_QUESTION)
 
 
-def by_question(names: Iterable[str]) -> dict[str, list[str]]:
+def group_by_question(names: Iterable[str]) -> dict[str, list[str]]:
     """`names` under their questions; those of no known question come last."""
     order = [metric for metrics in QUESTIONS.values() for metric in metrics]
-    groups: dict[str, list[str]] = {asked: [] for asked in (*QUESTIONS, OTHER)}
-    for name in sorted(names, key=lambda name: [*order, way(name)[0]].index(way(name)[0])):
-        groups[question(name)].append(name)
+    groups: dict[str, list[str]] = {asked: [] for asked in (*QUESTIONS, OTHER_QUESTION)}
+    for name in sorted(names, key=lambda name: [*order, split_direction(name)[0]].index(split_direction(name)[0])):
+        groups[question_of(name)].append(name)
     return {asked: members for asked, members in groups.items() if members}

@@ -17,11 +17,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from genlib.errors import InputError
-from genlib.metrics.result import Measure, Undefined
+from genlib.metrics.result import MetricResult, UndefinedMetric
 
 if TYPE_CHECKING:
-    from genlib.evaluation.controls import Control, Must
-    from genlib.metrics.inputs import Evidence, View
+    from genlib.evaluation.controls import Control, ExpectedShift
+    from genlib.metrics.inputs import FeatureSet, MetricInputs
 
 Need = Literal[
     "fake",
@@ -38,9 +38,9 @@ Need = Literal[
     "translates",
 ]
 Better = Literal["higher", "lower", "real"]  # "real": the nearer to what real images get
-SHOWN: dict[str, Need] = {"two": "compared", "timed": "glanced"}  # by how people were asked
-OF_IMAGES = ("fake", "asked")  # real images can take the place of the generated ones
-LACKS: dict[Need, str] = {
+RATING_FORM: dict[str, Need] = {"two": "compared", "timed": "glanced"}  # by how people were asked
+IMAGE_NEEDS = ("fake", "asked")  # real images can take the place of the generated ones
+MISSING: dict[Need, str] = {
     "fake": "this model makes no images",
     "asked": "this model was not asked for classes",
     "rated": "this model makes no images that people could rate",
@@ -56,7 +56,7 @@ LACKS: dict[Need, str] = {
 }
 
 
-def capabilities(model: object | None) -> frozenset[Need]:
+def model_capabilities(model: object | None) -> frozenset[Need]:
     """What `model` can do, by the methods it has."""
     likelihood = hasattr(model, "log_weights")
     can: dict[Need, bool] = {
@@ -72,17 +72,17 @@ def capabilities(model: object | None) -> frozenset[Need]:
     return frozenset(need for need, able in can.items() if able)
 
 
-def held(evidence: Evidence) -> frozenset[Need]:
+def available_inputs(inputs: MetricInputs) -> frozenset[Need]:
     """What `evidence` allows to be measured: what its model can do, and images as far as there are any."""
-    can = capabilities(evidence.model) - {"fake"}
-    if evidence.fake is None:
+    can = model_capabilities(inputs.model) - {"fake"}
+    if inputs.samples is None:
         return can
-    labelled = evidence.fake.labels is not None and "translates" not in can
+    labelled = inputs.samples.labels is not None and "translates" not in can
     images: set[Need] = {"fake", "asked"} if labelled else {"fake"}
-    if evidence.model is not None or evidence.ratings:
+    if inputs.model is not None or inputs.ratings:
         images.add("rated")
-    shown = {answer.form for answer in evidence.ratings}
-    images |= {need for form, need in SHOWN.items() if form in shown}
+    shown = {answer.form for answer in inputs.ratings}
+    images |= {need for form, need in RATING_FORM.items() if form in shown}
     return can | images
 
 
@@ -92,53 +92,55 @@ class Metric:
     "rated", "compared" or "glanced", what people said of them one at a time, beside real ones or after a moment's look;
     or what the model itself can do. `catches`: what planted faults must do to it."""
 
-    compute: Callable[[Evidence], Measure]
+    compute: Callable[[MetricInputs], MetricResult]
     needs: Need
-    minimum: int
+    min_images: int
     better: Better
-    catches: Mapping[Control, Must] = field(default_factory=dict)
+    must_detect: Mapping[Control, ExpectedShift] = field(default_factory=dict)
 
-    def __call__(self, evidence: Evidence) -> Measure:
+    def __call__(self, inputs: MetricInputs) -> MetricResult:
         """The value on this evidence, or None and the reason; no null."""
         try:
-            self._check(evidence)
-            return self.compute(evidence)
-        except Undefined as reason:
-            return Measure(n=evidence.n, detail={"reason": str(reason)})
+            self._check_inputs(inputs)
+            return self.compute(inputs)
+        except UndefinedMetric as reason:
+            return MetricResult(n=inputs.n, detail={"reason": str(reason)})
         except OverflowError:
-            return Measure(n=evidence.n, detail={"reason": "the judge's features are too large to compute with"})
+            return MetricResult(n=inputs.n, detail={"reason": "the judge's features are too large to compute with"})
 
-    def _check(self, evidence: Evidence) -> None:
-        if self.needs not in held(evidence):
-            raise Undefined(LACKS[self.needs])
-        if self.needs not in OF_IMAGES:
+    def _check_inputs(self, inputs: MetricInputs) -> None:
+        if self.needs not in available_inputs(inputs):
+            raise UndefinedMetric(MISSING[self.needs])
+        if self.needs not in IMAGE_NEEDS:
             return
-        if evidence.n < self.minimum:
-            raise Undefined(f"needs at least {self.minimum} images of each kind, found {evidence.n}")
-        for kind, view in (("generated", evidence.made), ("test", evidence.test), ("training", evidence.train)):
-            if view.given:
+        if inputs.n < self.min_images:
+            raise UndefinedMetric(f"needs at least {self.min_images} images of each kind, found {inputs.n}")
+        for kind, view in (("generated", inputs.generated), ("test", inputs.test), ("training", inputs.train)):
+            if view.is_available:
                 _check_finite(kind, view)
 
 
-def _check_finite(kind: str, view: View) -> None:
-    finite = view.features.isfinite().all(1) & view.probabilities.isfinite().all(1)
+def _check_finite(kind: str, feature_set: FeatureSet) -> None:
+    finite = feature_set.features.isfinite().all(1) & feature_set.probabilities.isfinite().all(1)
     if not finite.all():
-        raise Undefined(f"the judge's features of {int((~finite).sum())} of {len(view)} {kind} images are not finite")
+        raise UndefinedMetric(
+            f"the judge's features of {int((~finite).sum())} of {len(feature_set)} {kind} images are not finite"
+        )
 
 
 def metric(
     *,
     needs: Need = "fake",
-    minimum: int = 1,
+    min_images: int = 1,
     better: Better = "higher",
-    catches: Mapping[Control, Must] | None = None,
-) -> Callable[[Callable[[Evidence], Measure]], Metric]:
+    must_detect: Mapping[Control, ExpectedShift] | None = None,
+) -> Callable[[Callable[[MetricInputs], MetricResult]], Metric]:
     """Make a function a metric under its own name."""
-    return lambda compute: Metric(compute, needs, minimum, better, catches or {})
+    return lambda compute: Metric(compute, needs, min_images, better, must_detect or {})
 
 
 @cache
-def catalogue() -> dict[str, str]:
+def discover_metrics() -> dict[str, str]:
     """Metric name -> the module that defines it."""
     found: dict[str, str] = {}
     for path in sorted(Path(__file__).parent.glob("*.py")):
@@ -153,48 +155,48 @@ def _is_metric(decorator: ast.expr) -> bool:
     return isinstance(called, ast.Name) and called.id == "metric"
 
 
-def names() -> tuple[str, ...]:
-    return tuple(sorted(catalogue()))
+def metric_names() -> tuple[str, ...]:
+    return tuple(sorted(discover_metrics()))
 
 
-def check_names(asked: Iterable[str], where: str = "evaluate.metrics") -> None:
+def check_metric_names(requested: Iterable[str], where: str = "evaluate.metrics") -> None:
     """Raises InputError, led by the key `where`, at the first name that is no metric."""
-    for name in asked:
-        if name not in catalogue():
-            close = difflib.get_close_matches(str(name), names(), n=1)
+    for name in requested:
+        if name not in discover_metrics():
+            close = difflib.get_close_matches(str(name), metric_names(), n=1)
             hint = f" (did you mean '{close[0]}'?)" if close else ""
-            raise InputError(f"{where}: found '{name}'{hint}, legal: {', '.join(names())}")
+            raise InputError(f"{where}: found '{name}'{hint}, legal: {', '.join(metric_names())}")
 
 
-def find(name: str) -> Metric:
+def get_metric(name: str) -> Metric:
     """The metric called `name`."""
-    check_names([name])
-    found: Metric = getattr(importlib.import_module(catalogue()[name]), name)
+    check_metric_names([name])
+    found: Metric = getattr(importlib.import_module(discover_metrics()[name]), name)
     return found
 
 
-def evaluate(evidence: Evidence, asked: Iterable[str]) -> dict[str, Measure]:
+def compute_metrics(inputs: MetricInputs, requested: Iterable[str]) -> dict[str, MetricResult]:
     """Each metric's value and, by the same code on `evidence.null()` and on what is planted, its null and controls."""
-    asked = list(asked)
-    check_names(asked)
-    null = evidence.null()
-    return {name: _with_null(find(name), evidence, null) for name in asked}
+    requested = list(requested)
+    check_metric_names(requested)
+    null = inputs.with_real_samples()
+    return {name: _with_baseline(get_metric(name), inputs, null) for name in requested}
 
 
-def _with_null(metric: Metric, evidence: Evidence, null: Evidence) -> Measure:
-    from genlib.evaluation.controls import tried
+def _with_baseline(metric: Metric, inputs: MetricInputs, baseline_inputs: MetricInputs) -> MetricResult:
+    from genlib.evaluation.controls import run_controls
 
-    measure = metric(evidence)
-    if metric.needs not in OF_IMAGES:
+    measure = metric(inputs)
+    if metric.needs not in IMAGE_NEEDS:
         by_chance = metric.needs in ("rated", "compared")
         reason = {"reason": "chance is 0.5" if by_chance else "real images cannot take a model's place"}
         return replace(measure, detail={"null": reason, **measure.detail})
-    real = metric(null)
-    beside = {"low": real.low, "high": real.high, "ratio": _ratio(measure.value, real.value), **real.detail}
-    controls = tried(metric, evidence, metric.catches)
+    real = metric(baseline_inputs)
+    beside = {"low": real.low, "high": real.high, "ratio": _ratio_to_baseline(measure.value, real.value), **real.detail}
+    controls = run_controls(metric, inputs, metric.must_detect)
     return replace(measure, null=real.value, detail={**measure.detail, "null": beside, "controls": controls})
 
 
-def _ratio(value: float | None, null: float | None) -> float | None:
-    ratio = math.nan if value is None or not null else value / null
+def _ratio_to_baseline(value: float | None, baseline: float | None) -> float | None:
+    ratio = math.nan if value is None or not baseline else value / baseline
     return ratio if math.isfinite(ratio) else None

@@ -8,12 +8,12 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 
-class Undefined(Exception):
+class UndefinedMetric(Exception):
     """A metric has no value on this evidence; the message is the reason, for the reader of the report."""
 
 
 @dataclass(frozen=True)
-class Measure:
+class MetricResult:
     """`low` and `high`: 95 % interval; `null`: the same metric of real images in the place of the fakes, same `n`.
 
     Value and null may be None, with the reason in `detail`. No number in it is ever infinite or NaN: such a measure
@@ -29,10 +29,10 @@ class Measure:
 
     def __post_init__(self) -> None:
         for name, part in asdict(self).items():
-            object.__setattr__(self, name, plain(part, name))
+            object.__setattr__(self, name, to_jsonable(part, name))
 
     @property
-    def doubt(self) -> str | None:
+    def failed_control(self) -> str | None:
         """Why it is not to be believed: the first control that this metric failed; None where it passed them."""
         controls = self.detail.get("controls", {}).values()
         return next((str(control["failed"]) for control in controls if control.get("failed")), None)
@@ -43,33 +43,33 @@ class Measure:
             return f"none ({self.detail.get('reason', 'no reason given')})"
         ends = ("..." if end is None else f"{end:.4g}" for end in (self.low, self.high))
         real = "" if self.null is None else f", real images {self.null:.4g}"
-        doubt = f"; not to be believed: {self.doubt}" if self.doubt else ""
+        doubt = f"; not to be believed: {self.failed_control}" if self.failed_control else ""
         return f"{self.value:.4g} [{', '.join(ends)}]{real}, n {self.n}{doubt}"
 
 
-def plain(thing: Any, where: str = "value") -> Any:
+def to_jsonable(value: Any, where: str = "value") -> Any:
     """`thing` in the plain numbers, strings, lists and dicts of JSON.
 
     Raises:
         Undefined: a number in it is not finite.
     """
-    if isinstance(thing, Mapping):
-        return {str(key): plain(part, f"{where}.{key}") for key, part in thing.items()}
-    if isinstance(thing, list | tuple):
-        return [plain(part, where) for part in thing]
-    if hasattr(thing, "tolist"):
-        return plain(thing.tolist(), where)
-    if isinstance(thing, float) and not math.isfinite(thing):
-        raise Undefined(f"the {where} came out as {thing}")
-    return thing if thing is None or isinstance(thing, bool | int | float) else str(thing)
+    if isinstance(value, Mapping):
+        return {str(key): to_jsonable(part, f"{where}.{key}") for key, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [to_jsonable(part, where) for part in value]
+    if hasattr(value, "tolist"):
+        return to_jsonable(value.tolist(), where)
+    if isinstance(value, float) and not math.isfinite(value):
+        raise UndefinedMetric(f"the {where} came out as {value}")
+    return value if value is None or isinstance(value, bool | int | float) else str(value)
 
 
-def to_json(measures: Mapping[str, Measure], card: Mapping[str, Any]) -> dict[str, Any]:
+def report_to_json(results: Mapping[str, MetricResult], card: Mapping[str, Any]) -> dict[str, Any]:
     """What `metrics.json` holds: each measure under `metrics`, each verdict under `verdicts`, and the `card`."""
-    from genlib.evaluation.verdicts import verdicts
+    from genlib.evaluation.verdicts import compute_verdicts
 
     return {
-        "metrics": {name: asdict(measure) for name, measure in measures.items()},
-        "verdicts": {verdict.key: asdict(verdict) for verdict in verdicts(measures)},
-        "card": plain(card, "card"),
+        "metrics": {name: asdict(measure) for name, measure in results.items()},
+        "verdicts": {verdict.key: asdict(verdict) for verdict in compute_verdicts(results)},
+        "card": to_jsonable(card, "card"),
     }

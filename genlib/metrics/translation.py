@@ -12,25 +12,25 @@ from typing import Literal, Protocol, cast
 from torch import Tensor
 
 from genlib.data.images import Images, to_float, to_pixels
-from genlib.metrics.classification import accuracy_of
-from genlib.metrics.inputs import Evidence
+from genlib.metrics.classification import compute_accuracy
+from genlib.metrics.inputs import MetricInputs
 from genlib.metrics.registry import metric
-from genlib.metrics.result import Measure, Undefined
-from genlib.metrics.stats.intervals import of_mean
+from genlib.metrics.result import MetricResult, UndefinedMetric
+from genlib.metrics.stats.intervals import mean_interval
 
 Domain = Literal["a", "b"]
-FEW = 6  # images below which a t-interval is not to be had
+MIN_IMAGES = 6  # images below which a t-interval is not to be had
 
 
-class Translates(Protocol):
+class Translator(Protocol):
     def translate(self, x: Tensor, to: Domain) -> Tensor: ...
 
 
 @dataclass(frozen=True)
-class Direction:
+class TranslationDirection:
     """One way of a translator, and the images that are sent that way, on its device."""
 
-    translator: Translates
+    translator: Translator
     to: Domain
     source: Images
 
@@ -38,40 +38,40 @@ class Direction:
         """The translations, in [-1, 1]."""
         return self.translator.translate(to_float(self.source.pixels), self.to)
 
-    def back(self) -> Tensor:
+    def translate_back(self) -> Tensor:
         """The translations of the translations into the domain they came from."""
         return self.translator.translate(self.translate(), "a" if self.to == "b" else "b")
 
-    def made(self) -> Images:
+    def translated_images(self) -> Images:
         """The translations as pixels, with the labels of their sources."""
         return Images(to_pixels(self.translate()), self.source.labels)
 
 
 @metric(needs="translates")
-def label_preservation(evidence: Evidence) -> Measure:
+def label_preservation(inputs: MetricInputs) -> MetricResult:
     """Share of translations to which the judge gives the label of their source. Interval: Wilson.
 
     The judge has learnt from both domains. Its null is the judge's accuracy on as many real images of the target, which
     a translation can only exceed by being plainer than those. A translator that changes nothing scores what the judge
     gets on the source, so read it beside a distance to the target, as `frechet`.
     """
-    if evidence.made.labels is None or evidence.valid.labels is None:
-        raise Undefined("the two domains share no labels")
-    kept, real = accuracy_of(evidence.made), accuracy_of(evidence.null().made)
+    if inputs.generated.labels is None or inputs.valid.labels is None:
+        raise UndefinedMetric("the two domains share no labels")
+    kept, real = compute_accuracy(inputs.generated), compute_accuracy(inputs.with_real_samples().generated)
     return replace(kept, null=real.value, detail={**kept.detail, "null": {"low": real.low, "high": real.high}})
 
 
 @metric(needs="translates", better="lower")
-def cycle_error(evidence: Evidence) -> Measure:
+def cycle_error(inputs: MetricInputs) -> MetricResult:
     """Mean absolute difference, on the scale of intensities 0 to 1, between an image and its translation there and
     back; lower is better. Interval: t over the images.
 
     0 for a translator that changes nothing, and for one that hides the source in invisible detail (Chu, Zhmoginov and
     Sandler 2017, "CycleGAN, a master of steganography").
     """
-    direction = cast(Direction, evidence.model)
-    apart = (direction.back() - to_float(direction.source.pixels)).abs().flatten(1).mean(1) / 2
-    if len(apart) < FEW:
-        raise Undefined(f"needs at least {FEW} images, found {len(apart)}")
-    low, high = of_mean(apart.tolist())
-    return Measure(float(apart.mean()), low, high, n=len(apart))
+    direction = cast(TranslationDirection, inputs.model)
+    apart = (direction.translate_back() - to_float(direction.source.pixels)).abs().flatten(1).mean(1) / 2
+    if len(apart) < MIN_IMAGES:
+        raise UndefinedMetric(f"needs at least {MIN_IMAGES} images, found {len(apart)}")
+    low, high = mean_interval(apart.tolist())
+    return MetricResult(float(apart.mean()), low, high, n=len(apart))

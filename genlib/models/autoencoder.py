@@ -15,21 +15,21 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from genlib.data.images import Images, to_float
-from genlib.models.layers.blocks import Decoder, check_shape, encoder, sample_from
-from genlib.models.layers.gaussian_mixture import Mixture
-from genlib.validation import at_least, one_of
+from genlib.models.layers.blocks import ConvDecoder, check_shape, conv_encoder, sample_from
+from genlib.models.layers.gaussian_mixture import GaussianMixture
+from genlib.validation import require_at_least, require_one_of
 
 Net = Literal["linear", "mlp", "conv"]
-Output = Literal["auto", "linear", "sigmoid", "tanh"]
+OutputActivation = Literal["auto", "linear", "sigmoid", "tanh"]
 Prior = Literal["mixture", "normal"]
 
-SLOPES = {"auto": 0.0, "linear": 0.0, "sigmoid": 0.5, "tanh": 1.0}
-COMPONENTS = 10
-CODES = 10_000  # that the mixture is fitted to, at the most
-CHUNK = 500
+OUTPUT_SLOPES = {"auto": 0.0, "linear": 0.0, "sigmoid": 0.5, "tanh": 1.0}
+MIXTURE_COMPONENTS = 10
+MAX_MIXTURE_CODES = 10_000  # that the mixture is fitted to, at the most
+CHUNK_SIZE = 500
 
 
-def perceptron(sizes: list[int]) -> nn.Sequential:
+def mlp(sizes: list[int]) -> nn.Sequential:
     """Linear layers from sizes[0] to sizes[-1], rectified in between."""
     layers: list[nn.Module] = []
     for wide, narrow in pairwise(sizes):
@@ -37,16 +37,18 @@ def perceptron(sizes: list[int]) -> nn.Sequential:
     return nn.Sequential(*layers[1:])
 
 
-class Mirror(nn.Module):
+class TiedDecoder(nn.Module):
     """The linear layers of a perceptron backwards: y = W^T x + b with each W shared and each b its own."""
 
     def __init__(self, layers: nn.Sequential) -> None:
         super().__init__()
-        self.tied = tuple(layer for layer in reversed(layers) if isinstance(layer, nn.Linear))  # not registered again
-        self.biases = nn.ParameterList(torch.zeros(layer.in_features) for layer in self.tied)
+        self.encoder_layers = tuple(
+            layer for layer in reversed(layers) if isinstance(layer, nn.Linear)
+        )  # not registered again
+        self.biases = nn.ParameterList(torch.zeros(layer.in_features) for layer in self.encoder_layers)
 
     def forward(self, z: Tensor) -> Tensor:
-        for depth, (layer, bias) in enumerate(zip(self.tied, self.biases, strict=True)):
+        for depth, (layer, bias) in enumerate(zip(self.encoder_layers, self.biases, strict=True)):
             z = F.linear(F.leaky_relu(z, 0.2) if depth else z, layer.weight.T, bias)
         return z
 
@@ -70,11 +72,11 @@ class Autoencoder(nn.Module):
         latent: int = 16,
         width: int = 32,
         tied: bool = False,
-        output: Output = "auto",
+        output: OutputActivation = "auto",
     ) -> None:
-        one_of(Net, net=net)
-        one_of(Output, output=output)
-        at_least(1, latent=latent, width=width)
+        require_one_of(Net, net=net)
+        require_one_of(OutputActivation, output=output)
+        require_at_least(1, latent=latent, width=width)
         if tied and net == "conv":
             raise ValueError("tied must be false with the net conv, found True")
         super().__init__()
@@ -82,55 +84,60 @@ class Autoencoder(nn.Module):
         self.output = output
         if net == "conv":
             check_shape(shape)
-            self.encoder, self.decoder = encoder(shape, width, latent), nn.Sequential(Decoder(shape, latent, width))
+            self.encoder, self.decoder = (
+                conv_encoder(shape, width, latent),
+                nn.Sequential(ConvDecoder(shape, latent, width)),
+            )
         else:
             sizes = [prod(shape), *((8 * width, 4 * width) if net == "mlp" else ()), latent]
-            layers = perceptron(sizes)
-            mirror = Mirror(layers) if tied else perceptron(sizes[::-1])
+            layers = mlp(sizes)
+            mirror = TiedDecoder(layers) if tied else mlp(sizes[::-1])
             self.encoder, self.decoder = (
                 nn.Sequential(nn.Flatten(), layers),
                 nn.Sequential(mirror, nn.Unflatten(1, shape)),
             )
-        self.mixture = Mixture(COMPONENTS, latent)
-        self.register_buffer("slope", torch.tensor(SLOPES[output]))
+        self.mixture = GaussianMixture(MIXTURE_COMPONENTS, latent)
+        self.register_buffer("slope", torch.tensor(OUTPUT_SLOPES[output]))
 
-    def adapt(self, train: Images, valid: Images) -> None:
+    def on_fit_start(self, train: Images, valid: Images) -> None:
         """Choose the output that fits the training images, where it is `auto`."""
         if self.output == "auto":
             binary = ((train.pixels == 0) | (train.pixels == 255)).all()
-            self.slope.copy_(torch.where(binary, SLOPES["tanh"], SLOPES["linear"]))
+            self.slope.copy_(torch.where(binary, OUTPUT_SLOPES["tanh"], OUTPUT_SLOPES["linear"]))
 
-    def conclude(self, train: Images, valid: Images) -> None:
+    def on_fit_end(self, train: Images, valid: Images) -> None:
         """Fit the mixture to the codes of the training images, of 10,000 at the most."""
-        codes = [self.code(to_float(pixels)) for pixels in torch.split(train.pixels[:CODES], CHUNK)]
+        codes = [
+            self.encode_mean(to_float(pixels)) for pixels in torch.split(train.pixels[:MAX_MIXTURE_CODES], CHUNK_SIZE)
+        ]
         self.mixture.fit(torch.cat(codes))
 
-    def code(self, x: Tensor) -> Tensor:
+    def encode_mean(self, x: Tensor) -> Tensor:
         """[n, latent]."""
         z: Tensor = self.encoder(x)
         return z
 
-    def logits(self, h: Tensor) -> Tensor:
+    def intensity_logits(self, h: Tensor) -> Tensor:
         """Of the intensity (image + 1) / 2, from the decoder's last values; all 0 where the output is linear.
 
         tanh(h) = 2 sigmoid(2 h) - 1.
         """
         return 2 * self.slope * h.float()
 
-    def output_of(self, h: Tensor) -> Tensor:
+    def apply_output(self, h: Tensor) -> Tensor:
         """The image of the decoder's last values, which a linear output leaves unbounded."""
         return torch.where(self.slope > 0, torch.tanh(self.slope * h.float()), h.float())
 
-    def image(self, z: Tensor) -> Tensor:
-        return self.output_of(self.decoder(z)).clamp(-1, 1)
+    def decode_image(self, z: Tensor) -> Tensor:
+        return self.apply_output(self.decoder(z)).clamp(-1, 1)
 
     def reconstruct(self, x: Tensor) -> Tensor:
-        return self.image(self.code(x))
+        return self.decode_image(self.encode_mean(x))
 
     def sample(self, n: int, *, seed: int = 0, prior: Prior = "mixture") -> Tensor:
         """Images of codes from the mixture, which is the standard normal until `conclude`, or from that."""
-        codes = self.mixture.at if prior == "mixture" else lambda noise: noise[:, :-1]
-        return sample_from(lambda noise: self.image(codes(noise)), self, self.latent + 1, n, seed)
+        codes = self.mixture.sample_from_noise if prior == "mixture" else lambda noise: noise[:, :-1]
+        return sample_from(lambda noise: self.decode_image(codes(noise)), self, self.latent + 1, n, seed)
 
 
 Build = Autoencoder

@@ -12,15 +12,15 @@ from typing import ClassVar, Literal, cast
 import torch
 from torch import Tensor, nn
 
-from genlib.models.layers.backbones import DECODERS, Net, check_net
+from genlib.models.layers.backbones import DECODERS, Backbone, check_backbone
 from genlib.models.layers.blocks import sample_labelled
-from genlib.models.layers.gan import Head, Players, Prior, bound, first, judge
-from genlib.validation import at_least, one_of
+from genlib.models.layers.gan import GANBase, Head, Prior, apply_spectral_norm, build_discriminator, prior_layers
+from genlib.validation import require_at_least, require_one_of
 
-Condition = Literal["projection", "concat"]
+Conditioning = Literal["projection", "concat"]
 
 
-class Generator(nn.Module):
+class ConditionalGenerator(nn.Module):
     """(z [n, latent], y [n]) -> what `net` makes of both in one vector."""
 
     def __init__(self, prior: nn.Module, embedding: nn.Embedding, net: nn.Module) -> None:
@@ -32,7 +32,7 @@ class Generator(nn.Module):
         return image
 
 
-class Projection(nn.Module):
+class ProjectionDiscriminator(nn.Module):
     """(x, y) -> score(features(x)) + <v_y, features(x)>, v_y a row of a linear layer."""
 
     def __init__(self, features: nn.Module, score: nn.Sequential, classes: int) -> None:
@@ -46,7 +46,7 @@ class Projection(nn.Module):
         return logit
 
 
-class Concatenation(nn.Module):
+class ConcatDiscriminator(nn.Module):
     """(x, y) -> the logit of x with one constant channel for each number of the embedding of y."""
 
     def __init__(self, embedding: nn.Embedding, net: nn.Module) -> None:
@@ -59,7 +59,7 @@ class Concatenation(nn.Module):
         return logit
 
 
-class ConditionalGAN(Players):
+class ConditionalGAN(GANBase):
     """`embedding`: numbers that stand for a class in the generator, and in a discriminator that concatenates."""
 
     conditional: ClassVar[bool] = True
@@ -73,40 +73,42 @@ class ConditionalGAN(Players):
         width: int = 64,
         width_d: int = 32,
         embedding: int = 16,
-        condition: Condition = "projection",
-        net: Net = "dcgan",
+        condition: Conditioning = "projection",
+        net: Backbone = "dcgan",
         prior: Prior = "normal",
         head: Head = "logit",
         spectral_norm: bool = False,
     ) -> None:
-        at_least(1, latent=latent, width=width, width_d=width_d, embedding=embedding)
-        one_of(Condition, condition=condition)
-        one_of(Prior, prior=prior)
-        one_of(Head, head=head)
-        check_net(net, shape)
+        require_at_least(1, latent=latent, width=width, width_d=width_d, embedding=embedding)
+        require_one_of(Conditioning, condition=condition)
+        require_one_of(Prior, prior=prior)
+        require_one_of(Head, head=head)
+        check_backbone(net, shape)
         if not classes:
             raise ValueError("needs labels, and the data have none")
         super().__init__()
         self.latent, self.classes = latent, classes
         decoder = nn.Sequential(DECODERS[net](shape, latent + embedding, width), nn.Tanh())
-        self.generator = Generator(nn.Sequential(*first(prior)), nn.Embedding(classes, embedding), decoder)
+        self.generator = ConditionalGenerator(
+            nn.Sequential(*prior_layers(prior)), nn.Embedding(classes, embedding), decoder
+        )
         if condition == "projection":
-            features, score = judge(net, head, shape, width_d)
-            self.discriminator = Projection(features, score, classes)
+            features, score = build_discriminator(net, head, shape, width_d)
+            self.discriminator = ProjectionDiscriminator(features, score, classes)
         else:
-            features, score = judge(net, head, (shape[0] + embedding, *shape[1:]), width_d)
-            self.discriminator = Concatenation(nn.Embedding(classes, embedding), nn.Sequential(*features, *score))
+            features, score = build_discriminator(net, head, (shape[0] + embedding, *shape[1:]), width_d)
+            self.discriminator = ConcatDiscriminator(nn.Embedding(classes, embedding), nn.Sequential(*features, *score))
         if spectral_norm:
-            bound(self.discriminator)
+            apply_spectral_norm(self.discriminator)
 
-    def image(self, z: Tensor, y: Tensor) -> Tensor:
+    def decode_image(self, z: Tensor, y: Tensor) -> Tensor:
         """Images of codes [n, latent] and classes [n]."""
         image: Tensor = self.generator(z, y)
         return image.float()
 
     def sample(self, n: int, *, seed: int = 0, y: Tensor | None = None) -> Tensor:
         """Images of z ~ N(0, 1) and the classes y int64 [n]; without y, of classes drawn uniformly."""
-        return sample_labelled(self.image, self, self.latent, self.classes, n, seed, y)
+        return sample_labelled(self.decode_image, self, self.latent, self.classes, n, seed, y)
 
 
 Build = ConditionalGAN

@@ -9,9 +9,16 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from genlib.models.layers.blocks import Decoder, check_shape, encoder, sample_labelled
-from genlib.models.layers.latent_variable import Diagonal, Emission, Kind, LatentVariableModel, Observation, Variance
-from genlib.validation import at_least
+from genlib.models.layers.blocks import ConvDecoder, check_shape, conv_encoder, sample_labelled
+from genlib.models.layers.latent_variable import (
+    DiagonalNormal,
+    LatentVariableModel,
+    ObservationHead,
+    PixelDistribution,
+    PixelLikelihood,
+    PixelVariance,
+)
+from genlib.validation import require_at_least
 
 
 class CVAE(LatentVariableModel):
@@ -27,32 +34,34 @@ class CVAE(LatentVariableModel):
         latent: int = 16,
         width: int = 32,
         embedding: int = 16,
-        observation: Kind = "intensity",
-        variance: Variance = "pixel",
+        pixel_likelihood: PixelLikelihood = "intensity",
+        variance: PixelVariance = "pixel",
     ) -> None:
-        at_least(1, latent=latent, width=width, embedding=embedding)
+        require_at_least(1, latent=latent, width=width, embedding=embedding)
         check_shape(shape)
         if not classes:
             raise ValueError("needs labels, and the data have none")
-        super().__init__(shape, latent, observation)
+        super().__init__(shape, latent, pixel_likelihood)
         channels, height, breadth = shape
         self.classes = classes
         self.plane = nn.Sequential(nn.Embedding(classes, height * breadth), nn.Unflatten(1, (1, height, breadth)))
-        self.encoder = encoder((channels + 1, height, breadth), width, 2 * latent)
+        self.encoder = conv_encoder((channels + 1, height, breadth), width, 2 * latent)
         self.label = nn.Embedding(classes, embedding)
-        self.emission = Emission(observation, variance)
-        self.decoder = Decoder((self.emission.planes * channels, height, breadth), latent + embedding, width)
+        self.emission = ObservationHead(pixel_likelihood, variance)
+        self.decoder = ConvDecoder(
+            (self.emission.params_per_value * channels, height, breadth), latent + embedding, width
+        )
 
-    def encode(self, x: Tensor, y: Tensor | None = None) -> Diagonal:
-        return Diagonal.of(self.encoder(torch.cat([x, self.plane(y)], 1)))
+    def encode(self, x: Tensor, y: Tensor | None = None) -> DiagonalNormal:
+        return DiagonalNormal.from_moments(self.encoder(torch.cat([x, self.plane(y)], 1)))
 
-    def decode(self, z: Tensor, y: Tensor | None = None) -> Observation:
-        observation: Observation = self.emission(self.decoder(torch.cat([z, self.label(y)], 1)))
+    def decode(self, z: Tensor, y: Tensor | None = None) -> PixelDistribution:
+        observation: PixelDistribution = self.emission(self.decoder(torch.cat([z, self.label(y)], 1)))
         return observation
 
     def sample(self, n: int, *, seed: int = 0, y: Tensor | None = None) -> Tensor:
         """Mean images of z ~ N(0, 1) and the classes y int64 [n]; without y, of classes drawn uniformly."""
-        return sample_labelled(self.image, self, self.latent, self.classes, n, seed, y)
+        return sample_labelled(self.decode_image, self, self.latent, self.classes, n, seed, y)
 
 
 Build = CVAE

@@ -11,11 +11,11 @@ import torch
 from torch import Tensor, nn
 
 from genlib.data.images import Images, to_float
-from genlib.models.layers.blocks import CHUNK, check_shape, encoder
-from genlib.models.layers.cyclegan import Pool, Translator, patches
-from genlib.validation import at_least, within
+from genlib.models.layers.blocks import CHUNK_SIZE, check_shape, conv_encoder
+from genlib.models.layers.cyclegan import ImagePool, Translator, patch_discriminator
+from genlib.validation import require_at_least, require_in_range
 
-SHOWN = 64
+NUM_SAMPLE_SOURCES = 64
 Domain = Literal["a", "b"]
 
 
@@ -38,32 +38,32 @@ class CycleGAN(nn.Module):
         width_d: int = 16,
         judge: bool = False,
     ) -> None:
-        at_least(1, width=width, width_d=width_d)
-        within(0, 101, blocks=blocks)
+        require_at_least(1, width=width, width_d=width_d)
+        require_in_range(0, 101, blocks=blocks)
         check_shape(shape)
         if judge and not classes:
             raise ValueError("judge needs labels, and the data have none")
         super().__init__()
         self.g = nn.ModuleDict({way: Translator(shape, width, blocks) for way in ("ab", "ba")})
-        self.d = nn.ModuleDict({domain: patches(shape, width_d) for domain in ("a", "b")})
-        self.judge = encoder(shape, width_d, classes) if judge else None
-        self.pool = nn.ModuleDict({domain: Pool(shape) for domain in ("a", "b")})
-        self.register_buffer("shown", torch.zeros(SHOWN, *shape, dtype=torch.uint8))
+        self.d = nn.ModuleDict({domain: patch_discriminator(shape, width_d) for domain in ("a", "b")})
+        self.judge = conv_encoder(shape, width_d, classes) if judge else None
+        self.pool = nn.ModuleDict({domain: ImagePool(shape) for domain in ("a", "b")})
+        self.register_buffer("shown", torch.zeros(NUM_SAMPLE_SOURCES, *shape, dtype=torch.uint8))
 
-    def adapt(self, train: Images, valid: Images) -> None:
+    def on_fit_start(self, train: Images, valid: Images) -> None:
         """Keep the first 64 validation images of domain a, again and again where there are fewer, for `sample`."""
-        self.shown.copy_(valid.pixels[torch.arange(SHOWN, device=valid.pixels.device) % len(valid)])
+        self.shown.copy_(valid.pixels[torch.arange(NUM_SAMPLE_SOURCES, device=valid.pixels.device) % len(valid)])
 
     @torch.no_grad()
     def translate(self, x: Tensor, to: Domain) -> Tensor:
         """Images [n, C, H, W] of the domain `to`, from images of the other."""
         translator = self.g["ab" if to == "b" else "ba"]
-        return torch.cat([translator(part).float() for part in torch.split(x, CHUNK)])
+        return torch.cat([translator(part).float() for part in torch.split(x, CHUNK_SIZE)])
 
     def sample(self, n: int, *, seed: int = 0) -> Tensor:
         """Translations to b of the 64 images kept, in their order and then from the first again; no chance is in it,
         so every seed gives the same."""
-        order = torch.arange(n, device=self.shown.device) % SHOWN
+        order = torch.arange(n, device=self.shown.device) % NUM_SAMPLE_SOURCES
         return self.translate(to_float(self.shown[order]), "b")
 
 

@@ -12,31 +12,31 @@ from typing import ClassVar
 from torch import Tensor, nn
 
 from genlib.models.layers.backbones import Crop, Shape
-from genlib.models.layers.blocks import check_shape, sample_from, widths
+from genlib.models.layers.blocks import channel_schedule, check_shape, sample_from
 from genlib.models.layers.cpu.batch_norm import BatchNorm2d
-from genlib.models.layers.cpu.matmul_conv import FromImage, FromVector, ToImage
-from genlib.models.layers.gan import Players
-from genlib.validation import at_least
+from genlib.models.layers.cpu.matmul_conv import GrayConv2d, GrayConvTranspose2d, VectorConvTranspose2d
+from genlib.models.layers.gan import GANBase
+from genlib.validation import require_at_least
 
 
-class DCGAN(Players):
+class DCGAN(GANBase):
     """`width`, `width_d`: channels of G's finest and of D's first level.
 
     `separate`: D normalises over the batch, so real and generated images are shown to it apart.
     """
 
-    separate: ClassVar[bool] = True
+    separate_passes: ClassVar[bool] = True
 
     def __init__(self, shape: Shape, classes: int, *, latent: int = 100, width: int = 32, width_d: int = 32) -> None:
-        at_least(1, latent=latent, width=width, width_d=width_d)
+        require_at_least(1, latent=latent, width=width, width_d=width_d)
         check_shape(shape)
         super().__init__()
         self.latent = latent
-        self.generator = nn.Sequential(*generator(shape, latent, width), nn.Tanh())
-        self.discriminator = nn.Sequential(*discriminator(shape, width_d), nn.Flatten())
-        self.apply(drawn)
+        self.generator = nn.Sequential(*generator_layers(shape, latent, width), nn.Tanh())
+        self.discriminator = nn.Sequential(*discriminator_layers(shape, width_d), nn.Flatten())
+        self.apply(init_weights)
 
-    def image(self, z: Tensor) -> Tensor:
+    def decode_image(self, z: Tensor) -> Tensor:
         """Images of codes [n, latent]."""
         image: Tensor = self.generator(z)
         return image.float()
@@ -45,45 +45,45 @@ class DCGAN(Players):
         """Images of z ~ N(0, 1), with the running statistics, so that none depends on the others."""
         before = self.training
         try:
-            return sample_from(self.eval().image, self, self.latent, n, seed)
+            return sample_from(self.eval().decode_image, self, self.latent, n, seed)
         finally:
             self.train(before)
 
 
-def doublings(shape: Shape) -> int:
+def num_upsamples(shape: Shape) -> int:
     """How often a side of 4 has to double to reach the shorter side: 1 for 8, 2 for 16, 3 for 28 and 32."""
     return (-(-min(shape[1:]) // 4) - 1).bit_length()
 
 
-def generator(shape: Shape, latent: int, width: int) -> list[nn.Module]:
+def generator_layers(shape: Shape, latent: int, width: int) -> list[nn.Module]:
     """Vector [n, latent] -> [n, C, H, W] by transposed convolutions; what is too much is cropped."""
-    levels = doublings(shape)
+    levels = num_upsamples(shape)
     base = [-(-side // 2**levels) for side in shape[1:]]
-    channels = [*reversed(widths(width, levels))]
+    channels = [*reversed(channel_schedule(width, levels))]
     layers: list[nn.Module] = [
         nn.Unflatten(1, (latent, 1, 1)),
-        FromVector(latent, channels[0], (base[0], base[1]), bias=False),
+        VectorConvTranspose2d(latent, channels[0], (base[0], base[1]), bias=False),
     ]
     for level, (wider, narrower) in enumerate(zip(channels, [*channels[1:], shape[0]], strict=True), 1):
-        double = nn.ConvTranspose2d if level < levels else ToImage
+        double = nn.ConvTranspose2d if level < levels else GrayConvTranspose2d
         layers += [BatchNorm2d(wider), nn.ReLU(), double(wider, narrower, 4, 2, 1, bias=False)]
     return [*layers, Crop(*shape[1:])]
 
 
-def discriminator(shape: Shape, width: int) -> list[nn.Module]:
+def discriminator_layers(shape: Shape, width: int) -> list[nn.Module]:
     """Image -> logit [n, 1, 1, 1], the mirror of `generator`; the first level is not normalised."""
-    levels = doublings(shape)
-    channels = [shape[0], *widths(width, levels)]
+    levels = num_upsamples(shape)
+    channels = [shape[0], *channel_schedule(width, levels)]
     layers: list[nn.Module] = []
     for level in range(levels):
         norm = [BatchNorm2d(channels[level + 1])] if level else []
-        halve = nn.Conv2d if level else FromImage
+        halve = nn.Conv2d if level else GrayConv2d
         layers += [halve(channels[level], channels[level + 1], 4, 2, 1, bias=False), *norm, nn.LeakyReLU(0.2)]
     height, breadth = (side >> levels for side in shape[1:])
     return [*layers, nn.Conv2d(channels[-1], 1, (height, breadth), bias=False)]
 
 
-def drawn(layer: nn.Module) -> None:
+def init_weights(layer: nn.Module) -> None:
     """Weights from N(0, 0.02), scales from N(1, 0.02)."""
     if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d | nn.BatchNorm2d):
         nn.init.normal_(layer.weight, 1.0 if isinstance(layer, nn.BatchNorm2d) else 0.0, 0.02)

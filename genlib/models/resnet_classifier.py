@@ -10,12 +10,12 @@ from itertools import pairwise
 
 from torch import Tensor, nn
 
-from genlib.models.layers.blocks import check_shape, halvings, widths
-from genlib.models.layers.classifier import Judge
-from genlib.validation import at_least
+from genlib.models.layers.blocks import channel_schedule, check_shape, num_downsamples
+from genlib.models.layers.classifier import CalibratedClassifier
+from genlib.validation import require_at_least
 
 
-class Residual(nn.Module):
+class ResidualBlock(nn.Module):
     """x + f(x), f two 3x3 convolutions after group normalisation."""
 
     def __init__(self, width: int) -> None:
@@ -32,17 +32,17 @@ class Residual(nn.Module):
         return total
 
 
-class Scorer(Judge):
+class ResNetClassifier(CalibratedClassifier):
     def __init__(self, shape: tuple[int, int, int], classes: int, *, width: int = 32, features: int = 32) -> None:
-        at_least(1, width=width, features=features)
+        require_at_least(1, width=width, features=features)
         check_shape(shape)
-        channels = [shape[0], *widths(width, halvings(shape))]
+        channels = [shape[0], *channel_schedule(width, num_downsamples(shape))]
         layers: list[nn.Module] = []
         for wide, wider in pairwise(channels):
-            layers += [nn.Conv2d(wide, wider, 5, stride=2, padding=2), nn.SiLU(), Residual(wider)]
+            layers += [nn.Conv2d(wide, wider, 5, stride=2, padding=2), nn.SiLU(), ResidualBlock(wider)]
         pooled = (nn.SiLU(), nn.AdaptiveAvgPool2d(2), nn.Flatten())
         body = nn.Sequential(*layers, *pooled, nn.Linear(channels[-1] * 4, features), nn.LayerNorm(features))
         super().__init__(body, nn.SiLU(), features, classes)
 
 
-Build = Scorer
+Build = ResNetClassifier

@@ -7,9 +7,16 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from genlib.models.layers.blocks import Decoder, check_shape, encoder
-from genlib.models.layers.latent_variable import Diagonal, Emission, Kind, LatentVariableModel, Observation, Variance
-from genlib.validation import at_least
+from genlib.models.layers.blocks import ConvDecoder, check_shape, conv_encoder
+from genlib.models.layers.latent_variable import (
+    DiagonalNormal,
+    LatentVariableModel,
+    ObservationHead,
+    PixelDistribution,
+    PixelLikelihood,
+    PixelVariance,
+)
+from genlib.validation import require_at_least
 
 
 class VAE(LatentVariableModel):
@@ -22,21 +29,21 @@ class VAE(LatentVariableModel):
         *,
         latent: int = 16,
         width: int = 32,
-        observation: Kind = "intensity",
-        variance: Variance = "pixel",
+        pixel_likelihood: PixelLikelihood = "intensity",
+        variance: PixelVariance = "pixel",
     ) -> None:
-        at_least(1, latent=latent, width=width)
+        require_at_least(1, latent=latent, width=width)
         check_shape(shape)
-        super().__init__(shape, latent, observation)
-        self.encoder = encoder(shape, width, 2 * latent)
-        self.emission = Emission(observation, variance)
-        self.decoder = Decoder((self.emission.planes * shape[0], *shape[1:]), latent, width)
+        super().__init__(shape, latent, pixel_likelihood)
+        self.encoder = conv_encoder(shape, width, 2 * latent)
+        self.emission = ObservationHead(pixel_likelihood, variance)
+        self.decoder = ConvDecoder((self.emission.params_per_value * shape[0], *shape[1:]), latent, width)
 
-    def encode(self, x: Tensor, y: Tensor | None = None) -> Diagonal:
-        return Diagonal.of(self.encoder(x))
+    def encode(self, x: Tensor, y: Tensor | None = None) -> DiagonalNormal:
+        return DiagonalNormal.from_moments(self.encoder(x))
 
-    def decode(self, z: Tensor, y: Tensor | None = None) -> Observation:
-        observation: Observation = self.emission(self.decoder(z))
+    def decode(self, z: Tensor, y: Tensor | None = None) -> PixelDistribution:
+        observation: PixelDistribution = self.emission(self.decoder(z))
         return observation
 
 

@@ -13,24 +13,24 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from genlib.data.batches import Batch
-from genlib.objectives.common.phases import Objective, Terms, Turn
-from genlib.validation import at_least, within
+from genlib.objectives.common.phases import Objective, Phase, StepLosses
+from genlib.validation import require_at_least, require_in_range
 
 
-class Classifies(Protocol):
+class ClassifierModel(Protocol):
     def __call__(self, x: Tensor) -> Tensor: ...
 
 
-def rotated(x: Tensor, quarters: Tensor) -> Tensor:
+def rotate_quarters(x: Tensor, quarters: Tensor) -> Tensor:
     """Each square image turned counter-clockwise by `quarters` [n] times 90 degrees."""
     turns = torch.stack([torch.rot90(x, k, (2, 3)) for k in range(4)])
     return turns[quarters, torch.arange(len(x), device=x.device)]
 
 
-def shifted(x: Tensor, offsets: Tensor, limit: int) -> Tensor:
+def shift_images(x: Tensor, offsets: Tensor, max_shift: int) -> Tensor:
     """Each image moved by `offsets` [n, 2], rows and columns in 0 .. 2 limit with `limit` for none; borders repeat."""
     height, width = x.shape[2:]
-    padded = F.pad(x, [limit] * 4, mode="replicate")
+    padded = F.pad(x, [max_shift] * 4, mode="replicate")
     rows = offsets[:, :1] + torch.arange(height, device=x.device)
     columns = offsets[:, 1:] + torch.arange(width, device=x.device)
     image = torch.arange(len(x), device=x.device)[:, None, None]
@@ -43,30 +43,30 @@ class Classification(Objective):
     domains = "union"
 
     def __init__(self, *, label_smoothing: float = 0.0, shift: int = 0) -> None:
-        within(0, 1, label_smoothing=label_smoothing)
-        at_least(0, shift=shift)
+        require_in_range(0, 1, label_smoothing=label_smoothing)
+        require_at_least(0, shift=shift)
         self.label_smoothing = label_smoothing
         self.shift = shift
 
-    def turns(self, model: nn.Module) -> tuple[Turn, ...]:
-        return (Turn("model", model, lambda batch: self.terms(model, batch)),)
+    def phases(self, model: nn.Module) -> tuple[Phase, ...]:
+        return (Phase("model", model, lambda batch: self.step_losses(model, batch)),)
 
-    def terms(self, model: Classifies, batch: Batch) -> Terms:
-        x, y = self.task(batch)
+    def step_losses(self, model: ClassifierModel, batch: Batch) -> StepLosses:
+        x, y = self.inputs_and_targets(batch)
         logits = model(x).float()
         loss = F.cross_entropy(logits, y, reduction="none", label_smoothing=self.label_smoothing)
-        return Terms(loss, {"loss": loss.detach(), "accuracy": (logits.argmax(1) == y).float()})
+        return StepLosses(loss, {"loss": loss.detach(), "accuracy": (logits.argmax(1) == y).float()})
 
-    def task(self, batch: Batch) -> tuple[Tensor, Tensor]:
+    def inputs_and_targets(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """The images to be shown, and what to call them."""
         x = batch.x
         if self.shift:
             offsets = (batch.rand("shift", 2) * (2 * self.shift + 1)).long()
-            x = shifted(x, offsets, self.shift)
+            x = shift_images(x, offsets, self.shift)
         if batch.labels is not None:
             return x, batch.labels
         quarters = (4 * batch.rand("rotation")).long()
-        return rotated(x, quarters), quarters
+        return rotate_quarters(x, quarters), quarters
 
 
 Build = Classification

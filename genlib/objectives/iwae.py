@@ -12,48 +12,53 @@ from typing import cast
 from torch import Tensor, nn
 
 from genlib.data.batches import Batch
-from genlib.objectives.common.likelihood import LatentVariables, check, seen, single
-from genlib.objectives.common.phases import Objective, Terms, Turn
-from genlib.validation import at_least
+from genlib.objectives.common.likelihood import (
+    LikelihoodModel,
+    has_one_latent_layer,
+    observed_batch,
+    require_likelihood,
+)
+from genlib.objectives.common.phases import Objective, Phase, StepLosses
+from genlib.validation import require_at_least
 
 
-class Importance(Objective):
+class IWAEBound(Objective):
     """`k`: draws an image. `dreg`: the doubly reparameterised gradient of the encoder, which has the same expectation
     and less variance the larger k is (Tucker, Lawson, Gu and Maddison 2019); for one stochastic layer."""
 
     def __init__(self, *, k: int = 5, dreg: bool = False) -> None:
-        at_least(1, k=k)
+        require_at_least(1, k=k)
         self.k = k
         self.dreg = dreg
 
-    def turns(self, model: nn.Module) -> tuple[Turn, ...]:
-        check(model)
-        variables = cast(LatentVariables, model)
-        if self.dreg and not single(variables):
+    def phases(self, model: nn.Module) -> tuple[Phase, ...]:
+        require_likelihood(model)
+        variables = cast(LikelihoodModel, model)
+        if self.dreg and not has_one_latent_layer(variables):
             raise ValueError("dreg must be false where a model has several stochastic layers, found true")
-        return (Turn("model", model, lambda batch: self.terms(variables, batch)),)
+        return (Phase("model", model, lambda batch: self.step_losses(variables, batch)),)
 
-    def terms(self, model: LatentVariables, batch: Batch) -> Terms:
-        x, y = seen(model, batch)
-        noise = batch.randn("z", self.k, model.noise).transpose(0, 1)
-        log_w = doubly(model, x, noise, y) if self.dreg else model.log_weights(x, noise, y)
+    def step_losses(self, model: LikelihoodModel, batch: Batch) -> StepLosses:
+        x, y = observed_batch(model, batch)
+        noise = batch.randn("z", self.k, model.noise_dim).transpose(0, 1)
+        log_w = dreg_log_weights(model, x, noise, y) if self.dreg else model.log_weights(x, noise, y)
         bound = log_w.logsumexp(0) - math.log(self.k)
         effective = 1 / log_w.detach().softmax(0).square().sum(0)
-        return Terms(-bound, {"bound": bound.detach(), "effective_samples": effective})
+        return StepLosses(-bound, {"bound": bound.detach(), "effective_samples": effective})
 
 
-def doubly(model: LatentVariables, x: Tensor, noise: Tensor, y: Tensor | None) -> Tensor:
+def dreg_log_weights(model: LikelihoodModel, x: Tensor, noise: Tensor, y: Tensor | None) -> Tensor:
     """log w [k, n] of which log sum w has the encoder's gradient sum v_i^2 (d log w_i / d z_i) (d z_i / d q).
 
     Tucker et al. 2019, equation 8: log q has no gradient but through z, and that through z_i counts v_i times more.
     """
     q = model.encode(x, y)
-    z = q.at(noise)
-    log_w = model.likelihood(x, z, y) - q.detach().log_ratio(z)
+    z = q.rsample(noise)
+    log_w = model.log_likelihood(x, z, y) - q.detach().log_ratio(z)
     if z.requires_grad:
         v = log_w.detach().softmax(0)
         z.register_hook(lambda gradient: v[..., None] * gradient)  # type: ignore[no-untyped-call]
     return log_w
 
 
-Build = Importance
+Build = IWAEBound

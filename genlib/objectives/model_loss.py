@@ -7,24 +7,24 @@ from typing import Protocol, cast
 from torch import Tensor, nn
 
 from genlib.data.batches import Batch
-from genlib.objectives.common.phases import Objective, Terms, Turn
+from genlib.objectives.common.phases import Objective, Phase, StepLosses
 
 
-class Learns(Protocol):
+class ModelWithLoss(Protocol):
     def loss(self, batch: Batch) -> Tensor: ...
 
 
-class Own(Objective):
+class ModelLoss(Objective):
     """`model.loss(batch)` [n], one value per example, moves the whole model."""
 
-    def turns(self, model: nn.Module) -> tuple[Turn, ...]:
+    def phases(self, model: nn.Module) -> tuple[Phase, ...]:
         if not callable(getattr(model, "loss", None)):
             raise ValueError(f"objective own needs a model with loss(batch), found none in {type(model).__name__}")
-        return (Turn("model", model, lambda batch: self.terms(cast(Learns, model), batch)),)
+        return (Phase("model", model, lambda batch: self.step_losses(cast(ModelWithLoss, model), batch)),)
 
-    def terms(self, model: Learns, batch: Batch) -> Terms:
+    def step_losses(self, model: ModelWithLoss, batch: Batch) -> StepLosses:
         loss = model.loss(batch)
-        return Terms(loss, {"loss": loss.detach()})
+        return StepLosses(loss, {"loss": loss.detach()})
 
 
-Build = Own
+Build = ModelLoss

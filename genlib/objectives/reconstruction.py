@@ -9,47 +9,51 @@ from torch.nn import functional as F
 
 from genlib.data.batches import Batch
 from genlib.errors import InputError
-from genlib.objectives.common.phases import Objective, Terms, Turn
-from genlib.validation import one_of
+from genlib.objectives.common.phases import Objective, Phase, StepLosses
+from genlib.validation import require_one_of
 
-LossName = Literal["mse", "cross_entropy"]
-BOUNDED = "cross_entropy needs an output between black and white: sigmoid or tanh"
+ReconstructionLoss = Literal["mse", "cross_entropy"]
+NEEDS_BOUNDED_OUTPUT = "cross_entropy needs an output between black and white: sigmoid or tanh"
 
 
-class Autoencodes(Protocol):
+class AutoencoderModel(Protocol):
     output: str
     slope: Tensor
 
-    def code(self, x: Tensor) -> Tensor: ...
+    def encode_mean(self, x: Tensor) -> Tensor: ...
     def decoder(self, z: Tensor) -> Tensor: ...
-    def logits(self, h: Tensor) -> Tensor: ...
-    def output_of(self, h: Tensor) -> Tensor: ...
+    def intensity_logits(self, h: Tensor) -> Tensor: ...
+    def apply_output(self, h: Tensor) -> Tensor: ...
 
 
 class Reconstruction(Objective):
     """`mse` is the mean over the pixels; `cross_entropy` their sum, in nats an image."""
 
-    def __init__(self, *, loss: LossName = "mse") -> None:
-        one_of(LossName, loss=loss)
+    def __init__(self, *, loss: ReconstructionLoss = "mse") -> None:
+        require_one_of(ReconstructionLoss, loss=loss)
         self.loss = loss
 
-    def turns(self, model: nn.Module) -> tuple[Turn, ...]:
+    def phases(self, model: nn.Module) -> tuple[Phase, ...]:
         if not (hasattr(model, "code") and hasattr(model, "output_of")):
             raise ValueError("the objective reconstruction needs a plain autoencoder")
         if self.loss == "cross_entropy" and model.output == "linear":
-            raise ValueError(f"{BOUNDED}, found linear")
-        return (Turn("model", model, lambda batch: self.terms(cast(Autoencodes, model), batch)),)
+            raise ValueError(f"{NEEDS_BOUNDED_OUTPUT}, found linear")
+        return (Phase("model", model, lambda batch: self.step_losses(cast(AutoencoderModel, model), batch)),)
 
-    def terms(self, model: Autoencodes, batch: Batch) -> Terms:
-        h = model.decoder(model.code(batch.x))
-        error = (model.output_of(h) - batch.x).square().flatten(1).mean(1)
+    def step_losses(self, model: AutoencoderModel, batch: Batch) -> StepLosses:
+        h = model.decoder(model.encode_mean(batch.x))
+        error = (model.apply_output(h) - batch.x).square().flatten(1).mean(1)
         if self.loss == "mse":
-            return Terms(error, {"mse": error.detach()})
+            return StepLosses(error, {"mse": error.detach()})
         if batch.step == 0 and not model.slope > 0:
-            raise InputError(f"{BOUNDED}, found that auto chose linear: the training images are not black and white")
+            raise InputError(
+                f"{NEEDS_BOUNDED_OUTPUT}, found that auto chose linear: the training images are not black and white"
+            )
         intensity = (batch.x + 1) / 2
-        entropy = F.binary_cross_entropy_with_logits(model.logits(h), intensity, reduction="none").flatten(1).sum(1)
-        return Terms(entropy, {"cross_entropy": entropy.detach(), "mse": error.detach()})
+        entropy = (
+            F.binary_cross_entropy_with_logits(model.intensity_logits(h), intensity, reduction="none").flatten(1).sum(1)
+        )
+        return StepLosses(entropy, {"cross_entropy": entropy.detach(), "mse": error.detach()})
 
 
 Build = Reconstruction

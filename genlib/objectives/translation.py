@@ -16,24 +16,24 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from genlib.data.batches import Batch, seeded
-from genlib.objectives.common.gan_losses import LOSSES, LossName
-from genlib.objectives.common.phases import Objective, Terms, Turn
-from genlib.validation import at_least, one_of
+from genlib.data.batches import Batch, seeded_generator
+from genlib.objectives.common.gan_losses import LOSSES, GANLossName
+from genlib.objectives.common.phases import Objective, Phase, StepLosses
+from genlib.validation import require_at_least, require_one_of
 
-SURE = 1.0  # nats of cross-entropy below which the judge is heard
+RELIABLE_JUDGE_LOSS = 1.0  # nats of cross-entropy below which the judge is heard
 DOMAINS = ("a", "b")
-Domains = Mapping[str, Tensor]  # by the domain that an image is in, or shall be
+ByDomain = Mapping[str, Tensor]  # by the domain that an image is in, or shall be
 
 
-class Pool(Protocol):
-    def exchange(self, fakes: Tensor, seen: int, draw: torch.Generator) -> Tensor: ...
+class ImagePool(Protocol):
+    def query(self, generated: Tensor, num_seen: int, generator: torch.Generator) -> Tensor: ...
 
 
-class Translators(Protocol):
+class CycleGANModel(Protocol):
     g: nn.ModuleDict
     d: nn.ModuleDict
-    pool: Mapping[str, Pool]
+    pool: Mapping[str, ImagePool]
     judge: nn.Module | None
 
 
@@ -45,122 +45,128 @@ class Translation(Objective):
     def __init__(
         self,
         *,
-        loss: LossName = "least_squares",
+        loss: GANLossName = "least_squares",
         cycle: float = 10.0,
         identity: float = 0.0,
         semantic: float = 0.0,
     ) -> None:
-        one_of(LossName, loss=loss)
-        at_least(0, cycle=cycle, identity=identity, semantic=semantic)
+        require_one_of(GANLossName, loss=loss)
+        require_at_least(0, cycle=cycle, identity=identity, semantic=semantic)
         self.loss = LOSSES[loss]
-        self.weights = {"cycle": cycle, "identity": identity, "semantic": semantic}
+        self.term_weights = {"cycle": cycle, "identity": identity, "semantic": semantic}
 
-    def turns(self, model: nn.Module) -> tuple[Turn, ...]:
-        nets = cast(Translators, model)
+    def phases(self, model: nn.Module) -> tuple[Phase, ...]:
+        nets = cast(CycleGANModel, model)
         players = (
-            Turn("d", nets.d, lambda batch: self.d_terms(nets, batch)),
-            Turn("g", nets.g, lambda batch: self.g_terms(nets, batch)),
+            Phase("d", nets.d, lambda batch: self.d_step_losses(nets, batch)),
+            Phase("g", nets.g, lambda batch: self.g_step_losses(nets, batch)),
         )
         if nets.judge is not None:
-            return (Turn("judge", nets.judge, lambda batch: judge_terms(nets, batch)), *players)
-        if self.weights["semantic"]:
-            raise ValueError(f"semantic must be 0 for a model without judge: true, found {self.weights['semantic']}")
+            return (Phase("judge", nets.judge, lambda batch: judge_step_losses(nets, batch)), *players)
+        if self.term_weights["semantic"]:
+            raise ValueError(
+                f"semantic must be 0 for a model without judge: true, found {self.term_weights['semantic']}"
+            )
         return players
 
-    def d_terms(self, model: Translators, batch: Batch) -> Terms:
-        real = images(batch)
+    def d_step_losses(self, model: CycleGANModel, batch: Batch) -> StepLosses:
+        real = domain_images(batch)
         with torch.no_grad():
-            fake = translated(model, real)
+            fake = translate_both(model, real)
         losses, watch = [], {}
         for domain, made in fake.items():
-            shown = pooled(model.pool[domain], made.float(), batch, domain)
+            shown = query_pool(model.pool[domain], made.float(), batch, domain)
             true, false = model.d[domain](torch.cat([real[domain], shown])).float().chunk(2)
-            losses.append(per_image(self.loss.d(true, false)))
-            watch[f"d_real_{domain}"] = per_image((true > 0).float())
-            watch[f"d_fake_{domain}"] = per_image((false < 0).float())
+            losses.append(mean_per_image(self.loss.d(true, false)))
+            watch[f"d_real_{domain}"] = mean_per_image((true > 0).float())
+            watch[f"d_fake_{domain}"] = mean_per_image((false < 0).float())
         loss = torch.stack(losses).sum(0)
-        return Terms(loss, {"loss_d": loss.detach(), **watch})
+        return StepLosses(loss, {"loss_d": loss.detach(), **watch})
 
-    def g_terms(self, model: Translators, batch: Batch) -> Terms:
-        real = images(batch)
-        fake = translated(model, real)
-        loss = self.fooling(model, real, fake)
+    def g_step_losses(self, model: CycleGANModel, batch: Batch) -> StepLosses:
+        real = domain_images(batch)
+        fake = translate_both(model, real)
+        loss = self.adversarial_loss(model, real, fake)
         watch = {"loss_g": loss.detach()}
-        for name, term in self.ties(model, batch, real, fake).items():
-            loss = loss + self.weights[name] * term
+        for name, term in self.consistency_losses(model, batch, real, fake).items():
+            loss = loss + self.term_weights[name] * term
             watch[name] = term.detach()
-        return Terms(loss, watch)
+        return StepLosses(loss, watch)
 
-    def fooling(self, model: Translators, real: Domains, fake: Domains) -> Tensor:
+    def adversarial_loss(self, model: CycleGANModel, real: ByDomain, fake: ByDomain) -> Tensor:
         """The adversarial terms of both translators [n]; the real images count in a loss of pairs only."""
         total = torch.zeros(len(real["a"]), device=real["a"].device)
         for domain in DOMAINS:
             false = model.d[domain](fake[domain]).float()
             with torch.no_grad():
-                true = model.d[domain](real[domain]).float() if self.loss.paired else torch.zeros_like(false)
-            total = total + per_image(self.loss.g(true, false))
+                true = model.d[domain](real[domain]).float() if self.loss.relativistic else torch.zeros_like(false)
+            total = total + mean_per_image(self.loss.g(true, false))
         return total
 
-    def ties(self, model: Translators, batch: Batch, real: Domains, fake: Domains) -> dict[str, Tensor]:
+    def consistency_losses(
+        self, model: CycleGANModel, batch: Batch, real: ByDomain, fake: ByDomain
+    ) -> dict[str, Tensor]:
         """What ties a translation to its source, as far as it has a weight: each [n], the sum of both ways."""
         found: dict[str, Callable[[], Tensor]] = {
-            "cycle": lambda: distance(translated(model, fake), real),
-            "identity": lambda: distance(kept(model, real), real),
-            "semantic": lambda: sure(model, batch) * judged(model, fake, swapped(labels(batch))),
+            "cycle": lambda: mean_absolute_distance(translate_both(model, fake), real),
+            "identity": lambda: mean_absolute_distance(map_identity(model, real), real),
+            "semantic": lambda: (
+                judge_is_reliable(model, batch) * judge_cross_entropy(model, fake, swap_domains(domain_labels(batch)))
+            ),
         }
-        return {name: term() for name, term in found.items() if self.weights[name]}
+        return {name: term() for name, term in found.items() if self.term_weights[name]}
 
 
-def images(batch: Batch) -> Domains:
-    return {"a": batch.x, "b": second(batch).x}
+def domain_images(batch: Batch) -> ByDomain:
+    return {"a": batch.x, "b": second_batch(batch).x}
 
 
-def labels(batch: Batch) -> Domains:
-    return {"a": batch.y, "b": second(batch).y}
+def domain_labels(batch: Batch) -> ByDomain:
+    return {"a": batch.y, "b": second_batch(batch).y}
 
 
-def second(batch: Batch) -> Batch:
-    if batch.other is None:
+def second_batch(batch: Batch) -> Batch:
+    if batch.domain_b is None:
         raise ValueError("translation needs the images of two domains")
-    return batch.other
+    return batch.domain_b
 
 
-def swapped(values: Domains) -> Domains:
+def swap_domains(values: ByDomain) -> ByDomain:
     """What belongs to a translation, by its domain, of what belongs to its source."""
     return {"a": values["b"], "b": values["a"]}
 
 
-def translated(model: Translators, x: Domains) -> Domains:
+def translate_both(model: CycleGANModel, x: ByDomain) -> ByDomain:
     return {"a": model.g["ba"](x["b"]), "b": model.g["ab"](x["a"])}
 
 
-def kept(model: Translators, x: Domains) -> Domains:
+def map_identity(model: CycleGANModel, x: ByDomain) -> ByDomain:
     """What each translator makes of an image that is in its own domain already."""
     return {"a": model.g["ba"](x["a"]), "b": model.g["ab"](x["b"])}
 
 
-def distance(x: Domains, y: Domains) -> Tensor:
+def mean_absolute_distance(x: ByDomain, y: ByDomain) -> Tensor:
     """|x_a - y_a| + |x_b - y_b| [n]."""
-    return sum((per_image((x[domain].float() - y[domain]).abs()) for domain in DOMAINS), torch.zeros(()))
+    return sum((mean_per_image((x[domain].float() - y[domain]).abs()) for domain in DOMAINS), torch.zeros(()))
 
 
-def per_image(values: Tensor) -> Tensor:
+def mean_per_image(values: Tensor) -> Tensor:
     """The mean over all but the first dimension."""
     return values.flatten(1).mean(1)
 
 
-def pooled(pool: Pool, fakes: Tensor, batch: Batch, domain: str) -> Tensor:
+def query_pool(pool: ImagePool, fakes: Tensor, batch: Batch, domain: str) -> Tensor:
     """This rank's rows of what the pool gives for the fakes of all ranks together."""
-    draw = seeded(batch.seed, batch.step, "pool", domain)
-    return pool.exchange(batch.whole(fakes), batch.step * batch.size, draw)[batch.rows]
+    draw = seeded_generator(batch.seed, batch.step, "pool", domain)
+    return pool.query(batch.all_gather(fakes), batch.step * batch.global_size, draw)[batch.rank_rows]
 
 
-def judge_terms(model: Translators, batch: Batch) -> Terms:
-    loss = judged(model, images(batch), labels(batch))
-    return Terms(loss, {"loss_judge": loss.detach()})
+def judge_step_losses(model: CycleGANModel, batch: Batch) -> StepLosses:
+    loss = judge_cross_entropy(model, domain_images(batch), domain_labels(batch))
+    return StepLosses(loss, {"loss_judge": loss.detach()})
 
 
-def judged(model: Translators, x: Domains, y: Domains) -> Tensor:
+def judge_cross_entropy(model: CycleGANModel, x: ByDomain, y: ByDomain) -> Tensor:
     """The judge's cross-entropy [n], the mean of both domains."""
     judge = cast(nn.Module, model.judge)
     logits = judge(torch.cat([x["a"], x["b"]])).float()
@@ -169,9 +175,12 @@ def judged(model: Translators, x: Domains, y: Domains) -> Tensor:
 
 
 @torch.no_grad()
-def sure(model: Translators, batch: Batch) -> Tensor:
+def judge_is_reliable(model: CycleGANModel, batch: Batch) -> Tensor:
     """1 once the judge's loss on the real images of this step is below `SURE`, else 0."""
-    return (batch.whole(judged(model, images(batch), labels(batch))).mean() < SURE).float()
+    return (
+        batch.all_gather(judge_cross_entropy(model, domain_images(batch), domain_labels(batch))).mean()
+        < RELIABLE_JUDGE_LOSS
+    ).float()
 
 
 Build = Translation

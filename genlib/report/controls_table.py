@@ -6,52 +6,52 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from genlib.evaluation.controls import WORDS
-from genlib.formatting import interval, number
-from genlib.metrics.questions import by_question, way
+from genlib.evaluation.controls import CONTROL_LABELS
+from genlib.formatting import format_interval, format_number
+from genlib.metrics.questions import group_by_question, split_direction
 from genlib.runs import ModelResults
 
-MUST = {"lower": "lower", "higher": "higher", "count": "their number"}
+SHIFT_WORDS = {"lower": "lower", "higher": "higher", "count": "their number"}
 
 
 @dataclass(frozen=True)
-class Catch:
+class ControlCell:
     """One metric on one planted fault; `asked`: what the fault must do to it, "" where the metric need not see it;
     `failed`: how it did not."""
 
     text: str = ""
     interval: str = ""
-    asked: str = ""
-    failed: str = ""
+    expected: str = ""
+    failure: str = ""
 
 
 @dataclass(frozen=True)
-class Line:
+class ControlRow:
     """One metric on every fault, in the order of WORDS, and what it gives real images."""
 
     metric: str
-    real: str
-    cells: Sequence[Catch]
+    baseline: str
+    cells: Sequence[ControlCell]
     n: int
 
 
-def lines(models: Iterable[ModelResults]) -> list[Line]:
+def build_control_rows(models: Iterable[ModelResults]) -> list[ControlRow]:
     """A line per metric that was tried; of the first model that it was tried beside, for the faults are the same."""
-    found: dict[str, Line] = {}
+    found: dict[str, ControlRow] = {}
     for model in models:
-        for name, measure in model.measures.items():
-            metric, controls = way(name)[0], measure.detail.get("controls")
+        for name, measure in model.metrics.items():
+            metric, controls = split_direction(name)[0], measure.detail.get("controls")
             if controls and metric not in found:
-                found[metric] = _line(metric, controls)
-    return [found[name] for names in by_question(found).values() for name in names]
+                found[metric] = _build_row(metric, controls)
+    return [found[name] for names in group_by_question(found).values() for name in names]
 
 
-def _line(metric: str, controls: dict[str, Any]) -> Line:
+def _build_row(metric: str, controls: dict[str, Any]) -> ControlRow:
     first = next(iter(controls.values()))
-    cells = [_catch(controls[fault]) if fault in controls else Catch() for fault in WORDS]
-    return Line(metric, number(first["real"]), cells, first["n"])
+    cells = [_build_cell(controls[fault]) if fault in controls else ControlCell() for fault in CONTROL_LABELS]
+    return ControlRow(metric, format_number(first["real"]), cells, first["n"])
 
 
-def _catch(facts: dict[str, Any]) -> Catch:
-    ends = interval(facts["low"], facts["high"])
-    return Catch(number(facts["value"]), ends, MUST[facts["must"]], facts.get("failed") or "")
+def _build_cell(facts: dict[str, Any]) -> ControlCell:
+    ends = format_interval(facts["low"], facts["high"])
+    return ControlCell(format_number(facts["value"]), ends, SHIFT_WORDS[facts["must"]], facts.get("failed") or "")

@@ -22,12 +22,14 @@ from genlib.errors import InputError
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-BUDGET = 3_400_000  # bytes of all pictures together; base64 makes them a third longer, and the page stays under 5 MB
-SIGNATURE = b"\x89PNG\r\n\x1a\n"
+MAX_TOTAL_BYTES = (
+    3_400_000  # bytes of all pictures together; base64 makes them a third longer, and the page stays under 5 MB
+)
+PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
 
 @dataclass(frozen=True)
-class Picture:
+class EmbeddedImage:
     """`dark`: what a dark page shows in its place; `kind`: the class that the page's style knows it by; `anchor`: the
     name by which links find it."""
 
@@ -35,7 +37,7 @@ class Picture:
     alt: str
     light: bytes
     dark: bytes | None = None
-    kind: str = "plot"
+    css_class: str = "plot"
     caption: str = ""
     anchor: str = ""
 
@@ -46,19 +48,19 @@ class Picture:
         return width, height
 
     @property
-    def files(self) -> list[bytes]:
+    def variants(self) -> list[bytes]:
         return [self.light] if self.dark is None else [self.light, self.dark]
 
 
 def read_png(path: Path) -> bytes:
     """Raises InputError where the file is no PNG."""
     content = path.read_bytes()
-    if not content.startswith(SIGNATURE) or len(content) < 33:
+    if not content.startswith(PNG_SIGNATURE) or len(content) < 33:
         raise InputError(f"{path}: found no PNG picture, legal: the file that its stage writes")
     return content
 
 
-def ceiling(sizes: Iterable[int], budget: int = BUDGET) -> int:
+def max_bytes_each(sizes: Iterable[int], budget: int = MAX_TOTAL_BYTES) -> int:
     """The most bytes that one picture may have, so that all together keep within `budget`."""
     ascending, room = sorted(sizes), budget
     for place, size in enumerate(ascending):
@@ -69,46 +71,46 @@ def ceiling(sizes: Iterable[int], budget: int = BUDGET) -> int:
     return budget
 
 
-def data_uri(png: bytes, most: int) -> str:
-    return "data:image/webp;base64," + base64.b64encode(fit(png, most)).decode("ascii")
+def to_data_uri(png: bytes, max_bytes: int) -> str:
+    return "data:image/webp;base64," + base64.b64encode(shrink_to(png, max_bytes)).decode("ascii")
 
 
-def fit(png: bytes, most: int) -> bytes:
+def shrink_to(png: bytes, max_bytes: int) -> bytes:
     """The picture as WebP in at most so many bytes (or in one pixel)."""
-    made = packed(png)
-    if len(made) <= most:
+    made = as_webp(png)
+    if len(made) <= max_bytes:
         return made
     from PIL.Image import Resampling
 
-    picture = _opened(png).quantize(256).convert("RGB")
-    made = _encoded(picture)
-    while len(made) > most and max(picture.size) > 1:
+    picture = _decode_rgb(png).quantize(256).convert("RGB")
+    made = _encode_webp(picture)
+    while len(made) > max_bytes and max(picture.size) > 1:
         smaller = picture.resize([max(1, int(0.85 * side)) for side in picture.size], Resampling.LANCZOS)
         picture = smaller.quantize(256).convert("RGB")
-        made = _encoded(picture)
+        made = _encode_webp(picture)
     return made
 
 
 @lru_cache(maxsize=1024)
-def packed(png: bytes) -> bytes:
+def as_webp(png: bytes) -> bytes:
     """The picture as WebP, pixel for pixel; kept, since the page asks first for its size."""
-    return _encoded(_opened(png))
+    return _encode_webp(_decode_rgb(png))
 
 
-def _opened(png: bytes) -> Image:
+def _decode_rgb(png: bytes) -> Image:
     from PIL.Image import open as open_image
 
     with open_image(io.BytesIO(png)) as opened:
         return opened.convert("RGB")
 
 
-def _encoded(picture: Image) -> bytes:
+def _encode_webp(image: Image) -> bytes:
     file = io.BytesIO()
-    picture.save(file, "WEBP", lossless=True, quality=50)
+    image.save(file, "WEBP", lossless=True, quality=50)
     return file.getvalue()
 
 
-def all_sizes(pictures: Sequence[Picture]) -> list[int]:
+def webp_sizes(images: Sequence[EmbeddedImage]) -> list[int]:
     """Their bytes as WebP; packed by as many threads as there are processors, since the packing holds no lock."""
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        return [len(made) for made in pool.map(packed, [file for picture in pictures for file in picture.files])]
+        return [len(made) for made in pool.map(as_webp, [file for picture in images for file in picture.variants])]

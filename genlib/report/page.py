@@ -12,19 +12,19 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from genlib.evaluation.controls import WORDS
-from genlib.evaluation.verdicts import Verdict, verdicts
-from genlib.formatting import label, number
+from genlib.evaluation.controls import CONTROL_LABELS
+from genlib.evaluation.verdicts import Verdict, compute_verdicts
+from genlib.formatting import display_name, format_number
 from genlib.report import controls_table as planted
 from genlib.report import leaderboard
-from genlib.report.curves import curves
-from genlib.report.embedded_images import Picture, all_sizes, ceiling, data_uri, read_png
+from genlib.report.curves import plot_training_curves
+from genlib.report.embedded_images import EmbeddedImage, max_bytes_each, read_png, to_data_uri, webp_sizes
 from genlib.report.leaderboard import Cell, Table
 from genlib.report.search_plots import search_plots
-from genlib.report.trials_table import Cost, Trial, cost, knob_plots, read_trials
+from genlib.report.trials_table import SearchCost, TrialRow, hyperparameter_plots, read_trials, search_cost
 from genlib.runs import Comparison, ModelResults, Results
 
-ROLES = {
+CLASSIFIER_ROLES = {
     "classifier": "Judge A: scores sweeps, on validation images.",
     "scorer": "Judge B: gives the reported numbers, on test images.",
 }
@@ -47,7 +47,7 @@ CAPTIONS = {
     "metrics": "Each metric on its own scale; the band is what real images score. Struck through: the metric failed a "
     "control and is not to be believed.",
 }
-SHEETS = {
+SHEET_TEXTS = {
     "neighbours": (
         "Samples",
         "The first images that were made, not picked by hand. Choose one to see what it may be a copy of, and which "
@@ -67,14 +67,14 @@ SHEETS = {
         "A row each: one coordinate of a code from low to high, in equal steps.",
     ),
 }
-SHOWN = {"samples": "neighbours", "interpolation": "between"}  # figures that a sheet shows better
-WIDE = ("nearest_neighbours", "closest_pairs", "translations")
-CHARTS = ("metrics", "support_curve")
-DATASET = {"name": "", "source": "", "classes": (), "shape": (), "counts": {}, "sha256": ""}
+REPLACED_BY_SHEET = {"samples": "neighbours", "interpolation": "between"}  # figures that a sheet shows better
+WIDE_FIGURES = ("nearest_neighbours", "closest_pairs", "translations")
+CHART_FIGURES = ("metrics", "support_curve")
+DATASET_DEFAULTS = {"name": "", "source": "", "classes": (), "shape": (), "counts": {}, "sha256": ""}
 
 
 @dataclass(frozen=True)
-class Origin:
+class Provenance:
     """What made the page: the tags of its run, the params, the two metrics that sweeps look at, and how to make it
     again."""
 
@@ -82,55 +82,55 @@ class Origin:
     params: Mapping[str, Any]
     metric: str
     command: str = "make repro"
-    diversity: str = "coverage"
+    second_metric: str = "coverage"
 
 
 @dataclass(frozen=True)
-class Change:
+class MetricChange:
     """One metric before and after tuning."""
 
     metric: str
     better: str
     default: Cell
     tuned: Cell
-    null: Cell
+    baseline: Cell
     outcome: str
 
 
 @dataclass(frozen=True)
-class Turned:
+class InteractiveSheet:
     """A sheet of images that the reader turns over; `says`: what its script needs to know, as JSON."""
 
-    picture: Picture
-    says: str
+    image: EmbeddedImage
+    metadata_json: str
 
 
 @dataclass(frozen=True)
-class Section:
+class ModelSection:
     """One model on the page; each of `verdicts` with the picture that shows it, where there is one."""
 
     name: str
     anchor: str
     role: str
     facts: Mapping[str, str]
-    verdicts: Sequence[tuple[Verdict, Picture | None]]
-    sheets: Sequence[Turned]
-    figures: Sequence[Picture]
-    losses: Sequence[Picture]
-    health: Sequence[Picture]
-    players: bool
-    trials: Sequence[Trial]
-    cost: Cost | None
-    search: Sequence[Picture]
-    knobs: Sequence[Picture]
-    changes: Sequence[Change]
+    verdicts: Sequence[tuple[Verdict, EmbeddedImage | None]]
+    sheets: Sequence[InteractiveSheet]
+    figures: Sequence[EmbeddedImage]
+    loss_plots: Sequence[EmbeddedImage]
+    health_plots: Sequence[EmbeddedImage]
+    is_gan: bool
+    trials: Sequence[TrialRow]
+    cost: SearchCost | None
+    search_plots: Sequence[EmbeddedImage]
+    hyperparameter_plots: Sequence[EmbeddedImage]
+    changes: Sequence[MetricChange]
     notes: Sequence[str]
-    seeds: int
-    config: str
-    card: str
+    num_seeds: int
+    config_json: str
+    card_json: str
 
     @property
-    def bought(self) -> str:
+    def tuning_summary(self) -> str:
         """What tuning did, in a sentence."""
         outcomes = [change.outcome for change in self.changes]
         won, lost = (outcomes.count(f"{side} is better") for side in ("tuned", "default"))
@@ -138,18 +138,25 @@ class Section:
         return f"Tuned, {won} of {len(outcomes)} metrics are better and {lost} worse{cost}."
 
     @property
-    def pictures(self) -> list[Picture]:
-        sheets = [sheet.picture for sheet in self.sheets]
-        return [*sheets, *self.figures, *self.losses, *self.health, *self.search, *self.knobs]
+    def images(self) -> list[EmbeddedImage]:
+        sheets = [sheet.image for sheet in self.sheets]
+        return [
+            *sheets,
+            *self.figures,
+            *self.loss_plots,
+            *self.health_plots,
+            *self.search_plots,
+            *self.hyperparameter_plots,
+        ]
 
 
-def page(results: Results, origin: Origin) -> str:
+def render_page(results: Results, provenance: Provenance) -> str:
     """The whole page as HTML; the same results give the same bytes."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     generators_first = sorted(results.models, key=lambda model: "samples" not in model.figures)
-    sections = [_section(model, origin) for model in generators_first]
-    most = ceiling(all_sizes([picture for section in sections for picture in section.pictures]))
+    sections = [_build_section(model, provenance) for model in generators_first]
+    most = max_bytes_each(webp_sizes([picture for section in sections for picture in section.images]))
     room = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
         autoescape=True,
@@ -157,62 +164,69 @@ def page(results: Results, origin: Origin) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    room.filters |= {"uri": partial(data_uri, most=most), "label": label, "number": number, "json": _json}
-    tables, script = leaderboard.tables(results), Path(__file__).with_name("page.js").read_text(encoding="utf-8")
+    room.filters |= {
+        "uri": partial(to_data_uri, max_bytes=most),
+        "label": display_name,
+        "number": format_number,
+        "json": _to_json,
+    }
+    tables, script = leaderboard.build_tables(results), Path(__file__).with_name("page.js").read_text(encoding="utf-8")
     return room.get_template("page.html").render(
-        data=DATASET | dict(results.dataset),
-        origin=origin,
-        judge=_judge(results),
+        data=DATASET_DEFAULTS | dict(results.dataset),
+        origin=provenance,
+        judge=_reporting_classifier(results),
         tables=tables,
-        meanings=_meanings(tables),
-        faults=list(WORDS.values()),
-        controls=planted.lines(results.models),
+        meanings=_metric_descriptions(tables),
+        faults=list(CONTROL_LABELS.values()),
+        controls=planted.build_control_rows(results.models),
         sections=sections,
         script=script,
         script_hash=b64encode(sha256(script.encode()).digest()).decode("ascii"),
     )
 
 
-def _judge(results: Results) -> dict[str, Any]:
+def _reporting_classifier(results: Results) -> dict[str, Any]:
     """Who gave the numbers, as the cards say; nothing where none were given."""
     cards = [model.card["judge"] for model in results.models if model.card.get("judge")]
     return dict.fromkeys(("extractor", "layer", "accuracy", "sha256", "note")) | cards[0] if cards else {}
 
 
-def _meanings(tables: Sequence[Table]) -> dict[str, str]:
+def _metric_descriptions(tables: Sequence[Table]) -> dict[str, str]:
     names = dict.fromkeys(row.metric for table in tables for row in table.rows)
-    return {name: text for name in names if (text := leaderboard.meaning(name))}
+    return {name: text for name in names if (text := leaderboard.describe_metric(name))}
 
 
-def _section(model: ModelResults, origin: Origin) -> Section:
-    changes, notes = _changes(model.comparison) if model.comparison else ([], [])
-    turned, pictures, sweep = _sheets(model), _figures(model), model.sweep
-    seen = pictures | {"samples": turned["neighbours"].picture} if "neighbours" in turned else pictures
-    trials = read_trials(sweep, origin.metric) if sweep else []
-    return Section(
+def _build_section(model: ModelResults, provenance: Provenance) -> ModelSection:
+    changes, notes = _metric_changes(model.comparison) if model.comparison else ([], [])
+    turned, pictures, sweep = _embed_sheets(model), _embed_figures(model), model.sweep
+    seen = pictures | {"samples": turned["neighbours"].image} if "neighbours" in turned else pictures
+    trials = read_trials(sweep, provenance.metric) if sweep else []
+    return ModelSection(
         name=model.name,
-        anchor=_anchor(model.name),
-        role=ROLES.get(model.name, ""),
-        facts=_facts(model),
-        verdicts=[(verdict, seen.get(verdict.figure)) for verdict in verdicts(model.measures)],
+        anchor=_make_anchor(model.name),
+        role=CLASSIFIER_ROLES.get(model.name, ""),
+        facts=_summary_facts(model),
+        verdicts=[(verdict, seen.get(verdict.figure)) for verdict in compute_verdicts(model.metrics)],
         sheets=list(turned.values()),
         figures=list(pictures.values()),
-        losses=curves(model.name, model.history, health=False),
-        health=curves(model.name, model.history, health=True),
-        players="d_real" in model.history,
+        loss_plots=plot_training_curves(model.name, model.history, health=False),
+        health_plots=plot_training_curves(model.name, model.history, health=True),
+        is_gan="d_real" in model.history,
         trials=trials,
-        cost=cost(sweep) if sweep else None,
-        search=search_plots(model.name, trials, sweep.trials, origin.metric, origin.diversity) if sweep else [],
-        knobs=knob_plots(model.name, sweep, origin.metric) if sweep else [],
+        cost=search_cost(sweep) if sweep else None,
+        search_plots=search_plots(model.name, trials, sweep.trials, provenance.metric, provenance.second_metric)
+        if sweep
+        else [],
+        hyperparameter_plots=hyperparameter_plots(model.name, sweep, provenance.metric) if sweep else [],
         changes=changes,
         notes=notes,
-        seeds=len(model.comparison.tuned_seeds) if model.comparison else 0,
-        config=_json(model.config),
-        card=_json(model.card),
+        num_seeds=len(model.comparison.tuned_by_seed) if model.comparison else 0,
+        config_json=_to_json(model.config),
+        card_json=_to_json(model.card),
     )
 
 
-def _facts(model: ModelResults) -> dict[str, str]:
+def _summary_facts(model: ModelResults) -> dict[str, str]:
     """The line under a model's name."""
     config, train = model.config, model.config.get("train", {})
     found = {
@@ -225,53 +239,70 @@ def _facts(model: ModelResults) -> dict[str, str]:
     return {key: str(value) for key, value in found.items() if value is not None}
 
 
-def _anchor(*names: str) -> str:
+def _make_anchor(*names: str) -> str:
     """Where on the page a model is, or something of it."""
     return "model-" + ".".join(re.sub(r"[^a-zA-Z0-9_-]", "-", name) for name in names)
 
 
-def _figures(model: ModelResults) -> dict[str, Picture]:
+def _embed_figures(model: ModelResults) -> dict[str, EmbeddedImage]:
     """The evaluation's pictures by name, the known ones in the order of CAPTIONS."""
-    shown = [name for name in model.figures if name not in SHOWN or SHOWN[name] not in model.sheets]
+    shown = [
+        name for name in model.figures if name not in REPLACED_BY_SHEET or REPLACED_BY_SHEET[name] not in model.sheets
+    ]
     names = sorted(shown, key=lambda name: [*CAPTIONS, name].index(name))
-    return {name: _figure(model, name) for name in names}
+    return {name: _embed_figure(model, name) for name in names}
 
 
-def _sheets(model: ModelResults) -> dict[str, Turned]:
+def _embed_sheets(model: ModelResults) -> dict[str, InteractiveSheet]:
     """The sheets that the page knows how to turn over, in the order of SHEETS."""
-    return {name: _turned(model, name) for name in SHEETS if name in model.sheets}
+    return {name: _embed_sheet(model, name) for name in SHEET_TEXTS if name in model.sheets}
 
 
-def _turned(model: ModelResults, name: str) -> Turned:
-    title, caption, alt = SHEETS[name]
+def _embed_sheet(model: ModelResults, name: str) -> InteractiveSheet:
+    title, caption, alt = SHEET_TEXTS[name]
     sheet = model.sheets[name]
-    anchor = _anchor(model.name, "samples" if name == "neighbours" else name)
+    anchor = _make_anchor(model.name, "samples" if name == "neighbours" else name)
     words = f"{title} of {model.name}. {alt}"
-    picture = Picture(title, words, read_png(sheet.file), kind=name, caption=caption, anchor=anchor)
-    return Turned(picture, json.dumps(sheet.says))
+    picture = EmbeddedImage(title, words, read_png(sheet.file), css_class=name, caption=caption, anchor=anchor)
+    return InteractiveSheet(picture, json.dumps(sheet.metadata))
 
 
-def _figure(model: ModelResults, name: str) -> Picture:
+def _embed_figure(model: ModelResults, name: str) -> EmbeddedImage:
     caption = CAPTIONS.get(name, "")
-    alt = f"{label(name).capitalize()} of {model.name}. {caption}".strip()
+    alt = f"{display_name(name).capitalize()} of {model.name}. {caption}".strip()
     if name == "metrics":
-        alt = leaderboard.described(model.name, model.measures)
-    kind = "full chart" if name == "metrics" else "chart" if name in CHARTS else "wide" if name in WIDE else "photo"
+        alt = leaderboard.describe_results(model.name, model.metrics)
+    kind = (
+        "full chart"
+        if name == "metrics"
+        else "chart"
+        if name in CHART_FIGURES
+        else "wide"
+        if name in WIDE_FIGURES
+        else "photo"
+    )
     content = read_png(model.figures[name])
-    return Picture(label(name).capitalize(), alt, content, kind=kind, caption=caption, anchor=_anchor(model.name, name))
+    return EmbeddedImage(
+        display_name(name).capitalize(),
+        alt,
+        content,
+        css_class=kind,
+        caption=caption,
+        anchor=_make_anchor(model.name, name),
+    )
 
 
-def _changes(comparison: Comparison) -> tuple[list[Change], list[str]]:
+def _metric_changes(comparison: Comparison) -> tuple[list[MetricChange], list[str]]:
     """What tuning changed, metric by metric, and the reasons for what has no value."""
     both = {name: found for name, found in comparison.default.items() if name in comparison.tuned}
-    table = leaderboard.table({"default": both, "tuned": {name: comparison.tuned[name] for name in both}})
+    table = leaderboard.build_table({"default": both, "tuned": {name: comparison.tuned[name] for name in both}})
     changes = []
     for row in table.rows:
         default, tuned = row.cells
-        outcome = leaderboard.outcome(row.metric, both[row.metric], comparison.tuned[row.metric])
-        changes.append(Change(row.metric, row.better, default, tuned, row.null, outcome))
+        outcome = leaderboard.compare_results(row.metric, both[row.metric], comparison.tuned[row.metric])
+        changes.append(MetricChange(row.metric, row.better, default, tuned, row.baseline, outcome))
     return changes, table.notes
 
 
-def _json(content: Any) -> str:
+def _to_json(content: Any) -> str:
     return json.dumps(content, indent=2, ensure_ascii=False) if content else ""

@@ -7,14 +7,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from genlib.report.embedded_images import Picture
+from genlib.report.embedded_images import EmbeddedImage
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-SIZE = (4.4, 2.5)  # inches
-DOTS = 150
+SIZE_INCHES = (4.4, 2.5)  # inches
+DPI = 150
 
 
 @dataclass(frozen=True)
@@ -25,46 +25,46 @@ class Theme:
     ink: str
     soft: str
     rule: str
-    lines: tuple[str, ...]
+    palette: tuple[str, ...]
 
 
 LIGHT = Theme("#ffffff", "#24211d", "#6d675f", "#ddd8d0", ("#c8442f", "#3f78a8", "#5a8a4f", "#9a6fb0", "#b98a2d"))
 DARK = Theme("#1f1d1a", "#ece7df", "#a39c92", "#3d3934", ("#ef7a64", "#82b4dc", "#93c286", "#c5a0d8", "#deb864"))
 
-Drawing = Callable[["Axes", Theme], None]
+DrawPanel = Callable[["Axes", Theme], None]
 
 
-def plot(title: str, alt: str, draw: Drawing) -> Picture:
+def render_plot(title: str, alt: str, draw: DrawPanel) -> EmbeddedImage:
     """The picture that `draw` makes, in both themes; where everything stands is found once."""
     from matplotlib.layout_engine import ConstrainedLayoutEngine
 
-    light, dark = (_figure(draw, theme) for theme in (LIGHT, DARK))
+    light, dark = (_draw_figure(draw, theme) for theme in (LIGHT, DARK))
     ConstrainedLayoutEngine().execute(light)
     for found, axes in zip(light.axes, dark.axes, strict=True):
         axes.set_position(found.get_position())
-    return Picture(title, alt, _png(light), _png(dark))
+    return EmbeddedImage(title, alt, _encode_png(light), _encode_png(dark))
 
 
-def _figure(draw: Drawing, theme: Theme) -> Figure:
+def _draw_figure(draw: DrawPanel, theme: Theme) -> Figure:
     from matplotlib.figure import Figure
     from matplotlib.ticker import AutoLocator
 
-    figure = Figure(figsize=SIZE, dpi=DOTS, facecolor=theme.paper)
+    figure = Figure(figsize=SIZE_INCHES, dpi=DPI, facecolor=theme.paper)
     axes = figure.add_subplot(facecolor=theme.paper)
-    _style(axes, theme)
+    _style_axes(axes, theme)
     draw(axes, theme)
     if isinstance(axes.xaxis.get_major_locator(), AutoLocator):
         axes.locator_params(axis="x", nbins=5)
     return figure
 
 
-def _png(figure: Figure) -> bytes:
+def _encode_png(figure: Figure) -> bytes:
     file = io.BytesIO()
     figure.savefig(file, format="png", pil_kwargs={"compress_level": 1})  # the page packs it anew
     return file.getvalue()
 
 
-def _style(axes: Axes, theme: Theme) -> None:
+def _style_axes(axes: Axes, theme: Theme) -> None:
     axes.spines[["top", "right", "left"]].set_visible(False)
     axes.spines["bottom"].set_color(theme.rule)
     axes.grid(axis="y", color=theme.rule, linewidth=0.6)
@@ -74,7 +74,7 @@ def _style(axes: Axes, theme: Theme) -> None:
     axes.yaxis.label.set(color=theme.soft, fontsize=8)
 
 
-def legend(axes: Axes, theme: Theme) -> None:
+def add_legend(axes: Axes, theme: Theme) -> None:
     """Above the panel, in one line."""
     axes.legend(
         loc="lower left",
@@ -89,6 +89,6 @@ def legend(axes: Axes, theme: Theme) -> None:
     )
 
 
-def scale(values: Sequence[float]) -> str:
+def choose_axis_scale(values: Sequence[float]) -> str:
     """The scale of an axis: logarithmic for positive values that span more than a factor of 20."""
     return "log" if min(values) > 0 and max(values) > 20 * min(values) else "linear"

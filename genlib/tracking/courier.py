@@ -13,7 +13,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from genlib.tracking.journal import finished
-from genlib.tracking.mlflow import Unreachable, send, tracking_uri, waiting
+from genlib.tracking.mlflow import ServerUnreachable, send, tracking_uri, waiting
 
 EVERY = 10.0  # seconds
 
@@ -45,14 +45,14 @@ class Courier:
             self.thread.join()
         try:
             self._send()
-        except Unreachable as error:
+        except ServerUnreachable as error:
             return f"{error}; results are kept in {self.journals} and sent by the next stage that reaches it"
         return None
 
     def _deliver(self) -> None:
         """A server that is silent may be back the next time."""
         while True:
-            with suppress(Unreachable):
+            with suppress(ServerUnreachable):
                 self._send()
             if self.closing.wait(EVERY):
                 return

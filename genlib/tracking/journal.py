@@ -15,8 +15,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
-from genlib.tracking.system_metrics import machine
-from genlib.training.gan_state import state
+from genlib.tracking.system_metrics import system_metrics
+from genlib.training.gan_state import gan_state
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -54,7 +54,7 @@ class Reporter:
         images, seconds = progress.images_seen - self.first[0], now - self.first[1]
         rate = {"images_per_second": images / seconds} if images and seconds else {}
         self.tracker.log({**progress.metrics, **rate}, progress.images_seen)
-        health = state(progress.metrics)
+        health = gan_state(progress.metrics)
         if health != self.health:
             self.tracker.tag({"genlib.health": str(health)})
             self.health = health
@@ -71,7 +71,7 @@ class Journal:
         self.folder = folder
         self.events = folder / "events.jsonl"
         folder.mkdir(parents=True, exist_ok=True)
-        machine()  # what the processors do is counted from here on
+        system_metrics()  # what the processors do is counted from here on
         self.started, self.steps = _already(self.events)
 
     def run(
@@ -87,7 +87,7 @@ class Journal:
         """The run `key`, begun now or gone on with; `parent` is the key of the run it is nested under."""
         if key not in self.started:
             facts = {"name": name, "experiment": experiment, "tags": dict(tags), "parent": parent}
-            self.write("start", key, **facts, params={k: str(v) for k, v in flat(params).items()})
+            self.write("start", key, **facts, params={k: str(v) for k, v in flatten_dotted(params).items()})
             self.started.add(key)
         return Run(self, key)
 
@@ -114,7 +114,7 @@ class Run:
     def log(self, metrics: Mapping[str, float], step: int) -> None:
         """Metrics at `step`, and what the machine did meanwhile; a step that was logged before is left as it is."""
         if metrics and step > self.journal.steps.get(self.key, -1):
-            self.journal.write("log", self.key, metrics={**metrics, **machine()}, step=step)
+            self.journal.write("log", self.key, metrics={**metrics, **system_metrics()}, step=step)
             self.journal.steps[self.key] = step
 
     def tag(self, tags: Mapping[str, str]) -> None:
@@ -153,12 +153,12 @@ class Run:
         self.journal.write("end", self.key, status=status)
 
 
-def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+def flatten_dotted(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     """{"a": {"b": 1}} -> {"a.b": 1}."""
     result: dict[str, Any] = {}
     for key, value in values.items():
         inner = isinstance(value, Mapping) and value
-        result |= flat(value, f"{prefix}{key}.") if inner else {prefix + key: value}
+        result |= flatten_dotted(value, f"{prefix}{key}.") if inner else {prefix + key: value}
     return result
 
 

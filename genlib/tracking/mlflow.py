@@ -25,27 +25,29 @@ from genlib.tracking.journal import finished, read_events
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-TRAINING = ("train", "tune")  # the stages whose runs make weights
-ORIGIN = "genlib.journal"  # the tag that says which event of which journal made a run
-DIGEST = 36  # characters that MLflow keeps of a data set's digest
-SCHEMES = ("http", "https", "sqlite", "postgresql", "mysql", "mssql")
-_SETTINGS = {
+TRAINING_STAGES = ("train", "tune")  # the stages whose runs make weights
+SOURCE_TAG = "genlib.journal"  # the tag that says which event of which journal made a run
+MAX_DIGEST_CHARS = 36  # characters that MLflow keeps of a data set's digest
+URI_SCHEMES = ("http", "https", "sqlite", "postgresql", "mysql", "mssql")
+_CLIENT_ENV = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
 }
 
 
-def tracking_uri(home: Path) -> str:
+def tracking_uri(project_dir: Path) -> str:
     """`MLFLOW_TRACKING_URI`, or the SQLite file `mlflow.db` in `home`.
 
     Raises:
         InputError: the address is malformed.
     """
-    uri = os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{home.resolve()}/mlflow.db"
+    uri = os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{project_dir.resolve()}/mlflow.db"
     try:
         parts = urlsplit(uri)
-        legal = parts.scheme.partition("+")[0] in SCHEMES and (not parts.scheme.startswith("http") or parts.hostname)
+        legal = parts.scheme.partition("+")[0] in URI_SCHEMES and (
+            not parts.scheme.startswith("http") or parts.hostname
+        )
         _ = parts.port
     except ValueError:
         legal = False
@@ -56,7 +58,7 @@ def tracking_uri(home: Path) -> str:
     return uri
 
 
-class Unreachable(ConnectionError):
+class ServerUnreachable(ConnectionError):
     """The tracking server does not answer."""
 
 
@@ -82,7 +84,7 @@ def send(journal: Path, uri: str, home: Path) -> None:
     Raises:
         Unreachable: the server does not answer; nothing is lost.
     """
-    with locked(home / ".genlib" / "journal.lock"):
+    with file_lock(home / ".genlib" / "journal.lock"):
         _send(journal, uri, home)
 
 
@@ -98,7 +100,9 @@ def _send(journal: Path, uri: str, home: Path) -> None:
                 sent.lines += 1
         except Exception as error:
             if type(error).__module__.startswith("mlflow"):
-                raise Unreachable(f"{uri} refused what was sent ({' '.join(str(error).split())[:160]})") from error
+                raise ServerUnreachable(
+                    f"{uri} refused what was sent ({' '.join(str(error).split())[:160]})"
+                ) from error
             raise
         finally:
             sent.save()
@@ -106,32 +110,32 @@ def _send(journal: Path, uri: str, home: Path) -> None:
         shutil.rmtree(journal)
 
 
-def connect(uri: str, home: Path) -> MlflowClient:
+def connect(uri: str, project_dir: Path) -> MlflowClient:
     """A client of the server or database at `uri`; a new SQLite file is made by one process at a time, and whole.
 
     Raises:
         Unreachable: nothing answers there, or what does is no store of MLflow's.
     """
-    probe(uri)
-    for key, value in _SETTINGS.items():
+    check_reachable(uri)
+    for key, value in _CLIENT_ENV.items():
         os.environ.setdefault(key, value)
     import mlflow
 
     for name in ("mlflow", "alembic"):
         logging.getLogger(name).setLevel(logging.ERROR)
-    with locked(home / ".genlib" / "mlflow.lock"):
+    with file_lock(project_dir / ".genlib" / "mlflow.lock"):
         try:
-            _make(uri)
+            _create_sqlite_file(uri)
             client = mlflow.MlflowClient(tracking_uri=uri)
             client.search_experiments(max_results=1)
         except Exception as error:
             if type(error).__module__.partition(".")[0] not in ("mlflow", "sqlalchemy", "alembic"):
                 raise
-            raise Unreachable(f"{uri} does not answer ({' '.join(str(error).split())[:160]})") from error
+            raise ServerUnreachable(f"{uri} does not answer ({' '.join(str(error).split())[:160]})") from error
     return client
 
 
-def _make(uri: str) -> None:
+def _create_sqlite_file(uri: str) -> None:
     """Make an SQLite file that is not there yet under another name first: MLflow cannot go on with one whose making was
     cut off."""
     import mlflow
@@ -144,7 +148,7 @@ def _make(uri: str) -> None:
         partial.replace(path)
 
 
-def probe(uri: str) -> None:
+def check_reachable(uri: str) -> None:
     """Fail within two seconds where an HTTP server is down, rather than after MLflow's own retries."""
     parts = urlsplit(uri)
     if parts.scheme in ("http", "https"):
@@ -152,11 +156,11 @@ def probe(uri: str) -> None:
         try:
             socket.create_connection((str(parts.hostname), port), timeout=2).close()
         except OSError as error:
-            raise Unreachable(f"{uri} does not answer ({error})") from error
+            raise ServerUnreachable(f"{uri} does not answer ({error})") from error
 
 
 @contextmanager
-def locked(path: Path) -> Iterator[None]:
+def file_lock(path: Path) -> Iterator[None]:
     """Hold the file lock `path`."""
     import fcntl
 
@@ -187,11 +191,11 @@ def _apply(client: MlflowClient, event: Mapping[str, Any], sent: _Sent, journal:
         return
     run = sent.runs[event["run"]]
     if event["op"] == "log":
-        _log(client, run, event)
+        _log_metrics(client, run, event)
     elif event["op"] == "credit":
-        trained = _trained(client, run, event["weights"])
+        trained = _find_training_run(client, run, event["weights"])
         if trained:
-            _log(client, trained, event)
+            _log_metrics(client, trained, event)
     elif event["op"] == "tag":
         for key, value in event["tags"].items():
             client.set_tag(run, key, value)
@@ -206,38 +210,38 @@ def _apply(client: MlflowClient, event: Mapping[str, Any], sent: _Sent, journal:
         client.set_terminated(run, event["status"], end_time=event["time"])
 
 
-def _log(client: MlflowClient, run: str, event: Mapping[str, Any]) -> None:
+def _log_metrics(client: MlflowClient, run: str, event: Mapping[str, Any]) -> None:
     from mlflow.entities import Metric
 
     points = [Metric(name, value, event["time"], event["step"]) for name, value in event["metrics"].items()]
     client.log_batch(run, metrics=points)
 
 
-def _trained(client: MlflowClient, run: str, weights: str) -> str | None:
+def _find_training_run(client: MlflowClient, run: str, weights_sha256: str) -> str | None:
     """The newest run in the experiment of `run` that trained these weights."""
     place = client.get_run(run).info.experiment_id
-    found = client.search_runs([place], f"tags.`genlib.model_sha256` = '{weights}'")
-    trained = (each.info.run_id for each in found if each.data.tags.get("genlib.stage") in TRAINING)
+    found = client.search_runs([place], f"tags.`genlib.model_sha256` = '{weights_sha256}'")
+    trained = (each.info.run_id for each in found if each.data.tags.get("genlib.stage") in TRAINING_STAGES)
     return next(trained, None)
 
 
 def _start(client: MlflowClient, event: Mapping[str, Any], sent: _Sent, journal: Path, home: Path) -> None:
     from mlflow.entities import Param
 
-    place = experiment(client, event["experiment"], home)
+    place = ensure_experiment(client, event["experiment"], home)
     parent = {"mlflow.parentRunId": sent.runs[event["parent"]]} if event["parent"] else {}
-    origin = {ORIGIN: f"{journal.name}/{event['run']}/{event['time']}"}
-    run = _begun(client, place, event["time"], origin)
+    origin = {SOURCE_TAG: f"{journal.name}/{event['run']}/{event['time']}"}
+    run = _find_started_run(client, place, event["time"], origin)
     if run is None:
         tags = {**event["tags"], **parent, **origin}
         run = client.create_run(place, event["time"], tags, event["name"]).info.run_id
     sent.runs[event["run"]] = run
     sent.save()
     client.log_batch(run, params=[Param(key, value[:6000]) for key, value in event["params"].items()])
-    _tell_data(client, run, event)
+    _log_dataset(client, run, event)
 
 
-def _tell_data(client: MlflowClient, run: str, event: Mapping[str, Any]) -> None:
+def _log_dataset(client: MlflowClient, run: str, event: Mapping[str, Any]) -> None:
     """The data set that a run is of, as MLflow's pages show and find it; once, however often it is told."""
     from mlflow.entities import Dataset, DatasetInput, InputTag
 
@@ -245,21 +249,21 @@ def _tell_data(client: MlflowClient, run: str, event: Mapping[str, Any]) -> None
     if digest:
         name = event["params"].get("data.name", event["experiment"])
         uri = event["params"].get("data.uri", "data/prepared")
-        data = Dataset(name, digest[:DIGEST], "local", json.dumps({"uri": uri, "sha256": digest}))
+        data = Dataset(name, digest[:MAX_DIGEST_CHARS], "local", json.dumps({"uri": uri, "sha256": digest}))
         context = InputTag("mlflow.data.context", event["tags"].get("genlib.stage", ""))
         client.log_inputs(run, datasets=[DatasetInput(data, [context])])
 
 
-def _begun(client: MlflowClient, experiment: str, time: int, origin: Mapping[str, str]) -> str | None:
+def _find_started_run(client: MlflowClient, experiment: str, time: int, origin: Mapping[str, str]) -> str | None:
     """The run that an earlier sender made of this very event before it was killed."""
     found = client.search_runs([experiment], f"attributes.start_time = {time}")
     return next((run.info.run_id for run in found if origin.items() <= run.data.tags.items()), None)
 
 
-def experiment(client: MlflowClient, name: str, home: Path) -> str:
+def ensure_experiment(client: MlflowClient, name: str, project_dir: Path) -> str:
     """The id of the experiment `name`, made by one process at a time where there is none."""
-    artifacts = None if client.tracking_uri.startswith("http") else (home / "mlartifacts").resolve().as_uri()
-    with locked(home / ".genlib" / "mlflow.lock"):
+    artifacts = None if client.tracking_uri.startswith("http") else (project_dir / "mlartifacts").resolve().as_uri()
+    with file_lock(project_dir / ".genlib" / "mlflow.lock"):
         found = client.get_experiment_by_name(name)
         return str(found.experiment_id if found else client.create_experiment(name, artifacts))
 

@@ -16,41 +16,46 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from genlib.metrics.result import Measure
-from genlib.tracking.mlflow import connect, experiment
+from genlib.metrics.result import MetricResult
+from genlib.tracking.mlflow import connect, ensure_experiment
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from torch import Tensor, nn
 
-ALIAS = "champion"
-MEASURES, WEIGHTS, JUDGE, PROMOTED = "genlib.measures", "genlib.model_sha256", "genlib.judge_sha256", "genlib.promoted"
-TRACED = 3  # images in the example: any number that is not 0 or 1 leaves the number open
+CHAMPION_ALIAS = "champion"
+RESULTS_TAG, WEIGHTS_TAG, CLASSIFIER_TAG, PROMOTED_TAG = (
+    "genlib.measures",
+    "genlib.model_sha256",
+    "genlib.judge_sha256",
+    "genlib.promoted",
+)
+NUM_EXAMPLES = 3  # images in the example: any number that is not 0 or 1 leaves the number open
 
 
-class Registry:
+class ModelRegistry:
     """The versions of one name."""
 
-    def __init__(self, uri: str, home: Path, name: str) -> None:
-        self.client: MlflowClient = connect(uri, home)
-        self.uri, self.home, self.name = uri, home, name
+    def __init__(self, uri: str, project_dir: Path, name: str) -> None:
+        self.client: MlflowClient = connect(uri, project_dir)
+        self.uri, self.project_dir, self.name = uri, project_dir, name
 
     def champion(self) -> tuple[str, Mapping[str, str]] | None:
         """The version that has the alias, and its tags."""
         from mlflow.exceptions import MlflowException
 
         try:
-            found = self.client.get_model_version_by_alias(self.name, ALIAS)
+            found = self.client.get_model_version_by_alias(self.name, CHAMPION_ALIAS)
         except MlflowException:
             return None
         return str(found.version), found.tags
 
-    def version_of(self, weights: str) -> str | None:
+    def find_version(self, weights_sha256: str) -> str | None:
         """The version that has these weights."""
         found = self.client.search_model_versions(f"name = '{self.name}'")
-        return next((str(each.version) for each in found if each.tags.get(WEIGHTS) == weights), None)
+        return next((str(each.version) for each in found if each.tags.get(WEIGHTS_TAG) == weights_sha256), None)
 
-    def tell(self, version: str, tags: Mapping[str, str], reasons: Sequence[str]) -> None:
+    def set_tags(self, version: str, tags: Mapping[str, str], reasons: Sequence[str]) -> None:
         """Write tags and reasons on a version, in the place of earlier reasons."""
         held = self.client.get_model_version(self.name, version).tags
         for key in [key for key in held if key.startswith("genlib.reason.")]:
@@ -59,21 +64,25 @@ class Registry:
         for key, value in {**tags, **told}.items():
             self.client.set_model_version_tag(self.name, version, key, value)
 
-    def crown(self, version: str) -> None:
-        self.client.set_registered_model_alias(self.name, ALIAS, version)
+    def set_champion(self, version: str) -> None:
+        self.client.set_registered_model_alias(self.name, CHAMPION_ALIAS, version)
 
-    def add(self, model: nn.Module, files: Sequence[Path], title: str, place: str, facts: Mapping[str, Any]) -> str:
+    def add_version(
+        self, model: nn.Module, files: Sequence[Path], run_name: str, experiment_name: str, run_facts: Mapping[str, Any]
+    ) -> str:
         """A new version, logged by a run of its own with `files` beside it; `facts`: tags and metrics of the run."""
         import mlflow
         from mlflow.models import infer_signature
 
-        example = example_of(model)
-        graph = served(model)
+        example = example_input(model)
+        graph = as_served_module(model)
         signature = infer_signature(example.numpy(), graph(example).detach().numpy())
         os.environ["MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR"] = "false"
         logging.getLogger("mlflow").setLevel(logging.ERROR)
         mlflow.set_tracking_uri(self.uri)
-        run = self.client.create_run(experiment(self.client, place, self.home), tags=facts["tags"], run_name=title)
+        run = self.client.create_run(
+            ensure_experiment(self.client, experiment_name, self.project_dir), tags=run_facts["tags"], run_name=run_name
+        )
         with warnings.catch_warnings(), mlflow.start_run(run_id=run.info.run_id):
             warnings.simplefilter("ignore")
             logged = mlflow.pytorch.log_model(
@@ -85,25 +94,25 @@ class Registry:
                 registered_model_name=self.name,
                 pip_requirements=["torch", "numpy"],
             )
-            mlflow.log_metrics(facts["metrics"], step=0, model_id=logged.model_id)
+            mlflow.log_metrics(run_facts["metrics"], step=0, model_id=logged.model_id)
             for path in files:
                 mlflow.log_artifact(str(path), "model_folder")
         return str(logged.registered_model_version)
 
 
-def example_of(model: Any) -> Tensor:
+def example_input(model: Any) -> Tensor:
     """Codes of a standard normal, and where the model is asked for classes, the classes 0, 1, ... as a last column."""
     import torch
 
-    from genlib.data.batches import seeded
+    from genlib.data.batches import seeded_generator
 
-    z = torch.randn(TRACED, model.latent, generator=seeded(0, "example"))
+    z = torch.randn(NUM_EXAMPLES, model.latent, generator=seeded_generator(0, "example"))
     if not getattr(model, "conditional", False):
         return z
-    return torch.cat([z, (torch.arange(TRACED) % model.classes).float()[:, None]], 1)
+    return torch.cat([z, (torch.arange(NUM_EXAMPLES) % model.classes).float()[:, None]], 1)
 
 
-def served(model: Any) -> nn.Module:
+def as_served_module(model: Any) -> nn.Module:
     """The module [n, latent, or latent + 1 with the class] -> images [n, C, H, W] in [-1, 1]."""
     import torch
     from torch import nn
@@ -122,14 +131,14 @@ def served(model: Any) -> nn.Module:
     return Generator().eval()
 
 
-def to_tags(measures: Mapping[str, Measure]) -> str:
+def results_to_tag(results: Mapping[str, MetricResult]) -> str:
     """The measures as one tag."""
     short = {
-        name: {key: value for key, value in asdict(each).items() if key != "detail"} for name, each in measures.items()
+        name: {key: value for key, value in asdict(each).items() if key != "detail"} for name, each in results.items()
     }
     return json.dumps(short)
 
 
-def from_tags(tags: Mapping[str, str]) -> dict[str, Measure]:
-    found = json.loads(tags.get(MEASURES, "{}"))
-    return {name: Measure(**parts) for name, parts in found.items()}
+def results_from_tags(tags: Mapping[str, str]) -> dict[str, MetricResult]:
+    found = json.loads(tags.get(RESULTS_TAG, "{}"))
+    return {name: MetricResult(**parts) for name, parts in found.items()}

@@ -4,50 +4,52 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from genlib.metrics.constraints import limits
-from genlib.metrics.result import Measure
+from genlib.metrics.constraints import build_constraints
+from genlib.metrics.result import MetricResult
 
-QUALITY = ("kid", "frechet")  # of both less is better
-ALIKE = ("coverage", "support")
-COPIED = ("copies",)
-LIMITS = {"coverage": 0.3, "support": 0.5, "copies": 0.05}  # where tune.limits says nothing of them
+QUALITY_METRICS = ("kid", "frechet")  # of both less is better
+DIVERSITY_METRICS = ("coverage", "support")
+COPY_METRICS = ("copies",)
+DEFAULT_CONSTRAINTS = {"coverage": 0.3, "support": 0.5, "copies": 0.05}  # where tune.limits says nothing of them
 
 
-def faults(
-    measures: Mapping[str, Measure], champion: Mapping[str, Measure] | None, asked: Mapping[str, float]
+def failed_checks(
+    results: Mapping[str, MetricResult],
+    champion_results: Mapping[str, MetricResult] | None,
+    relative_bounds: Mapping[str, float],
 ) -> list[str]:
     """Why a model may not, one reason each; none where it may. `asked`: `tune.limits`, by which LIMITS are replaced."""
-    quality = [name for name in QUALITY if _known(measures, name)]
-    found = [] if quality else [f"{' and '.join(QUALITY)}: {_silent(measures, QUALITY[0])}"]
-    if champion is not None:
-        found += [reason for name in quality if (reason := _worse(name, measures[name], champion.get(name)))]
-    for group in (ALIKE, COPIED):
-        told = [name for name in group if _known(measures, name)]
+    quality = [name for name in QUALITY_METRICS if _is_usable(results, name)]
+    found = [] if quality else [f"{' and '.join(QUALITY_METRICS)}: {_why_unusable(results, QUALITY_METRICS[0])}"]
+    if champion_results is not None:
+        found += [reason for name in quality if (reason := _why_worse(name, results[name], champion_results.get(name)))]
+    for group in (DIVERSITY_METRICS, COPY_METRICS):
+        told = [name for name in group if _is_usable(results, name)]
         if not told:
-            found.append(f"{' and '.join(group)}: {_silent(measures, group[0])}")
-    for name, amount in (LIMITS | dict(asked)).items():
-        if not _known(measures, name):
+            found.append(f"{' and '.join(group)}: {_why_unusable(results, group[0])}")
+    for name, amount in (DEFAULT_CONSTRAINTS | dict(relative_bounds)).items():
+        if not _is_usable(results, name):
             continue
-        measure = measures[name]
+        measure = results[name]
         if measure.null is None or measure.value is None:
             continue
-        (limit,) = limits({name: amount}, {name: measure.null})
-        if limit.missed({name: measure.value}):
+        (limit,) = build_constraints({name: amount}, {name: measure.null})
+        if limit.violation({name: measure.value}):
             found.append(f"{name} {measure.value:.3g}: outside its limit, {limit}")
     return found
 
 
-def _known(measures: Mapping[str, Measure], name: str) -> bool:
-    return name in measures and measures[name].value is not None and measures[name].doubt is None
+def _is_usable(results: Mapping[str, MetricResult], name: str) -> bool:
+    return name in results and results[name].value is not None and results[name].failed_control is None
 
 
-def _silent(measures: Mapping[str, Measure], name: str) -> str:
-    if name not in measures:
+def _why_unusable(results: Mapping[str, MetricResult], name: str) -> str:
+    if name not in results:
         return "not measured"
-    return f"not to be known ({measures[name].doubt or measures[name].detail.get('reason', 'no value')})"
+    return f"not to be known ({results[name].failed_control or results[name].detail.get('reason', 'no value')})"
 
 
-def _worse(name: str, new: Measure, old: Measure | None) -> str | None:
+def _why_worse(name: str, new: MetricResult, old: MetricResult | None) -> str | None:
     """Where the whole interval lies beyond the champion's."""
     if old is None or old.value is None or new.value is None:
         return None

@@ -24,13 +24,13 @@ def single(
 ) -> None:
     """Log it where runs are kept: at `MLFLOW_TRACKING_URI`, or in the project's mlflow.db; where there is neither,
     nothing is made. `notes` are files: name -> text."""
-    home = provenance.home(Path.cwd())
+    home = provenance.main_worktree(Path.cwd())
     if not os.environ.get("MLFLOW_TRACKING_URI") and not (home / "mlflow.db").exists():
         return
     journal = Journal(home / ".genlib" / "journal" / f"{experiment}-{os.getpid()}")
     run = journal.run("run", name=name, experiment=experiment, tags=tags, params=params)
     run.log(metrics, step=0)
-    for file, text in {**notes, "requirements.txt": provenance.environment()}.items():
+    for file, text in {**notes, "requirements.txt": provenance.installed_requirements()}.items():
         run.note(file, text)
     run.end()
     if warning := Courier(home, journal.folder).close():

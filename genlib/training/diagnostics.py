@@ -9,41 +9,41 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from genlib.data.batches import seeded
+from genlib.data.batches import seeded_generator
 from genlib.data.images import Images, to_pixels
 
-LOOKED_AT = 256  # generated images, and as many real ones
-SIDE = 8  # pixels a side, to which images are averaged before they are compared
-NEAREST = 5
-TWINS = 0.01  # share of real images that have a twin
+NUM_COMPARED = 256  # generated images, and as many real ones
+POOLED_SIZE = 8  # pixels a side, to which images are averaged before they are compared
+K_NEAREST = 5
+DUPLICATE_QUANTILE = 0.01  # share of real images that have a twin
 
 
-def plays(model: nn.Module) -> bool:
+def is_gan(model: nn.Module) -> bool:
     """Whether `model` is two players whose generator can be watched."""
     return hasattr(model, "discriminator") and hasattr(model, "sample")
 
 
-def repertoire(model: nn.Module, real: Images) -> dict[str, float]:
+def sample_diversity(model: nn.Module, real: Images) -> dict[str, float]:
     """`pixel_coverage`: share of real images with a generated one nearer than their 5th nearest other real one (after
     Naeem et al. 2020). `duplicate_rate`: share of generated images with another one nearer than all but 1 % of real
     images have theirs."""
-    chosen = torch.randperm(len(real), generator=seeded(0, "health"))[:LOOKED_AT]
-    x = small(real.pixels[chosen.to(real.pixels.device)])
-    made = small(to_pixels(model.sample(len(x), seed=0)))  # type: ignore[operator]
-    if len(x) <= NEAREST:
+    chosen = torch.randperm(len(real), generator=seeded_generator(0, "health"))[:NUM_COMPARED]
+    x = pool_pixels(real.pixels[chosen.to(real.pixels.device)])
+    made = pool_pixels(to_pixels(model.sample(len(x), seed=0)))  # type: ignore[operator]
+    if len(x) <= K_NEAREST:
         return {}
-    among = apart(x)
-    covered = torch.cdist(x, made).amin(1) < among.kthvalue(NEAREST, 1).values
-    twins = apart(made).amin(1) < among.amin(1).quantile(TWINS)
+    among = pairwise_distances(x)
+    covered = torch.cdist(x, made).amin(1) < among.kthvalue(K_NEAREST, 1).values
+    twins = pairwise_distances(made).amin(1) < among.amin(1).quantile(DUPLICATE_QUANTILE)
     return {"pixel_coverage": float(covered.double().mean()), "duplicate_rate": float(twins.double().mean())}
 
 
-def small(pixels: Tensor) -> Tensor:
+def pool_pixels(pixels: Tensor) -> Tensor:
     """uint8 [n, C, H, W] averaged to at most SIDE pixels a side, as rows float32 [n, d]."""
-    height, width = (min(SIDE, side) for side in pixels.shape[2:])
+    height, width = (min(POOLED_SIZE, side) for side in pixels.shape[2:])
     return nn.functional.adaptive_avg_pool2d(pixels.float(), (height, width)).flatten(1)
 
 
-def apart(x: Tensor) -> Tensor:
+def pairwise_distances(x: Tensor) -> Tensor:
     """Distances [n, n] between rows, infinite from each to itself."""
     return torch.cdist(x, x).fill_diagonal_(torch.inf)

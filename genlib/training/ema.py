@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 
-def shadow(model: nn.Module) -> nn.Module:
+def frozen_copy(model: nn.Module) -> nn.Module:
     """A frozen copy of `model` to average into."""
     return copy.deepcopy(model).requires_grad_(False).eval()
 

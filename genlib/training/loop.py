@@ -14,27 +14,27 @@ from torch import Tensor, nn
 
 from genlib.data.batches import batches
 from genlib.data.images import Images
-from genlib.data.streaming import Streamed
+from genlib.data.streaming import StreamedImages
 from genlib.training import ema as averaging
-from genlib.training.malloc import keep_freed
-from genlib.training.process_group import Group
-from genlib.training.schedule import Schedule, factor
+from genlib.training.malloc import retain_freed_memory
+from genlib.training.process_group import ProcessGroup
+from genlib.training.schedule import Schedule, lr_factor
 from genlib.training.state import TrainState
 
 Precision = Literal["float32", "bfloat16"]
 
 
 @dataclass(frozen=True)
-class Plan:
+class LoopConfig:
     """How long and in what steps: counts are images seen, `batch_size` is the global batch."""
 
-    images: int
+    total_images: int
     batch_size: int
     seed: int = 0
     ema: float = 0.999
     schedule: Schedule = "constant"
-    warmup: float = 0.0
-    hold: float = 0.0
+    warmup_fraction: float = 0.0
+    decay_start: float = 0.0
     precision: Precision = "float32"
     report_every: int = 20_000
     checkpoint_every: int = 100_000
@@ -49,28 +49,28 @@ class Progress:
     """
 
     images_seen: int
-    images: int
+    total_images: int
     metrics: Mapping[str, float]
-    checkpoint: bool = False
+    checkpoint_due: bool = False
     model: nn.Module | None = None
     samples: Tensor | None = None
     resumed: bool = False
 
     @property
-    def done(self) -> bool:
-        return self.images_seen >= self.images
+    def is_done(self) -> bool:
+        return self.images_seen >= self.total_images
 
 
-class Diverged(ArithmeticError):
+class TrainingDiverged(ArithmeticError):
     """A loss or gradient stopped being a finite number."""
 
 
 def train(
     state: TrainState,
-    data: Images | Streamed,
-    plan: Plan,
-    group: Group = Group(),  # noqa: B008
-    other: Images | Streamed | None = None,
+    data: Images | StreamedImages,
+    config: LoopConfig,
+    group: ProcessGroup = ProcessGroup(),  # noqa: B008
+    domain_b: Images | StreamedImages | None = None,
 ) -> Iterator[Progress]:
     """Train `state` on `data` until `plan.images` were seen, yielding at every report that falls due.
 
@@ -79,43 +79,45 @@ def train(
     Raises:
         Diverged: a reported value is not finite.
     """
-    step = state.images_seen // plan.batch_size
-    stream = batches(data, plan.batch_size, seed=plan.seed, step=step, rank=group.rank, world=group.world, other=other)
+    step = state.images_seen // config.batch_size
+    stream = batches(
+        data, config.batch_size, seed=config.seed, step=step, rank=group.rank, world=group.world_size, domain_b=domain_b
+    )
     device = next(state.model.parameters()).device
-    bfloat16 = plan.precision == "bfloat16"
-    sums = Sums()
-    keep_freed()
+    bfloat16 = config.precision == "bfloat16"
+    sums = MetricAccumulator()
+    retain_freed_memory()
     state.model.train()
-    while state.images_seen < plan.images:
+    while state.images_seen < config.total_images:
         batch = next(stream)
-        before, seen = state.images_seen, state.images_seen + plan.batch_size
-        last = seen >= plan.images
-        report = last or seen // plan.report_every > before // plan.report_every
-        rate = factor(plan.schedule, before / plan.images, plan.warmup, plan.hold)
+        before, seen = state.images_seen, state.images_seen + config.batch_size
+        last = seen >= config.total_images
+        report = last or seen // config.report_every > before // config.report_every
+        rate = lr_factor(config.schedule, before / config.total_images, config.warmup_fraction, config.decay_start)
 
-        for turn, optimizer in zip(state.turns, state.optimizers, strict=True):
-            if batch.step % turn.every:
+        for turn, optimizer in zip(state.phases, state.optimizers, strict=True):
+            if batch.step % turn.interval:
                 continue
-            only(turn.module, state.model)
+            freeze_except(turn.module, state.model)
             with torch.autocast(device.type, torch.bfloat16, enabled=bfloat16):
-                terms = turn.terms(batch)
-            torch.autograd.backward(terms.loss.sum() / batch.size)
-            group.sum_(p.grad for p in turn.module.parameters() if p.grad is not None)
-            sums.add(terms.watch)
+                terms = turn.step_losses(batch)
+            torch.autograd.backward(terms.loss.sum() / batch.global_size)
+            group.all_reduce_(p.grad for p in turn.module.parameters() if p.grad is not None)
+            sums.add(terms.logged)
             if report:
-                sums.put(f"grad_norm_{turn.name}", gradient_norm(turn.module))
-            _step(optimizer, rate)
+                sums.set_scalar(f"grad_norm_{turn.name}", gradient_norm(turn.module))
+            _step_optimizer(optimizer, rate)
 
-        averaging.update(state.ema, state.model, plan.ema, batch.step)
+        averaging.update(state.ema, state.model, config.ema, batch.step)
         state.images_seen = seen
         if report:
-            metrics = sums.means(group)
+            metrics = sums.pop_means(group)
             state.history.append({"images_seen": seen, **metrics})
-            due = last or seen // plan.checkpoint_every > before // plan.checkpoint_every
-            yield Progress(seen, plan.images, metrics, checkpoint=due)
+            due = last or seen // config.checkpoint_every > before // config.checkpoint_every
+            yield Progress(seen, config.total_images, metrics, checkpoint_due=due)
 
 
-def only(module: nn.Module, model: nn.Module) -> None:
+def freeze_except(module: nn.Module, model: nn.Module) -> None:
     """Let gradients reach the parameters of `module` and of nothing else in `model`."""
     model.requires_grad_(False)
     module.requires_grad_(True)
@@ -128,43 +130,43 @@ def gradient_norm(module: nn.Module) -> Tensor:
     return norms
 
 
-def _step(optimizer: torch.optim.Optimizer, rate: float) -> None:
+def _step_optimizer(optimizer: torch.optim.Optimizer, scale: float) -> None:
     for settings in optimizer.param_groups:
-        settings["lr"] = settings.setdefault("initial_lr", settings["lr"]) * rate
+        settings["lr"] = settings.setdefault("initial_lr", settings["lr"]) * scale
     optimizer.step()
     optimizer.zero_grad(set_to_none=True)
 
 
-class Sums:
+class MetricAccumulator:
     """Running sums of what is watched, kept on the device: nothing is read back before a report."""
 
     def __init__(self) -> None:
         self.totals: dict[str, Tensor] = {}
         self.counts: dict[str, int] = {}
-        self.exact: dict[str, Tensor] = {}
+        self.scalars: dict[str, Tensor] = {}
 
     @torch.no_grad()
-    def add(self, watch: Mapping[str, Tensor]) -> None:
+    def add(self, logged: Mapping[str, Tensor]) -> None:
         """Add per-example values [n]."""
-        for name, values in watch.items():
+        for name, values in logged.items():
             total = values.detach().float().sum()
             self.totals[name] = self.totals[name] + total if name in self.totals else total
             self.counts[name] = self.counts.get(name, 0) + len(values)
 
-    def put(self, name: str, value: Tensor) -> None:
+    def set_scalar(self, name: str, value: Tensor) -> None:
         """Set a value that is the same on every rank already."""
-        self.exact[name] = value.detach().float()
+        self.scalars[name] = value.detach().float()
 
-    def means(self, group: Group) -> dict[str, float]:
+    def pop_means(self, group: ProcessGroup) -> dict[str, float]:
         """The means over all examples of the group since the last call, as numbers."""
         names = list(self.totals)
         counts = torch.tensor([float(self.counts[n]) for n in names])
         totals = torch.stack([self.totals[n] for n in names]).cpu() if names else torch.empty(0)
-        group.sum_([totals, counts])
+        group.all_reduce_([totals, counts])
         found = dict(zip(names, (totals / counts).tolist(), strict=True))
-        found |= {name: float(value) for name, value in self.exact.items()}
-        self.totals, self.counts, self.exact = {}, {}, {}
+        found |= {name: float(value) for name, value in self.scalars.items()}
+        self.totals, self.counts, self.scalars = {}, {}, {}
         broken = [name for name, value in found.items() if value != value or value in (float("inf"), -float("inf"))]
         if broken:
-            raise Diverged(f"training diverged: {', '.join(broken)} stopped being finite")
+            raise TrainingDiverged(f"training diverged: {', '.join(broken)} stopped being finite")
         return found

@@ -9,14 +9,14 @@ from __future__ import annotations
 import ctypes
 import sys
 
-TRIM_THRESHOLD, MMAP_THRESHOLD = -1, -3  # glibc's names of the two settings
-LARGEST_MMAP = 2**25  # bytes: the highest threshold that glibc takes
-NEVER = 2**31 - 1
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # glibc's names of the two settings
+MAX_MMAP_THRESHOLD = 2**25  # bytes: the highest threshold that glibc takes
+NEVER_TRIM = 2**31 - 1
 
 
-def keep_freed() -> None:
+def retain_freed_memory() -> None:
     """Ask the C library to keep what is freed, for as long as this process lives; nothing where it is not glibc."""
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
     if mallopt:
-        mallopt(MMAP_THRESHOLD, LARGEST_MMAP)
-        mallopt(TRIM_THRESHOLD, NEVER)
+        mallopt(M_MMAP_THRESHOLD, MAX_MMAP_THRESHOLD)
+        mallopt(M_TRIM_THRESHOLD, NEVER_TRIM)

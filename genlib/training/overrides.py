@@ -8,53 +8,53 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from genlib.errors import unknown
-from genlib.registry import defaults
+from genlib.errors import unknown_name
+from genlib.registry import default_options
 
 
-def options(model: Mapping[str, Any], objective: Mapping[str, Any], train: Mapping[str, Any]) -> dict[str, Any]:
+def flatten_options(model: Mapping[str, Any], objective: Mapping[str, Any], train: Mapping[str, Any]) -> dict[str, Any]:
     """Every option of the three by its dotted key, with the value that it has: given, or by default in the code."""
     sections = {
-        "model": defaults("models", model["name"]) | dict(model),
-        "objective": defaults("objectives", objective["name"]) | dict(objective),
+        "model": default_options("models", model["name"]) | dict(model),
+        "objective": default_options("objectives", objective["name"]) | dict(objective),
         "train": {k: v for k, v in train.items() if k != "lr_by_turn"}
         | {f"lr_{turn}": rate for turn, rate in train["lr_by_turn"].items()},
     }
     return {f"{section}.{key}": value for section, found in sections.items() for key, value in found.items()}
 
 
-def pair(key: str) -> tuple[str, str]:
+def split_ratio(key: str) -> tuple[str, str]:
     """("train.lr_d", "train.lr_g") of "train.lr_d/lr_g"."""
     above, _, below = key.partition("/")
     return above, f"{above.partition('.')[0]}.{below}"
 
 
-def present(key: str, values: Mapping[str, Any]) -> Any:
+def current_value(key: str, values: Mapping[str, Any]) -> Any:
     """What a knob is at among `values`: the rate of a turn that has none of its own is `train.lr`.
 
     Raises:
         InputError: there is no such option.
     """
     if "/" in key:
-        above, below = (present(each, values) for each in pair(key))
+        above, below = (current_value(each, values) for each in split_ratio(key))
         return above / below
     if key.startswith("train.lr_"):
         return values.get(key, values["train.lr"])
     if key not in values:
-        raise unknown(key, key, values)
+        raise unknown_name(key, key, values)
     return values[key]
 
 
-def resolved(knobs: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
+def resolve_ratios(overrides: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
     """The knobs without ratios: each multiplied by what it is a ratio to, which another knob or else `values` gives.
 
     Where that is a whole number, so is the product, and at least 1.
     """
-    plain = {key: value for key, value in knobs.items() if "/" not in key}
-    for key, ratio in knobs.items():
+    plain = {key: value for key, value in overrides.items() if "/" not in key}
+    for key, ratio in overrides.items():
         if key in plain:
             continue
-        above, below = pair(key)
-        whole = plain[below] if below in plain else present(below, values)
+        above, below = split_ratio(key)
+        whole = plain[below] if below in plain else current_value(below, values)
         plain[above] = max(1, round(ratio * whole)) if isinstance(whole, int) else ratio * whole
     return plain

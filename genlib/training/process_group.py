@@ -14,26 +14,26 @@ from torch import Tensor
 
 
 @dataclass(frozen=True)
-class Group:
+class ProcessGroup:
     """Rank `rank` of `world` processes."""
 
     rank: int = 0
-    world: int = 1
+    world_size: int = 1
 
     @classmethod
-    def current(cls) -> Group:
+    def current(cls) -> ProcessGroup:
         """The group that torch.distributed was started with, or the group of one."""
         if dist.is_available() and dist.is_initialized():
             return cls(dist.get_rank(), dist.get_world_size())
         return cls()
 
     @property
-    def leads(self) -> bool:
+    def is_main(self) -> bool:
         return self.rank == 0
 
-    def sum_(self, tensors: Iterable[Tensor]) -> None:
+    def all_reduce_(self, tensors: Iterable[Tensor]) -> None:
         """Replace every tensor by its sum over the group: one all-reduce of all of them, flattened."""
-        if self.world == 1:
+        if self.world_size == 1:
             return
         kept = list(tensors)
         flat = torch.cat([tensor.reshape(-1).float() for tensor in kept])
@@ -41,9 +41,9 @@ class Group:
         for tensor, summed in zip(kept, torch.split(flat, [tensor.numel() for tensor in kept]), strict=True):
             tensor.copy_(summed.view_as(tensor))
 
-    def agree(self, value: int) -> int:
+    def broadcast_int(self, value: int) -> int:
         """Rank 0's `value`, on every rank."""
-        if self.world == 1:
+        if self.world_size == 1:
             return value
         box = torch.tensor([value], dtype=torch.int64)
         dist.broadcast(box, src=0)

@@ -8,14 +8,14 @@ from typing import Literal
 Schedule = Literal["constant", "linear", "cosine"]
 
 
-def factor(schedule: Schedule, progress: float, warmup: float = 0.0, hold: float = 0.0) -> float:
+def lr_factor(schedule: Schedule, progress: float, warmup_fraction: float = 0.0, decay_start: float = 0.0) -> float:
     """What the learning rate is multiplied by at `progress` in [0, 1].
 
     A linear rise over the first `warmup` share; full until the share `hold`; then, with t the share of the rest that is
     done: constant 1; linear 1 - t; cosine (1 + cos(pi t)) / 2.
     """
-    if progress < warmup:
-        return progress / warmup
-    begin = max(warmup, hold)
+    if progress < warmup_fraction:
+        return progress / warmup_fraction
+    begin = max(warmup_fraction, decay_start)
     t = min(1.0, max(0.0, progress - begin) / (1 - begin))
     return {"constant": 1.0, "linear": 1 - t, "cosine": (1 + math.cos(math.pi * t)) / 2}[schedule]

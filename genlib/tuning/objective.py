@@ -15,18 +15,18 @@ from typing import Literal, Protocol
 
 from genlib.tuning.trial import Trial
 
-CONTENDERS = 3  # of a near tie
+MAX_NEAR_TIES = 3  # of a near tie
 
 
-class Bound(Protocol):
+class Constraint(Protocol):
     """What a trial may not pay with."""
 
-    def missed(self, metrics: Mapping[str, float]) -> float:
+    def violation(self, metrics: Mapping[str, float]) -> float:
         """How far outside, from 0 (within) to 1 (no value at all)."""
 
 
 @dataclass(frozen=True)
-class Aim:
+class SearchObjective:
     """`metric`, where `better` ("lower" or "higher"), within `limits`.
 
     `diversity` is a second metric, of which more is better, for a search of both; the winner is still the best by the
@@ -35,53 +35,57 @@ class Aim:
 
     metric: str
     better: Literal["lower", "higher"] = "lower"
-    limits: tuple[Bound, ...] = ()
-    diversity: str = ""
+    constraints: tuple[Constraint, ...] = ()
+    second_metric: str = ""
 
-    def told(self, metrics: Mapping[str, float]) -> dict[str, float]:
+    def scalarize(self, metrics: Mapping[str, float]) -> dict[str, float]:
         """What a searcher is told: `objective`, and `diversity` where that is sought, less being better of each.
 
         A value v within all limits is told as v / (1 + |v|), between -1 and 1; beyond stands 1 + what is missed.
         """
-        missed = sum(limit.missed(metrics) for limit in self.limits)
+        missed = sum(limit.violation(metrics) for limit in self.constraints)
         found = {"objective": metrics.get(self.metric)}
-        if self.diversity:
-            found["diversity"] = metrics.get(self.diversity)
+        if self.second_metric:
+            found["diversity"] = metrics.get(self.second_metric)
         signs = {"objective": 1 if self.better == "lower" else -1, "diversity": -1}
         return {
-            name: self._lost if value is None else 1 + missed if missed else signs[name] * value / (1 + abs(value))
+            name: self._worst_value
+            if value is None
+            else 1 + missed
+            if missed
+            else signs[name] * value / (1 + abs(value))
             for name, value in found.items()
         }
 
-    def lost(self) -> dict[str, float]:
+    def worst_values(self) -> dict[str, float]:
         """What a searcher is told of a trial that came to nothing."""
-        return dict.fromkeys(self.told({}), self._lost)
+        return dict.fromkeys(self.scalarize({}), self._worst_value)
 
     @property
-    def _lost(self) -> float:
-        return 2.0 + len(self.limits)
+    def _worst_value(self) -> float:
+        return 2.0 + len(self.constraints)
 
-    def feasible(self, trial: Trial) -> bool:
+    def is_feasible(self, trial: Trial) -> bool:
         """Whether the trial came to a score and keeps within every limit."""
         scored = self.metric in trial.metrics and trial.status in ("finished", "stopped early")
-        return scored and not any(limit.missed(trial.metrics) for limit in self.limits)
+        return scored and not any(limit.violation(trial.metrics) for limit in self.constraints)
 
     def best(self, trials: Sequence[Trial]) -> Trial | None:
         """The feasible trial with the best score of those that ran to their end."""
-        return next(iter(self.ranked(trials)), None)
+        return next(iter(self.rank_feasible(trials)), None)
 
-    def ranked(self, trials: Sequence[Trial]) -> list[Trial]:
+    def rank_feasible(self, trials: Sequence[Trial]) -> list[Trial]:
         """The trials that may win, the best first."""
-        able = [trial for trial in trials if trial.status == "finished" and self.feasible(trial)]
-        return sorted(able, key=lambda trial: self.told(trial.metrics)["objective"])
+        able = [trial for trial in trials if trial.status == "finished" and self.is_feasible(trial)]
+        return sorted(able, key=lambda trial: self.scalarize(trial.metrics)["objective"])
 
-    def contenders(self, trials: Sequence[Trial]) -> list[Trial]:
+    def near_ties(self, trials: Sequence[Trial]) -> list[Trial]:
         """The best trial and those, CONTENDERS in all, whose interval meets its interval; metrics without an interval
         (`<metric>_low`, `<metric>_high`) know no near ties."""
-        ranked = self.ranked(trials)
-        return [trial for trial in ranked if self._meet(trial, ranked[0])][:CONTENDERS]
+        ranked = self.rank_feasible(trials)
+        return [trial for trial in ranked if self._intervals_overlap(trial, ranked[0])][:MAX_NEAR_TIES]
 
-    def _meet(self, one: Trial, other: Trial) -> bool:
+    def _intervals_overlap(self, one: Trial, other: Trial) -> bool:
         if one is other:
             return True
         ends = [each.metrics.get(f"{self.metric}_{end}") for each in (one, other) for end in ("low", "high")]
@@ -94,22 +98,22 @@ class Aim:
         """Of the contenders the one with the best median over it and its `repeats`, by its number; None where no trial
         may win, or none of them would more often than not."""
         medians = {
-            trial.number: median(self._worth(run) for run in [trial, *repeats.get(trial.number, ())])
-            for trial in self.contenders(trials)
+            trial.number: median(self._objective_or_worst(run) for run in [trial, *repeats.get(trial.number, ())])
+            for trial in self.near_ties(trials)
         }
-        able = [trial for trial in trials if medians.get(trial.number, self._lost) < 1]
+        able = [trial for trial in trials if medians.get(trial.number, self._worst_value) < 1]
         return min(able, key=lambda trial: medians[trial.number], default=None)
 
-    def _worth(self, run: Trial) -> float:
-        return self.told(run.metrics)["objective"] if self.feasible(run) else self._lost
+    def _objective_or_worst(self, trial: Trial) -> float:
+        return self.scalarize(trial.metrics)["objective"] if self.is_feasible(trial) else self._worst_value
 
-    def front(self, trials: Sequence[Trial]) -> list[Trial]:
+    def pareto_front(self, trials: Sequence[Trial]) -> list[Trial]:
         """The Pareto front: of the trials that may win, those that no other beats in one metric without losing in the
         other; with one metric, the best."""
-        able = self.ranked(trials)
-        places = {trial.number: tuple(self.told(trial.metrics).values()) for trial in able}
-        return [one for one in able if not any(_beats(places[other.number], places[one.number]) for other in able)]
+        able = self.rank_feasible(trials)
+        places = {trial.number: tuple(self.scalarize(trial.metrics).values()) for trial in able}
+        return [one for one in able if not any(_dominates(places[other.number], places[one.number]) for other in able)]
 
 
-def _beats(one: tuple[float, ...], other: tuple[float, ...]) -> bool:
+def _dominates(one: tuple[float, ...], other: tuple[float, ...]) -> bool:
     return one != other and all(a <= b for a, b in zip(one, other, strict=True))

@@ -25,18 +25,20 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from genlib.distributed.session import quiet, session
-from genlib.distributed.signals import insistent
-from genlib.errors import InputError, unknown
-from genlib.tuning.objective import Aim
-from genlib.tuning.searchers import PROGRESS, SEARCHERS, Searcher, Task
-from genlib.tuning.space import Knobs, Space
-from genlib.tuning.trial import GivenUp, Listener, Report, Status, Trial
+from genlib.distributed.session import session, silence_ray_loggers
+from genlib.distributed.signals import repeated_keyboard_interrupt
+from genlib.errors import InputError, unknown_name
+from genlib.tuning.objective import SearchObjective
+from genlib.tuning.searchers import SEARCHERS, TIME_ATTR, Searcher, SearchSpec
+from genlib.tuning.space import Hyperparameters, SearchSpace
+from genlib.tuning.trial import Trial, TrialCallback, TrialPruned, TrialReport, TrialStatus
 
-Run = Callable[[dict[str, Any], Path], Iterator[Report]]
-RESTARTS = 3  # of a trial whose process dies
-KEPT = 9  # checkpoints of a trial of a population, which others may take over; a snapshot may lag behind by some
-SNAPSHOT = "experiment_state-*.json"
+Trainable = Callable[[dict[str, Any], Path], Iterator[TrialReport]]
+MAX_FAILURES = 3  # of a trial whose process dies
+NUM_POPULATION_CHECKPOINTS = (
+    9  # checkpoints of a trial of a population, which others may take over; a snapshot may lag behind by some
+)
+SNAPSHOT_PATTERN = "experiment_state-*.json"
 
 
 @dataclass(frozen=True)
@@ -55,7 +57,7 @@ class Resources:
 
 
 @dataclass(frozen=True)
-class Search:
+class SearchConfig:
     """What to search: `space` holds a distribution for each knob ({"loguniform": [low, high]}, uniform, int or
     {"choice": [...]}), of `trials` trials that see `images` images in full.
 
@@ -63,23 +65,25 @@ class Search:
     gone on with after `minutes`. `for_life`: knobs that a trial of a population keeps.
     """
 
-    space: Space
-    aim: Aim
-    trials: int
-    images: int
+    space: SearchSpace
+    search_objective: SearchObjective
+    num_trials: int
+    images_per_trial: int
     searcher: str = "random"
-    points: Sequence[Knobs] = ()
-    minutes: float | None = None
+    points_to_evaluate: Sequence[Hyperparameters] = ()
+    time_limit_minutes: float | None = None
     resources: Resources = field(default_factory=Resources)
     seed: int = 0
-    for_life: Collection[str] = ()
+    frozen_keys: Collection[str] = ()
 
 
-def ignore(trial: Trial) -> None:
+def ignore_trial(trial: Trial) -> None:
     """Hear nothing."""
 
 
-def search(run: Run, plan: Search, folder: Path, hear: Listener = ignore) -> list[Trial]:
+def search(
+    trainable: Trainable, search_config: SearchConfig, folder: Path, on_trial: TrialCallback = ignore_trial
+) -> list[Trial]:
     """Run the trials of `plan` and tell `hear` of each as it changes; returns them in the order of their start.
 
     `folder` holds the state of the search, on a disk that every node sees. The same call goes on with a search that was
@@ -90,31 +94,41 @@ def search(run: Run, plan: Search, folder: Path, hear: Listener = ignore) -> lis
         InputError: no node has what one trial asks for, or the searcher cannot search this space.
     """
     with session():
-        from genlib.tuning.trial_log import Book
+        from genlib.tuning.trial_log import TrialLog
 
-        quiet()
-        _check(plan)
+        silence_ray_loggers()
+        _check_search(search_config)
         folder = folder.resolve()
         folder.mkdir(parents=True, exist_ok=True)
-        searcher = SEARCHERS[plan.searcher](
-            Task(plan.space, plan.images, plan.seed, plan.points, plan.for_life),
+        searcher = SEARCHERS[search_config.searcher](
+            SearchSpec(
+                search_config.space,
+                search_config.images_per_trial,
+                search_config.seed,
+                search_config.points_to_evaluate,
+                search_config.frozen_keys,
+            ),
         )
-        kept = None if searcher.populous else folder / "ray"
-        book = Book(folder / "book.json", searcher.coding, hear, plan.images, kept)
-        left = math.inf if plan.minutes is None else 60 * plan.minutes - book.seconds
-        for trial in book.ended:
-            hear(trial)
-        if len(book.ended) < plan.trials and left > 0:
-            _tune(run, plan, searcher, folder, book, left)
+        kept = None if searcher.population_based else folder / "ray"
+        book = TrialLog(folder / "book.json", searcher.codec, on_trial, search_config.images_per_trial, kept)
+        left = (
+            math.inf
+            if search_config.time_limit_minutes is None
+            else 60 * search_config.time_limit_minutes - book.seconds
+        )
+        for trial in book.ended_trials:
+            on_trial(trial)
+        if len(book.ended_trials) < search_config.num_trials and left > 0:
+            _run_tune(trainable, search_config, searcher, folder, book, left)
     return [book.trials[number] for number in sorted(book.trials)]
 
 
-def _check(plan: Search) -> None:
+def _check_search(search_config: SearchConfig) -> None:
     import ray
 
-    if plan.searcher not in SEARCHERS:
-        raise unknown("searcher", plan.searcher, SEARCHERS)
-    wanted = {name: amount for name, amount in plan.resources.bundle.items() if amount}
+    if search_config.searcher not in SEARCHERS:
+        raise unknown_name("searcher", search_config.searcher, SEARCHERS)
+    wanted = {name: amount for name, amount in search_config.resources.bundle.items() if amount}
     found = ray.nodes()  # type: ignore[no-untyped-call]
     nodes = [node["Resources"] for node in found if node["Alive"]]
     if not any(all(node.get(name, 0) >= amount for name, amount in wanted.items()) for node in nodes):
@@ -123,38 +137,55 @@ def _check(plan: Search) -> None:
         raise InputError(f"tune.resources: found {asked} for a trial, legal: what one node has, at the most {there}")
 
 
-def _tune(run: Run, plan: Search, searcher: Searcher, folder: Path, book: Any, left: float) -> None:
+def _run_tune(
+    trainable: Trainable,
+    search_config: SearchConfig,
+    searcher: Searcher,
+    folder: Path,
+    trial_log: Any,
+    time_left_s: float,
+) -> None:
     from ray import tune
 
     state = folder / "ray"
-    if not _intact(state):
+    if not _snapshot_is_intact(state):
         shutil.rmtree(state, ignore_errors=True)
-        book.restart()
-    with insistent(), warnings.catch_warnings():
+        trial_log.restart()
+    with repeated_keyboard_interrupt(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of Ray about itself, and of the process that pb2 fits
         tune.run(
-            tune.with_parameters(_trial, run=run, aim=plan.aim, coding=searcher.coding, book=book.path),
+            tune.with_parameters(
+                _run_trial,
+                run=trainable,
+                aim=search_config.search_objective,
+                coding=searcher.codec,
+                book=trial_log.path,
+            ),
             name=state.name,
             storage_path=str(folder),
             resume="AUTO+ERRORED" if state.exists() else None,
-            config=searcher.coding.distributions(),
-            num_samples=plan.trials - book.before,
+            config=searcher.codec.ray_distributions(),
+            num_samples=search_config.num_trials - trial_log.before,
             search_alg=searcher.search_alg,
             scheduler=searcher.scheduler,
-            resources_per_trial=plan.resources.bundle,
-            max_concurrent_trials=None if searcher.populous else _places(plan.resources),
-            reuse_actors=not plan.resources.workers,
-            max_failures=RESTARTS,
+            resources_per_trial=search_config.resources.bundle,
+            max_concurrent_trials=None
+            if searcher.population_based
+            else _num_concurrent_trials(search_config.resources),
+            reuse_actors=not search_config.resources.workers,
+            max_failures=MAX_FAILURES,
             raise_on_failed_trial=False,
-            time_budget_s=None if math.isinf(left) else left,
-            checkpoint_config=tune.CheckpointConfig(num_to_keep=KEPT if searcher.populous else None),
-            callbacks=[book],
+            time_budget_s=None if math.isinf(time_left_s) else time_left_s,
+            checkpoint_config=tune.CheckpointConfig(
+                num_to_keep=NUM_POPULATION_CHECKPOINTS if searcher.population_based else None
+            ),
+            callbacks=[trial_log],
             verbose=0,
         )
-    book.close()
+    trial_log.close()
 
 
-def _places(resources: Resources) -> int:
+def _num_concurrent_trials(resources: Resources) -> int:
     """How many trials run at a time."""
     import ray
 
@@ -163,50 +194,56 @@ def _places(resources: Resources) -> int:
     return max(1, int(min(there.get(name, 0) / amount for name, amount in wanted.items() if amount)))
 
 
-def _intact(state: Path) -> bool:
+def _snapshot_is_intact(tune_dir: Path) -> bool:
     """Whether there is a snapshot of a search by Ray, and none of its files was cut off while it was written."""
-    snapshots = sorted(state.glob(SNAPSHOT))
+    snapshots = sorted(tune_dir.glob(SNAPSHOT_PATTERN))
     try:
         whole = bool(snapshots) and json.loads(snapshots[-1].read_text())
     except ValueError:
         return False
-    return bool(whole) and all(path.read_bytes().endswith(b".") for path in state.glob("*.pkl"))
+    return bool(whole) and all(path.read_bytes().endswith(b".") for path in tune_dir.glob("*.pkl"))
 
 
-def _trial(config: dict[str, Any], run: Run, aim: Aim, coding: Any, book: Path) -> None:
+def _run_trial(
+    config: dict[str, Any], trainable: Trainable, search_objective: SearchObjective, codec: Any, trial_log_path: Path
+) -> None:
     """One trial: run, and tell Tune of every report.
 
     One that the book says is over is told as it ended: Ray's snapshot may have missed that.
     """
     from ray import tune
 
-    from genlib.tuning.trial_log import over
+    from genlib.tuning.trial_log import final_trial
 
-    past, seen = over(book, tune.get_context().get_trial_id()), 0
+    past, seen = final_trial(trial_log_path, tune.get_context().get_trial_id()), 0
     if past:
-        told: dict[str, Any] = aim.lost() if past.reason else aim.told(past.metrics)
-        tune.report({PROGRESS: past.images_seen, **told, "scores": past.metrics})
+        told: dict[str, Any] = (
+            search_objective.worst_values() if past.reason else search_objective.scalarize(past.metrics)
+        )
+        tune.report({TIME_ATTR: past.images_seen, **told, "scores": past.metrics})
         return
     with tempfile.TemporaryDirectory() as kept:
         folder, before = Path(kept), tune.get_checkpoint()
         if before:
             before.to_directory(kept)
         try:
-            for report in run(coding.decode(config), folder):
+            for report in trainable(codec.decode(config), folder):
                 seen = report.images_seen
-                told = {PROGRESS: seen, **aim.told(report.metrics), "scores": dict(report.metrics)}
+                told = {TIME_ATTR: seen, **search_objective.scalarize(report.metrics), "scores": dict(report.metrics)}
                 checkpoint = tune.Checkpoint.from_directory(kept) if any(folder.iterdir()) else None
                 tune.report(told, checkpoint=checkpoint)
-        except GivenUp as loss:
-            _lose(aim, seen, loss.status, loss.reason)
+        except TrialPruned as loss:
+            _report_failure(search_objective, seen, loss.status, loss.reason)
         except ArithmeticError as error:
-            _lose(aim, seen, "diverged", f"{type(error).__name__}: {error}")
+            _report_failure(search_objective, seen, "diverged", f"{type(error).__name__}: {error}")
         except Exception as error:
-            _lose(aim, seen, "error", f"{type(error).__name__}: {error}")
+            _report_failure(search_objective, seen, "error", f"{type(error).__name__}: {error}")
 
 
-def _lose(aim: Aim, seen: int, status: Status, reason: str) -> None:
+def _report_failure(search_objective: SearchObjective, images_seen: int, status: TrialStatus, reason: str) -> None:
     """The last report of a trial that came to nothing."""
     from ray import tune
 
-    tune.report({PROGRESS: seen, **aim.lost(), "scores": {}, "status": status, "reason": reason})
+    tune.report(
+        {TIME_ATTR: images_seen, **search_objective.worst_values(), "scores": {}, "status": status, "reason": reason}
+    )

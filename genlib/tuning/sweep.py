@@ -12,121 +12,121 @@ from typing import TYPE_CHECKING, Any
 
 from genlib.data.dataset import load_dataset
 from genlib.errors import InputError
-from genlib.evaluation.evaluator import Bench, Rehearsal
+from genlib.evaluation.evaluator import Evaluator, TrialScorer
 from genlib.files import file_sha256
-from genlib.metrics.constraints import limits
-from genlib.metrics.registry import find
-from genlib.training.overrides import present
-from genlib.tuning.console import Board
-from genlib.tuning.objective import Aim
-from genlib.tuning.search import Resources, Search, search
-from genlib.tuning.searchers import reports
-from genlib.tuning.training_trial import JobTrial
-from pipelines.stage import JUDGE_A, PREPARED, Stage, Tracked
+from genlib.metrics.constraints import build_constraints
+from genlib.metrics.registry import get_metric
+from genlib.training.overrides import current_value
+from genlib.tuning.console import TrialConsole
+from genlib.tuning.objective import SearchObjective
+from genlib.tuning.search import Resources, SearchConfig, search
+from genlib.tuning.searchers import reports_per_trial
+from genlib.tuning.training_trial import TrainingTrial
+from pipelines.stage import PREPARED_DIR, TUNING_CLASSIFIER, Stage, StageRun
 
 if TYPE_CHECKING:
-    from genlib.training.fit import Job
+    from genlib.training.fit import TrainingJob
     from genlib.tuning.trial import Trial
 
-REHEARSED = 1000  # images, at the most, by which a trial is scored
+MAX_SCORED_IMAGES = 1000  # images, at the most, by which a trial is scored
 
 
 class Sweep:
     """The search of `stage`: judge A scores its trials on validation images, and neither test images nor judge B are
     looked at."""
 
-    def __init__(self, stage: Stage, tracked: Tracked) -> None:
-        section, dataset = stage.params.tune, load_dataset(PREPARED)
-        self.title, self.tracked, self.section = stage.title, tracked, section
-        self.space = stage.params.models[stage.model].search
-        self.job = job_of(stage)
-        self.current = {key: present(key, self.job.options()) for key in self.space}
-        self.asked = tuple(dict.fromkeys((section.metric, section.diversity, *section.limits)))
-        rehearsal = Rehearsal(
-            Bench.of(JUDGE_A, dataset),
-            self.asked,
-            min(REHEARSED, stage.params.evaluate.samples),
+    def __init__(self, stage: Stage, stage_run: StageRun) -> None:
+        section, dataset = stage.params.tune, load_dataset(PREPARED_DIR)
+        self.title, self.stage_run, self.tune_params = stage.title, stage_run, section
+        self.search_space = stage.params.models[stage.model_name].search_space
+        self.job = trial_job(stage)
+        self.current_values = {key: current_value(key, self.job.options()) for key in self.search_space}
+        self.metric_names = tuple(dict.fromkeys((section.metric, section.second_metric, *section.constraints)))
+        rehearsal = TrialScorer(
+            Evaluator.from_folder(TUNING_CLASSIFIER, dataset),
+            self.metric_names,
+            min(MAX_SCORED_IMAGES, stage.params.evaluate.samples),
             stage.params.evaluate.seed,
         )
-        self.aim = Aim(
+        self.search_objective = SearchObjective(
             section.metric,
-            "lower" if find(section.metric).better == "lower" else "higher",
-            tuple(limits(section.limits, rehearsal.nulls())),
-            section.diversity if section.searcher == "pareto" else "",
+            "lower" if get_metric(section.metric).better == "lower" else "higher",
+            tuple(build_constraints(section.constraints, rehearsal.baselines())),
+            section.second_metric if section.searcher == "pareto" else "",
         )
-        self.folder = folder_of(stage, self.job)
+        self.folder = prepare_state_dir(stage, self.job)
         cpus = max(1, int(section.resources.cpu))
-        self.trial = JobTrial(self.job, rehearsal, dataset.held(), self.folder / "workers", cpus)
-        self.plan = Search(
-            self.space,
-            self.aim,
+        self.trainable = TrainingTrial(self.job, rehearsal, dataset.load_for_workers(), self.folder / "workers", cpus)
+        self.search_config = SearchConfig(
+            self.search_space,
+            self.search_objective,
             section.trials,
-            self.job.train.images,
+            self.job.train.total_images,
             section.searcher,
-            points=[self.current],
-            minutes=section.minutes,
+            points_to_evaluate=[self.current_values],
+            time_limit_minutes=section.time_limit_minutes,
             resources=Resources(**section.resources.model_dump()),
             seed=self.job.train.seed,
-            for_life=[key for key in self.space if key.startswith("model.")],
+            frozen_keys=[key for key in self.search_space if key.startswith("model.")],
         )
 
-    def trials(self) -> list[Trial]:
+    def run_trials(self) -> list[Trial]:
         """The trials, the first with the current params."""
-        with Board(self, self.tracked, self.plan.trials) as board:
-            return search(self.trial, self.plan, self.folder / "search", board)
+        with TrialConsole(self, self.stage_run, self.search_config.num_trials) as board:
+            return search(self.trainable, self.search_config, self.folder / "search", board)
 
-    def repeats(self, trials: Sequence[Trial]) -> dict[int, list[Trial]]:
+    def rerun_near_ties(self, trials: Sequence[Trial]) -> dict[int, list[Trial]]:
         """Runs of the near ties with other seeds, by the number of the trial they repeat."""
-        near = self.aim.contenders(trials)
-        more = self.section.repeats - 1
+        near = self.search_objective.near_ties(trials)
+        more = self.tune_params.finalist_seeds - 1
         if len(near) < 2 or not more:
             return {}
         seeds = [self.job.train.seed + 1 + each for each in range(more)]
-        points = [trial.knobs | {"train.seed": seed} for trial in near for seed in seeds]
+        points = [trial.hyperparameters | {"train.seed": seed} for trial in near for seed in seeds]
         plan = replace(
-            self.plan,
-            space={**self.space, "train.seed": {"choice": seeds}},
-            trials=len(points),
+            self.search_config,
+            space={**self.search_space, "train.seed": {"choice": seeds}},
+            num_trials=len(points),
             searcher="random_full",
-            points=points,
-            minutes=None,
+            points_to_evaluate=points,
+            time_limit_minutes=None,
         )
-        with Board(self, self.tracked, len(points), "repeat") as board:
-            runs = search(self.trial, plan, self.folder / "repeats", board)
+        with TrialConsole(self, self.stage_run, len(points), "repeat") as board:
+            runs = search(self.trainable, plan, self.folder / "repeats", board)
         return {trial.number: runs[place * more : (place + 1) * more] for place, trial in enumerate(near)}
 
-    def close(self) -> None:
+    def delete_state(self) -> None:
         """Forget where the search would go on from."""
         shutil.rmtree(self.folder.parent, ignore_errors=True)
 
 
-def job_of(stage: Stage) -> Job:
+def trial_job(stage: Stage) -> TrainingJob:
     """What a trial trains: it reports often enough for the lowest rung, and keeps its state as often."""
     section = stage.params.tune
-    every = max(1, section.images // reports(section.searcher))
-    return stage.job(
-        images=section.images, workers=section.resources.workers, report_every=every, checkpoint_every=every
+    every = max(1, section.images_per_trial // reports_per_trial(section.searcher))
+    return stage.build_job(
+        images=section.images_per_trial, workers=section.resources.workers, report_every=every, checkpoint_every=every
     )
 
 
-def folder_of(stage: Stage, job: Job) -> Path:
+def prepare_state_dir(stage: Stage, job: TrainingJob) -> Path:
     """Where the state of this very search lies: by the digest of all that decides it. Those of others are removed.
 
     Raises:
         InputError: `cluster.storage` is not a folder.
     """
-    if "://" in stage.storage:
+    if "://" in stage.storage_path:
         legal = "a folder that every node sees, where a sweep keeps its trials"
-        raise InputError(f"params.yaml: cluster.storage: found {stage.storage!r}, legal: {legal}")
+        raise InputError(f"params.yaml: cluster.storage: found {stage.storage_path!r}, legal: {legal}")
     facts: dict[str, Any] = {
-        "job": job.digest(),
-        "search": stage.params.models[stage.model].search,
+        "job": job.compute_digest(),
+        "search": stage.params.models[stage.model_name].search_space,
         "tune": stage.params.tune.model_dump(exclude={"models", "refit"}),
         "evaluate": [stage.params.evaluate.samples, stage.params.evaluate.seed],
-        "judge": file_sha256(JUDGE_A / "model.safetensors"),
+        "judge": file_sha256(TUNING_CLASSIFIER / "model.safetensors"),
     }
     digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
-    home = Path(stage.storage) / stage.title.replace(" ", "-")
+    home = Path(stage.storage_path) / stage.title.replace(" ", "-")
     for other in home.glob("*"):
         if other.name != digest:
             shutil.rmtree(other)

@@ -12,17 +12,17 @@ from queue import Queue
 from typing import Any
 
 from genlib.data.dataset import Dataset
-from genlib.distributed.train import launch
-from genlib.training.fit import Job, fit
-from genlib.training.gan_state import Patience
+from genlib.distributed.train import train_distributed
+from genlib.training.fit import TrainingJob, fit
+from genlib.training.gan_state import CollapseStopper
 from genlib.training.loop import Progress
-from genlib.tuning.trial import GivenUp, Report
+from genlib.tuning.trial import TrialPruned, TrialReport
 
-Score = Callable[[Any], dict[str, float]]
+ScoreFn = Callable[[Any], dict[str, float]]
 
 
 @dataclass(frozen=True)
-class JobTrial:
+class TrainingTrial:
     """`job` with a trial's knobs, on `dataset`, which is the job's; `score` gives metrics of the averaged model, which
     stand before those of training in every report.
 
@@ -30,49 +30,57 @@ class JobTrial:
     node sees.
     """
 
-    job: Job
-    score: Score
+    job: TrainingJob
+    score_model: ScoreFn
     dataset: Dataset
-    shared: Path
-    threads: int = 1
+    shared_dir: Path
+    num_threads: int = 1
 
-    def __call__(self, knobs: dict[str, Any], folder: Path) -> Iterator[Report]:
+    def __call__(self, hyperparameters: dict[str, Any], folder: Path) -> Iterator[TrialReport]:
         """Raises GivenUp where most generated images have a twin for too long."""
-        job, patience = self.job.changed(knobs), Patience(self.job.train.images)
-        for progress in self._together(job, knobs) if job.train.workers else self._alone(job, folder):
-            lost = patience.lost(progress.images_seen, progress.metrics)
+        job, patience = self.job.with_overrides(hyperparameters), CollapseStopper(self.job.train.total_images)
+        for progress in (
+            self._train_on_workers(job, hyperparameters) if job.train.workers else self._train_in_process(job, folder)
+        ):
+            lost = patience.should_stop(progress.images_seen, progress.metrics)
             if progress.resumed:
                 continue
-            yield Report(progress.images_seen, progress.metrics)
+            yield TrialReport(progress.images_seen, progress.metrics)
             if lost:
-                raise GivenUp("collapsed", "most generated images have a twin")
+                raise TrialPruned("collapsed", "most generated images have a twin")
 
-    def scored(self, progress: Progress) -> Progress:
+    def add_scores(self, progress: Progress) -> Progress:
         """The report without its model, with what that scores."""
         if progress.resumed:
             return progress
-        scores = self.score(progress.model)
+        scores = self.score_model(progress.model)
         return replace(progress, metrics=scores | dict(progress.metrics) | scores, model=None, samples=None)
 
-    def _alone(self, job: Job, folder: Path) -> Iterator[Progress]:
+    def _train_in_process(self, job: TrainingJob, folder: Path) -> Iterator[Progress]:
         import torch
 
-        torch.set_num_threads(self.threads)
-        return map(self.scored, fit(replace(job, state=folder), dataset=self.dataset))
+        torch.set_num_threads(self.num_threads)
+        return map(self.add_scores, fit(replace(job, checkpoint_dir=folder), dataset=self.dataset))
 
-    def _together(self, job: Job, knobs: dict[str, Any]) -> Iterator[Progress]:
+    def _train_on_workers(self, job: TrainingJob, hyperparameters: dict[str, Any]) -> Iterator[Progress]:
         """Ray Train calls, and Ray Tune asks: a thread between the two.
 
         The last report waits until Ray Train has ended: Ray Tune ends the trial's process with it, and the CPUs of an
         orphaned group of workers would stay taken.
         """
-        name = hashlib.sha256(json.dumps(knobs, sort_keys=True).encode()).hexdigest()[:16]
+        name = hashlib.sha256(json.dumps(hyperparameters, sort_keys=True).encode()).hexdigest()[:16]
         told: Queue[Progress | BaseException | None] = Queue()
 
         def train() -> None:
             try:
-                state = self.shared / "states" / name
-                launch(replace(job, state=state), str(self.shared / "train"), name, told.put, look=self.scored)
+                state = self.shared_dir / "states" / name
+                train_distributed(
+                    replace(job, checkpoint_dir=state),
+                    str(self.shared_dir / "train"),
+                    name,
+                    told.put,
+                    postprocess=self.add_scores,
+                )
                 told.put(None)
             except BaseException as error:
                 told.put(error)
@@ -82,7 +90,7 @@ class JobTrial:
         while (progress := told.get()) is not None:
             if isinstance(progress, BaseException):
                 raise progress
-            if progress.done:
+            if progress.is_done:
                 last = [progress]
             else:
                 yield progress

@@ -6,21 +6,21 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
-Status = Literal["running", "finished", "stopped early", "collapsed", "diverged", "error"]
+TrialStatus = Literal["running", "finished", "stopped early", "collapsed", "diverged", "error"]
 
 
 @dataclass(frozen=True)
-class Report:
+class TrialReport:
     """What a trial says of itself on its way: how many images it has seen, and what it scores now."""
 
     images_seen: int
     metrics: Mapping[str, float]
 
 
-class GivenUp(Exception):
+class TrialPruned(Exception):
     """A trial that is not worth its images any more: how it ends, and why."""
 
-    def __init__(self, status: Status, reason: str) -> None:
+    def __init__(self, status: TrialStatus, reason: str) -> None:
         super().__init__(reason)
         self.status = status
         self.reason = reason
@@ -35,25 +35,25 @@ class Trial:
     """
 
     number: int
-    knobs: dict[str, Any]
+    hyperparameters: dict[str, Any]
     metrics: dict[str, float] = field(default_factory=dict)
     images_seen: int = 0
     seconds: float = 0.0
-    spent: int = 0
-    status: Status = "running"
+    cumulative_images: int = 0
+    status: TrialStatus = "running"
     reason: str = ""
 
     @property
-    def ended(self) -> bool:
+    def has_ended(self) -> bool:
         return self.status != "running"
 
     @property
-    def over(self) -> bool:
+    def is_final(self) -> bool:
         """Ended for good: a process that died may be tried again."""
-        return self.ended and self.status != "error"
+        return self.has_ended and self.status != "error"
 
 
-class Listener(Protocol):
+class TrialCallback(Protocol):
     """Who wants to know of trials as they go."""
 
     def __call__(self, trial: Trial) -> None: ...

@@ -17,126 +17,139 @@ from typing import Any
 
 from ray import tune
 
-from genlib.tuning.searchers import PROGRESS
-from genlib.tuning.space import Coding
-from genlib.tuning.trial import Listener, Trial
+from genlib.tuning.searchers import TIME_ATTR
+from genlib.tuning.space import SpaceCodec
+from genlib.tuning.trial import Trial, TrialCallback
 
-LATELY = 4
+NUM_CHECKPOINTED_TRIALS = 4
 
 
-class Book(tune.Callback):
+class TrialLog(tune.Callback):
     """`budget` are the images of a trial in full; the trials of an earlier call are in the book already.
 
     What trials kept on their way is removed from `state`, the folder of Tune's search, some time after they ended:
     Tune's last snapshot may not know yet that they did.
     """
 
-    def __init__(self, path: Path, coding: Coding, hear: Listener, budget: int, state: Path | None = None) -> None:
-        self.path, self.coding, self.hear, self.budget, self.state = path, coding, hear, budget, state
-        self.kept: list[Path] = []
-        self.seconds, self.numbers, self.trials = read(path)
-        self.opened = time.monotonic() - self.seconds
+    def __init__(
+        self,
+        path: Path,
+        codec: SpaceCodec,
+        on_trial: TrialCallback,
+        images_per_trial: int,
+        tune_dir: Path | None = None,
+    ) -> None:
+        self.path, self.codec, self.on_trial, self.images_per_trial, self.tune_dir = (
+            path,
+            codec,
+            on_trial,
+            images_per_trial,
+            tune_dir,
+        )
+        self.finished_trial_dirs: list[Path] = []
+        self.seconds, self.trial_numbers, self.trials = read_trial_log(path)
+        self.start_time = time.monotonic() - self.seconds
 
     def __getstate__(self) -> dict[str, Any]:
         """Nothing: Tune pickles its callbacks with the state of a search, and this one stays in its process."""
         return {}
 
     @property
-    def ended(self) -> list[Trial]:
-        return [trial for trial in self.trials.values() if trial.ended]
+    def ended_trials(self) -> list[Trial]:
+        return [trial for trial in self.trials.values() if trial.has_ended]
 
     @property
-    def before(self) -> int:
+    def num_earlier_trials(self) -> int:
         """How many trials are not of Tune's search, but of one whose state was lost."""
-        return len(self.trials.keys() - self.numbers.values())
+        return len(self.trials.keys() - self.trial_numbers.values())
 
-    def restart(self) -> None:
+    def drop_unfinished(self) -> None:
         """Tune begins anew: only the trials that ended stay."""
-        self.numbers, self.trials = {}, {trial.number: trial for trial in self.ended}
+        self.trial_numbers, self.trials = {}, {trial.number: trial for trial in self.ended_trials}
 
     def on_trial_result(self, iteration: int, trials: Any, trial: Any, result: Mapping[str, Any], **_: Any) -> None:
-        found = self._trial(trial, trials)
-        if found.over:
+        found = self._trial_entry(trial, trials)
+        if found.is_final:
             return
         found.seconds = result["time_total_s"]
         if "reason" in result:
             found.status, found.reason = result["status"], result["reason"]
-            self._end(found)
+            self._record_end(found)
             return
         found.status, found.reason = "running", ""
-        found.knobs = self.coding.decode(trial.config)
+        found.hyperparameters = self.codec.from_ray_config(trial.config)
         found.metrics = dict(result["scores"])
-        found.images_seen = result[PROGRESS]
-        self._write(found)
+        found.images_seen = result[TIME_ATTR]
+        self._save_and_notify(found)
 
     def on_trial_complete(self, iteration: int, trials: Any, trial: Any, **_: Any) -> None:
-        found = self._trial(trial, trials)
-        if not found.ended:
-            found.status = "finished" if found.images_seen >= self.budget else "stopped early"
-            self._end(found)
-        self._clear(trial)
+        found = self._trial_entry(trial, trials)
+        if not found.has_ended:
+            found.status = "finished" if found.images_seen >= self.images_per_trial else "stopped early"
+            self._record_end(found)
+        self._prune_checkpoints(trial)
 
     def on_trial_error(self, iteration: int, trials: Any, trial: Any, **_: Any) -> None:
-        found = self._trial(trial, trials)
+        found = self._trial_entry(trial, trials)
         found.status, found.reason = "error", "its process died"
-        self._end(found)
+        self._record_end(found)
 
-    def close(self) -> None:
+    def stop_unfinished(self) -> None:
         """The time is over: what was under way stays where it is."""
         for trial in self.trials.values():
-            if not trial.ended:
+            if not trial.has_ended:
                 trial.status = "stopped early"
-                self._end(trial)
+                self._record_end(trial)
 
-    def _clear(self, trial: Any) -> None:
+    def _prune_checkpoints(self, trial: Any) -> None:
         """Of trials that ended only the last LATELY keep their checkpoints."""
-        if self.state is None:
+        if self.tune_dir is None:
             return
-        self.kept.append(self.state / trial.storage.trial_dir_name)
-        for folder in self.kept[:-LATELY]:
+        self.finished_trial_dirs.append(self.tune_dir / trial.storage.trial_dir_name)
+        for folder in self.finished_trial_dirs[:-NUM_CHECKPOINTED_TRIALS]:
             shutil.rmtree(folder, ignore_errors=True)
-        self.kept = self.kept[-LATELY:]
+        self.finished_trial_dirs = self.finished_trial_dirs[-NUM_CHECKPOINTED_TRIALS:]
 
-    def _end(self, trial: Trial) -> None:
-        trial.spent = sum(each.images_seen for each in self.trials.values())
-        self._write(trial)
+    def _record_end(self, trial: Trial) -> None:
+        trial.cumulative_images = sum(each.images_seen for each in self.trials.values())
+        self._save_and_notify(trial)
 
-    def _write(self, trial: Trial) -> None:
+    def _save_and_notify(self, trial: Trial) -> None:
         """Keep the book, whole or as it was, then tell of the trial."""
-        self.seconds = time.monotonic() - self.opened
+        self.seconds = time.monotonic() - self.start_time
         trials = [asdict(each) for each in self.trials.values()]
         partial = self.path.with_suffix(f".{os.getpid()}.partial")
-        partial.write_text(json.dumps({"seconds": self.seconds, "numbers": self.numbers, "trials": trials}))
+        partial.write_text(json.dumps({"seconds": self.seconds, "numbers": self.trial_numbers, "trials": trials}))
         partial.replace(self.path)
-        self.hear(trial)
+        self.on_trial(trial)
 
-    def _trial(self, trial: Any, trials: Sequence[Any]) -> Trial:
+    def _trial_entry(self, trial: Any, trials: Sequence[Any]) -> Trial:
         """The entry of Tune's `trial`; Tune's `trials` stand in the order of their proposal."""
-        self._forget_but({each.trial_id for each in trials})
+        self._drop_unknown({each.trial_id for each in trials})
         for each in trials:
-            if each.trial_id not in self.numbers:
-                taken = self.trials.keys() | self.numbers.values()
-                self.numbers[each.trial_id] = next(number for number in count() if number not in taken)
-        number = self.numbers[trial.trial_id]
-        return self.trials.setdefault(number, Trial(number, self.coding.decode(trial.config)))
+            if each.trial_id not in self.trial_numbers:
+                taken = self.trials.keys() | self.trial_numbers.values()
+                self.trial_numbers[each.trial_id] = next(number for number in count() if number not in taken)
+        number = self.trial_numbers[trial.trial_id]
+        return self.trials.setdefault(number, Trial(number, self.codec.from_ray_config(trial.config)))
 
-    def _forget_but(self, known: Collection[str]) -> None:
+    def _drop_unknown(self, tune_ids: Collection[str]) -> None:
         """Trials that were under way when a search was killed, and that Tune's last snapshot knows nothing of, are
         proposed again; their numbers are free."""
-        for name in self.numbers.keys() - known:
-            found = self.trials.get(self.numbers[name])
-            if found is None or not found.ended:
-                self.trials.pop(self.numbers.pop(name), None)
+        for name in self.trial_numbers.keys() - tune_ids:
+            found = self.trials.get(self.trial_numbers[name])
+            if found is None or not found.has_ended:
+                self.trials.pop(self.trial_numbers.pop(name), None)
 
 
-def over(path: Path, name: str) -> Trial | None:
+def final_trial(path: Path, tune_id: str) -> Trial | None:
     """The trial that Tune calls so, where the book at `path` says that it is over."""
-    _, numbers, trials = read(path)
-    found = trials.get(numbers.get(name, -1))
-    return found if found and found.over else None
+    _, numbers, trials = read_trial_log(path)
+    found = trials.get(numbers.get(tune_id, -1))
+    return found if found and found.is_final else None
 
 
-def read(path: Path) -> tuple[float, dict[str, int], dict[int, Trial]]:
+def read_trial_log(path: Path) -> tuple[float, dict[str, int], dict[int, Trial]]:
     """The seconds of a book, the numbers of Tune's trials by their names there, and the trials; of none where it was
     never begun."""
     if not path.exists():

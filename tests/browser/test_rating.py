@@ -8,8 +8,8 @@ import torch
 from browser.chromium import CHROMIUM, browser
 from genlib.human import app as rating
 from genlib.human import questions as trials
-from genlib.human.answers import FORMS, read_answers
-from genlib.human.app import Survey, app
+from genlib.human.answers import ALLOWED_ANSWERS, read_answers
+from genlib.human.app import Survey, create_app
 
 pytestmark = pytest.mark.skipif(not CHROMIUM.exists(), reason="needs a browser: install the Debian package chromium")
 
@@ -17,7 +17,7 @@ pytestmark = pytest.mark.skipif(not CHROMIUM.exists(), reason="needs a browser: 
 def asked(form):
     pixels = torch.randint(256, (2, 4, 1, 8, 8), dtype=torch.uint8)
     if form == "pair":
-        return trials.pair({f"{i}-0": both for i, both in enumerate(zip(*pixels, strict=True))}, 0, "mark")
+        return trials.same_different({f"{i}-0": both for i, both in enumerate(zip(*pixels, strict=True))}, 0, "mark")
     return getattr(trials, form)(*pixels, 0, "mark")
 
 
@@ -25,8 +25,8 @@ def asked(form):
 def served(tmp_path, form):
     from werkzeug.serving import make_server
 
-    survey = Survey(rating.FORMS[form], asked(form), tmp_path / "gan.csv", 0)
-    server = make_server("127.0.0.1", 0, app(survey, "gan"), threaded=True)
+    survey = Survey(rating.QUESTION_FORMS[form], asked(form), tmp_path / "gan.csv", 0)
+    server = make_server("127.0.0.1", 0, create_app(survey, "gan"), threaded=True)
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
     yield f"http://127.0.0.1:{server.port}", survey
@@ -49,7 +49,7 @@ def faults(tab):
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("form", ALLOWED_ANSWERS)
 def test_from_the_first_answer_to_the_last(served, tmp_path, form, scheme):
     address, survey = served
     asked, complaints = [], []

@@ -11,7 +11,7 @@ import pytest
 from report_tree import MODELS, report_tree
 
 from browser.chromium import CHROMIUM, browser
-from genlib.report.page import Origin, page
+from genlib.report.page import Provenance, render_page
 from genlib.runs import read_results
 
 TAGS = {"genlib.commit": "c" * 40, "genlib.dirty": "false", "genlib.params_digest": "a" * 64}
@@ -45,7 +45,9 @@ class Opened:
 def address(tmp_path_factory: pytest.TempPathFactory) -> str:
     root = report_tree(tmp_path_factory.mktemp("project"))
     path = root / "index.html"
-    path.write_text(page(read_results(root, MODELS, ["gan"]), Origin(TAGS, {"data": {}}, "kid")), encoding="utf-8")
+    path.write_text(
+        render_page(read_results(root, MODELS, ["gan"]), Provenance(TAGS, {"data": {}}, "kid")), encoding="utf-8"
+    )
     return path.as_uri()
 
 

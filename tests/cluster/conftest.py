@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from genlib.distributed.session import session, settle
+from genlib.distributed.session import configure_ray_env, session
 
 HERE = Path(__file__).parent
-settle()  # before a test imports ray
+configure_ray_env()  # before a test imports ray
 
 
 def pytest_collection_modifyitems(items):

@@ -5,16 +5,16 @@ import torch
 from test_evidence import Judge, images
 
 from genlib.data.images import Images
-from genlib.distributed.extract_features import looking, spread
-from genlib.evaluation.feature_cache import Looker
-from genlib.metrics.inputs import CHUNK, look
+from genlib.distributed.extract_features import extract_parallel, feature_extractor
+from genlib.evaluation.feature_cache import CachedExtractor
+from genlib.metrics.inputs import CHUNK_SIZE, extract_features
 
 
-@pytest.mark.parametrize("n", [1, CHUNK, 3 * CHUNK + 7])
+@pytest.mark.parametrize("n", [1, CHUNK_SIZE, 3 * CHUNK_SIZE + 7])
 def test_workers_see_every_image_once_and_in_order(n, ray_session):
     """A share of whole chunks: the same to 1e-6."""
     shown = images(n, 0)
-    alone, together = look(Judge(), shown), spread(2, Judge(), shown)
+    alone, together = extract_features(Judge(), shown), extract_parallel(2, Judge(), shown)
     assert len(together.features) == len(together.probabilities) == n
     torch.testing.assert_close(together.features, alone.features, rtol=0, atol=1e-6)
     torch.testing.assert_close(together.probabilities, alone.probabilities, rtol=0, atol=1e-6)
@@ -22,8 +22,8 @@ def test_workers_see_every_image_once_and_in_order(n, ray_session):
 
 
 def test_the_workers_that_are_there_are_used(ray_session):
-    shown = Images(images(2 * CHUNK, 1).pixels)
-    with looking(ray_session + 5) as by:
-        seen = Looker(Judge(), look=by)(shown)
-    torch.testing.assert_close(seen.features, look(Judge(), shown).features, rtol=0, atol=1e-6)
+    shown = Images(images(2 * CHUNK_SIZE, 1).pixels)
+    with feature_extractor(ray_session + 5) as by:
+        seen = CachedExtractor(Judge(), extract=by)(shown)
+    torch.testing.assert_close(seen.features, extract_features(Judge(), shown).features, rtol=0, atol=1e-6)
     assert seen.labels is None

@@ -8,7 +8,7 @@ import time
 
 import psutil
 
-from genlib.distributed.orphans import MARK, end_orphans, mark
+from genlib.distributed.orphans import DRIVER_ENV, end_orphans, tag_children
 
 DRIVER = """
 import subprocess, sys, time
@@ -20,8 +20,8 @@ time.sleep(60)
 
 
 def test_what_a_killed_driver_left_is_ended_and_nothing_else():
-    before = os.environ.get(MARK)
-    mark()
+    before = os.environ.get(DRIVER_ENV)
+    tag_children()
     mine = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
     driver = subprocess.Popen([sys.executable, "-c", DRIVER], stdout=subprocess.PIPE, text=True)
     try:
@@ -40,4 +40,4 @@ def test_what_a_killed_driver_left_is_ended_and_nothing_else():
         for process in (mine, driver):
             process.kill()
             process.communicate()
-        os.environ.pop(MARK) if before is None else os.environ.update({MARK: before})
+        os.environ.pop(DRIVER_ENV) if before is None else os.environ.update({DRIVER_ENV: before})

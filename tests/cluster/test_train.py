@@ -9,10 +9,10 @@ from prepared import digits, job
 
 from genlib.data import dataset
 from genlib.distributed import train
-from genlib.distributed.train import Begun, Ear, launch
-from genlib.errors import InputError, guarded
+from genlib.distributed.train import ProgressListener, WorkersStarted, train_distributed
+from genlib.errors import InputError, run_cli
 from genlib.training.loop import Progress
-from genlib.training.state import finished, newest
+from genlib.training.state import latest_checkpoint, read_final_weights
 
 
 @pytest.fixture(scope="module")
@@ -21,7 +21,7 @@ def data(tmp_path_factory):
 
 
 def weights(state):
-    return finished(newest(state))[1]
+    return read_final_weights(latest_checkpoint(state))[1]
 
 
 def test_local_mode_and_two_workers_tell_the_same_and_give_the_same_weights(data, tmp_path, ray_session):
@@ -30,9 +30,9 @@ def test_local_mode_and_two_workers_tell_the_same_and_give_the_same_weights(data
     heard, said = {0: [], ray_session + 3: []}, []
     for workers, told in heard.items():
         run = job("gan", data, tmp_path / str(workers), workers=workers)
-        outcome = launch(run, str(tmp_path / "ray"), "test", told.append, said.append)
+        outcome = train_distributed(run, str(tmp_path / "ray"), "test", told.append, said.append)
         assert outcome.images_seen == 96
-        assert outcome.workers == min(workers, ray_session)
+        assert outcome.num_workers == min(workers, ray_session)
     assert said == [f"test: {ray_session + 3} workers asked, {ray_session} CPUs there: {ray_session} used"]
     alone, together = heard.values()
     assert [p.images_seen for p in alone] == [p.images_seen for p in together] == [0, 32, 64, 96]
@@ -49,7 +49,7 @@ def test_a_set_too_large_to_be_sent_is_streamed_to_two_workers_who_learn_what_on
     monkeypatch.setattr(dataset, "LARGE", 0)
     for workers in (0, 2):
         run = job("cgan", data, tmp_path / str(workers), workers=workers)
-        assert launch(run, str(tmp_path / "ray"), "test", id).images_seen == 96
+        assert train_distributed(run, str(tmp_path / "ray"), "test", id).images_seen == 96
     one, two = (weights(tmp_path / str(workers)) for workers in (0, 2))
     scale = max(tensor.abs().max() for tensor in one.values())
     assert max((one[key] - two[key]).abs().max() for key in one) < 2e-5 * scale
@@ -63,7 +63,7 @@ def die(progress):
 def test_workers_that_die_again_and_again_are_given_up_with_one_line(data, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(train, "RESTARTS", 0)
     run = job("vae", data, tmp_path / "state", workers=1)
-    assert guarded(lambda: launch(run, str(tmp_path / "ray"), "train vae", print, look=die)) == 1
+    assert run_cli(lambda: train_distributed(run, str(tmp_path / "ray"), "train vae", print, postprocess=die)) == 1
     said = capsys.readouterr().err
     assert said.startswith("genlib: train vae: its workers died 1 times, the last with ")
     assert said.endswith("; the same command goes on from the last checkpoint\n") and said.count("\n") == 1
@@ -72,15 +72,15 @@ def test_workers_that_die_again_and_again_are_given_up_with_one_line(data, tmp_p
 def test_what_a_worker_refuses_is_raised_as_it_is(data, tmp_path):
     run = job("vae", data, tmp_path / "state", workers=1)
     with pytest.raises(InputError, match="latent must be at least 1"):
-        launch(replace(run, model=run.model | {"latent": -1}), str(tmp_path / "ray"), "train vae", print)
+        train_distributed(replace(run, model=run.model | {"latent": -1}), str(tmp_path / "ray"), "train vae", print)
 
 
 def test_an_ear_hears_nothing_twice():
     heard = []
     said = []
-    ear = Ear("test", lambda progress: heard.append(progress.images_seen), said.append)
-    for told in (Begun(2, 0), 0, 10, 20, 0, Begun(1, 10), 10, 20, 30):
-        ear(told if isinstance(told, Begun) else Progress(told, 30, {}))
+    ear = ProgressListener("test", lambda progress: heard.append(progress.images_seen), said.append)
+    for told in (WorkersStarted(2, 0), 0, 10, 20, 0, WorkersStarted(1, 10), 10, 20, 30):
+        ear(told if isinstance(told, WorkersStarted) else Progress(told, 30, {}))
     assert heard == [0, 10, 20, 30]
     assert said == ["test: begun again with 1 workers at 10 images"]
-    assert ear.outcome().workers == 1
+    assert ear.result().num_workers == 1

@@ -19,13 +19,13 @@ from trials import STEP, STEPS, Curve, Raising, begun
 from genlib.data.dataset import load_dataset
 from genlib.data.images import to_float
 from genlib.errors import InputError
-from genlib.evaluation.evaluator import Bench, Rehearsal
-from genlib.metrics.constraints import limits
+from genlib.evaluation.evaluator import Evaluator, TrialScorer
+from genlib.metrics.constraints import build_constraints
 from genlib.training.fit import fit, save_model
-from genlib.tuning.objective import Aim
-from genlib.tuning.search import Resources, Search, search
-from genlib.tuning.searchers import POPULATIONS, SEARCHERS
-from genlib.tuning.training_trial import JobTrial
+from genlib.tuning.objective import SearchObjective
+from genlib.tuning.search import Resources, SearchConfig, search
+from genlib.tuning.searchers import POPULATION_BASED, SEARCHERS
+from genlib.tuning.training_trial import TrainingTrial
 
 SPACE = {
     "lr": {"loguniform": [1e-4, 1.0]},
@@ -34,7 +34,9 @@ SPACE = {
     "depth": {"int": [1, 3]},
 }
 DEFAULT = {"lr": 0.03, "spread": 0.5, "width/other": 4, "depth": 2}
-PLAN = Search(SPACE, Aim("loss"), 6, STEPS * STEP, points=[DEFAULT], resources=Resources(cpu=2), seed=1)
+PLAN = SearchConfig(
+    SPACE, SearchObjective("loss"), 6, STEPS * STEP, points_to_evaluate=[DEFAULT], resources=Resources(cpu=2), seed=1
+)
 
 
 @pytest.fixture(scope="module")
@@ -44,21 +46,21 @@ def data(tmp_path_factory):
 
 @pytest.mark.parametrize("searcher", SEARCHERS)
 def test_every_searcher_runs_its_trials_the_default_first_and_finds_the_best(tmp_path, searcher):
-    aim = Aim("loss", diversity="spread" if searcher == "pareto" else "")
+    aim = SearchObjective("loss", second_metric="spread" if searcher == "pareto" else "")
     heard = []
-    plan = replace(PLAN, searcher=searcher, aim=aim, for_life=("spread",))
+    plan = replace(PLAN, searcher=searcher, search_objective=aim, frozen_keys=("spread",))
     trials = search(Curve(tmp_path / "log"), plan, tmp_path / "state", lambda trial: heard.append(replace(trial)))
     assert [trial.number for trial in trials] == list(range(6))
     assert {trial.status for trial in trials} <= {"finished", "stopped early"}
     first = next(trial for trial in heard if trial.number == 0)
     assert first.knobs == pytest.approx(DEFAULT)
     for trial in trials[1:]:
-        assert 0.9999e-4 <= trial.knobs["lr"] <= 1.0001 and 0 <= trial.knobs["spread"] <= 1
-        assert trial.knobs["width/other"] in (1, 2, 4) and trial.knobs["depth"] in (1, 2, 3)
+        assert 0.9999e-4 <= trial.hyperparameters["lr"] <= 1.0001 and 0 <= trial.hyperparameters["spread"] <= 1
+        assert trial.hyperparameters["width/other"] in (1, 2, 4) and trial.hyperparameters["depth"] in (1, 2, 3)
     best = aim.best(trials)
     assert best.images_seen == STEPS * STEP and best.metrics["loss"] == min(t.metrics["loss"] for t in trials)
     assert sum(each.ended for each in heard) == 6 and max(each.spent for each in heard) == trials_spent(trials)
-    in_full = searcher in ("random_full", "pareto", *POPULATIONS)
+    in_full = searcher in ("random_full", "pareto", *POPULATION_BASED)
     assert all(trial.images_seen == STEPS * STEP for trial in trials) == in_full, "halving stops some, and nothing else"
     starts = begun(tmp_path / "log")
     assert search(Curve(tmp_path / "log"), plan, tmp_path / "state") == trials
@@ -70,31 +72,31 @@ def trials_spent(trials):
 
 
 def test_a_population_takes_over_what_the_better_kept_and_changes_only_what_may_change(tmp_path):
-    plan = replace(PLAN, searcher="pbt", trials=4, for_life=("spread",))
+    plan = replace(PLAN, searcher="pbt", num_trials=4, frozen_keys=("spread",))
     trials = search(Curve(tmp_path / "log", pause=0.02), plan, tmp_path / "state")
     starts = begun(tmp_path / "log")
     taken = [(lr, first) for _, lr, first in starts if first]
     drawn = {lr for _, lr, first in starts if not first}
     assert len(drawn) == 4 and {lr for lr, _ in taken} - drawn, "no trial went on with changed knobs"
     assert all(trial.status == "finished" for trial in trials)
-    assert len({trial.knobs["spread"] for trial in trials}) < 4, "no trial took over another's knobs"
+    assert len({trial.hyperparameters["spread"] for trial in trials}) < 4, "no trial took over another's knobs"
 
 
 def test_trials_that_come_to_nothing_are_named_and_the_search_goes_on(tmp_path):
     space = {"lr": {"choice": [0.01]}, "kind": {"choice": ["well"]}}
     kinds = {"well": "finished", "wrong": "error", "infinite": "diverged", "lost": "collapsed"}
     points = [{"lr": 0.01, "kind": kind} for kind in kinds]
-    plan = replace(PLAN, space=space, trials=4, points=points, searcher="random_full")
+    plan = replace(PLAN, space=space, num_trials=4, points_to_evaluate=points, searcher="random_full")
     trials = search(Curve(tmp_path / "log", fails=Raising()), plan, tmp_path / "state")
     assert [trial.status for trial in trials] == list(kinds.values())
     assert [trial.images_seen for trial in trials] == [900, 300, 300, 300]
     assert [trial.reason for trial in trials] == ["", "KeyError: 'x'", "ArithmeticError: loss", "twins"]
-    assert plan.aim.best(trials).number == 0
+    assert plan.search_objective.best(trials).number == 0
 
 
 def test_time_is_kept(tmp_path):
     """Of trials of 64 seconds each the 12 that are allowed see the first, and a second call sees no more."""
-    plan = replace(PLAN, trials=40, minutes=0.2, searcher="random_full")
+    plan = replace(PLAN, num_trials=40, time_limit_minutes=0.2, searcher="random_full")
     trials = search(Curve(tmp_path / "log", pause=8.0), plan, tmp_path / "state")
     assert 0 < len(trials) <= 4
     assert {trial.status for trial in trials} == {"stopped early"}
@@ -111,7 +113,7 @@ def test_a_trial_whose_process_is_killed_goes_on_from_what_it_kept(tmp_path):
             killed.append(begun(tmp_path / "log")[-1][0])
             os.kill(killed[0], signal.SIGKILL)
 
-    plan = replace(PLAN, trials=1, searcher="random_full")
+    plan = replace(PLAN, num_trials=1, searcher="random_full")
     [trial] = search(Curve(tmp_path / "log", pause=0.2), plan, tmp_path / "state", kill)
     (first, *again) = begun(tmp_path / "log")
     assert killed and first[2] == 0
@@ -120,13 +122,13 @@ def test_a_trial_whose_process_is_killed_goes_on_from_what_it_kept(tmp_path):
 
 
 def test_a_torn_snapshot_costs_no_trial_that_ended(tmp_path):
-    plan = replace(PLAN, trials=3, searcher="random_full")
+    plan = replace(PLAN, num_trials=3, searcher="random_full")
     first = search(Curve(tmp_path / "log"), plan, tmp_path / "state")
     [snapshot] = (tmp_path / "state/ray").glob("experiment_state-*.json")
     snapshot.write_text(snapshot.read_text()[:100])
-    more = search(Curve(tmp_path / "log"), replace(plan, trials=5, points=()), tmp_path / "state")
+    more = search(Curve(tmp_path / "log"), replace(plan, num_trials=5, points_to_evaluate=()), tmp_path / "state")
     assert more[:3] == first
-    assert [trial.number for trial in more] == [0, 1, 2, 3, 4] and all(trial.ended for trial in more)
+    assert [trial.number for trial in more] == [0, 1, 2, 3, 4] and all(trial.has_ended for trial in more)
     assert len(begun(tmp_path / "log")) == 5
 
 
@@ -158,17 +160,24 @@ def latent(model):
 
 def trial(data, tmp_path, name="vae", score=latent, **train):
     run = job(name, data, **{"images": 144, "report_every": 16, "checkpoint_every": 16} | train)
-    return JobTrial(run, score, load_dataset(data).held(), tmp_path / "workers")
+    return TrainingTrial(run, score, load_dataset(data).load_for_workers(), tmp_path / "workers")
 
 
 def test_a_trial_trains_a_job_with_its_knobs_and_names_what_does_not_work(data, tmp_path):
     space = {"train.lr": {"choice": [1e-3]}, "model.latent": {"choice": [6]}}
     points = [{"train.lr": 1e-3, "model.latent": -1}, {"train.lr": 1e30, "model.latent": 4}]
-    plan = Search(space, Aim("latent", "higher"), trials=3, images=144, points=points, searcher="random_full")
+    plan = SearchConfig(
+        space,
+        SearchObjective("latent", "higher"),
+        num_trials=3,
+        images_per_trial=144,
+        points_to_evaluate=points,
+        searcher="random_full",
+    )
     wrong, diverged, well = search(trial(data, tmp_path), plan, tmp_path / "state")
     assert wrong.status == "error" and "latent must be at least 1" in wrong.reason
     assert diverged.status == "diverged" and diverged.reason
-    assert well.status == "finished" and well.knobs == {"train.lr": 1e-3, "model.latent": 6}
+    assert well.status == "finished" and well.hyperparameters == {"train.lr": 1e-3, "model.latent": 6}
     assert well.metrics["latent"] == 6 and "reconstruction" in well.metrics
 
 
@@ -176,11 +185,19 @@ def test_a_population_exchanges_weights(data, tmp_path):
     """A rate of 0 learns nothing, so a trial of that rate has what it has from another."""
     space = {"train.lr": {"loguniform": [1e-3, 1e-2]}}
     still = {"train.lr": 1e-12}
-    plan = Search(space, Aim("reconstruction"), trials=3, images=432, searcher="pbt", points=[still], seed=2)
+    plan = SearchConfig(
+        space,
+        SearchObjective("reconstruction"),
+        num_trials=3,
+        images_per_trial=432,
+        searcher="pbt",
+        points_to_evaluate=[still],
+        seed=2,
+    )
     exchanging = trial(data, tmp_path, score=nothing, images=432, report_every=72, checkpoint_every=72)
     trials = search(exchanging, plan, tmp_path / "state")
     assert all(each.status == "finished" for each in trials)
-    assert trials[0].knobs["train.lr"] != 1e-12
+    assert trials[0].hyperparameters["train.lr"] != 1e-12
     assert trials[0].metrics["reconstruction"] < 1.3 * trials[1].metrics["reconstruction"]
 
 
@@ -221,40 +238,55 @@ def rehearsal(data, tmp_path_factory):
         pass
     save_model(judge, state / "model")
     asked = ("kid", "inception_score", "coverage", "support")
-    return Rehearsal(Bench.of(state / "model", dataset), asked, 300, 0)
+    return TrialScorer(Evaluator.from_folder(state / "model", dataset), asked, 300, 0)
 
 
 def test_a_search_is_fooled_by_the_inception_score_and_not_by_the_default_objective(data, tmp_path, rehearsal):
     """A code of one number makes ten images for ever, which the judge is surer of than of real ones."""
     images = load_dataset(data).valid
     planted = trial(data, tmp_path, score=lambda model: rehearsal(Planted(model.latent, images)), report_every=72)
-    bounds = tuple(limits({"coverage": 0.3, "support": 0.5}, rehearsal.nulls()))
+    bounds = tuple(build_constraints({"coverage": 0.3, "support": 0.5}, rehearsal.nulls()))
     space, default = {"model.latent": {"choice": [1, 4]}}, {"model.latent": 4}
-    plan = Search(space, Aim("inception_score", "higher"), trials=6, images=144, points=[default], seed=3)
+    plan = SearchConfig(
+        space,
+        SearchObjective("inception_score", "higher"),
+        num_trials=6,
+        images_per_trial=144,
+        points_to_evaluate=[default],
+        seed=3,
+    )
     naive = search(planted, plan, tmp_path / "naive")
-    guarded = search(planted, replace(plan, aim=Aim("kid", "lower", bounds)), tmp_path / "guarded")
-    assert {each.knobs["model.latent"] for each in naive} == {1, 4} == {each.knobs["model.latent"] for each in guarded}
-    assert plan.aim.best(naive).knobs["model.latent"] == 1
-    assert Aim("kid", "lower", bounds).best(guarded).knobs["model.latent"] == 4
+    guarded = search(planted, replace(plan, search_objective=SearchObjective("kid", "lower", bounds)), tmp_path / "guarded")
+    assert (
+        {each.hyperparameters["model.latent"] for each in naive}
+        == {1, 4}
+        == {each.hyperparameters["model.latent"] for each in guarded}
+    )
+    assert plan.search_objective.best(naive).hyperparameters["model.latent"] == 1
+    assert SearchObjective("kid", "lower", bounds).best(guarded).hyperparameters["model.latent"] == 4
     for each in naive + guarded:
-        assert Aim("kid", "lower", bounds).feasible(each) == (each.knobs["model.latent"] == 4)
+        assert SearchObjective("kid", "lower", bounds).is_feasible(each) == (each.hyperparameters["model.latent"] == 4)
 
 
 def test_a_trial_whose_repertoire_is_gone_is_given_up(data, tmp_path):
     """A generator that never moves makes one grey image."""
     still = trial(data, tmp_path, "gan", score=lambda model: {"latent": 1.0}, images=480, report_every=48)
-    plan = Search({"train.lr_g": {"choice": [1e-12]}}, Aim("latent"), trials=1, images=480)
+    plan = SearchConfig(
+        {"train.lr_g": {"choice": [1e-12]}}, SearchObjective("latent"), num_trials=1, images_per_trial=480
+    )
     [lost] = search(still, plan, tmp_path / "state")
     assert lost.status == "collapsed" and lost.reason
     assert 160 <= lost.images_seen < 480
-    assert not plan.aim.feasible(lost)
+    assert not plan.search_objective.is_feasible(lost)
     assert math.isfinite(next(itertools.chain(lost.metrics.values())))
 
 
 def test_a_trial_may_hold_a_job_of_two_workers(data, tmp_path, ray_session):
     """It gives what one process gives, up to rounding."""
     together = trial(data, tmp_path, workers=2, images=48)
-    plan = Search({"train.lr": {"choice": [1e-3]}}, Aim("latent", "higher"), trials=1, images=48)
+    plan = SearchConfig(
+        {"train.lr": {"choice": [1e-3]}}, SearchObjective("latent", "higher"), num_trials=1, images_per_trial=48
+    )
     [found] = search(together, replace(plan, resources=Resources(workers=2)), tmp_path / "state")
     *_, alone = trial(data, tmp_path, images=48)({"train.lr": 1e-3}, tmp_path / "alone")
     assert found.status == "finished"

@@ -4,7 +4,7 @@ import os
 import time
 from pathlib import Path
 
-from genlib.tuning.trial import Report
+from genlib.tuning.trial import TrialReport
 
 STEPS, STEP = 9, 100
 
@@ -29,7 +29,7 @@ class Curve:
                 self.fails(knobs, step)
             place.write_text(str(step))
             loss = (math.log10(knobs["lr"]) + 2) ** 2 + 1 / step
-            yield Report(step * STEP, {"loss": loss, "spread": knobs.get("spread", 1.0) * step / STEPS})
+            yield TrialReport(step * STEP, {"loss": loss, "spread": knobs.get("spread", 1.0) * step / STEPS})
 
 
 def begun(log):
@@ -42,9 +42,11 @@ class Raising:
     """Raises what a value of the knob `kind` names."""
 
     def __call__(self, knobs, step):
-        from genlib.tuning.trial import GivenUp
+        from genlib.tuning.trial import TrialPruned
 
         if step == 4 and knobs["kind"] != "well":
-            raise {"wrong": KeyError("x"), "infinite": ArithmeticError("loss"), "lost": GivenUp("collapsed", "twins")}[
-                knobs["kind"]
-            ]
+            raise {
+                "wrong": KeyError("x"),
+                "infinite": ArithmeticError("loss"),
+                "lost": TrialPruned("collapsed", "twins"),
+            }[knobs["kind"]]

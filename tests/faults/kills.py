@@ -24,7 +24,7 @@ from cluster import Cluster, Server, start, until
 from prepared import digits
 from safetensors.torch import load_file
 
-from genlib.distributed.orphans import MARK
+from genlib.distributed.orphans import DRIVER_ENV
 from genlib.tracking.journal import read_events
 
 ROOT = Path(__file__).parents[2]
@@ -149,7 +149,7 @@ def left_by(drivers):
     found = []
     for process in psutil.process_iter():
         try:
-            if process.environ().get(MARK, "").partition("-")[0] in map(str, drivers):
+            if process.environ().get(DRIVER_ENV, "").partition("-")[0] in map(str, drivers):
                 found.append(process.pid)
         except (psutil.Error, OSError):
             continue

@@ -43,11 +43,11 @@ from safetensors.torch import load_file, save, save_file
 import genlib
 from genlib.cli import main
 from genlib.data.dataset import content_hash, load_dataset
-from genlib.errors import guarded
+from genlib.errors import run_cli
 from genlib.files import with_checksum
 from genlib.params import load_params
-from genlib.training.fit import Job, Training, fit, save_model
-from genlib.training.state import checkpoints, set_aside
+from genlib.training.fit import TrainConfig, TrainingJob, fit, save_model
+from genlib.training.state import list_checkpoints, quarantine_checkpoints
 from pipelines import check
 
 ROOT = Path(__file__).parents[2]
@@ -336,23 +336,23 @@ class Trained(NamedTuple):
     """Data, a job that was killed at 64 of its 96 images, what it gives in the end, and states of other jobs."""
 
     data: Path
-    run: Job
+    run: TrainingJob
     result: tuple[bytes, ...]
     others: dict[str, Path]
 
 
-def trained_to(run: Job, images: int) -> Path:
+def trained_to(run: TrainingJob, images: int) -> Path:
     for progress in fit(run):
         if progress.images_seen >= images:
             break
-    assert run.state
-    return run.state
+    assert run.checkpoint_dir
+    return run.checkpoint_dir
 
 
-def finish(run: Job, out: Path) -> None:
+def finish(run: TrainingJob, out: Path) -> None:
     """What the stage does but for Ray and MLflow."""
-    assert run.state
-    for line in set_aside(run.state, run.mark):
+    assert run.checkpoint_dir
+    for line in quarantine_checkpoints(run.checkpoint_dir, run.digest):
         print(line, file=sys.stderr)
     for _ in fit(run):
         pass
@@ -368,9 +368,9 @@ def trained(tmp_path_factory):
     root = tmp_path_factory.mktemp("trained")
     data = digits(root / "data")
 
-    def named(model: str, **train: Any) -> Job:
+    def named(model: str, **train: Any) -> TrainingJob:
         run = job(model, data, **train)
-        return replace(run, state=root / "states" / run.digest(), mark=run.digest())
+        return replace(run, state=root / "states" / run.compute_digest(), mark=run.compute_digest())
 
     run = named("vae")
     finish(job("vae", data, root / "whole"), root / "model")
@@ -389,7 +389,7 @@ def newest(damage: Callable[[Path], object]) -> Callable[[Path, Trained], list[P
     """Damage the newest checkpoint; what is returned are those that have to be named."""
 
     def mutation(state: Path, trained: Trained) -> list[Path]:
-        last, _ = checkpoints(state)
+        last, _ = list_checkpoints(state)
         damage(last)
         return [last]
 
@@ -398,7 +398,7 @@ def newest(damage: Callable[[Path], object]) -> Callable[[Path, Trained], list[P
 
 def both(damage: Callable[[Path], object]) -> Callable[[Path, Trained], list[Path]]:
     def mutation(state: Path, trained: Trained) -> list[Path]:
-        found = checkpoints(state)
+        found = list_checkpoints(state)
         for path in found:
             damage(path)
         return found
@@ -410,7 +410,7 @@ def before(damage: Callable[[Path], object]) -> Callable[[Path, Trained], list[P
     """Damage the one before, which nobody looks at."""
 
     def mutation(state: Path, trained: Trained) -> list[Path]:
-        damage(checkpoints(state)[1])
+        damage(list_checkpoints(state)[1])
         return []
 
     return mutation
@@ -420,7 +420,7 @@ def foreign(other: str, *, alone: bool) -> Callable[[Path, Trained], list[Path]]
     """The newest checkpoint of another job beside, or in the place of, those of this one."""
 
     def mutation(state: Path, trained: Trained) -> list[Path]:
-        [theirs, *_], mine = checkpoints(trained.others[other]), checkpoints(state)
+        [theirs, *_], mine = list_checkpoints(trained.others[other]), list_checkpoints(state)
         for path in mine if alone else ():
             path.unlink()
         shutil.copy(theirs, state)
@@ -432,14 +432,14 @@ def foreign(other: str, *, alone: bool) -> Callable[[Path, Trained], list[Path]]
 
 def renamed(state: Path, trained: Trained) -> list[Path]:
     """The last is said to have seen all images."""
-    last, _ = checkpoints(state)
+    last, _ = list_checkpoints(state)
     told = state / f"{96:012d}-{last.name.partition('-')[2]}"
     last.rename(told)
     return [told]
 
 
 def swapped(state: Path, trained: Trained) -> list[Path]:
-    last, first = checkpoints(state)
+    last, first = list_checkpoints(state)
     content = last.read_bytes()
     last.write_bytes(first.read_bytes())
     first.write_bytes(content)
@@ -450,7 +450,7 @@ def rewritten(facts: object) -> Callable[[Path, Trained], list[Path]]:
     """The newest with other metadata and a name that fits its content; a mapping changes what is there."""
 
     def mutation(state: Path, trained: Trained) -> list[Path]:
-        last, _ = checkpoints(state)
+        last, _ = list_checkpoints(state)
         with safe_open(last, "pt") as file:
             there = json.loads(file.metadata()["genlib"])
         told = json.dumps(there | facts) if isinstance(facts, dict) else facts
@@ -516,7 +516,7 @@ def test_checkpoints(mutation, trained, tmp_path, capsys):
     shutil.copytree(trained.run.state, state)
     named = mutation.damage(state, trained)
     run = replace(trained.run, state=state)
-    code = guarded(lambda: finish(run, tmp_path / "model"))
+    code = run_cli(lambda: finish(run, tmp_path / "model"))
     said = capsys.readouterr().err
     if mutation.right == REFUSED:
         require_refusal(code, said, re.escape(f"{named[0]}: found version"))
@@ -593,7 +593,7 @@ def test_model_folders(mutation, trained, images_of, tmp_path, capsys):
     shutil.copytree(root / "model", tmp_path / "model")
     mutation.damage(tmp_path / "model", root / "other")
     found = []
-    code = guarded(lambda: found.append(images_of(tmp_path / "model")))
+    code = run_cli(lambda: found.append(images_of(tmp_path / "model")))
     said = capsys.readouterr().err
     if mutation.right == REFUSED:
         require_refusal(code, said, re.escape(str(tmp_path / "model")))
@@ -609,7 +609,7 @@ def read_whole(folder: Path) -> list[Any]:
     """All that a stage may take from prepared data."""
     dataset = load_dataset(folder)
     found = []
-    for domain in filter(None, (dataset, dataset.other)):
+    for domain in filter(None, (dataset, dataset.domain_b)):
         parts = {"train": domain.train, "valid": domain.valid, "test": domain.test}
         found += [content_hash(parts), domain.sha256, domain.classes, domain.shape, domain.name]
     return found
@@ -698,7 +698,7 @@ def test_prepared_data(mutation, prepared, tmp_path, capsys):
     shutil.copytree(template, tmp_path / "data")
     mutation.damage(tmp_path / "data")
     found = []
-    code = guarded(lambda: found.extend(read_whole(tmp_path / "data")))
+    code = run_cli(lambda: found.extend(read_whole(tmp_path / "data")))
     said = capsys.readouterr().err
     if mutation.right == REFUSED:
         require_refusal(code, said, re.escape(str(tmp_path / "data")))
@@ -779,7 +779,7 @@ def test_images(mutation, pictures, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     if mutation.right == REFUSED:
         mutation.damage(tmp_path / "real" / VICTIM)
-        code = guarded(lambda: check.check(None, []))
+        code = run_cli(lambda: check.check(None, []))
         require_refusal(code, capsys.readouterr().err, re.escape(f"real/{VICTIM}"))
         assert not (tmp_path / "runs").exists()
         return
@@ -820,9 +820,15 @@ def started(folder: Path, trained: Trained) -> Path:
     (folder / "params.yaml").write_text(SMALL)
     shutil.copytree(trained.data, folder / "data/prepared")
     params = load_params(folder / "params.yaml")
-    run = Job("vae", {**params.models["vae"].model}, {"name": "elbo"}, Training(**params.training("vae")), trained.data)
-    state = folder / ".genlib/state/train/vae" / run.digest()
-    return trained_to(replace(run, state=state, mark=run.digest()), 64)
+    run = TrainingJob(
+        "vae",
+        {**params.models["vae"].model},
+        {"name": "elbo"},
+        TrainConfig(**params.train_options("vae")),
+        trained.data,
+    )
+    state = folder / ".genlib/state/train/vae" / run.compute_digest()
+    return trained_to(replace(run, checkpoint_dir=state, digest=run.compute_digest()), 64)
 
 
 def command(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
@@ -854,7 +860,7 @@ def test_training_on_damaged_data_exits_with_2(trained, tmp_path):
 
 def test_training_past_a_broken_checkpoint_says_so_and_ends(trained, tmp_path):
     state = started(tmp_path, trained)
-    last, _ = checkpoints(state)
+    last, _ = list_checkpoints(state)
     flipped(last, 0.5)
     done = command(tmp_path, "pipelines.train", "vae")
     assert done.returncode == 0, done.stderr

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from genlib.data.png import write_grid
-from genlib.evaluation.evaluator import HEADLINES, headlines
+from genlib.evaluation.evaluator import NUM_SUMMARY_METRICS, summary_metrics
 from genlib.params import load_params, read_yaml
 
 ROOT = Path(__file__).parent.parent.parent
@@ -49,7 +49,7 @@ MEASURE = {"value": 0.5, "low": 0.4, "high": 0.6, "null": 0.1, "n": 359}
 def stand_ins(params):
     """What the stages would write, by path, as far as DVC looks into it."""
     asked = params.evaluate.metrics
-    values = json.dumps(headlines(dict.fromkeys(asked, MEASURE["value"]), asked))
+    values = json.dumps(summary_metrics(dict.fromkeys(asked, MEASURE["value"]), asked))
     measures = json.dumps({"metrics": dict.fromkeys(asked, MEASURE), "card": {}})
     history = "\n".join("\t".join(row) for row in [("images_seen", *CURVES), ("10", *"222222"), ("20", *"111111")])
     found = dict.fromkeys(("data/prepared/dataset.json", "reports/index.html", "reports/leaderboard.csv"), "{}")
@@ -152,7 +152,7 @@ def test_a_models_file_reruns_the_models_that_name_it(project, changed):
 def test_the_digest_of_a_job_covers_the_code_that_its_stage_depends_on(project):
     from prepared import job
 
-    files = {str(path.relative_to(ROOT)) for path in job("gan", Path()).code()}
+    files = {str(path.relative_to(ROOT)) for path in job("gan", Path()).code_files()}
     stage = read_yaml(project / "dvc.yaml")["stages"]["train"]["do"]
     named = {
         dep.replace("${item.model.name}", "gan").replace("${item.objective.name}", "adversarial")
@@ -187,7 +187,7 @@ def experiment(project):
 def test_metrics_are_one_small_table_of_plain_numbers(project):
     head, *rows = (line.split() for line in run(project, "dvc", "metrics", "show").splitlines())
     params = load_params(project / "params.yaml")
-    assert head[0] == "Path" and sorted(head[1:]) == sorted(params.evaluate.metrics[:HEADLINES])
+    assert head[0] == "Path" and sorted(head[1:]) == sorted(params.evaluate.metrics[:NUM_SUMMARY_METRICS])
     assert len(rows) == len(params.models) + 2 * len(params.tune.models)
     assert all(len(row) == len(head) and {*row[1:]} == {"0.5"} for row in rows)
 

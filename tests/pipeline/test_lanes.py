@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.repro import followers, spoken, urgent
+from pipelines.repro import critical_path_lengths, downstream, stage_output
 
 ROOT = Path(__file__).parent.parent.parent
 BIN = Path(sys.executable).parent
@@ -79,14 +79,14 @@ def begun(project):
 
 
 def test_what_follows_is_stale_too_and_the_longest_way_is_the_most_urgent():
-    assert followers(GRAPH, ["b"]) == ["b", "judged", "report"]
-    assert followers(GRAPH, ["", "elsewhere/dvc.yaml:b"]) == []
-    assert urgent(GRAPH) == {"prepare": 4, "a": 3, "b": 3, "tuned": 2, "judged": 2, "report": 1}
+    assert downstream(GRAPH, ["b"]) == ["b", "judged", "report"]
+    assert downstream(GRAPH, ["", "elsewhere/dvc.yaml:b"]) == []
+    assert critical_path_lengths(GRAPH) == {"prepare": 4, "a": 3, "b": 3, "tuned": 2, "judged": 2, "report": 1}
 
 
 def test_what_dvc_advises_when_a_stage_is_done_is_left_out():
     lines = [b"Running stage 'a':\n", b"> a\n", b"a: \xff done\n", b"Updating lock file 'dvc.lock'\n", b"git add\n"]
-    assert list(spoken(iter(lines))) == ["Running stage 'a':", "> a", "a: \ufffd done"]
+    assert list(stage_output(iter(lines))) == ["Running stage 'a':", "> a", "a: \ufffd done"]
 
 
 def test_stages_that_do_not_wait_for_each_other_run_at_once_and_only_what_changed_runs_again(project):

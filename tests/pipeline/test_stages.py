@@ -12,7 +12,7 @@ import pytest
 from prepared import digits
 from safetensors.torch import load_file
 
-from genlib.training.state import newest
+from genlib.training.state import latest_checkpoint
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -71,7 +71,7 @@ def test_an_interrupted_stage_goes_on_from_its_last_checkpoint(project, calm):
     assert process.returncode == 130, errors
     assert "goes on from the last checkpoint" in errors
     assert "saving at the next report" in errors
-    assert newest(next(checkpoints.iterdir())).stem.partition("-")[0] == f"{points(project)[-1]:012d}"
+    assert latest_checkpoint(next(checkpoints.iterdir())).stem.partition("-")[0] == f"{points(project)[-1]:012d}"
     assert not (project / "runs/train/classifier").exists()
 
     process = start(project, "train", "classifier")

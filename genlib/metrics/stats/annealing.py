@@ -20,12 +20,12 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from genlib.data.batches import seeded
+from genlib.data.batches import seeded_generator
 
-CHUNK = 500  # chains that walk at a time
-LEAPFROG = 10  # steps of a move
-ACCEPTANCE = 0.65  # of moves, which the length of their steps is steered to
-FIRST, GAIN = 0.3, 0.3  # that length at first, and how fast its logarithm follows
+CHUNK_SIZE = 500  # chains that walk at a time
+LEAPFROG_STEPS = 10  # steps of a move
+TARGET_ACCEPTANCE = 0.65  # of moves, which the length of their steps is steered to
+INITIAL_STEP_SIZE, ADAPTATION_RATE = 0.3, 0.3  # that length at first, and how fast its logarithm follows
 
 LogLikelihood = Callable[[Tensor], Tensor]  # codes [k, n, d] -> log p(x|z) [k, n]
 
@@ -34,26 +34,26 @@ class Decoder(Protocol):
     """p(x|z), z ~ N(0, 1): log p(x|z) [k, n] in nats of images [n, ...] at codes [k, n, noise], labels y [n]."""
 
     @property
-    def noise(self) -> int: ...
-    def likelihood(self, x: Tensor, noise: Tensor, y: Tensor | None = None) -> Tensor: ...
+    def noise_dim(self) -> int: ...
+    def log_likelihood(self, x: Tensor, noise: Tensor, y: Tensor | None = None) -> Tensor: ...
 
 
 def annealed_log_likelihood(
     decoder: Decoder,
     x: Tensor,
     *,
-    distributions: int,
-    chains: int,
+    num_distributions: int,
+    num_chains: int,
     seed: int,
     y: Tensor | None = None,
-    chunk: int = CHUNK,
+    chunk_size: int = CHUNK_SIZE,
 ) -> Tensor:
     """log p(x) by the mean of w over `chains` walks of `distributions` moves for each image; float64 [n].
 
     In expectation a lower bound, which rises to log p(x) with `distributions`. With labels y, log p(x|y). It takes ten
     gradients of the decoder a move; an image's random numbers depend on its row alone, and not on `chunk`.
     """
-    return _log_mean_weight(decoder, x, y, None, sigmoidal(distributions), chains, seed, chunk)
+    return _log_mean_weight(decoder, x, y, None, sigmoid_schedule(num_distributions), num_chains, seed, chunk_size)
 
 
 def reverse_log_likelihood(
@@ -61,23 +61,25 @@ def reverse_log_likelihood(
     x: Tensor,
     z: Tensor,
     *,
-    distributions: int,
-    chains: int,
+    num_distributions: int,
+    num_chains: int,
     seed: int,
     y: Tensor | None = None,
-    chunk: int = CHUNK,
+    chunk_size: int = CHUNK_SIZE,
 ) -> Tensor:
     """log p(x) by walks back from z [n, noise], exact draws of p(z|x): x must have been drawn from p(x|z); float64 [n].
 
     In expectation an upper bound, which falls to log p(x) with `distributions`.
     """
-    return -_log_mean_weight(decoder, x, y, z, sigmoidal(distributions).flip(0), chains, seed, chunk)
+    return -_log_mean_weight(
+        decoder, x, y, z, sigmoid_schedule(num_distributions).flip(0), num_chains, seed, chunk_size
+    )
 
 
-def sigmoidal(distributions: int) -> Tensor:
+def sigmoid_schedule(num_distributions: int) -> Tensor:
     """beta_0 = 0, ..., beta_T = 1, float64 [T + 1]: sigmoid(4 (2 t / T - 1)), rescaled; dense at both ends (Grosse et
     al. 2015)."""
-    curve = torch.sigmoid(torch.linspace(-4, 4, distributions + 1, dtype=torch.float64))
+    curve = torch.sigmoid(torch.linspace(-4, 4, num_distributions + 1, dtype=torch.float64))
     return (curve - curve[0]) / (curve[-1] - curve[0])
 
 
@@ -87,93 +89,97 @@ def _log_mean_weight(
     y: Tensor | None,
     z: Tensor | None,
     schedule: Tensor,
-    chains: int,
+    num_chains: int,
     seed: int,
-    chunk: int,
+    chunk_size: int,
 ) -> Tensor:
     """log of the mean of w over the chains, which start at z [n, noise], or at draws of the prior; float64 [n]."""
     found = []
-    at_once = max(1, chunk // chains)
+    at_once = max(1, chunk_size // num_chains)
     for first in range(0, len(x), at_once):
         rows = slice(first, first + at_once)
-        normal = Normal(x[rows], chains, seed, first)
-        start = normal(decoder.noise) if z is None else z[rows].to(x).expand(chains, -1, -1)
-        likelihood = partial(decoder.likelihood, x[rows], y=None if y is None else y[rows])
-        found.append(walk(likelihood, start, schedule.tolist(), normal).logsumexp(0).cpu())
-    return torch.cat(found) - math.log(chains)
+        normal = PerImageNormal(x[rows], num_chains, seed, first)
+        start = normal(decoder.noise_dim) if z is None else z[rows].to(x).expand(num_chains, -1, -1)
+        likelihood = partial(decoder.log_likelihood, x[rows], y=None if y is None else y[rows])
+        found.append(anneal_chains(likelihood, start, schedule.tolist(), normal).logsumexp(0).cpu())
+    return torch.cat(found) - math.log(num_chains)
 
 
-class Normal:
+class PerImageNormal:
     """Standard normal numbers [k, n, d] for the images x [n, ...] that are rows first, first + 1, ... of all, each
     image's from a generator of its own."""
 
-    def __init__(self, x: Tensor, chains: int, seed: int, first: int = 0) -> None:
-        self.x, self.chains = x, chains
-        self.generators = [seeded(seed, "annealing", first + row) for row in range(len(x))]
+    def __init__(self, x: Tensor, num_chains: int, seed: int, first: int = 0) -> None:
+        self.x, self.num_chains = x, num_chains
+        self.generators = [seeded_generator(seed, "annealing", first + row) for row in range(len(x))]
 
     def __call__(self, d: int) -> Tensor:
-        return torch.stack([torch.randn(self.chains, d, generator=g) for g in self.generators], 1).to(self.x)
+        return torch.stack([torch.randn(self.num_chains, d, generator=g) for g in self.generators], 1).to(self.x)
 
 
 @dataclass(frozen=True)
-class Point:
+class ChainState:
     """Codes z [k, n, d], log p(x|z) [k, n] there, and its gradient [k, n, d]."""
 
     z: Tensor
-    likelihood: Tensor
+    log_likelihood: Tensor
     gradient: Tensor
 
     @classmethod
-    def at(cls, z: Tensor, likelihood: LogLikelihood) -> Point:
+    def evaluate_at(cls, z: Tensor, log_likelihood_fn: LogLikelihood) -> ChainState:
         z = z.detach().requires_grad_()
         with torch.enable_grad():
-            value = likelihood(z)
+            value = log_likelihood_fn(z)
             (gradient,) = torch.autograd.grad(value.sum(), z)
         return cls(z.detach(), value.detach(), gradient)
 
     def log_density(self, beta: float) -> Tensor:
         """log p(z) p(x|z)^beta but for a constant, [k, n]."""
-        return beta * self.likelihood - 0.5 * self.z.square().sum(-1)
+        return beta * self.log_likelihood - 0.5 * self.z.square().sum(-1)
 
     def force(self, beta: float) -> Tensor:
         """The gradient of that, [k, n, d]."""
         return beta * self.gradient - self.z
 
-    def where(self, here: Tensor, other: Point) -> Point:
+    def select(self, mask: Tensor, other: ChainState) -> ChainState:
         """This point where `here` [k, n] is true, else the other."""
-        z = torch.where(here[..., None], self.z, other.z)
-        gradient = torch.where(here[..., None], self.gradient, other.gradient)
-        return Point(z, torch.where(here, self.likelihood, other.likelihood), gradient)
+        z = torch.where(mask[..., None], self.z, other.z)
+        gradient = torch.where(mask[..., None], self.gradient, other.gradient)
+        return ChainState(z, torch.where(mask, self.log_likelihood, other.log_likelihood), gradient)
 
 
-def walk(likelihood: LogLikelihood, z: Tensor, schedule: list[float], normal: Callable[[int], Tensor]) -> Tensor:
+def anneal_chains(
+    log_likelihood_fn: LogLikelihood, z: Tensor, schedule: list[float], normal: Callable[[int], Tensor]
+) -> Tensor:
     """log w of chains that start at z, float64 [k, n].
 
     At each beta but the last one move, then w is multiplied by p(x|z)^(next beta - beta). The steps of one image's
     chains are of one length, which follows the share of moves that they accept.
     """
-    point, length = Point.at(z, likelihood), z.new_full((z.shape[1],), FIRST)
-    log_w = torch.zeros_like(point.likelihood, dtype=torch.float64)
+    point, length = ChainState.evaluate_at(z, log_likelihood_fn), z.new_full((z.shape[1],), INITIAL_STEP_SIZE)
+    log_w = torch.zeros_like(point.log_likelihood, dtype=torch.float64)
     for beta, following in pairwise(schedule):
-        point, acceptance = move(likelihood, point, beta, length, normal(z.shape[-1] + 1))
-        length = length * (GAIN * (acceptance.mean(0) - ACCEPTANCE)).exp()
-        log_w += (following - beta) * point.likelihood.double()
+        point, acceptance = hmc_step(log_likelihood_fn, point, beta, length, normal(z.shape[-1] + 1))
+        length = length * (ADAPTATION_RATE * (acceptance.mean(0) - TARGET_ACCEPTANCE)).exp()
+        log_w += (following - beta) * point.log_likelihood.double()
     return log_w
 
 
-def move(likelihood: LogLikelihood, start: Point, beta: float, length: Tensor, noise: Tensor) -> tuple[Point, Tensor]:
+def hmc_step(
+    log_likelihood_fn: LogLikelihood, start: ChainState, beta: float, step_size: Tensor, noise: Tensor
+) -> tuple[ChainState, Tensor]:
     """One move of Hamiltonian Monte Carlo, which leaves p(z) p(x|z)^beta as it is, and its probability of acceptance.
 
     `length` [n] of the leapfrog steps; standard normal noise [k, n, d + 1] for the momentum and for acceptance.
     Neal 2011, "MCMC using Hamiltonian dynamics".
     """
-    step, before = length[:, None], noise[..., :-1]
+    step, before = step_size[:, None], noise[..., :-1]
     end, momentum = start, before + step / 2 * start.force(beta)
-    for _ in range(LEAPFROG):
-        end = Point.at(end.z + step * momentum, likelihood)
+    for _ in range(LEAPFROG_STEPS):
+        end = ChainState.evaluate_at(end.z + step * momentum, log_likelihood_fn)
         momentum = momentum + step * end.force(beta)
     momentum = momentum - step / 2 * end.force(beta)
     kinetic = 0.5 * (momentum.square() - before.square()).sum(-1)
     gain = end.log_density(beta) - start.log_density(beta) - kinetic
     acceptance = gain.clamp(max=0).exp().nan_to_num(0)
-    return end.where(torch.special.ndtr(noise[..., -1]) < acceptance, start), acceptance
+    return end.select(torch.special.ndtr(noise[..., -1]) < acceptance, start), acceptance

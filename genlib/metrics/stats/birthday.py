@@ -12,36 +12,36 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-ELEMENTS = 1 << 20
-INFINITE = torch.tensor(torch.inf, dtype=torch.float64)
+CHUNK_ELEMENTS = 1 << 20
+INFINITY = torch.tensor(torch.inf, dtype=torch.float64)
 
 
 @dataclass(frozen=True)
-class Points:
+class PointSet:
     """n images as points `x` [n, d] of a space in which they are compared, each of a `kind`, int64 [n]."""
 
     x: Tensor
-    kind: Tensor
+    cluster: Tensor
 
     def __len__(self) -> int:
         return len(self.x)
 
-    def __getitem__(self, index: Tensor | slice) -> Points:
-        return Points(self.x[index], self.kind[index])
+    def __getitem__(self, index: Tensor | slice) -> PointSet:
+        return PointSet(self.x[index], self.cluster[index])
 
-    def by_kind(self) -> Iterator[tuple[int, Tensor]]:
+    def by_cluster(self) -> Iterator[tuple[int, Tensor]]:
         """(kind, the rows of its members), for each kind that has any."""
-        for kind in sorted(set(self.kind.tolist())):
-            yield kind, (self.kind == kind).nonzero().squeeze(1)
+        for kind in sorted(set(self.cluster.tolist())):
+            yield kind, (self.cluster == kind).nonzero().squeeze(1)
 
 
-def _squares(x: Tensor) -> Iterator[tuple[int, Tensor]]:
+def _iter_squared_distances(x: Tensor) -> Iterator[tuple[int, Tensor]]:
     """(first row, squared distances [rows, n - first] to it and all rows after it), a few rows at a time: each pair of
     rows of x once, infinite where it was told of before."""
     x, start = x.double() - x.double().mean(0), 0
     norms = x.square().sum(1)
     while start < len(x):
-        end = min(len(x), start + max(1, ELEMENTS // (len(x) - start)))
+        end = min(len(x), start + max(1, CHUNK_ELEMENTS // (len(x) - start)))
         products = torch.addmm(norms[start:], x[start:end], x[start:].T, alpha=-2).add_(norms[start:end, None])
         told = torch.ones(end - start, end - start, dtype=torch.bool).tril()
         products[:, : end - start].masked_fill_(told, torch.inf)
@@ -49,91 +49,91 @@ def _squares(x: Tensor) -> Iterator[tuple[int, Tensor]]:
         start = end
 
 
-def smallest_pairs(x: Tensor, count: int) -> tuple[Tensor, Tensor]:
+def closest_pairs(x: Tensor, count: int) -> tuple[Tensor, Tensor]:
     """The `count` closest pairs of rows of x, or all there are: distances float64 [m] ascending, rows int64 [m, 2]."""
     best, pairs = torch.empty(0, dtype=torch.float64), torch.empty(0, 2, dtype=torch.long)
-    limit = INFINITE
-    for start, squares in _squares(x):
+    limit = INFINITY
+    for start, squares in _iter_squared_distances(x):
         if len(best) < count <= squares.numel():
             limit = squares.flatten().topk(count, largest=False).values[-1].nextafter(limit)
         found = (squares < limit).nonzero()
         best = torch.cat([best, squares[found[:, 0], found[:, 1]]])
         best, kept = best.topk(min(count, len(best)), largest=False)
         pairs = torch.cat([pairs, start + found])[kept]
-        limit = best[-1] if len(best) == count else INFINITE
+        limit = best[-1] if len(best) == count else INFINITY
     return best.sqrt(), pairs
 
 
-def near_pairs(x: Tensor, radii: Tensor) -> Tensor:
+def correlation_integral(x: Tensor, radii: Tensor) -> Tensor:
     """The correlation integral C(r), the share of pairs of rows of x no farther apart than each of `radii`, float64 [m]
     ascending (Grassberger and Procaccia 1983)."""
     found = torch.zeros(len(radii) + 1, dtype=torch.long)
-    for _, squares in _squares(x):
+    for _, squares in _iter_squared_distances(x):
         found += torch.bucketize(squares.flatten(), radii**2).bincount(minlength=len(found))
-    return found.cumsum(0)[:-1].double() / max(1, pair_count(len(x)))
+    return found.cumsum(0)[:-1].double() / max(1, num_pairs(len(x)))
 
 
 @dataclass(frozen=True)
-class Sameness:
+class DuplicateThresholds:
     """Two images of one kind are the same when they are no farther apart than its `radius`, which for a kind that real
     images showed no pair of is the smallest of the others."""
 
     radius: dict[int, float]
     rate: float  # share of all pairs of real images that the radii call the same
 
-    def of(self, kind: int) -> float:
-        return self.radius.get(kind, min(self.radius.values(), default=0.0))
+    def radius_of(self, cluster: int) -> float:
+        return self.radius.get(cluster, min(self.radius.values(), default=0.0))
 
-    def partners(self, points: Points) -> Tensor:
+    def duplicate_counts(self, points: PointSet) -> Tensor:
         """How many others each image is the same as, int64 [n]."""
         partners = torch.zeros(len(points), dtype=torch.long)
-        for kind, members in points.by_kind():
+        for kind, members in points.by_cluster():
             counts = torch.zeros(len(members), dtype=torch.long)
-            for start, squares in _squares(points.x[members]):
-                same = squares <= self.of(kind) ** 2
+            for start, squares in _iter_squared_distances(points.x[members]):
+                same = squares <= self.radius_of(kind) ** 2
                 counts[start : start + len(same)] += same.sum(1)
                 counts[start:] += same.sum(0)
             partners[members] = counts
         return partners
 
-    def some(self, points: Points, count: int, generator: torch.Generator) -> Tensor:
+    def sample_duplicates(self, points: PointSet, count: int, generator: torch.Generator) -> Tensor:
         """`count` of the pairs that are the same, or all there are, each as likely as any other: int64 [m, 2]."""
         keys, pairs = torch.empty(0), torch.empty(0, 2, dtype=torch.long)
-        for kind, members in points.by_kind():
-            for start, squares in _squares(points.x[members]):
-                found = start + (squares <= self.of(kind) ** 2).nonzero()
+        for kind, members in points.by_cluster():
+            for start, squares in _iter_squared_distances(points.x[members]):
+                found = start + (squares <= self.radius_of(kind) ** 2).nonzero()
                 keys = torch.cat([keys, torch.rand(len(found), generator=generator)])
                 pairs = torch.cat([pairs, members[found]])
                 kept = keys.argsort(stable=True)[:count]
                 keys, pairs = keys[kept], pairs[kept]
         return pairs
 
-    def closest(self, points: Points, count: int) -> tuple[Tensor, Tensor]:
+    def closest_scaled_pairs(self, points: PointSet, count: int) -> tuple[Tensor, Tensor]:
         """The closest pairs of one kind, in units of its radius: float64 [m] ascending, images int64 [m, 2]."""
         units, pairs = [torch.empty(0, dtype=torch.float64)], [torch.empty(0, 2, dtype=torch.long)]
-        for kind, members in points.by_kind():
-            distances, rows = smallest_pairs(points.x[members], count)
-            units.append(distances / max(self.of(kind), 1e-12))
+        for kind, members in points.by_cluster():
+            distances, rows = closest_pairs(points.x[members], count)
+            units.append(distances / max(self.radius_of(kind), 1e-12))
             pairs.append(members[rows])
         order = torch.cat(units).argsort(stable=True)[:count]
         return torch.cat(units)[order], torch.cat(pairs)[order]
 
 
-def pair_count(n: int) -> int:
+def num_pairs(n: int) -> int:
     return n * (n - 1) // 2
 
 
-def calibrate(real: Points, rate: float) -> Sameness:
+def calibrate_thresholds(real: PointSet, rate: float) -> DuplicateThresholds:
     """Radii at which `rate` of all pairs of `real` are the same, equally likely in every kind.
 
     Of the P_k pairs within kind k the m_k closest pass, m_k / P_k alike for all k and at least one pair each.
     """
-    sizes = {kind: pair_count(len(members)) for kind, members in real.by_kind()}
-    within = rate * pair_count(len(real)) / max(1, sum(sizes.values()))
+    sizes = {kind: num_pairs(len(members)) for kind, members in real.by_cluster()}
+    within = rate * num_pairs(len(real)) / max(1, sum(sizes.values()))
     radius, same = {}, 0
-    for kind, members in real.by_kind():
+    for kind, members in real.by_cluster():
         if sizes[kind]:
             asked = min(sizes[kind], max(1, round(within * sizes[kind])))
-            distances, _ = smallest_pairs(real.x[members], asked)
+            distances, _ = closest_pairs(real.x[members], asked)
             radius[kind], same = float(distances[-1]), same + len(distances)
-    return Sameness(radius, same / max(1, pair_count(len(real))))
+    return DuplicateThresholds(radius, same / max(1, num_pairs(len(real))))

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from statistics import NormalDist, fmean, stdev
 
-GROUPS = 20
+NUM_GROUPS = 20
 Z = NormalDist().inv_cdf(0.975)
 
 
@@ -18,7 +18,7 @@ def wilson(successes: float, n: float) -> tuple[float, float]:
     return (centre - half if successes else 0.0), (centre + half if successes < n else 1.0)
 
 
-def student(freedom: int) -> float:
+def t_quantile(freedom: int) -> float:
     """The 0.975 quantile of Student's t, by the expansion of Abramowitz and Stegun 26.7.5; within 1e-3 from 5 on."""
     z, v = Z, freedom
     g1 = (z**3 + z) / 4
@@ -28,36 +28,36 @@ def student(freedom: int) -> float:
     return z + g1 / v + g2 / v**2 + g3 / v**3 + g4 / v**4
 
 
-def of_mean(values: Sequence[float]) -> tuple[float, float]:
+def mean_interval(values: Sequence[float]) -> tuple[float, float]:
     """t-interval of the mean of independent values."""
-    half = student(len(values) - 1) * stdev(values) / math.sqrt(len(values))
+    half = t_quantile(len(values) - 1) * stdev(values) / math.sqrt(len(values))
     return fmean(values) - half, fmean(values) + half
 
 
-def jackknife(value: float, without: Sequence[float]) -> tuple[float, float]:
+def jackknife(value: float, leave_one_out: Sequence[float]) -> tuple[float, float]:
     """Interval of `value` from its G values with one of G equal groups left out (delete-group jackknife; Kott 2001).
 
     variance = (G - 1) / G * sum_g (without_g - their mean)^2, and t with G - 1 degrees of freedom.
     """
-    half = student(len(without) - 1) * math.sqrt(_variance(without))
+    half = t_quantile(len(leave_one_out) - 1) * math.sqrt(_jackknife_variance(leave_one_out))
     return value - half, value + half
 
 
-def _variance(without: Sequence[float]) -> float:
-    groups, mean = len(without), fmean(without)
-    return (groups - 1) / groups * sum((part - mean) ** 2 for part in without)
+def _jackknife_variance(leave_one_out: Sequence[float]) -> float:
+    groups, mean = len(leave_one_out), fmean(leave_one_out)
+    return (groups - 1) / groups * sum((part - mean) ** 2 for part in leave_one_out)
 
 
-def wilson_jackknife(share: float, n: int, without: Sequence[float]) -> tuple[float, float]:
+def wilson_jackknife(share: float, n: int, leave_one_out: Sequence[float]) -> tuple[float, float]:
     """Wilson's interval of a share of n trials that are not independent, from its values with a group left out.
 
     At the effective number of trials, share (1 - share) / variance, at most n (Korn and Graubard 1998).
     """
-    variance, alone = _variance(without), share * (1 - share)
+    variance, alone = _jackknife_variance(leave_one_out), share * (1 - share)
     trials = min(n, alone / variance) if variance and alone else n
     return wilson(share * trials, trials)
 
 
-def group_slices(n: int, groups: int = GROUPS) -> list[slice]:
+def group_slices(n: int, num_groups: int = NUM_GROUPS) -> list[slice]:
     """Rows of n cut into consecutive groups whose sizes differ by at most one."""
-    return [slice(g * n // groups, (g + 1) * n // groups) for g in range(groups)]
+    return [slice(g * n // num_groups, (g + 1) * n // num_groups) for g in range(num_groups)]

@@ -10,10 +10,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-ELEMENTS = 1 << 24  # products held at once
-MEASURED = 1 << 17  # numbers held in float64 at once
-WIDTH = 32
-SPARE = 8
+CHUNK_ELEMENTS = 1 << 24  # products held at once
+FLOAT64_ELEMENTS = 1 << 17  # numbers held in float64 at once
+BLOCK_WIDTH = 32
+SPARE_BLOCKS = 8
 
 
 def nearest(x: Tensor, among: Tensor, k: int = 1, *, skip: Tensor | None = None) -> tuple[Tensor, Tensor]:
@@ -36,12 +36,12 @@ def _search(x: Tensor, among: Tensor, k: int, skip: Tensor | None, dtype: torch.
     found = torch.full((len(x), k), torch.inf, dtype=torch.float64), torch.zeros(len(x), k, dtype=torch.long)
     crowded = torch.zeros(len(x), dtype=torch.bool)
     centre = among.mean(0)
-    ours, theirs = _about(centre, x, dtype), _about(centre, among, dtype)
+    ours, theirs = _centre_and_round(centre, x, dtype), _centre_and_round(centre, among, dtype)
     lengths = theirs.norm(dim=1)
     squares, longest = lengths.square(), lengths.max()
     slack = (x.shape[1] + 8) * torch.finfo(dtype).eps * longest * (ours.norm(dim=1) + longest)
-    width = max(1, min(WIDTH, n // (4 * k)))
-    blocks = torch.full((min(len(x), max(1, ELEMENTS // n)), -(-n // width), width), torch.inf, dtype=dtype)
+    width = max(1, min(BLOCK_WIDTH, n // (4 * k)))
+    blocks = torch.full((min(len(x), max(1, CHUNK_ELEMENTS // n)), -(-n // width), width), torch.inf, dtype=dtype)
     for start in range(0, len(x), max(1, len(blocks))):
         part = slice(start, start + len(blocks))
         some = blocks[: len(x[part])]
@@ -50,12 +50,12 @@ def _search(x: Tensor, among: Tensor, k: int, skip: Tensor | None, dtype: torch.
         if skip is not None:
             products.scatter_(1, skip[part, None], torch.inf)
         row, column, crowded[part] = _candidates(some, slack[part], k)
-        for whole, measured in zip(found, _measured(x[part], among, row, column, k), strict=True):
+        for whole, measured in zip(found, _exact_nearest(x[part], among, row, column, k), strict=True):
             whole[part] = measured
     return *found, crowded
 
 
-def _about(centre: Tensor, x: Tensor, dtype: torch.dtype) -> Tensor:
+def _centre_and_round(centre: Tensor, x: Tensor, dtype: torch.dtype) -> Tensor:
     """x - centre, rounded to `dtype` once."""
     return x.to(torch.promote_types(x.dtype, dtype), copy=True).sub_(centre).to(dtype)
 
@@ -71,25 +71,25 @@ def _candidates(blocks: Tensor, slack: Tensor, k: int) -> tuple[Tensor, Tensor, 
     least = blocks.amin(2)
     limit = least.topk(k, largest=False).values[:, -1:] + 2 * slack[:, None]
     turn = torch.arange(count).where(least > limit - 4 * slack[:, None], -1).masked_fill(least > limit, count)
-    which = turn.topk(min(2 * k + SPARE, count), largest=False).indices
+    which = turn.topk(min(2 * k + SPARE_BLOCKS, count), largest=False).indices
     values = blocks.gather(1, which[:, :, None].expand(-1, -1, width))
     row, slot, place = ((values <= limit[:, :, None]) & (values < torch.inf)).nonzero(as_tuple=True)
     crowded = ((turn < count).sum(1) > which.shape[1]) | ~limit[:, 0].isfinite()
     return row, which[row, slot] * width + place, crowded
 
 
-def _measured(x: Tensor, among: Tensor, row: Tensor, column: Tensor, k: int) -> tuple[Tensor, Tensor]:
+def _exact_nearest(x: Tensor, among: Tensor, row: Tensor, candidate: Tensor, k: int) -> tuple[Tensor, Tensor]:
     """Distances and rows of the k nearest of each x among its candidates."""
-    at_once = max(1, MEASURED // x.shape[1])
-    pairs = zip(torch.split(row, at_once), torch.split(column, at_once), strict=True)
+    at_once = max(1, FLOAT64_ELEMENTS // x.shape[1])
+    pairs = zip(torch.split(row, at_once), torch.split(candidate, at_once), strict=True)
     distance = torch.cat([(x[r].double() - among[c].double()).norm(dim=1) for r, c in pairs])
     order = torch.arange(len(row))
-    for key in (column, distance, row):
+    for key in (candidate, distance, row):
         order = order[key[order].argsort(stable=True)]
     row = row[order]
     place = torch.arange(len(row)) - torch.searchsorted(row, row)
     kept = place < k
     distances, rows = torch.full((len(x), k), torch.inf, dtype=torch.float64), torch.zeros(len(x), k, dtype=torch.long)
     distances[row[kept], place[kept]] = distance[order][kept]
-    rows[row[kept], place[kept]] = column[order][kept]
+    rows[row[kept], place[kept]] = candidate[order][kept]
     return distances, rows

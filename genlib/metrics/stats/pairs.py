@@ -14,39 +14,50 @@ from functools import cache
 import torch
 from torch import Tensor
 
-ELEMENTS = 1 << 21  # products held at once
-MEASURED = 1 << 17  # numbers held in float64 at once
-CROWD = 16  # pairs at the edge for each row, beyond which float64 is the faster
+CHUNK_ELEMENTS = 1 << 21  # products held at once
+FLOAT64_ELEMENTS = 1 << 17  # numbers held in float64 at once
+MAX_UNSURE_PER_ROW = 16  # pairs at the edge for each row, beyond which float64 is the faster
 
-Pairs = tuple[Tensor, Tensor]
+IndexPairs = tuple[Tensor, Tensor]
 
 
-def pairs_within(x: Tensor, y: Tensor, of_x: Tensor, of_y: Tensor) -> Iterator[tuple[Pairs, Pairs]]:
+def pairs_within(
+    x: Tensor, y: Tensor, squared_radii_x: Tensor, squared_radii_y: Tensor
+) -> Iterator[tuple[IndexPairs, IndexPairs]]:
     """Rows (i, j) of x [n, d] and y [m, d] with ||x_i - y_j||^2 < of_x_i, and those with ||x_i - y_j||^2 < of_y_j; some
     rows of x at a time. `of_x` [n], `of_y` [m]: squared radii, float64."""
-    coarse, fine = _Products.of(x, y, torch.float32), cache(lambda: _Products.of(x, y, torch.float64))
-    rows = max(1, ELEMENTS // len(y))
+    coarse, fine = (
+        CentredProducts.from_points(x, y, torch.float32),
+        cache(lambda: CentredProducts.from_points(x, y, torch.float64)),
+    )
+    rows = max(1, CHUNK_ELEMENTS // len(y))
     for start in range(0, len(x), rows):
         part = slice(start, start + rows)
-        found = coarse.below(part, of_x, of_y)
-        if sum(int(unsure.sum()) for *_, unsure in found) > CROWD * rows or not coarse.slack[part].isfinite().all():
-            found = fine().below(part, of_x, of_y)
+        found = coarse.candidate_pairs(part, squared_radii_x, squared_radii_y)
+        if (
+            sum(int(unsure.sum()) for *_, unsure in found) > MAX_UNSURE_PER_ROW * rows
+            or not coarse.slack[part].isfinite().all()
+        ):
+            found = fine().candidate_pairs(part, squared_radii_x, squared_radii_y)
         (i, j, first), (u, v, second) = found
-        yield _sure(x, y, i + start, j, first, of_x[i + start]), _sure(x, y, u + start, v, second, of_y[v])
+        yield (
+            _confirm_pairs(x, y, i + start, j, first, squared_radii_x[i + start]),
+            _confirm_pairs(x, y, u + start, v, second, squared_radii_y[v]),
+        )
 
 
 @dataclass(frozen=True)
-class _Products:
+class CentredProducts:
     """x and y about the mean of y, their squared lengths, and by how much a squared distance of each x may be wrong."""
 
     x: Tensor
     y: Tensor
-    own: Tensor
-    theirs: Tensor
+    x_squares: Tensor
+    y_squares: Tensor
     slack: Tensor
 
     @classmethod
-    def of(cls, x: Tensor, y: Tensor, dtype: torch.dtype) -> _Products:
+    def from_points(cls, x: Tensor, y: Tensor, dtype: torch.dtype) -> CentredProducts:
         """Rounding makes ||x||^2 + ||y||^2 - 2 x.y wrong by less than (d + 8) eps (||x|| + ||y||)^2."""
         centre = y.double().mean(0)
         u, v = ((each.double() - centre).to(dtype) for each in (x, y))
@@ -54,23 +65,25 @@ class _Products:
         slack = (x.shape[1] + 8) * torch.finfo(dtype).eps * (own.sqrt() + theirs.max().sqrt()).square()
         return cls(u, v, own, theirs, slack)
 
-    def below(self, part: slice, of_x: Tensor, of_y: Tensor) -> list[tuple[Tensor, Tensor, Tensor]]:
+    def candidate_pairs(
+        self, part: slice, squared_radii_x: Tensor, squared_radii_y: Tensor
+    ) -> list[tuple[Tensor, Tensor, Tensor]]:
         """Pairs that may lie within the radii of x, and whether that is unsure; then the same for those of y."""
-        own, slack = self.own[part], self.slack[part]
-        beyond = torch.addmm(self.theirs, self.x[part], self.y.T, alpha=-2)
-        first = _under(beyond, of_x[part].to(own.dtype) - own, slack)
-        return [first, _under(beyond.sub_(of_y.to(own.dtype)), -own, slack)]
+        own, slack = self.x_squares[part], self.slack[part]
+        beyond = torch.addmm(self.y_squares, self.x[part], self.y.T, alpha=-2)
+        first = _pairs_below(beyond, squared_radii_x[part].to(own.dtype) - own, slack)
+        return [first, _pairs_below(beyond.sub_(squared_radii_y.to(own.dtype)), -own, slack)]
 
 
-def _under(values: Tensor, limit: Tensor, slack: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def _pairs_below(values: Tensor, limit: Tensor, slack: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     row, column = (values <= (limit + slack)[:, None]).nonzero(as_tuple=True)
     return row, column, values[row, column] >= (limit - slack)[row]
 
 
-def _sure(x: Tensor, y: Tensor, row: Tensor, column: Tensor, unsure: Tensor, limit: Tensor) -> Pairs:
+def _confirm_pairs(x: Tensor, y: Tensor, row: Tensor, column: Tensor, unsure: Tensor, limit: Tensor) -> IndexPairs:
     """The pairs without those at the edge that are outside; the edge itself is."""
     inside = ~unsure
-    for at in torch.split(unsure.nonzero().squeeze(1), max(1, MEASURED // x.shape[1])):
+    for at in torch.split(unsure.nonzero().squeeze(1), max(1, FLOAT64_ELEMENTS // x.shape[1])):
         differences = x[row[at]].double() - y[column[at]].double()
         inside[at] = differences.square().sum(1) < limit[at]
     return row[inside], column[inside]

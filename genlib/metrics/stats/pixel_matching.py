@@ -17,26 +17,28 @@ from torch.nn import functional as F
 
 from genlib.metrics.stats.neighbours import nearest
 
-ELEMENTS = 1 << 22
-CHUNK = 1000
-ONE_LEVEL = 1.0  # grey levels: an image whose pixels differ by less in all is of one colour
-CANDIDATES = 16  # by each sketch
-SIDE = 9  # of the coarse image
-FREQUENCY = 3  # periods over the image, at most, along either axis
+CHUNK_ELEMENTS = 1 << 22
+CHUNK_SIZE = 1000
+MIN_CONTRAST = 1.0  # grey levels: an image whose pixels differ by less in all is of one colour
+CANDIDATES_PER_DESCRIPTOR = 16  # by each sketch
+COARSE_SIZE = 9  # of the coarse image
+MAX_FREQUENCY = 3  # periods over the image, at most, along either axis
 SHIFTS = (-1, 0, 1)  # pixels, along either axis
 DEGREES = (-6, -3, 0, 3, 6)
 
 
-def registered(pixels: Tensor, train: Tensor) -> tuple[Tensor, Tensor]:
+def aligned_distance(pixels: Tensor, train: Tensor) -> tuple[Tensor, Tensor]:
     """Of each image x, uint8 [n, C, H, W], 1 - max corr(move(x), y) float64 [n], from 0 to 2, and the row of that y.
 
     corr is Pearson's over all pixels and channels, so brightness and contrast do not count; it is 0 with an image of
     one colour. The maximum is over the moves and the candidates y among the rows of `train`, uint8 [N, C, H, W].
     """
-    k = min(CANDIDATES, len(train))
-    candidates = torch.cat([nearest(sketch(pixels), sketch(train), k)[1] for sketch in (coarse, spectrum)], 1)
-    grids = moves(pixels.shape[2], pixels.shape[3])
-    rows = max(1, ELEMENTS // (len(grids) * pixels[0].numel()))
+    k = min(CANDIDATES_PER_DESCRIPTOR, len(train))
+    candidates = torch.cat(
+        [nearest(sketch(pixels), sketch(train), k)[1] for sketch in (coarse_descriptor, spectrum_descriptor)], 1
+    )
+    grids = alignment_grids(pixels.shape[2], pixels.shape[3])
+    rows = max(1, CHUNK_ELEMENTS // (len(grids) * pixels[0].numel()))
     best, star = [], []
     for x, among in zip(torch.split(pixels, rows), torch.split(candidates, rows), strict=True):
         closest, which = _correlations(x, train[among], grids).amax(1).max(1)
@@ -45,23 +47,23 @@ def registered(pixels: Tensor, train: Tensor) -> tuple[Tensor, Tensor]:
     return torch.cat(best), torch.cat(star)
 
 
-def coarse(pixels: Tensor) -> Tensor:
+def coarse_descriptor(pixels: Tensor) -> Tensor:
     """Images of 9 by 9 pixels, each a mean with its neighbours, as vectors of mean 0, length 1, float32 [n, 81 C]."""
-    small = torch.cat([F.adaptive_avg_pool2d(part.float(), SIDE) for part in torch.split(pixels, CHUNK)])
-    return _unit(F.avg_pool2d(small, 3, stride=1, padding=1, count_include_pad=False))
+    small = torch.cat([F.adaptive_avg_pool2d(part.float(), COARSE_SIZE) for part in torch.split(pixels, CHUNK_SIZE)])
+    return _unit_vectors(F.avg_pool2d(small, 3, stride=1, padding=1, count_include_pad=False))
 
 
-def spectrum(pixels: Tensor) -> Tensor:
+def spectrum_descriptor(pixels: Tensor) -> Tensor:
     """Magnitudes of the lowest Fourier coefficients but the mean, as vectors of length 1, float32 [n, 28 C] at most."""
     parts = []
-    for part in torch.split(pixels, CHUNK):
+    for part in torch.split(pixels, CHUNK_SIZE):
         x = part.float()
-        size = torch.fft.rfft2(x - x.mean((2, 3), keepdim=True)).abs()[..., : FREQUENCY + 1]
-        parts.append(torch.cat([size[..., : FREQUENCY + 1, :], size[..., -FREQUENCY:, :]], 2).flatten(1))
-    return F.normalize(torch.cat(parts), eps=ONE_LEVEL)
+        size = torch.fft.rfft2(x - x.mean((2, 3), keepdim=True)).abs()[..., : MAX_FREQUENCY + 1]
+        parts.append(torch.cat([size[..., : MAX_FREQUENCY + 1, :], size[..., -MAX_FREQUENCY:, :]], 2).flatten(1))
+    return F.normalize(torch.cat(parts), eps=MIN_CONTRAST)
 
 
-def moves(height: int, width: int) -> Tensor:
+def alignment_grids(height: int, width: int) -> Tensor:
     """Where to read an image of this size for each rotation about its centre and shift, [T, H, W, 2]."""
     maps = []
     for degrees, down, right in product(DEGREES, SHIFTS, SHIFTS):
@@ -75,10 +77,10 @@ def _correlations(x: Tensor, among: Tensor, grids: Tensor) -> Tensor:
     planes = x.float().flatten(0, 1).expand(len(grids), -1, -1, -1)
     moved = F.grid_sample(planes, grids, padding_mode="border", align_corners=False)
     moved = moved.view(len(grids), *x.shape).transpose(0, 1)
-    return _unit(moved) @ _unit(among.float()).mT
+    return _unit_vectors(moved) @ _unit_vectors(among.float()).mT
 
 
-def _unit(images: Tensor) -> Tensor:
+def _unit_vectors(images: Tensor) -> Tensor:
     """Each image [..., C, H, W] as a vector [..., D] of mean 0 and length 1, or near 0 where it is of one colour."""
     flat = images.flatten(-3)
-    return F.normalize(flat - flat.mean(-1, keepdim=True), dim=-1, eps=ONE_LEVEL)
+    return F.normalize(flat - flat.mean(-1, keepdim=True), dim=-1, eps=MIN_CONTRAST)

@@ -11,27 +11,29 @@ from typing import Literal
 
 from torch import Tensor, nn
 
-from genlib.models.layers.blocks import Decoder, check_shape, encoder, halvings, widths
-from genlib.validation import one_of
+from genlib.models.layers.blocks import ConvDecoder, channel_schedule, check_shape, conv_encoder, num_downsamples
+from genlib.validation import require_one_of
 
 Shape = tuple[int, int, int]
-Net = Literal["dcgan", "residual", "mlp"]
+Backbone = Literal["dcgan", "residual", "mlp"]
 
 
-class Residual(nn.Module):
+class ResidualBlock(nn.Module):
     """x + f(x) / 10, f two rectified 3x3 convolutions; a 1x1 convolution takes x past where the width changes.
 
     The small step stands in for normalisation (Mescheder, Geiger and Nowozin 2018, their ResNets).
     """
 
-    def __init__(self, wide: int, wider: int) -> None:
+    def __init__(self, in_channels: int, out_channels: int) -> None:
         super().__init__()
-        self.past = nn.Identity() if wide == wider else nn.Conv2d(wide, wider, 1, bias=False)
+        self.past = (
+            nn.Identity() if in_channels == out_channels else nn.Conv2d(in_channels, out_channels, 1, bias=False)
+        )
         self.f = nn.Sequential(
             nn.LeakyReLU(0.2),
-            nn.Conv2d(wide, wider, 3, padding=1),
+            nn.Conv2d(in_channels, out_channels, 3, padding=1),
             nn.LeakyReLU(0.2),
-            nn.Conv2d(wider, wider, 3, padding=1),
+            nn.Conv2d(out_channels, out_channels, 3, padding=1),
         )
 
     def forward(self, x: Tensor) -> Tensor:
@@ -42,37 +44,37 @@ class Residual(nn.Module):
 class Crop(nn.Module):
     """The upper left corner of that height and breadth."""
 
-    def __init__(self, height: int, breadth: int) -> None:
+    def __init__(self, height: int, width: int) -> None:
         super().__init__()
-        self.height, self.breadth = height, breadth
+        self.height, self.width = height, width
 
     def forward(self, x: Tensor) -> Tensor:
-        return x[..., : self.height, : self.breadth]
+        return x[..., : self.height, : self.width]
 
 
 def residual_decoder(shape: Shape, latent: int, width: int) -> nn.Sequential:
     """Vector [n, latent] -> [n, C, H, W]: a linear layer, then a residual block and a doubling of the side a level."""
-    levels = halvings(shape)
-    channels = [*reversed(widths(width, levels)), width]
+    levels = num_downsamples(shape)
+    channels = [*reversed(channel_schedule(width, levels)), width]
     base = (channels[0], *(-(-side // 2**levels) for side in shape[1:]))
     layers: list[nn.Module] = [nn.Linear(latent, base[0] * base[1] * base[2]), nn.Unflatten(1, base)]
     for wide, narrow in pairwise(channels):
-        layers += [Residual(wide, narrow), nn.Upsample(scale_factor=2)]
+        layers += [ResidualBlock(wide, narrow), nn.Upsample(scale_factor=2)]
     return nn.Sequential(*layers, nn.LeakyReLU(0.2), nn.Conv2d(width, shape[0], 3, padding=1), Crop(*shape[1:]))
 
 
 def residual_encoder(shape: Shape, width: int, outputs: int) -> nn.Sequential:
     """Image -> vector [n, outputs], the mirror of `residual_decoder`: sides are halved by averaging."""
-    levels = halvings(shape)
-    channels = [width, *widths(width, levels)]
+    levels = num_downsamples(shape)
+    channels = [width, *channel_schedule(width, levels)]
     layers: list[nn.Module] = [nn.Conv2d(shape[0], width, 3, padding=1)]
     for wide, wider in pairwise(channels):
-        layers += [Residual(wide, wider), nn.AvgPool2d(2)]
+        layers += [ResidualBlock(wide, wider), nn.AvgPool2d(2)]
     height, breadth = (side >> levels for side in shape[1:])
     return nn.Sequential(*layers, nn.LeakyReLU(0.2), nn.Flatten(), nn.Linear(channels[-1] * height * breadth, outputs))
 
 
-def mlp(inputs: int, width: int) -> nn.Sequential:
+def mlp_trunk(inputs: int, width: int) -> nn.Sequential:
     """Three rectified layers [n, inputs] -> [n, width]."""
     layers = [(nn.Linear(wide, wider), nn.LeakyReLU(0.2)) for wide, wider in pairwise([inputs, width, width, width])]
     return nn.Sequential(*(layer for pair in layers for layer in pair))
@@ -80,28 +82,30 @@ def mlp(inputs: int, width: int) -> nn.Sequential:
 
 def mlp_decoder(shape: Shape, latent: int, width: int) -> nn.Sequential:
     channels, height, breadth = shape
-    return nn.Sequential(*mlp(latent, width), nn.Linear(width, channels * height * breadth), nn.Unflatten(1, shape))
+    return nn.Sequential(
+        *mlp_trunk(latent, width), nn.Linear(width, channels * height * breadth), nn.Unflatten(1, shape)
+    )
 
 
 def mlp_encoder(shape: Shape, width: int, outputs: int) -> nn.Sequential:
     channels, height, breadth = shape
-    return nn.Sequential(nn.Flatten(), *mlp(channels * height * breadth, width), nn.Linear(width, outputs))
+    return nn.Sequential(nn.Flatten(), *mlp_trunk(channels * height * breadth, width), nn.Linear(width, outputs))
 
 
-DECODERS: dict[Net, Callable[[Shape, int, int], nn.Module]] = {
-    "dcgan": Decoder,
+DECODERS: dict[Backbone, Callable[[Shape, int, int], nn.Module]] = {
+    "dcgan": ConvDecoder,
     "residual": residual_decoder,
     "mlp": mlp_decoder,
 }
-ENCODERS: dict[Net, Callable[[Shape, int, int], nn.Sequential]] = {
-    "dcgan": encoder,
+ENCODERS: dict[Backbone, Callable[[Shape, int, int], nn.Sequential]] = {
+    "dcgan": conv_encoder,
     "residual": residual_encoder,
     "mlp": mlp_encoder,
 }
 
 
-def check_net(net: Net, shape: Shape) -> None:
+def check_backbone(net: Backbone, shape: Shape) -> None:
     """Only the multilayer perceptron takes images of any size, down to one pixel."""
-    one_of(Net, net=net)
+    require_one_of(Backbone, net=net)
     if net != "mlp":
         check_shape(shape)

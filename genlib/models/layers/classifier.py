@@ -13,9 +13,9 @@ from torch import Tensor, nn
 
 from genlib.data.images import Images, to_float
 
-CHUNK = 500
-LIMIT = 100.0  # 1 / LIMIT <= T <= LIMIT
-HALVINGS = 50
+CHUNK_SIZE = 500
+MAX_TEMPERATURE = 100.0  # 1 / LIMIT <= T <= LIMIT
+BISECTION_STEPS = 50
 
 
 class Temperature(nn.Module):
@@ -31,7 +31,7 @@ class Temperature(nn.Module):
         return logits / self.value
 
 
-class Judge(nn.Module):
+class CalibratedClassifier(nn.Module):
     """`body` gives features and ends in a layer norm; `head` gives logits of them and ends in the temperature, so that
     whatever reads logits or head(features) is calibrated."""
 
@@ -55,15 +55,15 @@ class Judge(nn.Module):
         return logits
 
     @torch.no_grad()
-    def conclude(self, train: Images, valid: Images) -> None:
+    def on_fit_end(self, train: Images, valid: Images) -> None:
         """Fit the temperature to `valid`; without labels it stays 1."""
         self.temperature.value.fill_(1)
         if valid.labels is not None:
-            logits = torch.cat([self(to_float(pixels)) for pixels in torch.split(valid.pixels, CHUNK)])
-            self.temperature.value.copy_(best_temperature(logits, valid.labels))
+            logits = torch.cat([self(to_float(pixels)) for pixels in torch.split(valid.pixels, CHUNK_SIZE)])
+            self.temperature.value.copy_(fit_temperature(logits, valid.labels))
 
 
-def best_temperature(logits: Tensor, labels: Tensor) -> Tensor:
+def fit_temperature(logits: Tensor, labels: Tensor) -> Tensor:
     """The T [] of least mean -log softmax(logits / T)[label]; 1 where every label is the most probable class, since the
     smaller T the better then.
 
@@ -71,8 +71,8 @@ def best_temperature(logits: Tensor, labels: Tensor) -> Tensor:
     """
     logits = logits.double()
     own = logits.gather(1, labels[:, None]).squeeze(1)
-    low, high = (logits.new_tensor(limit).log() for limit in (1 / LIMIT, LIMIT))
-    for _ in range(HALVINGS):
+    low, high = (logits.new_tensor(limit).log() for limit in (1 / MAX_TEMPERATURE, MAX_TEMPERATURE))
+    for _ in range(BISECTION_STEPS):
         middle = (low + high) / 2
         rising = ((middle.exp() * logits).softmax(1) * logits).sum(1).mean() > own.mean()
         low, high = torch.where(rising, low, middle), torch.where(rising, middle, high)

@@ -8,13 +8,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrizations
 
-from genlib.models.layers.backbones import ENCODERS, Net, Shape
+from genlib.models.layers.backbones import ENCODERS, Backbone, Shape
 
 Head = Literal["logit", "softmax"]
 Prior = Literal["normal", "uniform"]
 
 
-class Players(nn.Module):
+class GANBase(nn.Module):
     """`generator(z, [y])` makes images in [-1, 1] of codes [n, latent].
 
     `discriminator(x, [y])` gives the logit [n, 1] of being real to `pack` images at a time, side by side along the
@@ -22,39 +22,39 @@ class Players(nn.Module):
     """
 
     conditional: ClassVar[bool] = False
-    separate: ClassVar[bool] = False
+    separate_passes: ClassVar[bool] = False
     latent: int
     pack: int = 1
     generator: nn.Module
     discriminator: nn.Module
 
 
-class Uniform(nn.Module):
+class NormalToUniform(nn.Module):
     """Standard normal z -> 2 Phi(z) - 1, uniform on [-1, 1] by the probability integral transform."""
 
     def forward(self, z: Tensor) -> Tensor:
         return torch.erf(z / 2**0.5)
 
 
-class Difference(nn.Module):
+class ScoreDifference(nn.Module):
     """Scores [n, 2] of real and of fake -> [n, 1], the logit of real: softmax(a, b) = (sigmoid(a - b), 1 - ...)."""
 
     def forward(self, scores: Tensor) -> Tensor:
         return scores[:, :1] - scores[:, 1:]
 
 
-def first(prior: Prior) -> list[nn.Module]:
+def prior_layers(prior: Prior) -> list[nn.Module]:
     """What G does to its normal noise."""
-    return [Uniform()] if prior == "uniform" else []
+    return [NormalToUniform()] if prior == "uniform" else []
 
 
-def judge(net: Net, head: Head, shape: Shape, width: int) -> tuple[nn.Sequential, nn.Sequential]:
+def build_discriminator(net: Backbone, head: Head, shape: Shape, width: int) -> tuple[nn.Sequential, nn.Sequential]:
     """D in two: image -> features [n, k], and features -> logit [n, 1]."""
     *features, last = ENCODERS[net](shape, width, 2 if head == "softmax" else 1)
-    return nn.Sequential(*features), nn.Sequential(last, *([Difference()] if head == "softmax" else []))
+    return nn.Sequential(*features), nn.Sequential(last, *([ScoreDifference()] if head == "softmax" else []))
 
 
-def bound(network: nn.Module) -> None:
+def apply_spectral_norm(network: nn.Module) -> None:
     """Divide the weight of each linear map by its largest singular value, as one power iteration a pass follows it.
 
     Miyato et al. 2018, "Spectral normalization for generative adversarial networks".

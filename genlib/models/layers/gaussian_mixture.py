@@ -13,15 +13,15 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from genlib.data.batches import seeded
+from genlib.data.batches import seeded_generator
 
-RIDGE = 1e-3  # r in units of the points' mean variance
-STEPS = 200
-ENOUGH = 1e-4  # nats a point: a smaller gain ends the fit
+RELATIVE_RIDGE = 1e-3  # r in units of the points' mean variance
+MAX_EM_STEPS = 200
+MIN_GAIN = 1e-4  # nats a point: a smaller gain ends the fit
 
 
 @dataclass(frozen=True)
-class Gaussians:
+class MixtureParameters:
     """`weights` [k], `means` [k, d], `roots` [k, d, d], the covariances' Cholesky factors; `ridge` r."""
 
     weights: Tensor
@@ -42,21 +42,22 @@ class Gaussians:
         return joint
 
 
-def maximise(z: Tensor, shares: Tensor, ridge: float) -> Gaussians:
+def m_step(z: Tensor, responsibilities: Tensor, ridge: float) -> MixtureParameters:
     """The best Gaussians where point i belongs to component k to the share `shares` [n, k]."""
-    counts = shares.sum(0).clamp(min=1e-9)
-    means = shares.T @ z / counts[:, None]
+    counts = responsibilities.sum(0).clamp(min=1e-9)
+    means = responsibilities.T @ z / counts[:, None]
     eye = ridge * torch.eye(z.shape[1], dtype=z.dtype, device=z.device)
     covariances = [
-        (z - m).T @ ((z - m) * (s / c)[:, None]) + eye for m, s, c in zip(means, shares.T, counts, strict=True)
+        (z - m).T @ ((z - m) * (s / c)[:, None]) + eye
+        for m, s, c in zip(means, responsibilities.T, counts, strict=True)
     ]
-    return Gaussians(counts / counts.sum(), means, torch.linalg.cholesky(torch.stack(covariances)), ridge)
+    return MixtureParameters(counts / counts.sum(), means, torch.linalg.cholesky(torch.stack(covariances)), ridge)
 
 
-def seeds(z: Tensor, k: int) -> Tensor:
+def kmeans_pp_centers(z: Tensor, k: int) -> Tensor:
     """k rows of z, each drawn with a chance that grows as its squared distance to those drawn before: k-means++ (Arthur
     and Vassilvitskii 2007)."""
-    chances = torch.rand(k, dtype=torch.float64, generator=seeded("mixture")).to(z.device)
+    chances = torch.rand(k, dtype=torch.float64, generator=seeded_generator("mixture")).to(z.device)
     squares = torch.ones_like(z[:, 0])
     centres: list[Tensor] = []
     for chance in chances:
@@ -67,44 +68,44 @@ def seeds(z: Tensor, k: int) -> Tensor:
     return torch.stack(centres)
 
 
-def fit(z: Tensor, k: int, ridge: float) -> tuple[Gaussians, list[float]]:
+def fit_em(z: Tensor, k: int, ridge: float) -> tuple[MixtureParameters, list[float]]:
     """The mixture of k Gaussians fitted to z float64 [n, d], and the objective per point after each step."""
-    nearest = torch.cdist(z, seeds(z, k)).argmin(1)
+    nearest = torch.cdist(z, kmeans_pp_centers(z, k)).argmin(1)
     shares = torch.eye(k, dtype=z.dtype, device=z.device)[nearest]
     gained: list[float] = []
-    for _ in range(STEPS):
-        found = maximise(z, shares, ridge)
+    for _ in range(MAX_EM_STEPS):
+        found = m_step(z, shares, ridge)
         joint = found.log_joint(z)
         gained.append(float(joint.logsumexp(1).mean()))
-        if len(gained) > 1 and gained[-1] - gained[-2] < ENOUGH:
+        if len(gained) > 1 and gained[-1] - gained[-2] < MIN_GAIN:
             break
         shares = joint.softmax(1)
     return found, gained
 
 
-class Mixture(nn.Module):
+class GaussianMixture(nn.Module):
     """The standard normal of `size` dimensions until `fit`."""
 
     weights: Tensor
     means: Tensor
     roots: Tensor
 
-    def __init__(self, components: int, size: int) -> None:
+    def __init__(self, components: int, dim: int) -> None:
         super().__init__()
         self.register_buffer("weights", torch.full((components,), 1 / components))
-        self.register_buffer("means", torch.zeros(components, size))
-        self.register_buffer("roots", torch.eye(size).repeat(components, 1, 1))
+        self.register_buffer("means", torch.zeros(components, dim))
+        self.register_buffer("roots", torch.eye(dim).repeat(components, 1, 1))
 
     @torch.no_grad()
     def fit(self, z: Tensor) -> None:
         """To the points z [n, size]; equal points give equal fits."""
         z = z.double()
-        ridge = max(1e-12, RIDGE * float(z.var(0, correction=0).mean()))
-        found, _ = fit(z, len(self.weights), ridge)
+        ridge = max(1e-12, RELATIVE_RIDGE * float(z.var(0, correction=0).mean()))
+        found, _ = fit_em(z, len(self.weights), ridge)
         for name in ("weights", "means", "roots"):
             getattr(self, name).copy_(getattr(found, name))
 
-    def at(self, noise: Tensor) -> Tensor:
+    def sample_from_noise(self, noise: Tensor) -> Tensor:
         """Points [n, size] of standard normal noise [n, size + 1]; the last column chooses the component."""
         levels = self.weights.cumsum(0)
         chosen = torch.searchsorted(levels, torch.special.ndtr(noise[:, -1].contiguous())).clamp(max=len(levels) - 1)

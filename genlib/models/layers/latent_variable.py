@@ -15,37 +15,37 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from genlib.data.images import dequantised
+from genlib.data.images import dequantize
 from genlib.models.layers.blocks import sample_from
-from genlib.validation import one_of
+from genlib.validation import require_one_of
 
 # bernoulli: each visit draws black or white with the probability of the grey; intensity: the greys themselves under
 # the same cross-entropy, which is no density; gaussian: greys spread over their bin, so that a density is a likelihood.
-Kind = Literal["bernoulli", "intensity", "gaussian"]
-Variance = Literal["pixel", "shared"]
+PixelLikelihood = Literal["bernoulli", "intensity", "gaussian"]
+PixelVariance = Literal["pixel", "shared"]
 LOG_2_PI = math.log(2 * math.pi)
-LOG_VARIANCE = (2 * math.log(2 / 255), 0.0)  # of x in [-1, 1]: a standard deviation from one grey level to 1
+LOG_VARIANCE_RANGE = (2 * math.log(2 / 255), 0.0)  # of x in [-1, 1]: a standard deviation from one grey level to 1
 
 
-def standard_log_prob(z: Tensor) -> Tensor:
+def standard_normal_log_prob(z: Tensor) -> Tensor:
     """log N(z; 0, 1) [...] of z [..., d]."""
     return -0.5 * (z.square() + LOG_2_PI).sum(-1)
 
 
 @dataclass(frozen=True)
-class Diagonal:
+class DiagonalNormal:
     """N(mean, exp(log_variance)), independent over the last dimension: both [..., d]."""
 
     mean: Tensor
     log_variance: Tensor
 
     @classmethod
-    def of(cls, moments: Tensor) -> Diagonal:
+    def from_moments(cls, moments: Tensor) -> DiagonalNormal:
         """From [..., 2 d]: the mean, then the log-variance."""
         mean, log_variance = moments.float().chunk(2, dim=-1)
         return cls(mean, log_variance)
 
-    def at(self, noise: Tensor) -> Tensor:
+    def rsample(self, noise: Tensor) -> Tensor:
         """mean + deviation * noise, which has this distribution where the noise is standard normal."""
         return self.mean + (0.5 * self.log_variance).exp() * noise
 
@@ -55,17 +55,17 @@ class Diagonal:
 
     def log_ratio(self, z: Tensor) -> Tensor:
         """log of this density over the standard normal's at z; its expectation under this one is `kl`."""
-        return self.log_prob(z) - standard_log_prob(z)
+        return self.log_prob(z) - standard_normal_log_prob(z)
 
     def kl(self) -> Tensor:
         """KL from the standard normal: sum (mean^2 + variance - 1 - log variance) / 2."""
         return 0.5 * (self.mean.square() + self.log_variance.exp() - 1 - self.log_variance).sum(-1)
 
-    def detach(self) -> Diagonal:
-        return Diagonal(self.mean.detach(), self.log_variance.detach())
+    def detach(self) -> DiagonalNormal:
+        return DiagonalNormal(self.mean.detach(), self.log_variance.detach())
 
 
-class Observation(Protocol):
+class PixelDistribution(Protocol):
     """p(x|z) of images [..., C, H, W]."""
 
     @property
@@ -75,10 +75,10 @@ class Observation(Protocol):
     def log_prob(self, x: Tensor) -> Tensor:
         """log p(x|z) [...] in nats of x as the model observes it; x [n, C, H, W] may meet [k, n, C, H, W]."""
 
-    def at(self, noise: Tensor) -> Tensor:
+    def sample_from_noise(self, noise: Tensor) -> Tensor:
         """An image [..., C, H, W] which has this distribution where the noise is standard normal."""
 
-    def split(self, k: int) -> Observation:
+    def unflatten(self, k: int) -> PixelDistribution:
         """[k n, C, H, W] -> [k, n, C, H, W]."""
 
 
@@ -99,12 +99,12 @@ class Bernoulli:
         """sum p l - log(1 + e^l), with the intensity p = (x + 1) / 2."""
         return ((x + 1) / 2 * self.logits - F.softplus(self.logits)).flatten(-3).sum(-1)
 
-    def at(self, noise: Tensor) -> Tensor:
+    def sample_from_noise(self, noise: Tensor) -> Tensor:
         white: Tensor = torch.special.ndtr(noise) < torch.sigmoid(self.logits)
         return 2 * white.to(noise.dtype) - 1
 
-    def split(self, k: int) -> Bernoulli:
-        return Bernoulli(_split(self.logits, k))
+    def unflatten(self, k: int) -> Bernoulli:
+        return Bernoulli(_unflatten(self.logits, k))
 
 
 @dataclass(frozen=True)
@@ -115,43 +115,43 @@ class Gaussian:
     log_variance: Tensor
 
     def log_prob(self, x: Tensor) -> Tensor:
-        return Diagonal(self.mean.flatten(-3), self.log_variance.flatten(-3)).log_prob(x.flatten(-3))
+        return DiagonalNormal(self.mean.flatten(-3), self.log_variance.flatten(-3)).log_prob(x.flatten(-3))
 
-    def at(self, noise: Tensor) -> Tensor:
+    def sample_from_noise(self, noise: Tensor) -> Tensor:
         return self.mean + (0.5 * self.log_variance).exp() * noise
 
-    def split(self, k: int) -> Gaussian:
-        return Gaussian(_split(self.mean, k), _split(self.log_variance, k))
+    def unflatten(self, k: int) -> Gaussian:
+        return Gaussian(_unflatten(self.mean, k), _unflatten(self.log_variance, k))
 
 
-def _split(rows: Tensor, k: int) -> Tensor:
+def _unflatten(rows: Tensor, k: int) -> Tensor:
     return rows.view(k, -1, *rows.shape[1:])
 
 
-def bounded(spread: Tensor) -> Tensor:
+def bound_log_variance(raw: Tensor) -> Tensor:
     """Any real number -> a log-variance strictly inside `LOG_VARIANCE`; 0 -> its middle."""
-    low, high = LOG_VARIANCE
-    return low + (high - low) * torch.sigmoid(spread)
+    low, high = LOG_VARIANCE_RANGE
+    return low + (high - low) * torch.sigmoid(raw)
 
 
-class Emission(nn.Module):
+class ObservationHead(nn.Module):
     """What a decoder's output [n, planes * C, H, W] means as p(x|z)."""
 
-    def __init__(self, observation: Kind, variance: Variance) -> None:
-        one_of(Kind, observation=observation)
-        one_of(Variance, variance=variance)
+    def __init__(self, pixel_likelihood: PixelLikelihood, variance: PixelVariance) -> None:
+        require_one_of(PixelLikelihood, observation=pixel_likelihood)
+        require_one_of(PixelVariance, variance=variance)
         super().__init__()
-        self.gaussian = observation == "gaussian"
-        self.planes = 2 if self.gaussian and variance == "pixel" else 1
-        if self.gaussian and variance == "shared":
+        self.is_gaussian = pixel_likelihood == "gaussian"
+        self.params_per_value = 2 if self.is_gaussian and variance == "pixel" else 1
+        if self.is_gaussian and variance == "shared":
             self.spread = nn.Parameter(torch.zeros(1))
 
-    def forward(self, raw: Tensor) -> Observation:
+    def forward(self, raw: Tensor) -> PixelDistribution:
         raw = raw.float()
-        if not self.gaussian:
+        if not self.is_gaussian:
             return Bernoulli(raw)
-        mean, spread = raw.chunk(2, dim=1) if self.planes == 2 else (raw, self.spread)
-        return Gaussian(torch.tanh(mean), bounded(spread).expand_as(mean))
+        mean, spread = raw.chunk(2, dim=1) if self.params_per_value == 2 else (raw, self.spread)
+        return Gaussian(torch.tanh(mean), bound_log_variance(spread).expand_as(mean))
 
 
 class LatentVariableModel(nn.Module):
@@ -163,23 +163,23 @@ class LatentVariableModel(nn.Module):
 
     conditional: ClassVar[bool] = False
 
-    def __init__(self, shape: tuple[int, int, int], latent: int, observation: Kind) -> None:
-        one_of(Kind, observation=observation)
+    def __init__(self, shape: tuple[int, int, int], latent: int, pixel_likelihood: PixelLikelihood) -> None:
+        require_one_of(PixelLikelihood, observation=pixel_likelihood)
         super().__init__()
         self.shape = shape
         self.latent = latent
-        self.observation = observation
+        self.pixel_likelihood = pixel_likelihood
 
-    def encode(self, x: Tensor, y: Tensor | None = None) -> Diagonal:
+    def encode(self, x: Tensor, y: Tensor | None = None) -> DiagonalNormal:
         """q(z|x) of images [n, C, H, W]: moments [n, latent]."""
         raise NotImplementedError
 
-    def decode(self, z: Tensor, y: Tensor | None = None) -> Observation:
+    def decode(self, z: Tensor, y: Tensor | None = None) -> PixelDistribution:
         """p(x|z) of codes [n, latent]."""
         raise NotImplementedError
 
     @property
-    def noise(self) -> int:
+    def noise_dim(self) -> int:
         """Standard normal numbers that one draw of all latent layers takes; `latent` where there is one layer."""
         return self.latent
 
@@ -187,55 +187,55 @@ class LatentVariableModel(nn.Module):
     def nll_offset(self) -> float:
         """Nats to add to -log p(x) so that it speaks of intensities (x + 1) / 2 in [0, 1]: a density doubles with each
         of D numbers, which is -D log 2; a probability stays."""
-        return -math.prod(self.shape) * math.log(2) if self.observation == "gaussian" else 0.0
+        return -math.prod(self.shape) * math.log(2) if self.pixel_likelihood == "gaussian" else 0.0
 
-    def observe(self, x: Tensor, u: Tensor) -> Tensor:
+    def binarize_or_dequantize(self, x: Tensor, u: Tensor) -> Tensor:
         """Images [n, C, H, W] as the likelihood sees them; `u` uniform in [0, 1), of their shape.
 
         bernoulli: +1 where u < (x + 1) / 2, else -1; gaussian: dequantised.
         """
-        if self.observation == "bernoulli":
+        if self.pixel_likelihood == "bernoulli":
             return 2 * (u < (x + 1) / 2).to(x.dtype) - 1
-        if self.observation == "gaussian":
-            return dequantised(x, u)
+        if self.pixel_likelihood == "gaussian":
+            return dequantize(x, u)
         return x
 
-    def given(self, noise: Tensor, y: Tensor | None = None) -> Observation:
+    def decode_noise(self, noise: Tensor, y: Tensor | None = None) -> PixelDistribution:
         """p(x|h) of the layer h to which standard normal numbers [n, noise] lead; of one layer, they are the codes."""
         return self.decode(noise, y)
 
-    def likelihood(self, x: Tensor, noise: Tensor, y: Tensor | None = None) -> Tensor:
+    def log_likelihood(self, x: Tensor, noise: Tensor, y: Tensor | None = None) -> Tensor:
         """log p(x|noise) [k, n] of standard normal numbers [k, n, noise]; of one layer, they are the codes."""
         k = len(noise)
-        return self.given(noise.flatten(0, 1), None if y is None else y.repeat(k)).split(k).log_prob(x)
+        return self.decode_noise(noise.flatten(0, 1), None if y is None else y.repeat(k)).unflatten(k).log_prob(x)
 
-    def draw(self, noise: Tensor, pixels: Tensor, y: Tensor | None = None) -> Tensor:
+    def sample_pixels(self, noise: Tensor, pixel_noise: Tensor, y: Tensor | None = None) -> Tensor:
         """x ~ p(x|noise) [n, C, H, W] by standard normal `pixels` of that shape, as `observe` would give it."""
-        return self.given(noise, y).at(pixels)
+        return self.decode_noise(noise, y).sample_from_noise(pixel_noise)
 
-    def parts(self, x: Tensor, noise: Tensor, y: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    def log_px_and_log_ratio(self, x: Tensor, noise: Tensor, y: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """log p(x|z) and log q(z|x) / p(z), each [k, n], at the codes of `noise` [k, n, noise]."""
         q = self.encode(x, y)
-        z = q.at(noise)
-        return self.likelihood(x, z, y), q.log_ratio(z)
+        z = q.rsample(noise)
+        return self.log_likelihood(x, z, y), q.log_ratio(z)
 
     def log_weights(self, x: Tensor, noise: Tensor, y: Tensor | None = None) -> Tensor:
         """log w = log p(x, z) - log q(z|x), [k, n]; x as `observe` gives it."""
-        likelihood, ratio = self.parts(x, noise, y)
+        likelihood, ratio = self.log_px_and_log_ratio(x, noise, y)
         return likelihood - ratio
 
     def sample(self, n: int, *, seed: int = 0) -> Tensor:
         """Mean images of z ~ N(0, 1)."""
-        return sample_from(self.image, self, self.latent, n, seed)
+        return sample_from(self.decode_image, self, self.latent, n, seed)
 
-    def image(self, z: Tensor, y: Tensor | None = None) -> Tensor:
+    def decode_image(self, z: Tensor, y: Tensor | None = None) -> Tensor:
         """The mean images of codes [n, latent]."""
         return self.decode(z, y).mean
 
-    def code(self, x: Tensor, y: Tensor | None = None) -> Tensor:
+    def encode_mean(self, x: Tensor, y: Tensor | None = None) -> Tensor:
         """The mean codes [n, latent] of images."""
         return self.encode(x, y).mean
 
     def reconstruct(self, x: Tensor, y: Tensor | None = None) -> Tensor:
         """The mean images of the mean codes."""
-        return self.image(self.code(x, y), y)
+        return self.decode_image(self.encode_mean(x, y), y)

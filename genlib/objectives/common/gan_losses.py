@@ -12,48 +12,48 @@ from typing import Literal
 from torch import Tensor
 from torch.nn.functional import relu, softplus
 
-LossName = Literal["minimax", "non_saturating", "least_squares", "hinge", "wasserstein", "relativistic"]
+GANLossName = Literal["minimax", "non_saturating", "least_squares", "hinge", "wasserstein", "relativistic"]
 
 
 @dataclass(frozen=True)
-class Loss:
+class GANLoss:
     """What each player lowers, from the logits [n] of real and fake images; `paired`: G's needs the real ones too."""
 
     d: Callable[[Tensor, Tensor], Tensor]
     g: Callable[[Tensor, Tensor], Tensor]
-    paired: bool = False
+    relativistic: bool = False
 
 
-LOSSES: dict[LossName, Loss] = {
+LOSSES: dict[GANLossName, GANLoss] = {
     # Goodfellow et al. 2014, equation 1: one value, which G lowers and D raises
-    "minimax": Loss(
+    "minimax": GANLoss(
         d=lambda real, fake: softplus(-real) + softplus(fake),
         g=lambda real, fake: -softplus(fake),
     ),
     # the same, section 3: G raises log D(G(z)) instead
-    "non_saturating": Loss(
+    "non_saturating": GANLoss(
         d=lambda real, fake: softplus(-real) + softplus(fake),
         g=lambda real, fake: softplus(-fake),
     ),
     # Mao et al. 2017, with the targets 1 for real and -1 for fake
-    "least_squares": Loss(
+    "least_squares": GANLoss(
         d=lambda real, fake: ((real - 1).square() + (fake + 1).square()) / 2,
         g=lambda real, fake: (fake - 1).square() / 2,
     ),
     # Lim and Ye 2017, "Geometric GAN"
-    "hinge": Loss(
+    "hinge": GANLoss(
         d=lambda real, fake: relu(1 - real) + relu(1 + fake),
         g=lambda real, fake: -fake,
     ),
     # Arjovsky, Chintala and Bottou 2017; D must be kept smooth, by a gradient penalty or spectral normalisation
-    "wasserstein": Loss(
+    "wasserstein": GANLoss(
         d=lambda real, fake: fake - real,
         g=lambda real, fake: -fake,
     ),
     # Jolicoeur-Martineau 2019; with R1 and R2 the loss of Huang et al. 2024, "The GAN is dead"
-    "relativistic": Loss(
+    "relativistic": GANLoss(
         d=lambda real, fake: softplus(fake - real),
         g=lambda real, fake: softplus(real - fake),
-        paired=True,
+        relativistic=True,
     ),
 }

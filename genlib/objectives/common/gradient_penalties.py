@@ -10,28 +10,28 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-Judge = Callable[[Tensor], Tensor]  # images [n, C, H, W] -> logits [n, 1]
+Discriminator = Callable[[Tensor], Tensor]  # images [n, C, H, W] -> logits [n, 1]
 
 
-def zero_centred(judge: Judge, x: Tensor) -> Tensor:
+def zero_centered_penalty(discriminator: Discriminator, x: Tensor) -> Tensor:
     """||grad D(x)||^2 / 2 [n]: R1 at real, R2 at fake images (Mescheder, Geiger and Nowozin 2018)."""
-    return gradient(judge, x).square().flatten(1).sum(1) / 2
+    return input_gradient(discriminator, x).square().flatten(1).sum(1) / 2
 
 
-def one_centred(judge: Judge, x: Tensor) -> Tensor:
+def one_centered_penalty(discriminator: Discriminator, x: Tensor) -> Tensor:
     """(||grad D(x)|| - 1)^2 [n], for points between real and fake (Gulrajani et al. 2017, equation 3)."""
-    lengths: Tensor = torch.linalg.vector_norm(gradient(judge, x).flatten(1), dim=1)
+    lengths: Tensor = torch.linalg.vector_norm(input_gradient(discriminator, x).flatten(1), dim=1)
     return (lengths - 1).square()
 
 
-def between(real: Tensor, fake: Tensor, share: Tensor) -> Tensor:
+def interpolate_images(real: Tensor, fake: Tensor, real_weight: Tensor) -> Tensor:
     """share real + (1 - share) fake, `share` [n] in [0, 1]."""
-    return torch.lerp(fake, real, share[:, None, None, None])
+    return torch.lerp(fake, real, real_weight[:, None, None, None])
 
 
-def gradient(judge: Judge, x: Tensor) -> Tensor:
+def input_gradient(discriminator: Discriminator, x: Tensor) -> Tensor:
     """grad D(x) [n, C, H, W], differentiable in the parameters of D."""
     x = x.detach().float().requires_grad_()
     with torch.autocast(x.device.type, enabled=False):
-        slopes = torch.autograd.grad(judge(x).sum(), x, create_graph=True)
+        slopes = torch.autograd.grad(discriminator(x).sum(), x, create_graph=True)
     return slopes[0]

@@ -12,39 +12,39 @@ from genlib.data.batches import Batch
 class Posterior(Protocol):
     """q(z|x), a Gaussian independent in each dimension."""
 
-    def at(self, noise: Tensor) -> Tensor: ...
+    def rsample(self, noise: Tensor) -> Tensor: ...
     def log_ratio(self, z: Tensor) -> Tensor: ...
     def kl(self) -> Tensor: ...
     def detach(self) -> Posterior: ...
 
 
-class LatentVariables(Protocol):
+class LikelihoodModel(Protocol):
     conditional: bool
-    observation: str
+    pixel_likelihood: str
     latent: int
-    noise: int
+    noise_dim: int
 
-    def observe(self, x: Tensor, u: Tensor) -> Tensor: ...
+    def binarize_or_dequantize(self, x: Tensor, u: Tensor) -> Tensor: ...
     def encode(self, x: Tensor, y: Tensor | None = None) -> Posterior: ...
-    def likelihood(self, x: Tensor, z: Tensor, y: Tensor | None = None) -> Tensor: ...
-    def parts(self, x: Tensor, noise: Tensor, y: Tensor | None = None) -> tuple[Tensor, Tensor]: ...
+    def log_likelihood(self, x: Tensor, z: Tensor, y: Tensor | None = None) -> Tensor: ...
+    def log_px_and_log_ratio(self, x: Tensor, noise: Tensor, y: Tensor | None = None) -> tuple[Tensor, Tensor]: ...
     def log_weights(self, x: Tensor, noise: Tensor, y: Tensor | None = None) -> Tensor: ...
 
 
-def check(model: nn.Module) -> None:
+def require_likelihood(model: nn.Module) -> None:
     """Raises ValueError where `model` has no likelihood."""
     if not hasattr(model, "log_weights"):
         raise ValueError(f"the objective needs a model with a likelihood, found {type(model).__name__}")
 
 
-def single(model: LatentVariables) -> bool:
+def has_one_latent_layer(model: LikelihoodModel) -> bool:
     """Whether there is one stochastic layer, so that q(z|x) is all there is."""
-    return model.noise == model.latent
+    return model.noise_dim == model.latent
 
 
-def seen(model: LatentVariables, batch: Batch) -> tuple[Tensor, Tensor | None]:
+def observed_batch(model: LikelihoodModel, batch: Batch) -> tuple[Tensor, Tensor | None]:
     """A batch as the likelihood sees it at this visit: images and, for a conditional model, labels."""
     y = batch.y if model.conditional else None
-    if model.observation == "intensity":
+    if model.pixel_likelihood == "intensity":
         return batch.x, y
-    return model.observe(batch.x, batch.rand("observe", *batch.x.shape[1:])), y
+    return model.binarize_or_dequantize(batch.x, batch.rand("observe", *batch.x.shape[1:])), y

@@ -12,15 +12,15 @@ from genlib.data.batches import Batch
 
 
 @dataclass(frozen=True)
-class Terms:
+class StepLosses:
     """What one turn lowers: `loss` [n], one value per example, and what is worth watching, each [n] too."""
 
     loss: Tensor
-    watch: Mapping[str, Tensor] = field(default_factory=dict)
+    logged: Mapping[str, Tensor] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
-class Turn:
+class Phase:
     """One optimiser's share of a step: it moves `module` to lower the mean of `terms(batch).loss`.
 
     `every` counts steps: a turn with every=2 is taken on every second step.
@@ -28,8 +28,8 @@ class Turn:
 
     name: str
     module: nn.Module
-    terms: Callable[[Batch], Terms]
-    every: int = 1
+    step_losses: Callable[[Batch], StepLosses]
+    interval: int = 1
 
 
 class Objective:
@@ -41,6 +41,6 @@ class Objective:
 
     domains: ClassVar[Literal["one", "pair", "union"]] = "one"
 
-    def turns(self, model: nn.Module) -> tuple[Turn, ...]:
+    def phases(self, model: nn.Module) -> tuple[Phase, ...]:
         """The turns of one step, in order; raises ValueError where `model` lacks what they need."""
         raise NotImplementedError

@@ -14,62 +14,62 @@ import torch.distributed as dist
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from genlib.models.layers.cpu.double_backward import gradients
+from genlib.models.layers.cpu.double_backward import differentiable_gradients
 
 
-class Mean(torch.autograd.Function):
+class AllReduceMean(torch.autograd.Function):
     """The mean over all processes, on each; since each one's loss depends on it, the gradient is the mean of theirs
     summed, which is the mean again."""
 
     @staticmethod
-    def forward(context: Any, values: Tensor) -> Tensor:
-        return average(values.clone())
+    def forward(ctx: Any, values: Tensor) -> Tensor:
+        return all_reduce_mean_(values.clone())
 
     @staticmethod
-    def backward(context: Any, gradient: Tensor) -> Any:
-        return Mean.apply(gradient)  # type: ignore[no-untyped-call]
+    def backward(ctx: Any, gradient: Tensor) -> Any:
+        return AllReduceMean.apply(gradient)  # type: ignore[no-untyped-call]
 
 
-class Norm(torch.autograd.Function):
+class GlobalBatchNorm(torch.autograd.Function):
     """(x, g, b, eps) -> (y, m, v), in few passes over x. A gradient that is to be differentiated again (a penalty's)
     goes through `normal` instead."""
 
     @staticmethod
-    def forward(context: Any, x: Tensor, weight: Tensor, bias: Tensor, eps: float) -> tuple[Tensor, Tensor, Tensor]:
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, eps: float) -> tuple[Tensor, Tensor, Tensor]:
         own_mean, own_variance = torch.batch_norm_update_stats(x, None, None, 0.0)
-        mean, square = average(torch.stack([own_mean, own_variance + own_mean.square()]))
+        mean, square = all_reduce_mean_(torch.stack([own_mean, own_variance + own_mean.square()]))
         variance = square - mean.square()
-        context.save_for_backward(x, weight, bias, mean, variance)
-        context.eps = eps
-        context.mark_non_differentiable(mean, variance)
+        ctx.save_for_backward(x, weight, bias, mean, variance)
+        ctx.eps = eps
+        ctx.mark_non_differentiable(mean, variance)
         return F.batch_norm(x, mean, variance, weight, bias, False, 0.0, eps), mean, variance
 
     @staticmethod
-    def backward(context: Any, dy: Tensor, *_: Any) -> Any:
-        x, weight, bias, mean, variance = context.saved_tensors
+    def backward(ctx: Any, dy: Tensor, *_: Any) -> Any:
+        x, weight, bias, mean, variance = ctx.saved_tensors
         if torch.is_grad_enabled():
-            y = normal(x, weight, bias, context.eps)[0]
-            return *gradients(y, (x, weight, bias), context.needs_input_grad[:3], dy), None
-        deviation = torch.rsqrt(variance + context.eps)
+            y = differentiable_batch_norm(x, weight, bias, ctx.eps)[0]
+            return *differentiable_gradients(y, (x, weight, bias), ctx.needs_input_grad[:3], dy), None
+        deviation = torch.rsqrt(variance + ctx.eps)
         _, weighed, total = torch.ops.aten.native_batch_norm_backward(
-            dy, x, weight, None, None, mean, deviation, True, context.eps, [False, True, True]
+            dy, x, weight, None, None, mean, deviation, True, ctx.eps, [False, True, True]
         )
-        along, level = average(torch.stack([weighed, total])) / (x.numel() // x.shape[1])
+        along, level = all_reduce_mean_(torch.stack([weighed, total])) / (x.numel() // x.shape[1])
         scale = weight * deviation
-        dx = F.batch_norm(x, mean, variance, -along * weight * deviation, -level * scale, False, 0.0, context.eps)
+        dx = F.batch_norm(x, mean, variance, -along * weight * deviation, -level * scale, False, 0.0, ctx.eps)
         return dx.addcmul_(dy, scale[:, None, None]), weighed, total, None
 
 
-def normal(x: Tensor, weight: Tensor, bias: Tensor, eps: float) -> tuple[Tensor, Tensor, Tensor]:
+def differentiable_batch_norm(x: Tensor, weight: Tensor, bias: Tensor, eps: float) -> tuple[Tensor, Tensor, Tensor]:
     """What `Norm` computes, differentiable as often as one likes."""
     moments = torch.stack([x.mean((0, 2, 3)), x.square().mean((0, 2, 3))])
-    mean, square = Mean.apply(moments)  # type: ignore[no-untyped-call]
+    mean, square = AllReduceMean.apply(moments)  # type: ignore[no-untyped-call]
     variance = square - mean.square()
     scale = weight * torch.rsqrt(variance + eps)
     return x * scale[:, None, None] + (bias - mean * scale)[:, None, None], mean, variance
 
 
-def average(values: Tensor) -> Tensor:
+def all_reduce_mean_(values: Tensor) -> Tensor:
     """The mean of `values` over all processes, in their place."""
     dist.all_reduce(values)
     return values.div_(dist.get_world_size())
@@ -83,16 +83,16 @@ class BatchNorm2d(nn.BatchNorm2d):
             alone: Tensor = super().forward(x)
             return alone
         found: tuple[Tensor, Tensor, Tensor]
-        found = Norm.apply(x.float(), self.weight, self.bias, self.eps)  # type: ignore[no-untyped-call]
+        found = GlobalBatchNorm.apply(x.float(), self.weight, self.bias, self.eps)  # type: ignore[no-untyped-call]
         y, mean, variance = found
-        self._follow(mean, variance, dist.get_world_size() * x.numel() // x.shape[1])
+        self._update_running_stats(mean, variance, dist.get_world_size() * x.numel() // x.shape[1])
         return y
 
     @torch.no_grad()
-    def _follow(self, mean: Tensor, variance: Tensor, n: int) -> None:
+    def _update_running_stats(self, mean: Tensor, variance: Tensor, num_values: int) -> None:
         """Move the running statistics, which hold the unbiased variance of n values."""
         assert self.running_mean is not None and self.running_var is not None and self.num_batches_tracked is not None
         assert self.momentum is not None
         self.num_batches_tracked += 1
         self.running_mean.lerp_(mean, self.momentum)
-        self.running_var.lerp_(variance * (n / max(1, n - 1)), self.momentum)
+        self.running_var.lerp_(variance * (num_values / max(1, num_values - 1)), self.momentum)

@@ -8,8 +8,10 @@ import torch
 from torch import Tensor
 
 
-def gradients(y: Tensor, inputs: Sequence[Tensor], wanted: Sequence[bool], dy: Tensor) -> list[Tensor | None]:
+def differentiable_gradients(
+    y: Tensor, inputs: Sequence[Tensor], needs_grad: Sequence[bool], grad_output: Tensor
+) -> list[Tensor | None]:
     """The gradients of sum(y dy) for each of `inputs`, in a graph of their own; None for what is not wanted."""
-    asked = [each for each, one in zip(inputs, wanted, strict=True) if one]
-    found = iter(torch.autograd.grad(y, asked, dy, create_graph=True))
-    return [next(found) if one else None for one in wanted]
+    asked = [each for each, one in zip(inputs, needs_grad, strict=True) if one]
+    found = iter(torch.autograd.grad(y, asked, grad_output, create_graph=True))
+    return [next(found) if one else None for one in needs_grad]
