@@ -45,12 +45,12 @@ ui: setup
 	@python -m pipelines.ui --port $(PORT)
 
 tune: setup
-	@test -n "$(MODEL)" || { echo "make tune: MODEL is missing, legal: make tune MODEL=gan [TRIALS=50]" >&2; exit 2; }
+	@test -n "$(MODEL)" || { echo "make tune: MODEL is missing, expected make tune MODEL=gan [TRIALS=50]" >&2; exit 2; }
 	@python -m pipelines.check --tune "$(MODEL)" --set $(if $(TRIALS),tune.trials=$(TRIALS)) $(SET)
 	@dvc exp run --quiet $(if $(TRIALS),-S tune.trials=$(TRIALS)) "compare@$(MODEL)"
 
 submit: setup
-	@test -n "$(ADDRESS)" || { echo "make submit: ADDRESS is missing, legal: make submit ADDRESS=http://head:8265" >&2; exit 2; }
+	@test -n "$(ADDRESS)" || { echo "make submit: ADDRESS is missing, expected make submit ADDRESS=http://head:8265" >&2; exit 2; }
 	@python -m pipelines.check --preset "$(PRESET)" --set $(SET)
 	@python -m pipelines.submit "$(ADDRESS)" --stage "$(STAGE)"
 

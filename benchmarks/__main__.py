@@ -53,7 +53,7 @@ def main() -> int:
     given = parser.parse_args()
     quick, chosen = given.quick, given.names or NAMES
     if wrong := [name for name in chosen if name not in NAMES]:
-        parser.error(f"NAME: found {wrong[0]!r}, legal: {', '.join(NAMES)}")
+        parser.error(f"NAME: got {wrong[0]!r}, expected {', '.join(NAMES)}")
     LOGS.mkdir(parents=True, exist_ok=True)
     if quick:
         os.environ["GENLIB_BENCHMARK_RESULTS"] = str(LOGS / "quick.json")

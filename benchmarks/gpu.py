@@ -47,7 +47,7 @@ FLOOR, BOUND = "captured graph", 0.7
 MNIST = {  # as in presets/mnist.yaml, and the upper end of the interval of its KID in docs/results.md
     "gan": (
         {"name": "gan", "latent": 64, "width": 64, "width_d": 32},
-        {"name": "adversarial", "r1": 1.0, "penalty_every": 8},
+        {"name": "adversarial", "r1": 1.0, "lazy_reg_interval": 8},
         TrainConfig(
             576_000, lr=2e-3, beta1=0.0, beta2=0.99, schedule="linear", decay_start=0.3, ema=0.998, report_every=24_000
         ),
@@ -70,7 +70,7 @@ def main() -> int:
     parser.add_argument("--runs", type=Path, default=Path("runs/train"), help="where its judge `scorer` lies")
     asked = parser.parse_args()
     if not torch.cuda.is_available():
-        print("benchmarks.gpu: found no CUDA device, legal: a machine that has one", file=sys.stderr)
+        print("benchmarks.gpu: got no CUDA device, expected a machine that has one", file=sys.stderr)
         return 2
     for name, job in NETS.items():
         throughput(name, job, asked.rounds, asked.seconds)

@@ -119,7 +119,7 @@ def serve(pipe: Any, rank: int, job: TrainingJob) -> None:
 
 def trained(job: TrainingJob, dataset: Any, steps: int) -> tuple[Run, list[int]]:
     """This worker's run, its first tenth apart, and the numbers in each turn's gradient."""
-    length = {"train.images": steps * BATCH, "train.report_every": steps * BATCH // REPORTS}
+    length = {"train.total_images": steps * BATCH, "train.report_every": steps * BATCH // REPORTS}
     state, plan = build_train_state(job.with_overrides(length), SHAPE, 0, 1, torch.device("cpu"))
     moments: list[tuple[float, float]] = []
     for _ in train(state, dataset.train, plan, ProcessGroup.current()):

@@ -62,7 +62,7 @@ def main() -> None:
 
 def overhead(size: int, cpus: int) -> float:
     """Seconds beyond its own that one trial takes."""
-    plan = SearchConfig({"x": {"uniform": [0.0, 1.0]}}, SearchObjective("score"), TRIALS, REPORTS, "random_full")
+    plan = SearchConfig({"x": {"uniform": [0.0, 1.0]}}, SearchObjective("score"), TRIALS, REPORTS, "random_no_pruning")
     with tempfile.TemporaryDirectory() as folder:
         started = time.monotonic()
         trials = search(Waiting(size), plan, Path(folder))

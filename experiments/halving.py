@@ -41,7 +41,7 @@ def main() -> None:
     with session(), tempfile.TemporaryDirectory() as folder:
         both = sweeps(asked.runs / "classifier", asked.data, Path(folder))
     print(table(both))
-    halved, full = both["random"], both["random_full"]
+    halved, full = both["random"], both["random_no_pruning"]
     share = spent(halved.trials) / spent(full.trials)
     detail = {
         "images": {"asha": spent(halved.trials), "full": spent(full.trials)},
@@ -62,8 +62,12 @@ class Outcome:
 
 def sweeps(judge: Path, data: Path, folder: Path) -> dict[str, Outcome]:
     run, plan = sought(judge, data, folder, load_params().tune.images_per_trial, "random")
-    plan = replace(plan, points_to_evaluate=[{key: current_value(key, run.job.options()) for key in plan.space}], seed=1)
-    return {name: searched(run, replace(plan, searcher=name), folder / name) for name in ("random", "random_full")}
+    plan = replace(
+        plan, points_to_evaluate=[{key: current_value(key, run.job.options()) for key in plan.space}], seed=1
+    )
+    return {
+        name: searched(run, replace(plan, searcher=name), folder / name) for name in ("random", "random_no_pruning")
+    }
 
 
 def sought(judge: Path, data: Path, folder: Path, images: int, searcher: str) -> tuple[TrainingTrial, SearchConfig]:
@@ -101,7 +105,11 @@ def with_seeds(run: TrainingTrial, plan: SearchConfig, trial: Trial, seeds: Sequ
     """The trial's knobs once more with each of these seeds, in full."""
     points = [trial.hyperparameters | {"train.seed": seed} for seed in seeds]
     space = {**plan.space, "train.seed": {"choice": list(seeds)}}
-    return search(run, replace(plan, space=space, num_trials=len(points), searcher="random_full", points_to_evaluate=points), folder)
+    return search(
+        run,
+        replace(plan, space=space, num_trials=len(points), searcher="random_no_pruning", points_to_evaluate=points),
+        folder,
+    )
 
 
 def spent(trials: list[Trial]) -> int:

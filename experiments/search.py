@@ -25,7 +25,7 @@ from genlib.distributed.session import session
 from genlib.tuning.search import SearchConfig, search
 from genlib.tuning.trial import Trial
 
-SEARCHERS = ("random_full", "random", "pbt")
+SEARCHERS = ("random_no_pruning", "random", "pbt")
 SHARES = (0.125, 0.25, 0.5, 1.0)  # of the images of all trials in full
 
 Curve = list[tuple[int, float]]  # images that all trials have seen, and the least KID by then
@@ -56,9 +56,9 @@ def main() -> None:
     goals = [max(map(ends, curves)) for curves in zip(*found.values(), strict=True)]
     counts = {name: [until(*each) for each in zip(curves, goals, strict=True)] for name, curves in found.items()}
     for name in SEARCHERS[1:]:
-        ratios = [ours / plain for ours, plain in zip(counts[name], counts["random_full"], strict=True)]
+        ratios = [ours / plain for ours, plain in zip(counts[name], counts["random_no_pruning"], strict=True)]
         detail = {"kid": goals, "images": counts, "least_kid": after(found, full), "trials": asked.trials}
-        record(f"tuning: images until a KID that all reach, {name} / random_full", median(ratios), 1.0, at_least=False,
+        record(f"tuning: images until a KID that all reach, {name} / random_no_pruning", median(ratios), 1.0, at_least=False,
                detail=detail, rounds=ratios)  # fmt: skip
 
 

@@ -89,7 +89,7 @@ def main() -> None:
     parser.add_argument("--figures", type=Path)
     asked = parser.parse_args()
     params = load_params()
-    changed = {"train.images": asked.images} if asked.images else {}
+    changed = {"train.total_images": asked.images} if asked.images else {}
     with tempfile.TemporaryDirectory() as folder:
         prepare(params.data.to_config(), Path(folder))
         judges = judges_of(params, Path(folder))

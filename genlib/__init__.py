@@ -6,14 +6,14 @@ The public names; each is imported when it is first used, so that `import genlib
     evaluate(real, fake, train)   every metric of images, each with its interval, null and controls
     metrics.frechet(real, fake)   one metric of features, any of them by its name
     Measure                       what they give: value, low, high, null, n, detail
-    InputError                    what they raise for what is not legal: one line that says what is
+    InputError                    what they raise for what is not expected one line that says what is
 
     >>> import genlib
     >>> try:
     ...     genlib.load("nowhere")
     ... except genlib.InputError as error:
     ...     print(error)
-    nowhere: not a model folder (found no nowhere/config.json), legal: one that a train stage wrote
+    nowhere: not a model folder (got no nowhere/config.json), expected one that a train stage wrote
     >>> print(genlib.Measure(0.5, 0.4, 0.6, null=0.9, n=100))
     0.5 [0.4, 0.6], real images 0.9, n 100
 """

@@ -21,7 +21,7 @@ class Parser(argparse.ArgumentParser):
     """A wrong argument is a wrong input like any other."""
 
     def error(self, message: str) -> NoReturn:
-        raise InputError(f"{message}, legal: see {self.prog} --help")
+        raise InputError(f"{message}, expected see {self.prog} --help")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -25,7 +25,7 @@ def unknown_name(where: str, got: object, expected: Collection[str]) -> InputErr
     """The error for a name that is not among the legal ones, with the nearest legal one when it looks like a slip."""
     near = difflib.get_close_matches(str(got), expected, n=1)
     hint = f" (did you mean {near[0]}?)" if near else ""
-    return InputError(f"{where}: found {got!r}{hint}, legal: {', '.join(sorted(expected)) or 'nothing'}")
+    return InputError(f"{where}: got {got!r}{hint}, expected {', '.join(sorted(expected)) or 'nothing'}")
 
 
 def run_cli(body: Callable[[], None], interrupt_message: str = "interrupted") -> int:
@@ -38,7 +38,7 @@ def run_cli(body: Callable[[], None], interrupt_message: str = "interrupted") ->
     except OSError as error:
         if error.errno != errno.ENOSPC:
             raise
-        return _print_error(f"{error.filename or Path.cwd()}: no space left on the disk, legal: a disk with room", 2)
+        return _print_error(f"{error.filename or Path.cwd()}: no space left on the disk, expected a disk with room", 2)
     except ArithmeticError as error:
         return _print_error(f"{error}; lower the learning rates or raise the penalties", 1)
     except WorkersLost as error:

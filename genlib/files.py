@@ -34,7 +34,7 @@ def read_json(path: Path) -> Any:
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise InputError(f"{path}: not readable as JSON ({error}), legal: the file that its stage writes") from error
+        raise InputError(f"{path}: not readable as JSON ({error}), expected the file that its stage writes") from error
 
 
 def write_yaml(content: Any, path: Path) -> None:
@@ -71,16 +71,16 @@ def make_folder(folder: Path, option: str) -> Path:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise InputError(f"{option}: found that {folder} cannot be made ({error.strerror}), legal: a folder") from error
+        raise InputError(f"{option}: got that {folder} cannot be made ({error.strerror}), expected a folder") from error
     return folder
 
 
 def require_writable(path: Path, option: str) -> None:
     """Make the folder of `path`, and complain before the work rather than after it."""
     if path.is_dir():
-        raise InputError(f"{option}: found the folder {path}, legal: a file")
+        raise InputError(f"{option}: got the folder {path}, expected a file")
     if not os.access(make_folder(path.parent, option), os.W_OK):
-        raise InputError(f"{option}: found {path}, which cannot be written, legal: a file")
+        raise InputError(f"{option}: got {path}, which cannot be written, expected a file")
 
 
 def upload(path: Path, url: str) -> None:
@@ -131,7 +131,7 @@ def read_checked_json(path: Path, hint: str) -> dict[str, Any]:
 def require_version(found: object, newest: int, path: Path) -> None:
     """Refuse what a later genlib wrote."""
     if type(found) is not int or not 1 <= found <= newest:
-        raise InputError(f"{path}: found version {found!r:.40}, legal: up to {newest}; a later genlib wrote it")
+        raise InputError(f"{path}: got version {found!r:.40}, expected up to {newest}; a later genlib wrote it")
 
 
 def _json_sha256(content: Mapping[str, Any]) -> str:

@@ -26,7 +26,7 @@ MAX_VALUES, MAX_DEPTH = 100_000, 30  # values in a file, and levels of them
 Count = Annotated[int, Field(ge=1, le=10**12)]
 Share = Annotated[float, Field(ge=0, lt=1)]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
-Searcher = Literal["random", "random_full", "tpe", "pareto", "pbt", "pb2"]
+Searcher = Literal["random", "random_no_pruning", "tpe", "multi_objective", "pbt", "pb2"]
 
 
 class Section(BaseModel):
@@ -100,9 +100,9 @@ class TrainSection(Section):
         return workers
 
     def to_options(self) -> dict[str, Any]:
-        """The fields, with the rates of single turns gathered under `lr_by_turn`."""
+        """The fields, with the rates of single turns gathered under `lr_by_phase`."""
         own = {name: getattr(self, name) for name in type(self).model_fields}
-        return own | {"lr_by_turn": {key.removeprefix("lr_"): v for key, v in self.__pydantic_extra__.items()}}
+        return own | {"lr_by_phase": {key.removeprefix("lr_"): v for key, v in self.__pydantic_extra__.items()}}
 
 
 class ModelSection(Section):
@@ -111,13 +111,13 @@ class ModelSection(Section):
     train: dict[str, Any] = {}
     search_space: dict[str, dict[str, list[Any]]] = {}
 
-    @field_validator("search")
+    @field_validator("search_space")
     @classmethod
     def _check_search_space(cls, search_space: dict[str, dict[str, list[Any]]]) -> dict[str, dict[str, list[Any]]]:
         for key, distribution in search_space.items():
             problem = _distribution_error(distribution)
             if problem:
-                raise InputError(f"{key}: found {distribution}, legal: {problem}")
+                raise InputError(f"{key}: got {distribution}, expected {problem}")
         return search_space
 
 
@@ -179,7 +179,7 @@ class Params(Section):
         """A model's name is that of its folders."""
         for name in models:
             if not re.fullmatch(r"[a-zA-Z0-9_-]{1,64}", name):
-                raise InputError(f"{name[:64]}: found {name!r:.80} for a name, legal: letters, digits, _ and -")
+                raise InputError(f"{name[:64]}: got {name!r:.80} for a name, expected letters, digits, _ and -")
         return models
 
     @field_validator("tune")
@@ -222,9 +222,9 @@ def read_yaml(path: Path) -> dict[str, Any]:
     try:
         found = parse_yaml(path.read_bytes(), str(path))
     except OSError as error:
-        raise InputError(f"{path}: not readable ({error.strerror}), legal: a YAML file") from error
+        raise InputError(f"{path}: not readable ({error.strerror}), expected a YAML file") from error
     if not isinstance(found, dict):
-        raise InputError(f"{path}: found {type(found).__name__}, legal: a mapping of sections")
+        raise InputError(f"{path}: got {type(found).__name__}, expected a mapping of sections")
     return found
 
 
@@ -246,16 +246,16 @@ def _require_json_types(found: Any, where: str) -> None:
         if isinstance(value, dict):
             for key in value:
                 if not isinstance(key, str):
-                    raise InputError(f"{place}: found the key {key!r:.80}, legal: a word")
+                    raise InputError(f"{place}: got the key {key!r:.80}, expected a word")
             todo += [((*keys, key), each) for key, each in value.items()]
         elif isinstance(value, list):
             todo += [((*keys, str(index)), each) for index, each in enumerate(value)]
         elif isinstance(value, float) and not math.isfinite(value):
-            raise InputError(f"{place}: found {value}, legal: a finite number")
+            raise InputError(f"{place}: got {value}, expected a finite number")
         elif not isinstance(value, str | int | float | None):
-            raise InputError(f"{place}: found {value!r:.80}, legal: words, numbers, true, false and null")
+            raise InputError(f"{place}: got {value!r:.80}, expected words, numbers, true, false and null")
         if len(todo) > MAX_VALUES or len(keys) > MAX_DEPTH:
-            raise InputError(f"{where}: found more than {MAX_VALUES:,} values or {MAX_DEPTH} levels, legal: fewer")
+            raise InputError(f"{where}: got more than {MAX_VALUES:,} values or {MAX_DEPTH} levels, expected fewer")
 
 
 def parse_params(values: Mapping[str, Any], path: Path = PARAMS) -> Params:
@@ -269,16 +269,16 @@ def parse_params(values: Mapping[str, Any], path: Path = PARAMS) -> Params:
 def merge(base: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]:
     """`base` with `changes` laid over it, section by section; a list or a value is replaced whole.
 
-    A null laid over a section removes it: `models.gan: null` leaves the model out, and `tune.limits: null` the limits
+    A null laid over a section removes it: `models.gan: null` leaves the model out, and `tune.constraints: null` the limits
     at their default, as if neither had been written. Laid over nothing it adds nothing, so that the same changes can be
-    laid twice. A `search` section is replaced whole: a space is one value.
+    laid twice. A `search_space` section is replaced whole: a space is one value.
     """
     merged = dict(copy.deepcopy(base))
     for key, value in overrides.items():
         here = merged.get(key)
         if value is None and (key not in merged or isinstance(here, Mapping)):
             merged.pop(key, None)
-        elif isinstance(value, Mapping) and isinstance(here, Mapping) and key != "search":
+        elif isinstance(value, Mapping) and isinstance(here, Mapping) and key != "search_space":
             merged[key] = merge(here, value)
         else:
             merged[key] = copy.deepcopy(value)
@@ -322,9 +322,9 @@ def _first_error(section: type[BaseModel], error: ValidationError, path: Path, p
             f"{unknown_name(f'{place}: unknown key', keys[-1], _expected_keys(section, keys[:-1]))}{more}"
         )
     if problem["type"] == "missing":
-        return InputError(f"{place}: missing, legal: a value for this key{more}")
-    legal = str(problem["msg"]).removeprefix("Input should be ").removeprefix("Value error, ")
-    return InputError(f"{place}: found {problem['input']!r:.80}, legal: {legal}{more}")
+        return InputError(f"{place}: missing, expected a value for this key{more}")
+    expected = str(problem["msg"]).removeprefix("Input should be ").removeprefix("Value error, ")
+    return InputError(f"{place}: got {problem['input']!r:.80}, expected {expected}{more}")
 
 
 def _expected_keys(section: type[BaseModel], keys: list[str]) -> list[str]:

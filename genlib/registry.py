@@ -66,12 +66,12 @@ def _keyword_parameters(builder: Any) -> dict[str, inspect.Parameter]:
 
 def _check_options(builder: Any, options: Mapping[str, Any], where: str) -> None:
     hints = get_type_hints(builder.__init__ if inspect.isclass(builder) else builder)
-    legal = _keyword_parameters(builder)
+    expected = _keyword_parameters(builder)
     for key, value in options.items():
-        if key not in legal:
-            raise unknown_name(f"{where}.{key}: unknown key", key, legal)
+        if key not in expected:
+            raise unknown_name(f"{where}.{key}: unknown key", key, expected)
         if not _matches_type(value, hints[key]):
-            raise InputError(f"{where}.{key}: found {value!r}, legal: {_describe_type(hints[key])}")
+            raise InputError(f"{where}.{key}: got {value!r}, expected {_describe_type(hints[key])}")
 
 
 def _matches_type(value: object, hint: Any) -> bool:
@@ -100,21 +100,25 @@ def load(folder: str | Path) -> nn.Module:
         InputError: a file is missing, was changed since it was written, or does not fit the other.
     """
     folder = Path(folder)
-    described, path, legal = folder / "config.json", folder / "model.safetensors", "legal: one that a train stage wrote"
+    described, path, expected = (
+        folder / "config.json",
+        folder / "model.safetensors",
+        "expected one that a train stage wrote",
+    )
     if not described.is_file():
-        raise InputError(f"{folder}: not a model folder (found no {described}), {legal}")
-    config = read_checked_json(described, legal)
+        raise InputError(f"{folder}: not a model folder (found no {described}), {expected}")
+    config = read_checked_json(described, expected)
     try:
         digest = file_sha256(path)
         if config.get("model_sha256", digest) != digest:
-            raise InputError(f"{path}: found other weights than config.json says, {legal}")
+            raise InputError(f"{path}: found other weights than config.json says, {expected}")
         facts = tuple(config["shape"]), config["classes"]
         model = build("models", config["model"], *facts, where=str(described))
         model.load_state_dict(load_file(path))
     except InputError:
         raise
     except (OSError, SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
-        raise InputError(f"{folder}: not a model folder ({_one_line(error)}), {legal}") from error
+        raise InputError(f"{folder}: not a model folder ({_one_line(error)}), {expected}") from error
     assert isinstance(model, nn.Module)
     return model.eval()
 

@@ -115,7 +115,7 @@ def _read_sheet(path: Path) -> ContactSheet:
 
 def _read_sealed(path: Path) -> dict[str, Any]:
     """The content of a sealed file; nothing where there is no file."""
-    return read_checked_json(path, "legal: the file that its stage writes") if path.exists() else {}
+    return read_checked_json(path, "expected the file that its stage writes") if path.exists() else {}
 
 
 def _read_json(path: Path) -> dict[str, Any]:
@@ -125,7 +125,7 @@ def _read_json(path: Path) -> dict[str, Any]:
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise InputError(f"{path}: not readable as JSON ({error}), legal: the file that its stage writes") from error
+        raise InputError(f"{path}: not readable as JSON ({error}), expected the file that its stage writes") from error
     if not isinstance(found, dict):
         raise _wrong_content(path, f"a JSON {type(found).__name__}")
     return found
@@ -190,4 +190,4 @@ def _read_table(path: Path, delimiter: str, first_column: str) -> list[dict[str,
 
 
 def _wrong_content(path: Path, found: str) -> InputError:
-    return InputError(f"{path}: found {found}, legal: the file that its stage writes")
+    return InputError(f"{path}: got {found}, expected the file that its stage writes")

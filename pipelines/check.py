@@ -45,8 +45,8 @@ def check(preset: str | None, assignments: list[str], tuned_model: str | None = 
     domains = [source for source, _ in find_domains(params.data.to_config())]
     check_metric_names(params.evaluate.metrics, "params.yaml: evaluate.metrics")
     check_metric_names([params.tune.metric], "params.yaml: tune.metric")
-    check_metric_names([params.tune.second_metric], "params.yaml: tune.diversity")
-    check_metric_names(params.tune.constraints, "params.yaml: tune.limits")
+    check_metric_names([params.tune.second_metric], "params.yaml: tune.second_metric")
+    check_metric_names(params.tune.constraints, "params.yaml: tune.constraints")
     tracking_uri(provenance.main_worktree(ROOT))
     _check_models_once(params, DataSpec.from_sources(params, domains))
     if wanted != values:
@@ -72,7 +72,7 @@ def _parse_assignments(assignments: list[str]) -> dict[str, Any]:
     pairs = [assignment.partition("=") for assignment in assignments]
     for key, sign, _ in pairs:
         if not (key and sign):
-            raise InputError(f"SET: found {key!r}, legal: key=value with a dotted key of params.yaml")
+            raise InputError(f"SET: got {key!r}, expected key=value with a dotted key of params.yaml")
     return expand_dotted({key: parse_yaml(value, f"SET: {key}") for key, _, value in pairs})
 
 
@@ -98,7 +98,9 @@ class DataSpec:
     @property
     def with_everything(self) -> DataSpec:
         """The same with labels and with a second domain."""
-        return replace(self, num_classes=self.num_classes or 10, num_common_classes=self.num_common_classes or 10, num_domains=2)
+        return replace(
+            self, num_classes=self.num_classes or 10, num_common_classes=self.num_common_classes or 10, num_domains=2
+        )
 
 
 def _check_models_once(params: Params, data_spec: DataSpec) -> None:
@@ -119,7 +121,7 @@ def _check_direction(key: str, name: str) -> None:
     from genlib.metrics.registry import get_metric
 
     if get_metric(name).better == "real":
-        raise InputError(f"params.yaml: tune.{key}: found '{name}', best where real images are, legal: one to push")
+        raise InputError(f"params.yaml: tune.{key}: got '{name}', best where real images are, expected one to push")
 
 
 def _check_searcher(params: Params) -> None:
@@ -130,16 +132,16 @@ def _check_searcher(params: Params) -> None:
 
     searcher, workers = params.tune.searcher, params.tune.resources.workers
     if workers and searcher not in NO_PRUNING:
-        legal = f"0 with the searcher {searcher}, or tune.searcher {' or '.join(NO_PRUNING)}"
-        raise InputError(f"params.yaml: tune.resources.workers: found {workers}, legal: {legal}")
+        expected = f"0 with the searcher {searcher}, or tune.searcher {' or '.join(NO_PRUNING)}"
+        raise InputError(f"params.yaml: tune.resources.workers: got {workers}, expected {expected}")
     if searcher not in POPULATION_BASED:
         return
     for model in params.tune.models:
         space = params.models[model].search_space
         if not any(is_continuous(entry) for key, entry in space.items() if not key.startswith("model.")):
             raise InputError(
-                f"params.yaml: models.{model}.search: found no uniform or loguniform knob of train or objective, "
-                f"legal: one or more with the searcher {searcher}"
+                f"params.yaml: models.{model}.search: got no uniform or loguniform knob of train or objective, "
+                f"expected one or more with the searcher {searcher}"
             )
 
 
@@ -154,8 +156,10 @@ def _check_models(params: Params, data_spec: DataSpec) -> None:
         if name not in starved:
             raise error
         without = " ".join(f"models.{each}=null" for each in starved)
-        legal = "or" if "legal: " in str(error) else "legal: data with labels (for a pair of domains the same ones), or"
-        raise InputError(f'{error}, {legal} params without {", ".join(starved)} (SET="{without}")')
+        expected = (
+            "or" if "expected " in str(error) else "expected data with labels (for a pair of domains the same ones), or"
+        )
+        raise InputError(f'{error}, {expected} params without {", ".join(starved)} (SET="{without}")')
 
 
 def _model_error(params: Params, name: str, data_spec: DataSpec) -> InputError | None:

@@ -30,7 +30,7 @@ def read_json(path: Path) -> Any:
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise InputError(f"{path}: not readable as JSON ({error}), legal: the file that its stage writes") from error
+        raise InputError(f"{path}: not readable as JSON ({error}), expected the file that its stage writes") from error
 
 
 def write_yaml(content: Any, path: Path) -> None:

@@ -1,6 +1,6 @@
 """What a submitted job runs on the cluster's head: the graph, by DVC, without git.
 
-It begins with the results that the remote in `cluster.storage` holds, and leaves there what it made, with its dvc.lock.
+It begins with the results that the remote in `ray.storage_path` holds, and leaves there what it made, with its dvc.lock.
 It runs in a folder of its own, since Ray removes the one that it unpacked when it thinks that nobody needs it.
 """
 

@@ -37,7 +37,7 @@ def repro(jobs: str) -> None:
         KeyboardInterrupt: Ctrl-C was pressed before all were done.
     """
     if not (jobs.isdecimal() and int(jobs)):
-        raise InputError(f"JOBS: found {jobs!r}, legal: how many stages may run at once, 1 or more")
+        raise InputError(f"JOBS: got {jobs!r}, expected how many stages may run at once, 1 or more")
     if jobs == "1":
         os.execvp("dvc", ("dvc", "repro"))
     changed = json.loads(_dvc_output("status", "--json"))

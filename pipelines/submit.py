@@ -1,7 +1,7 @@
 """`make submit ADDRESS=http://head:8265`: the graph on a cluster, its results in this workspace.
 
 A job gets the files that git knows or would know, and by value what an upload leaves behind: the commit, and whether
-code or params differ from it. Results travel by a DVC remote in `cluster.storage`: what is known here goes there first,
+code or params differ from it. Results travel by a DVC remote in `ray.storage_path`: what is known here goes there first,
 and what the job made is pulled at the end, with its dvc.lock, so that nothing is run again here.
 """
 
@@ -69,7 +69,7 @@ def require_shared_storage(storage_path: str) -> str:
     """
     if "://" not in storage_path and not Path(storage_path).is_absolute():
         raise InputError(
-            f"params.yaml: cluster.storage: found {storage_path!r}, legal for a job: an absolute path that every node and "
+            f"params.yaml: ray.storage_path: found {storage_path!r}, expected for a job: an absolute path that every node and "
             "this machine see, or a URL (s3://bucket/folder)"
         )
     return storage_path.rstrip("/")
@@ -102,7 +102,7 @@ def run_module(root: Path, *module: str) -> None:
     """
     done = subprocess.run([sys.executable, "-m", *module], cwd=root, env=os.environ | QUIET_ENV)
     if done.returncode:
-        raise InputError(f"{' '.join(module)}: ended with {done.returncode}, legal: what it says above, mended")
+        raise InputError(f"{' '.join(module)}: ended with {done.returncode}, expected what it says above, mended")
 
 
 def main() -> None:

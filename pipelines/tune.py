@@ -78,7 +78,7 @@ def is_model_of(job: TrainingJob, folder: Path) -> bool:
 
     path = folder / "config.json"
     wanted = json.loads(json.dumps(build_model_config(job)))
-    return path.exists() and wanted.items() <= read_checked_json(path, "legal: one that a train stage wrote").items()
+    return path.exists() and wanted.items() <= read_checked_json(path, "expected one that a train stage wrote").items()
 
 
 if __name__ == "__main__":

@@ -37,7 +37,14 @@ def jobs(data, states):
     """A tiny job of every default model, and of the losses, penalties and layers that those do not have."""
     plain = [job(name, data, states / name) for name in MODELS]
     gan = next(each for each in plain if each.name == "gan")
-    penalties = {"loss": "hinge", "r1": 1.0, "r2": 0.5, "penalty_every": 2, "instance_noise": 0.1, "d_turns": 2}
+    penalties = {
+        "loss": "hinge",
+        "r1": 1.0,
+        "r2": 0.5,
+        "lazy_reg_interval": 2,
+        "instance_noise": 0.1,
+        "d_steps_per_g_step": 2,
+    }
     others = {
         "wasserstein": (gan.model, {"loss": "wasserstein", "gradient_penalty": 10.0}),
         "penalties": (gan.model, penalties),

@@ -10,7 +10,7 @@ from typing import Any
 from PIL import Image, ImageDraw
 
 MODELS = ("classifier", "scorer", "vae", "gan")
-KNOBS = ("train.lr_g", "objective.d_turns")
+KNOBS = ("train.lr_g", "objective.d_steps_per_g_step")
 JUDGE = {"extractor": "scorer", "layer": "features[32]", "accuracy": 0.978, "sha256": "b" * 64}
 MISSED = "noise get 1.03 and real images 0.97 at n = 359"
 SHORT = "needs at least 500 images of each kind, found 359"
@@ -159,7 +159,7 @@ def sheet(path: Path, rows: int, columns: int, says: dict[str, Any]) -> None:
 def write_tune(root: Path, model: str) -> None:
     """Trial 2 has won; trial 3 scored better but below a limit, 4 was stopped early and 5 diverged."""
     trials = [
-        "trial,repeat_of,seed,train.lr_g,train.lr_d/lr_g,objective.d_turns,kid,kid_low,kid_high,kid_median,coverage,"
+        "trial,repeat_of,seed,train.lr_g,train.lr_d/lr_g,objective.d_steps_per_g_step,kid,kid_low,kid_high,kid_median,coverage,"
         "status,feasible,winner,front,health,images_seen,seconds,spent,reason",
         "0,,0,0.001,1.0,1,0.31,0.3,0.32,,0.8,finished,True,False,False,balanced,40000,12.1,50000,",
         "1,,0,0.0005,2.0,2,0.25,0.2,0.3,0.26,0.82,finished,True,False,False,D wins,40000,13.4,95000,",
@@ -171,7 +171,7 @@ def write_tune(root: Path, model: str) -> None:
         "7,2,1,0.0021,0.5,1,0.2,0.14,0.24,,0.85,finished,True,False,False,balanced,40000,12.9,80000,",
     ]
     write(root / f"runs/tune/{model}/trials.csv", "\n".join(trials) + "\n")
-    best = f"models:\n  {model}:\n    train:\n      lr_g: 0.0021\n    objective:\n      d_turns: 1\n"
+    best = f"models:\n  {model}:\n    train:\n      lr_g: 0.0021\n    objective:\n      d_steps_per_g_step: 1\n"
     write(root / f"runs/tune/{model}/best.yaml", best)
 
 

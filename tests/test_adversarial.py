@@ -282,7 +282,7 @@ def test_an_unknown_choice_is_named(option):
         (cgan, {"embedding": 0}),
         (adversarial, {"gradient_penalty": -1.0}),
         (adversarial, {"instance_noise": float("nan")}),
-        (adversarial, {"noise_until": 0}),
+        (adversarial, {"noise_anneal_images": 0}),
     ],
 )
 def test_an_option_out_of_range_is_named_with_what_was_found(room, options):

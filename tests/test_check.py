@@ -107,32 +107,32 @@ def stubs(project, monkeypatch):
     return project
 
 
-PRINTED = "data.other={name: printed_digits}"
+PRINTED = "data.domain_b={name: printed_digits}"
 FLAT = folder("flat")
 
 LACKING = {
     "a translator of one domain": (
         [],
-        "models.cyclegan.objective: found one domain of images, legal: two, named by data and data.other, or params "
+        "models.cyclegan.objective: got one domain of images, expected two, named by data and data.domain_b, or params "
         'without cyclegan (SET="models.cyclegan=null")',
     ),
     "no labels": (
         [*FLAT, PRINTED],
-        "models.cvae.model: needs labels, and the data have none, legal: data with labels (for a pair of domains the "
+        "models.cvae.model: needs labels, and the data have none, expected data with labels (for a pair of domains the "
         'same ones), or params without cvae, cgan (SET="models.cvae=null models.cgan=null")',
     ),
     "neither": (
         FLAT,
-        "models.cvae.model: needs labels, and the data have none, legal: data with labels (for a pair of domains the "
+        "models.cvae.model: needs labels, and the data have none, expected data with labels (for a pair of domains the "
         "same ones), or params without cvae, cyclegan, cgan "
         '(SET="models.cvae=null models.cyclegan=null models.cgan=null")',
     ),
     "labels of one domain only": (
-        ["data.other={name: folder, root: flat}", "models.cyclegan.model.judge=true"],
+        ["data.domain_b={name: folder, root: flat}", "models.cyclegan.model.judge=true"],
         "models.cyclegan.model: judge needs labels",
     ),
     "labels of two kinds": (
-        ["data.other={name: folder, root: pictures}", "models.cyclegan.model.judge=true"],
+        ["data.domain_b={name: folder, root: pictures}", "models.cyclegan.model.judge=true"],
         "models.cyclegan.model: judge needs labels",
     ),
     "what no data would mend": ([*FLAT, "models.plain.train.lr_x=1.0"], "models.plain.train.lr_x: found 'lr_x'"),
@@ -164,7 +164,7 @@ def test_models_are_built_on_the_data_as_they_are(stubs):
     check(None, [PRINTED, "models.cyclegan.model.judge=true"])
     assert set(built) == {((1, 16, 16), 10)}
     built.clear()
-    rid = ["models.cvae=null", "models.cgan=null", "models.cyclegan=null", "data.other=null"]
+    rid = ["models.cvae=null", "models.cgan=null", "models.cyclegan=null", "data.domain_b=null"]
     check(None, [*folder("red"), *rid, "data.image_size=24"])
     assert set(built) == {((3, 24, 24), 0)}
 
@@ -185,7 +185,7 @@ WRONG = {
     "unknown model": (["models.gan.model.name=gann"], "models.gan.model.name: found 'gann' (did you mean gan?)"),
     "unknown objective": (["models.vae.objective.name=elbow"], "did you mean elbo"),
     "unknown option": (["models.gan.model.widht=3"], "models.gan.model.widht: unknown key"),
-    "wrong type of option": (["models.gan.model.width=wide"], "found 'wide', legal: a whole number"),
+    "wrong type of option": (["models.gan.model.width=wide"], "got 'wide', expected a whole number"),
     "option out of range": (["models.gan.model.width=0"], "models.gan.model: width must be at least 1, found 0"),
     "unknown loss": (["models.gan.objective.loss=wasser"], "models.gan.objective.loss: found 'wasser'"),
     "rate of no turn": (["models.vae.train.lr_g=0.1"], "models.vae.train.lr_g"),
@@ -193,11 +193,14 @@ WRONG = {
     "unknown metric": (["evaluate.metrics=[frecht]"], "did you mean"),
     "unknown sweep metric": (["tune.metric=fid"], "tune.metric"),
     "sweep metric that is best in the middle": (["tune.metric=density"], "tune.metric"),
-    "unknown second sweep metric": (["tune.diversity=covrage"], "tune.diversity: found 'covrage'"),
-    "no trials": (["tune.trials=0"], "tune.trials: found 0, legal: greater than or equal to 1"),
-    "no time": (["tune.minutes=0"], "tune.minutes: found 0, legal: greater than 0"),
+    "unknown second sweep metric": (["tune.second_metric=covrage"], "tune.second_metric: found 'covrage'"),
+    "no trials": (["tune.trials=0"], "tune.trials: got 0, expected greater than or equal to 1"),
+    "no time": (["tune.time_limit_minutes=0"], "tune.time_limit_minutes: got 0, expected greater than 0"),
     "unknown searcher": (["tune.searcher=bayes"], "tune.searcher: found 'bayes'"),
-    "unknown limit": (["tune.limits={covrage: 0.3}"], "tune.limits: found 'covrage' (did you mean 'coverage'?)"),
+    "unknown limit": (
+        ["tune.constraints={covrage: 0.3}"],
+        "tune.constraints: found 'covrage' (did you mean 'coverage'?)",
+    ),
     "an empty space": (["models.gan.search={}"], "tune.models: found 'gan'"),
     "a wrong distribution": (["models.gan.search={train.lr_g: {gauss: [0, 1]}}"], "search.train.lr_g: found {'gauss'"),
     "a choice that is wrong among right ones": (
@@ -210,27 +213,36 @@ WRONG = {
         ["tune.searcher=pbt", "models.gan.search={model.width_d: {int: [8, 16]}}"],
         "models.gan.search: found no uniform or loguniform knob of train or objective",
     ),
-    "a population of workers": (["tune.searcher=pb2", "tune.resources.workers=2"], "tune.resources.workers: found 2"),
-    "workers that would be stopped": (["tune.resources.workers=2"], "legal: 0 with the searcher random, or"),
-    "no CPU for a trial": (["tune.resources.cpu=0"], "tune.resources.cpu: found 0, legal: greater than 0"),
+    "a population of workers": (["tune.searcher=pb2", "tune.resources.workers=2"], "tune.resources.workers: got 2"),
+    "workers that would be stopped": (["tune.resources.workers=2"], "expected 0 with the searcher random, or"),
+    "no CPU for a trial": (["tune.resources.cpu=0"], "tune.resources.cpu: got 0, expected greater than 0"),
     "knob of nothing": (["models.gan.search={objective.r9: {uniform: [0, 1]}}"], "objective.r9: unknown key"),
     "knob out of range": (["models.gan.search={model.width: {int: [0, 3]}}"], "width must be at least 1"),
     "no root": (folder("nowhere"), "data.root"),
     "not an assignment": (["train.seed"], "SET"),
     "a value that is no YAML": (["train.lr=["], "SET: train.lr: not valid YAML"),
-    "a value that is no number": (["train.lr=.nan"], "SET: train.lr: found nan, legal: a finite number"),
-    "more bits than a seed has": (["train.seed=4294967296"], "train.seed: found 4294967296, legal: less than"),
-    "a net that no machine holds": (["models.vae.model.width=100000"], "parameters, legal: at most 2,147,483,648"),
-    "turns without end": (["models.gan.objective.d_turns=1000000"], "d_turns must be at least 1 and below 101"),
+    "a value that is no number": (["train.lr=.nan"], "SET: train.lr: got nan, expected a finite number"),
+    "more bits than a seed has": (["train.seed=4294967296"], "train.seed: got 4294967296, expected less than"),
+    "a net that no machine holds": (["models.vae.model.width=100000"], "parameters, expected at most 2,147,483,648"),
+    "turns without end": (
+        ["models.gan.objective.d_steps_per_g_step=1000000"],
+        "d_steps_per_g_step must be at least 1 and below 101",
+    ),
     "missing torchvision data": (["data.name=mnist", "data.image_size=null"], "data.root"),
     "official without a test set": (["data.split=official"], "data.split"),
-    "unknown second domain": (["data.other.name=usp"], "data.other.name: found 'usp' (did you mean usps?)"),
-    "unknown key of the second domain": (["data.other={name: digits, size: 3}"], "data.other.size: unknown key"),
-    "second domain that is not there": (["data.other={name: usps}"], "data.other.root: found no data/raw/usps.bz2"),
-    "root of the second domain": (["data.other={name: folder, root: no}"], "data.other.root: found no folder no"),
+    "unknown second domain": (["data.domain_b.name=usp"], "data.domain_b.name: found 'usp' (did you mean usps?)"),
+    "unknown key of the second domain": (["data.domain_b={name: digits, size: 3}"], "data.domain_b.size: unknown key"),
+    "second domain that is not there": (
+        ["data.domain_b={name: usps}"],
+        "data.domain_b.root: found no data/raw/usps.bz2",
+    ),
+    "root of the second domain": (["data.domain_b={name: folder, root: no}"], "data.domain_b.root: found no folder no"),
     "one folder of two domains": (folder("pictures", **{"data.name": "folder_a"}), "data.root: found no folder"),
-    "other channels": (["data.other={name: folder, root: red}"], "data.other: found folder with 3 channels, legal: 1"),
-    "epsilon of nothing": (["train.eps=0"], "train.eps: found 0, legal: greater than 0"),
+    "other channels": (
+        ["data.domain_b={name: folder, root: red}"],
+        "data.domain_b: got folder with 3 channels, expected 1",
+    ),
+    "epsilon of nothing": (["train.eps=0"], "train.eps: got 0, expected greater than 0"),
     "no data": (["data=null"], "data: missing"),
     "no models": (["models=null", "tune.models=[]"], "models: missing"),
     "a tuned model left out": (["models.gan=null"], "tune"),
@@ -285,7 +297,7 @@ def test_a_malformed_tracking_address_is_named(project, monkeypatch, address):
 
 
 def test_an_unknown_preset_is_named(project):
-    with pytest.raises(InputError, match=r"PRESET: found 'mnits' \(did you mean mnist\?\), legal: .*smoke"):
+    with pytest.raises(InputError, match=r"PRESET: got 'mnits' \(did you mean mnist\?\), expected .*smoke"):
         check("mnits", [])
 
 
@@ -300,7 +312,7 @@ def test_a_preset_and_values_are_written_with_the_comments_kept(project, capsys)
 
 
 def test_a_section_is_taken_out_of_the_file_and_the_rest_kept(project):
-    rid = ["models.gan=null", "tune.models=[]", "tune.limits=null", PRINTED]
+    rid = ["models.gan=null", "tune.models=[]", "tune.constraints=null", PRINTED]
     check(None, rid)
     text = (project / "params.yaml").read_text()
     assert "gan" not in load_params().models and load_params().data.domain_b.name == "printed_digits"
@@ -308,7 +320,7 @@ def test_a_section_is_taken_out_of_the_file_and_the_rest_kept(project):
     assert len(kept) > 3 and [line for line in kept if line not in text] == []
     check(None, rid)
     assert (project / "params.yaml").read_text() == text
-    check(None, ["data.other=null", "models.cyclegan=null"])
+    check(None, ["data.domain_b=null", "models.cyclegan=null"])
     assert load_params().data.domain_b is None and "other" not in read_yaml(project / "params.yaml")["data"]
 
 
@@ -331,6 +343,6 @@ def test_the_command_exits_with_2_and_one_line(project, stage):
 
 
 def test_a_model_that_is_not_tuned_is_named(project):
-    with pytest.raises(InputError, match=r"^MODEL: found 'vae', legal: gan$"):
+    with pytest.raises(InputError, match=r"^MODEL: got 'vae', expected gan$"):
         check(None, [], "vae")
     check(None, ["tune.models=[gan, vae]"], "vae")

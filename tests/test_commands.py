@@ -102,7 +102,7 @@ def test_labels_are_read():
         (["sample", "nowhere"], "nowhere: not a model folder"),
         (["sample", "runs/train/classifier"], "makes no images"),
         (["sample", "runs/train/gan", "--labels", "1"], "--labels: found that runs/train/gan is asked for no classes"),
-        (["sample", "runs/train/cgan", "--labels", "10"], "--labels: found 10, legal: 0 to 9"),
+        (["sample", "runs/train/cgan", "--labels", "10"], "--labels: got 10, expected 0 to 9"),
         (["sample", "runs/train/cgan", "--labels", "5-2"], "--labels: found '5-2'"),
         (["sample", "runs/train/gan", "--count", "0"], "--count: found 0"),
         (["sample", "runs/train/gan", "--truncation", "-1"], "--truncation: found -1"),

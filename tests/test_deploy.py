@@ -522,7 +522,7 @@ def test_a_node_on_which_ray_does_not_start_is_told(allocation, tmp_path):
 def test_a_folder_without_the_environment_is_refused(allocation, tmp_path):
     process = allocation(SLURM_SUBMIT_DIR=str(tmp_path))
     _, error = process.communicate(timeout=30)
-    assert process.returncode == 2 and len(error.splitlines()) == 1 and ".venv, legal:" in error
+    assert process.returncode == 2 and len(error.splitlines()) == 1 and ".venv, expected" in error
 
 
 # The pages

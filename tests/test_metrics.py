@@ -367,10 +367,10 @@ def test_what_a_model_can_do_is_told_by_its_methods(methods, can):
 
 def test_unknown_names_get_the_legal_ones_and_the_closest():
     with pytest.raises(
-        InputError, match=r"evaluate.metrics: found 'frechett' \(did you mean 'frechet'\?\), legal: acc"
+        InputError, match=r"evaluate.metrics: got 'frechett' \(did you mean 'frechet'\?\), expected acc"
     ):
         check_metric_names(["kid", "frechett"])
-    with pytest.raises(InputError, match=r"tune.metric: found 'xyz', legal: "):
+    with pytest.raises(InputError, match=r"tune.metric: got 'xyz', expected "):
         check_metric_names(["xyz"], where="tune.metric")
 
 

@@ -96,8 +96,8 @@ def test_the_default_judges_have_at_most_32_features():
         (adversarial, {"loss": "sinkhorn"}),
         (adversarial, {"r1": -1.0}),
         (adversarial, {"r2": float("nan")}),
-        (adversarial, {"penalty_every": 0}),
-        (adversarial, {"d_turns": 0}),
+        (adversarial, {"lazy_reg_interval": 0}),
+        (adversarial, {"d_steps_per_g_step": 0}),
         (adversarial, {"label_smoothing": -0.1}),
     ],
 )

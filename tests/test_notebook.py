@@ -90,5 +90,5 @@ def test_it_is_kept_without_what_it_drew():
 
 
 def test_it_says_where_nothing_was_tracked_and_makes_no_database(tmp_path):
-    assert f"found no {tmp_path}/mlflow.db, legal: " in executed(tmp_path).stderr
+    assert f"got no {tmp_path}/mlflow.db, expected " in executed(tmp_path).stderr
     assert not (tmp_path / "mlflow.db").exists()

@@ -122,7 +122,7 @@ def test_refused_in_one_line(case, tmp_path):
     with pytest.raises(InputError) as caught:
         find_source(settings(tmp_path))
     message = str(caught.value)
-    assert "\n" not in message and "legal: " in message
+    assert "\n" not in message and "expected " in message
     assert [word for word in words if word not in message] == []
 
 
@@ -162,7 +162,7 @@ def test_a_url_holds_what_a_folder_holds(tmp_path, bucket):
 
 @pytest.mark.parametrize("root", ["nope://x/y", "s3://bucket/images"])
 def test_urls_that_nothing_here_knows_are_refused(root):
-    with pytest.raises(InputError, match=rf"^data\.root: found {root} \(.+\), legal: ") as caught:
+    with pytest.raises(InputError, match=rf"^data\.root: got {root} \(.+\), expected ") as caught:
         parse_root(root)
     assert "\n" not in str(caught.value)
 
@@ -179,6 +179,6 @@ def test_a_store_that_fails_is_told_in_one_line(bucket, monkeypatch):
         raise PermissionError("denied\nby whom")
 
     monkeypatch.setattr(type(bucket.fs), "ls", fail)
-    with pytest.raises(InputError, match=r"^data\.root: found memory://.+ \(denied\), legal: ") as caught:
+    with pytest.raises(InputError, match=r"^data\.root: got memory://.+ \(denied\), expected ") as caught:
         find_source(settings(bucket, name="folder"))
     assert "\n" not in str(caught.value)

@@ -166,9 +166,9 @@ def test_a_last_row_that_lacks_nothing_but_its_end_stays(tmp_path):
     ("content", "says"),
     [
         ("who,what\n", "header"),
-        ("a,b,maybe,fake,1,t\n", "'maybe', legal: real or fake"),
-        ("a,b,real,maybe,1,t\n", "'maybe', legal: real or fake"),
-        ("a,mark-pair-0-1,real,,1,t\n", "'real', legal: same or different"),
+        ("a,b,maybe,fake,1,t\n", "'maybe', expected real or fake"),
+        ("a,b,real,maybe,1,t\n", "'maybe', expected real or fake"),
+        ("a,mark-pair-0-1,real,,1,t\n", "'real', expected same or different"),
         ("a,b\n", "line 2"),
         ("a,b,real,fake,x,t\n", "line 2"),
     ],
@@ -342,7 +342,7 @@ def test_the_command_serves_the_models_images_and_keeps_answers_beside_the_data(
         (["--count", "0"], "--count: found 0"),
         (["--port", "70000"], "--port: found 70000"),
         (["--pairs", "--count", "5"], "--count: found it beside --pairs"),
-        (["--pairs"], "found no numbers of these weights, legal: after evaluate@gan"),
+        (["--pairs"], "got no numbers of these weights, expected after evaluate@gan"),
     ],
 )
 def test_a_wrong_option_is_named(project, more, says, capsys):

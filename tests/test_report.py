@@ -330,9 +330,7 @@ def test_sweep_is_sorted_and_marked(tree: Path) -> None:
 
 def test_a_sweep_that_failed_has_no_winner(tmp_path: Path) -> None:
     report_tree(tmp_path)
-    trials = (
-        "trial,train.lr_g,objective.d_turns,kid,status,feasible,images_seen,seconds\n0,0.0021,1,,error,False,0,0.0\n"
-    )
+    trials = "trial,train.lr_g,objective.d_steps_per_g_step,kid,status,feasible,images_seen,seconds\n0,0.0021,1,,error,False,0,0.0\n"
     write(tmp_path / "runs/tune/gan/trials.csv", trials)
     html = render_page(read_results(tmp_path, ["gan"], ["gan"]), ORIGIN)
     assert "the default params stay" in html

@@ -322,7 +322,7 @@ def foreign(root: Path) -> DataConfig:
 REFUSED = {
     "unknown name": (lambda root: DataConfig(name="minst"), ["data.name", "'minst'", "did you mean mnist", "folder"]),
     "private name": (lambda root: DataConfig(name="_images"), ["data.name", "digits, fashion_mnist, folder"]),
-    "module name": (lambda root: DataConfig(name="require_enough"), ["data.name", "legal: cifar10"]),
+    "module name": (lambda root: DataConfig(name="require_enough"), ["data.name", "expected cifar10"]),
     "unknown split": (lambda root: replace(DIGITS, split="none"), ["data.split", "official, pooled"]),
     "no official test": (lambda root: replace(DIGITS, split="official"), ["data.split", "digits", "pooled"]),
     "size of nothing": (lambda root: replace(DIGITS, image_size=0), ["data.image_size", "found 0", "1 to 1024"]),
@@ -366,7 +366,7 @@ def test_refused_in_one_line(case, tmp_path):
     with pytest.raises(InputError) as caught:
         find_source(settings(tmp_path))
     message = str(caught.value)
-    assert "\n" not in message and ": found " in message and "legal: " in message
+    assert "\n" not in message and ": got " in message and "expected " in message
     assert [word for word in words if word not in message] == []
 
 
@@ -391,31 +391,31 @@ def bad_test_of_b(root: Path) -> DataConfig:
 OTHER_REFUSED = {
     "unknown name": (
         lambda root: pair(root, a="digits", b="printed"),
-        ["data.other.name", "'printed'", "printed_digits"],
+        ["data.domain_b.name", "'printed'", "printed_digits"],
     ),
     "missing root": (
         lambda root: replace(DIGITS, domain_b=DomainBConfig("folder", root / "no")),
-        ["data.other.root", "no folder", "/no"],
+        ["data.domain_b.root", "no folder", "/no"],
     ),
     "missing set": (
         lambda root: pair(root, a="digits", b="usps"),
-        ["data.other.root", "usps.bz2", "data.download: true"],
+        ["data.domain_b.root", "usps.bz2", "data.download: true"],
     ),
     "one image": (
         lambda root: replace(DIGITS, domain_b=DomainBConfig("folder", picture(root / "1.png").parent)),
-        ["data.other.root", "1 image", "at least 3"],
+        ["data.domain_b.root", "1 image", "at least 3"],
     ),
     "no folder A": (lambda root: half(root, b="L"), ["data.root", "trainA", "trainB [testA testB]"]),
-    "no folder B": (lambda root: half(root, a="L"), ["data.other.root", "trainB"]),
+    "no folder B": (lambda root: half(root, a="L"), ["data.domain_b.root", "trainB"]),
     "no folder at all": (lambda root: half(root / "no"), ["data.root", "no folder"]),
-    "other classes in testB": (bad_test_of_b, ["data.other.root", "['eel']", "testB"]),
+    "other classes in testB": (bad_test_of_b, ["data.domain_b.root", "['eel']", "testB"]),
     "grey and RGB": (
         lambda root: half(root, a="L", b="RGB"),
-        ["data.other", "folder_b with 3 channels", "legal: 1 as folder_a has"],
+        ["data.domain_b", "folder_b with 3 channels", "expected 1 as folder_a has"],
     ),
     "RGB and grey": (
         lambda root: replace(half(root, a="RGB", b="L"), domain_b=DomainBConfig("printed_digits")),
-        ["data.other", "printed_digits with 1 channel,", "legal: 3 as folder_a has"],
+        ["data.domain_b", "printed_digits with 1 channel,", "expected 3 as folder_a has"],
     ),
 }
 
@@ -426,7 +426,7 @@ def test_a_second_domain_is_refused_in_one_line(case, tmp_path):
     with pytest.raises(InputError) as caught:
         find_domains(settings(tmp_path))
     message = str(caught.value)
-    assert "\n" not in message and ": found " in message and "legal: " in message
+    assert "\n" not in message and ": got " in message and "expected " in message
     assert message.startswith(f"{words[0]}: ")
     assert [word for word in words if word not in message] == []
 
@@ -434,7 +434,9 @@ def test_a_second_domain_is_refused_in_one_line(case, tmp_path):
 def test_a_second_domain_shares_what_it_does_not_say(tmp_path):
     first = DataConfig(name="digits", root=tmp_path, seed=5, image_size=12, domain_b=DomainBConfig("printed_digits"))
     [_, (source, second)] = find_domains(first)
-    assert second == replace(first, name="printed_digits", domain_b=None) and source.description == "fonts of matplotlib"
+    assert (
+        second == replace(first, name="printed_digits", domain_b=None) and source.description == "fonts of matplotlib"
+    )
     own = replace(first, domain_b=DomainBConfig("printed_digits", tmp_path / "x", 0)).for_domain_b()
     assert own == replace(second, root=tmp_path / "x", seed=0)
     assert len(find_domains(DIGITS)) == 1

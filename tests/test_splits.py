@@ -445,7 +445,7 @@ def test_domains_of_other_channels_are_refused_on_reading_too(tmp_path, monkeypa
     random_pictures(tmp_path / "trainA", 9, (8, 8))
     random_pictures(tmp_path / "trainB", 9, (8, 8), "RGB")
     monkeypatch.setattr("genlib.data.image_folder.glance", lambda *_: 1)
-    with pytest.raises(InputError, match=r"^data\.other: found folder_b with 3 channels, legal: 1"):
+    with pytest.raises(InputError, match=r"^data\.other: got folder_b with 3 channels, expected 1"):
         prepare(DataConfig(name="folder_a", root=tmp_path, domain_b=DomainBConfig("folder_b")), tmp_path / "out")
     assert not (tmp_path / "out").exists()
 

@@ -334,7 +334,7 @@ def test_a_resumed_run_is_the_undisturbed_one_bit_for_bit(data, tmp_path):
 
 def test_one_domain_is_refused_before_any_training(tmp_path):
     prepare(DataConfig(name="digits"), tmp_path)
-    with pytest.raises(InputError, match="found one domain of images, legal: two"):
+    with pytest.raises(InputError, match="got one domain of images, expected two"):
         next(fit(job(tmp_path, None)))
 
 
@@ -416,7 +416,7 @@ def test_the_second_domain_is_looked_at_for_those_alone_who_need_it():
 
 def test_a_translator_before_one_domain_is_refused():
     dataset, judge = Domain(10), Judge()
-    with pytest.raises(InputError, match=r"^data.other: found one domain"):
+    with pytest.raises(InputError, match=r"^data.domain_b: found one domain"):
         Evaluator(
             CachedExtractor(judge), dataset, RealFeatures.extract(CachedExtractor(judge), dataset), {}
         ).test_inputs(Still(), 50, 0)

@@ -12,5 +12,5 @@ def completion(shell: str) -> None:
     try:
         import shtab
     except ModuleNotFoundError as error:
-        raise InputError("completion: found no package shtab, legal: what `make setup` installs") from error
+        raise InputError("completion: got no package shtab, expected what `make setup` installs") from error
     print(shtab.complete(build_parser(), shell))

@@ -79,7 +79,7 @@ def read_sides(a: str, b: str) -> tuple[RunSet, RunSet]:
         return read_folder(Path(a)), read_folder(Path(b))
     if folders:
         other = b if folders == [a] else a
-        raise InputError(f"{other}: found no such folder, legal: two folders of runs, or two revisions")
+        raise InputError(f"{other}: got no such folder, expected two folders of runs, or two revisions")
     return read_revisions(a, b)
 
 
@@ -90,7 +90,7 @@ def read_folder(folder: Path) -> RunSet:
     runs = folder if (folder / "evaluate").is_dir() or (folder / "train").is_dir() else folder / "runs"
     names = sorted({path.name for stage in ("train", "evaluate") for path in (runs / stage).glob("*") if path.is_dir()})
     if not names:
-        raise InputError(f"{folder}: found no runs/train or runs/evaluate with a model, legal: a folder of runs")
+        raise InputError(f"{folder}: got no runs/train or runs/evaluate with a model, expected a folder of runs")
     models = {name: read_model_results(runs, name, with_tuning=False) for name in names}
     params = {
         name: {key: model.config.get(key, {}) for key in COMPARED_SECTIONS}
@@ -150,11 +150,11 @@ def _run_dvc_diff(kind: str, a: str, b: str, *options: str) -> dict[str, Any]:
     try:
         done = subprocess.run(command, capture_output=True, text=True, check=False)
     except OSError as error:
-        raise InputError(f"{program}: found that it does not run ({error}), legal: DVC, or two folders") from error
+        raise InputError(f"{program}: got that it does not run ({error}), expected DVC, or two folders") from error
     if done.returncode:
         said = (done.stderr.strip().splitlines() or ["no reason given"])[0].removeprefix("ERROR: ")
         raise InputError(
-            f"{a} and {b}: DVC says: {said}; legal: two revisions that hold params and metrics, or two folders"
+            f"{a} and {b}: DVC says: {said}; expected two revisions that hold params and metrics, or two folders"
         )
     found: dict[str, Any] = json.loads(done.stdout or "{}")
     return found

@@ -33,7 +33,7 @@ def evaluate(
     from genlib.metrics.registry import check_metric_names
 
     if size is not None and not 1 <= size <= MAX_IMAGE_SIZE:
-        raise InputError(f"--size: found {size}, legal: a whole number from 1 to {MAX_IMAGE_SIZE}")
+        raise InputError(f"--size: got {size}, expected a whole number from 1 to {MAX_IMAGE_SIZE}")
     asked = None if metrics is None else list(dict.fromkeys(metrics.split(",")))
     check_metric_names(asked or (), "--metrics")
     for option, out in (("--json", json), ("--html", html)):

@@ -18,7 +18,7 @@ DEFAULT_OUT = Path("runs/explore")
 def explore(model: Path, data: Path, out: Path | None, what: str | None, seed: int, count: int) -> None:
     """Look into a model's space of codes: one picture per tool."""
     if count < 1:
-        raise InputError(f"--count: found {count}, legal: a whole number of at least 1")
+        raise InputError(f"--count: got {count}, expected a whole number of at least 1")
     from genlib.figures.latent_tools import Unsupported, tools
 
     known = tools()
@@ -44,10 +44,10 @@ def _load_latent_space(model: Path, data: Path, seed: int, count: int) -> Latent
 
     network, config, dataset = load(model), json.loads((model / "config.json").read_text()), load_dataset(data)
     if not hasattr(network, "image"):
-        raise InputError(f"{model}: found {config['model']['name']}, which has no codes, legal: a model with image(z)")
+        raise InputError(f"{model}: got {config['model']['name']}, which has no codes, expected a model with image(z)")
     made_for, found = (tuple(config["shape"]), config["classes"]), (dataset.shape, len(dataset.classes))
     if made_for != found:
-        raise InputError(f"{data}: found shape and classes {found}, legal: those of the model, {made_for}")
+        raise InputError(f"{data}: got shape and classes {found}, expected those of the model, {made_for}")
     order = stratified_order(dataset.test.labels, len(dataset.test), seed)
     return LatentSpace(network, dataset.test[order[:count]], dataset.train[:MAX_TRAIN_CODES], seed)
 

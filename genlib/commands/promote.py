@@ -37,10 +37,10 @@ def promote(model: str, as_json: bool) -> int:
     folder, weights = Path("runs/train") / model, Path("runs/train") / model / "model.safetensors"
     network, found = load(folder), read_model_results(Path("runs"), model, with_tuning=False)
     if not hasattr(network, "image") or not hasattr(network, "sample"):
-        raise InputError(f"{folder}: found a model that decodes no codes, legal: a generator with image(z)")
+        raise InputError(f"{folder}: got a model that decodes no codes, expected a generator with image(z)")
     card = found.card
     if card.get("model_sha256") != file_sha256(weights):
-        raise InputError(f"runs/evaluate/{model}: found no numbers of these weights, legal: after evaluate@{model}")
+        raise InputError(f"runs/evaluate/{model}: got no numbers of these weights, expected after evaluate@{model}")
     judge = str((card.get("judge") or {}).get("sha256", ""))
     home = provenance.main_worktree(Path.cwd())
     name = registry_name(card)
@@ -69,7 +69,7 @@ def promote(model: str, as_json: bool) -> int:
         if not reasons:
             registry.set_champion(version)
     except ServerUnreachable as error:
-        raise InputError(f"MLFLOW_TRACKING_URI: found that {error}, legal: a server or database") from error
+        raise InputError(f"MLFLOW_TRACKING_URI: got that {error}, expected a server or database") from error
     _print_decision(model, name, version, rival[0] if rival else None, reasons, as_json)
     return 1 if reasons else 0
 

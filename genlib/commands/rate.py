@@ -27,9 +27,9 @@ def rate(model: Path, data: Path, form: str, count: int | None, seed: int, port:
     from genlib.registry import load
 
     if not 0 <= port < 2**16:
-        raise InputError(f"--port: found {port}, legal: 0 (any that is free) to {2**16 - 1}")
+        raise InputError(f"--port: got {port}, expected 0 (any that is free) to {2**16 - 1}")
     if form == "pair" and count is not None:
-        raise InputError("--count: found it beside --pairs, legal: one of them; the stage `evaluate` chose the pairs")
+        raise InputError("--count: got it beside --pairs, expected one of them; the stage `evaluate` chose the pairs")
     dataset, network = load_dataset(data), load(model)
     if form == "pair":
         trials = build_same_different(model, network, dataset, seed)
@@ -42,7 +42,7 @@ def rate(model: Path, data: Path, form: str, count: int | None, seed: int, port:
     try:
         serve(survey, name, port)
     except OSError as error:
-        raise InputError(f"--port: found that {port} cannot be opened ({error.strerror}), legal: a free one") from error
+        raise InputError(f"--port: got that {port} cannot be opened ({error.strerror}), expected a free one") from error
     _log_run(survey, form, name, read_weights_id(model), dataset.sha256)
 
 
@@ -58,16 +58,16 @@ def build_real_fake(
         dataset.domain_b if hasattr(network, "translate") else dataset
     )  # a translator's images are of the other domain
     if shown is None:
-        raise InputError(f"{dataset.folder}: found one domain of images, legal: two, for a model that translates")
+        raise InputError(f"{dataset.folder}: got one domain of images, expected two, for a model that translates")
     if not 1 <= count <= len(shown.test):
-        raise InputError(f"--count: found {count}, legal: 1 to {len(shown.test)}, the test images there are")
+        raise InputError(f"--count: got {count}, expected 1 to {len(shown.test)}, the test images there are")
     made = draw_samples(network, count, seed, dataset.train.labels)
     if made is None:
-        raise InputError(f"{model}: found a model that does not sample, legal: a generator")
+        raise InputError(f"{model}: got a model that does not sample, expected a generator")
     real = shown.test[stratified_order(shown.test.labels, len(shown.test), seed)[:count]]
     if made.shape != real.shape:
         raise InputError(
-            f"{dataset.folder}: found images of shape {real.shape}, legal: those of the model, {made.shape}"
+            f"{dataset.folder}: got images of shape {real.shape}, expected those of the model, {made.shape}"
         )
     found: Sequence[RatingItem] = getattr(trials, form)(real.pixels, made.pixels, seed, read_weights_id(model))
     return found
@@ -84,9 +84,9 @@ def build_same_different(model: Path, network: nn.Module, dataset: Dataset, seed
     from genlib.runs import read_model_results
 
     if hasattr(network, "translate"):
-        raise InputError(f"{model}: found a translator, whose pairs nobody is asked about, legal: a generator")
+        raise InputError(f"{model}: got a translator, whose pairs nobody is asked about, expected a generator")
     judged = read_model_results(model.resolve().parents[1], model.resolve().name, with_tuning=False)
-    mend = f"legal: after evaluate@{judged.name}"
+    mend = f"expected after evaluate@{judged.name}"
     if judged.card.get("model_sha256") != file_sha256(model / "model.safetensors"):
         raise InputError(f"{model}: found no numbers of these weights, {mend}")
     found = judged.metrics["support"].detail if "support" in judged.metrics else {}
@@ -105,7 +105,7 @@ def build_same_different(model: Path, network: nn.Module, dataset: Dataset, seed
             if pair_id(*pairs[name]) != name:
                 raise InputError(f"{model}: found other images than were evaluated, {mend} on this machine")
     if not pairs:
-        raise InputError(f"{model}: found no two images that are the same, legal: a model with such pairs")
+        raise InputError(f"{model}: got no two images that are the same, expected a model with such pairs")
     return same_different(pairs, seed, read_weights_id(model))
 
 

@@ -18,7 +18,7 @@ def report(out: Path, show: bool) -> None:
     root, params = Path.cwd(), load_params()
     there = [name for name in params.models if (root / "runs/train" / name / "config.json").is_file()]
     if not there:
-        raise InputError("runs/train: found no model of params.yaml, legal: runs of `make repro`")
+        raise InputError("runs/train: got no model of params.yaml, expected runs of `make repro`")
     require_writable(out, "--out")
     results = read_results(root, there, params.tune.models)
     data = str(results.dataset.get("sha256", ""))

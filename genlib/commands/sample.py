@@ -30,14 +30,14 @@ def sample(
 ) -> None:
     """Draw images from a trained model."""
     if count < 1:
-        raise InputError(f"--count: found {count}, legal: a whole number of at least 1")
+        raise InputError(f"--count: got {count}, expected a whole number of at least 1")
     if truncation is not None and not 0 < truncation < math.inf:
-        raise InputError(f"--truncation: found {truncation:g}, legal: a number above 0, in standard deviations")
+        raise InputError(f"--truncation: got {truncation:g}, expected a number above 0, in standard deviations")
     wanted = None if labels is None else parse_labels(labels)
     grid = out or (None if png_folder or npz else DEFAULT_OUT / f"{model.resolve().name}.png")
     if grid and count > MAX_GRID_IMAGES:
         raise InputError(
-            f"--count: found {count}, legal: up to {MAX_GRID_IMAGES} on a grid, more with --png-folder or --npz"
+            f"--count: got {count}, expected up to {MAX_GRID_IMAGES} on a grid, more with --png-folder or --npz"
         )
     for option, file in (("--out", grid), ("--npz", npz)):
         if file:
@@ -68,7 +68,7 @@ def parse_labels(text: str) -> list[int]:
     for part in text.split(","):
         ends = re.fullmatch(r"(\d{1,6})(?:-(\d{1,6}))?", part.strip())
         if not ends or int(ends[2] or ends[1]) < int(ends[1]):
-            raise InputError(f"--labels: found {part!r}, legal: classes as in 7 or 0,1,2 or 0-9")
+            raise InputError(f"--labels: got {part!r}, expected classes as in 7 or 0,1,2 or 0-9")
         found += range(int(ends[1]), int(ends[2] or ends[1]) + 1)
     return found
 
@@ -79,12 +79,12 @@ def _cycle_labels(folder: Path, network: Any, count: int, labels: Sequence[int] 
 
     if not getattr(network, "conditional", False):
         if labels is not None:
-            raise InputError(f"--labels: found that {folder} is asked for no classes, legal: a conditional model")
+            raise InputError(f"--labels: got that {folder} is asked for no classes, expected a conditional model")
         return None
     known = int(network.classes)
     beyond = [label for label in labels or () if label >= known]
     if beyond:
-        raise InputError(f"--labels: found {beyond[0]}, legal: 0 to {known - 1}")
+        raise InputError(f"--labels: got {beyond[0]}, expected 0 to {known - 1}")
     turns = torch.tensor(labels or range(known))
     return turns[torch.arange(count) % len(turns)]
 
@@ -93,14 +93,14 @@ def _draw_images(
     folder: Path, network: Any, count: int, seed: int, y: Tensor | None, truncation: float | None
 ) -> Tensor:
     if not hasattr(network, "sample"):
-        raise InputError(f"{folder}: found a model that makes no images, legal: one with sample(n)")
+        raise InputError(f"{folder}: got a model that makes no images, expected one with sample(n)")
     given = {} if y is None else {"y": y}
     if truncation is None:
         drawn: Tensor = network.sample(count, seed=seed, **given)
         return drawn
     if not hasattr(network, "image") or hasattr(network, "mixture"):
         raise InputError(
-            f"--truncation: found that {folder} draws no normal codes, legal: a model whose prior is normal"
+            f"--truncation: got that {folder} draws no normal codes, expected a model whose prior is normal"
         )
     from genlib import latent as explore
 

@@ -19,7 +19,7 @@ def sync(flush: bool) -> None:
             try:
                 send(journal, uri, home)
             except ServerUnreachable as error:
-                raise InputError(f"MLFLOW_TRACKING_URI: found that {error}, legal: a server that runs") from error
+                raise InputError(f"MLFLOW_TRACKING_URI: got that {error}, expected a server that runs") from error
         print(f"{journal.name}: sent" if flush else f"{journal.name}: {events(journal)} events wait")
     if not journals:
         print(f"nothing waits for {uri}")

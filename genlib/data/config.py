@@ -23,7 +23,7 @@ MAX_IMAGE_SIZE = 1024
 
 @dataclass(frozen=True)
 class DomainBConfig:
-    """The section `data.other`: a second domain. What is None is as the first domain has it."""
+    """The section `data.domain_b`: a second domain. What is None is as the first domain has it."""
 
     name: str
     root: Path | None = None
@@ -75,7 +75,7 @@ def parse_root(root: str) -> Path:
         found = UPath(root)
         _ = found.fs  # imports what it takes
     except Exception as error:
-        raise InputError(f"data.root: found {root} ({error}), legal: a folder, or a URL that fsspec knows") from error
+        raise InputError(f"data.root: got {root} ({error}), expected a folder, or a URL that fsspec knows") from error
     return cast(Path, found)
 
 
@@ -98,18 +98,18 @@ def find_domains(config: DataConfig) -> list[tuple[Source, DataConfig]]:
 
 @contextmanager
 def blame_domain_b() -> Iterator[None]:
-    """A complaint about a name or a root is about those of `data.other` here; the other keys are the first domain's."""
+    """A complaint about a name or a root is about those of `data.domain_b` here; the other keys are the first domain's."""
     try:
         yield
     except InputError as error:
-        raise InputError(re.sub(r"^data\.(name|root):", r"data.other.\1:", str(error))) from error
+        raise InputError(re.sub(r"^data\.(name|root):", r"data.domain_b.\1:", str(error))) from error
 
 
 def require_same_channels(channels: Sequence[int], config: DataConfig) -> None:
     """Refuse two domains, of which no network can tell or translate both; `found` are the channels of each."""
     if config.domain_b and channels[0] != channels[1]:
         raise InputError(
-            f"data.other: found {config.domain_b.name} with {channels[1]} channel{'s' * (channels[1] > 1)}, legal: {channels[0]} "
+            f"data.domain_b: got {config.domain_b.name} with {channels[1]} channel{'s' * (channels[1] > 1)}, expected {channels[0]} "
             f"as {config.name} has, or null"
         )
 
@@ -122,7 +122,7 @@ def find_source(config: DataConfig) -> Source:
     """
     source = _resolve_source(config)
     if config.split == "official" and source.test is None:
-        raise InputError(f"data.split: found official, but {config.name} has no test set of its own, legal: pooled")
+        raise InputError(f"data.split: got official, but {config.name} has no test set of its own, expected pooled")
     return source
 
 
@@ -132,7 +132,7 @@ def require_min_counts(counts: Mapping[str, int], config: DataConfig) -> None:
     for name, count in counts.items():
         if count < least:
             found = f"{count} image{'' if count == 1 else 's'}" + (f" of class {name!r}" if name else "")
-            raise InputError(f"data.root: found {found} in {config.root}, legal: at least {least}, one for each part")
+            raise InputError(f"data.root: got {found} in {config.root}, expected at least {least}, one for each part")
 
 
 def _resolve_source(config: DataConfig) -> Source:
@@ -148,7 +148,7 @@ def _resolve_source(config: DataConfig) -> Source:
         if isinstance(config.root, Path):
             raise
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise InputError(f"data.root: found {config.root} out of reach ({reason}), legal: a folder") from error
+        raise InputError(f"data.root: got {config.root} out of reach ({reason}), expected a folder") from error
 
 
 def _source_functions() -> dict[str, Callable[[DataConfig], Source]]:
@@ -162,13 +162,13 @@ def _source_functions() -> dict[str, Callable[[DataConfig], Source]]:
 def _validate_config(config: DataConfig) -> None:
     size, shares = config.image_size, {"valid": config.valid, "test": config.test}
     if config.split not in ("official", "pooled"):
-        raise InputError(f"data.split: found {config.split!r}, legal: official, pooled")
+        raise InputError(f"data.split: got {config.split!r}, expected official, pooled")
     if size is not None and not 1 <= size <= MAX_IMAGE_SIZE:
-        raise InputError(f"data.image_size: found {size}, legal: 1 to {MAX_IMAGE_SIZE}, or null to keep the size")
+        raise InputError(f"data.image_size: got {size}, expected 1 to {MAX_IMAGE_SIZE}, or null to keep the size")
     for key, share in shares.items():
         if share is not None and not 0 < share < 1:
-            raise InputError(f"data.{key}: found {share}, legal: a share between 0 and 1, or null")
+            raise InputError(f"data.{key}: got {share}, expected a share between 0 and 1, or null")
     if config.test is not None and config.split == "official":
-        raise InputError(f"data.test: found {config.test} with data.split: official, legal: null (the set's own test)")
+        raise InputError(f"data.test: got {config.test} with data.split: official, expected null (the set's own test)")
     if sum(share or 0 for share in shares.values()) >= 1:
-        raise InputError(f"data.valid + data.test: found {config.valid} + {config.test}, legal: less than 1 together")
+        raise InputError(f"data.valid + data.test: got {config.valid} + {config.test}, expected less than 1 together")

@@ -210,7 +210,7 @@ def concat_resized(sets: Sequence[Images], height_width: Sequence[int] | None) -
     for images in sets:
         if height_width is None and images.shape[1:] != (own[0], own[1]):
             raise InputError(
-                f"data.image_size: found null, but images of {own} and {list(images.shape[1:])}, legal: a size"
+                f"data.image_size: got null, but images of {own} and {list(images.shape[1:])}, expected a size"
             )
     height_width = own if height_width is None else height_width
     if len(sets) == 1 and height_width == own:
@@ -264,7 +264,7 @@ def _staged_folder(out: Path) -> Iterator[Path]:
         for path in sorted(partial.iterdir(), key=lambda path: path.name == INFO_FILE):
             path.replace(out / path.name)
     except OSError as error:
-        raise InputError(f"{out}: found that it cannot be written ({error}), legal: a folder with room") from error
+        raise InputError(f"{out}: got that it cannot be written ({error}), expected a folder with room") from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)
 

@@ -75,15 +75,15 @@ def find_listings(root: Path, domain: str = "") -> tuple[Listing, Listing | None
     """
     train, test = root / f"train{domain}", root / f"test{domain}"
     if not root.is_dir():
-        raise InputError(f"data.root: found no folder {root}, legal: a folder of images")
+        raise InputError(f"data.root: got no folder {root}, expected a folder of images")
     if domain and not train.is_dir():
-        raise InputError(f"data.root: found no folder {train}, legal: a folder with trainA and trainB [testA testB]")
+        raise InputError(f"data.root: got no folder {train}, expected a folder with trainA and trainB [testA testB]")
     if not train.is_dir():
         return list_folder(root), None
     learned, tested = list_folder(train), list_folder(test) if test.is_dir() else None
     if tested is not None and tested.classes != learned.classes:
         raise InputError(
-            f"data.root: found classes {list(tested.classes)} in {test}, legal: those of {train}, "
+            f"data.root: got classes {list(tested.classes)} in {test}, expected those of {train}, "
             f"{list(learned.classes)}"
         )
     return learned, tested
@@ -94,15 +94,15 @@ def list_folder(folder: Path) -> Listing:
     flat, classes = list_images(folder), list_children(folder, files=False)
     if flat and classes:
         raise InputError(
-            f"data.root: found images ({flat[0].name}) beside folders ({classes[0].name}) in {folder}, "
-            "legal: one folder per class, or images only"
+            f"data.root: got images ({flat[0].name}) beside folders ({classes[0].name}) in {folder}, "
+            "expected one folder per class, or images only"
         )
     by_class = [list_images(each) for each in classes]
     for each, paths in zip(classes, by_class, strict=True):
         if not paths:
-            raise InputError(f"data.root: found no images in {each}, legal: files ending in {' '.join(SUFFIXES)}")
+            raise InputError(f"data.root: got no images in {each}, expected files ending in {' '.join(SUFFIXES)}")
     if not flat and not classes:
-        raise InputError(f"data.root: found no images in {folder}, legal: files ending in {' '.join(SUFFIXES)}")
+        raise InputError(f"data.root: got no images in {folder}, expected files ending in {' '.join(SUFFIXES)}")
     labels = tuple(label for label, paths in enumerate(by_class) for _ in paths)
     return Listing(tuple(flat or chain(*by_class)), labels, tuple(each.name for each in classes))
 
@@ -172,7 +172,7 @@ def read_header(file: ImageFile) -> tuple[str, tuple[int, int]]:
 
 def mode_to_channels(name: str, mode: str) -> int:
     if mode not in CHANNELS:
-        raise InputError(f"{name}: found mode {mode}, legal: 8 bits per channel, grey, RGB or palette")
+        raise InputError(f"{name}: got mode {mode}, expected 8 bits per channel, grey, RGB or palette")
     return CHANNELS[mode]
 
 
@@ -180,8 +180,8 @@ def _require_same_channels(channels: Mapping[str, int]) -> int:
     grey, colour = ([name for name, count in channels.items() if count == each] for each in (1, 3))
     if grey and colour:
         raise InputError(
-            f"data.root: found {len(grey)} grey images ({grey[0]}) and {len(colour)} RGB ones ({colour[0]}), "
-            "legal: all grey or all RGB"
+            f"data.root: got {len(grey)} grey images ({grey[0]}) and {len(colour)} RGB ones ({colour[0]}), "
+            "expected all grey or all RGB"
         )
     return 1 if grey else 3
 
@@ -191,8 +191,8 @@ def _require_same_size(sizes: Mapping[str, tuple[int, int]]) -> None:
     for name, size in sizes.items():
         if size != (width, height):
             raise InputError(
-                f"data.image_size: found null, but {first} is {width}x{height} and {name} is {size[0]}x{size[1]}, "
-                "legal: a size to resize them to"
+                f"data.image_size: got null, but {first} is {width}x{height} and {name} is {size[0]}x{size[1]}, "
+                "expected a size to resize them to"
             )
 
 
@@ -234,4 +234,4 @@ def _composite_on_white(image: Picture) -> Picture:
 
 def _unreadable_error(file: ImageFile, error: Exception) -> InputError:
     reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-    return InputError(f"{file}: found an image that cannot be read ({reason}), legal: a whole PNG, JPEG, BMP or WebP")
+    return InputError(f"{file}: got an image that cannot be read ({reason}), expected a whole PNG, JPEG, BMP or WebP")

@@ -122,14 +122,14 @@ def read_image_set(
     if path.is_dir():
         return _read_folder(path, where, size, strict, track)
     if not path.is_file():
-        raise InputError(f"{where}: found nothing at {path}, legal: {EXPECTED}")
+        raise InputError(f"{where}: got nothing at {path}, expected {EXPECTED}")
     if path.suffix.lower() not in (".npz", ".safetensors"):
-        raise InputError(f"{where}: found the file {path}, legal: {EXPECTED}")
+        raise InputError(f"{where}: got the file {path}, expected {EXPECTED}")
     arrays = _load_arrays(path)
     named = [name for name in PIXEL_KEYS if name in arrays]
     if not named:
         raise InputError(
-            f"{path}: found {', '.join(arrays) or 'nothing'}, legal: images called {' or '.join(PIXEL_KEYS)}"
+            f"{path}: got {', '.join(arrays) or 'nothing'}, expected images called {' or '.join(PIXEL_KEYS)}"
         )
     found = image_set_from_array(arrays[named[0]], f"{path}, {named[0]}", arrays.get("labels"))
     return ImageSet(str(path), found.pixels, found.labels, found.classes)
@@ -145,7 +145,7 @@ def image_set_from_array(pixels: Any, where: str, labels: Any = None) -> ImageSe
     if values.ndim == 3:
         values = values[:, None]
     if values.ndim != 4 or 0 in values.shape or not {1, 3} & {values.shape[1], values.shape[3]}:
-        raise InputError(f"{where}: found shape {list(values.shape)}, legal: [N, C, H, W] or [N, H, W, C], C 1 or 3")
+        raise InputError(f"{where}: got shape {list(values.shape)}, expected [N, C, H, W] or [N, H, W, C], C 1 or 3")
     if values.shape[1] not in (1, 3):
         values = values.permute(0, 3, 1, 2)
     if values.dtype != torch.uint8:
@@ -160,20 +160,20 @@ def _to_tensor(array: Any, where: str) -> Tensor:
         return array.detach().cpu() if isinstance(array, Tensor) else torch.from_numpy(np.array(array))
     except (TypeError, ValueError) as error:
         raise InputError(
-            f"{where}: found what is no array of numbers ({_first_line(error)}), legal: uint8 or floats"
+            f"{where}: got what is no array of numbers ({_first_line(error)}), expected uint8 or floats"
         ) from error
 
 
 def _floats_to_uint8(values: Tensor, where: str) -> Tensor:
     """Floats in [0, 1] or, where any is negative, [-1, 1] to uint8."""
     if not values.is_floating_point():
-        raise InputError(f"{where}: found {str(values.dtype).removeprefix('torch.')}, legal: uint8 or floats")
+        raise InputError(f"{where}: got {str(values.dtype).removeprefix('torch.')}, expected uint8 or floats")
     strange = int((~values.flatten(1).isfinite().all(1)).sum())
     if strange:
-        raise InputError(f"{where}: found NaN or infinity in {strange} of {len(values)} images, legal: finite numbers")
+        raise InputError(f"{where}: got NaN or infinity in {strange} of {len(values)} images, expected finite numbers")
     low, high = float(values.min()), float(values.max())
     if low < -1 - RANGE_TOLERANCE or high > 1 + RANGE_TOLERANCE:
-        raise InputError(f"{where}: found floats from {low:.4g} to {high:.4g}, legal: in [0, 1] or [-1, 1]")
+        raise InputError(f"{where}: got floats from {low:.4g} to {high:.4g}, expected in [0, 1] or [-1, 1]")
     unit = (values.double() + 1) / 2 if low < 0 else values.double()
     return unit.mul_(255).round_().clamp_(0, 255).to(torch.uint8)
 
@@ -181,8 +181,8 @@ def _floats_to_uint8(values: Tensor, where: str) -> Tensor:
 def _parse_labels(values: Tensor, n: int, where: str) -> list[int]:
     whole = not values.is_floating_point() and not values.is_complex()
     if values.shape != (n,) or not whole or int(values.min()) < 0:
-        legal = f"{n} whole numbers from 0"
-        raise InputError(f"{where}: found labels of shape {list(values.shape)}, {values.dtype}, legal: {legal}")
+        expected = f"{n} whole numbers from 0"
+        raise InputError(f"{where}: got labels of shape {list(values.shape)}, {values.dtype}, expected {expected}")
     return [int(number) for number in values]
 
 
@@ -197,7 +197,7 @@ def _load_arrays(path: Path) -> dict[str, Any]:
             return {name: stored[name] if name in (*PIXEL_KEYS, "labels") else None for name in stored.files}
     except Exception as error:
         raise InputError(
-            f"{path}: found a file that cannot be read ({_first_line(error)}), legal: {EXPECTED}"
+            f"{path}: got a file that cannot be read ({_first_line(error)}), expected {EXPECTED}"
         ) from error
 
 
@@ -205,9 +205,9 @@ def _read_folder(folder: Path, where: str, size: int | None, strict: bool, track
     try:
         paths, labels, classes = _list_with_classes(folder)
     except OSError as error:
-        raise InputError(f"{where}: found a folder that cannot be read ({error}), legal: {EXPECTED}") from error
+        raise InputError(f"{where}: got a folder that cannot be read ({error}), expected {EXPECTED}") from error
     if not paths:
-        raise InputError(f"{where}: found no images in {folder}, legal: files ending in {' '.join(SUFFIXES)}")
+        raise InputError(f"{where}: got no images in {folder}, expected files ending in {' '.join(SUFFIXES)}")
     pixels, kept, skipped = [], [], []
     for row, path in enumerate(track(paths)):
         try:

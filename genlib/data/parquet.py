@@ -89,7 +89,7 @@ def _find_parquet_files(root: Path) -> tuple[Path, ...]:
             paths = [path for path in list_children(folder, files=True) if path.suffix == ".parquet"]
             if paths:
                 return tuple(paths)
-    raise InputError(f"data.root: found no .parquet file in {root}, legal: {EXPECTED}")
+    raise InputError(f"data.root: got no .parquet file in {root}, expected {EXPECTED}")
 
 
 @contextmanager
@@ -103,7 +103,7 @@ def _open_parquet(path: Path) -> Iterator[ParquetFile]:
         raise
     except Exception as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise InputError(f"{path}: found a Parquet file that cannot be read ({reason}), legal: a whole one") from error
+        raise InputError(f"{path}: got a Parquet file that cannot be read ({reason}), expected a whole one") from error
 
 
 def _count_rows(path: Path) -> int:
@@ -115,13 +115,13 @@ def _iterate_images(path: Path) -> Iterator[ParquetImage]:
     with _open_parquet(path) as table:
         found = [name for name in IMAGE_COLUMNS if name in table.schema_arrow.names]
         if not found:
-            raise InputError(f"{path}: found the columns {', '.join(table.schema_arrow.names)}, legal: {EXPECTED}")
+            raise InputError(f"{path}: got the columns {', '.join(table.schema_arrow.names)}, expected {EXPECTED}")
         row = 0
         for batch in table.iter_batches(BATCH_ROWS, columns=found[:1]):
             for value in batch.column(0).to_pylist():
                 data = value.get("bytes") if isinstance(value, dict) else value
                 if not isinstance(data, bytes):
-                    raise InputError(f"{path}: found no image in row {row}, legal: {EXPECTED}")
+                    raise InputError(f"{path}: got no image in row {row}, expected {EXPECTED}")
                 yield ParquetImage(path, row, data)
                 row += 1
 
@@ -136,8 +136,8 @@ def _read_labels(path: Path) -> list[str]:
         labels = table.read([LABEL_COLUMN]).column(0).to_pylist()
     for row, label in enumerate(labels):
         if type(label) not in (int, str) or (names and not (type(label) is int and 0 <= label < len(names))):
-            legal = f"0 to {len(names) - 1}" if names else "a name or a whole number"
-            raise InputError(f"{path}: found the label {label!r:.40} in row {row}, legal: {legal}")
+            expected = f"0 to {len(names) - 1}" if names else "a name or a whole number"
+            raise InputError(f"{path}: got the label {label!r:.40} in row {row}, expected {expected}")
     return [names[label] if names else str(label) for label in labels]
 
 

@@ -1,6 +1,6 @@
 """Where images come from: every public function here is a data set, and its name is what `data.name` says.
 
-A function looks whether its set is there and legal, which is quick, and returns a `Source`, which reads when asked to.
+A function looks whether its set is there and expected, which is quick, and returns a `Source`, which reads when asked to.
 To add a set, write one function of `DataSettings`; nothing else is edited.
 """
 
@@ -147,7 +147,7 @@ def _from_torchvision(
 ) -> Source:
     """A set of `torchvision.datasets`, whose class `kind` keeps `files` in `root/folder`."""
     if not isinstance(root, Path):
-        raise InputError(f"data.root: found {root}, legal for {config.name}: a folder of this machine")
+        raise InputError(f"data.root: found {root}, expected for {config.name}: a folder of this machine")
     if not config.download:
         _require_files(config, root / subfolder, files)
 
@@ -163,8 +163,8 @@ def _require_files(config: DataConfig, folder: Path, files: tuple[str, ...]) -> 
         root = config.root
         there = ", ".join(sorted(path.name for path in root.iterdir())[:8]) if root.is_dir() else "no such folder"
         raise InputError(
-            f"data.root: found no {folder / missing[0]} (in {root}: {there or 'nothing'}), "
-            f"legal: a root that holds {config.name}, or data.download: true"
+            f"data.root: got no {folder / missing[0]} (in {root}: {there or 'nothing'}), "
+            f"expected a root that holds {config.name}, or data.download: true"
         )
 
 
@@ -177,7 +177,7 @@ def _read_torchvision(config: DataConfig, class_name: str, root: Path, train: bo
     except Exception as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         key = "data.download" if config.download else "data.root"
-        raise InputError(f"{key}: found {class_name} in {root} unreadable ({reason}), legal: whole files") from error
+        raise InputError(f"{key}: got {class_name} in {root} unreadable ({reason}), expected whole files") from error
     pixels = np.asarray(stored.data)
     return _to_images(pixels[:, None] if pixels.ndim == 3 else pixels.transpose(0, 3, 1, 2), stored.targets)
 

@@ -29,7 +29,7 @@ def split_pool(pool: Images, num_test: int, classes: Sequence[str], config: Data
     total = len(pool)
     if config.split == "official":
         if not num_test:
-            raise InputError(f"data.split: found official, but {config.name} has no test set, legal: pooled")
+            raise InputError(f"data.split: got official, but {config.name} has no test set, expected pooled")
         learned = total - num_test
         valid_size = _valid_size(config.valid, total, learned)
         test = torch.arange(learned, total)
@@ -65,8 +65,8 @@ def require_all_classes(pool: Images, splits: Mapping[str, Tensor], classes: Seq
             if count == 0:
                 left = f"of class {name!r} " if name else ""
                 raise InputError(
-                    f"data.root: found no image {left}left in {part} once duplicates are removed from {config.root}, "
-                    "legal: images that differ"
+                    f"data.root: got no image {left}left in {part} once duplicates are removed from {config.root}, "
+                    "expected images that differ"
                 )
 
 
@@ -112,7 +112,7 @@ def _split_stratified(
     require_min_counts(_count_by_class(images.labels, torch.arange(len(images)), classes), config)
     if sum(sizes.values()) >= len(images):
         shares = f"{config.valid} and {config.test}"
-        raise InputError(f"data.valid and data.test: found {shares}, legal: shares that leave images to train on")
+        raise InputError(f"data.valid and data.test: got {shares}, expected shares that leave images to train on")
     labels = torch.zeros(len(images), dtype=torch.long) if images.labels is None else images.labels
     indices = stratify(labels, list(sizes.values()), seeded_generator(config.seed, "split", config.split))
     drawn = dict(zip([*sizes, "train"], indices, strict=True))

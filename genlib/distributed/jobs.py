@@ -35,7 +35,7 @@ def submit_job(address: str, folder: Path, command: str, env: Mapping[str, str],
     except (OSError, RuntimeError, ValueError, AuthenticationError) as error:
         reason = " ".join(str(error).split())[:200]
         raise InputError(
-            f"ADDRESS: found {address!r} ({reason}), legal: http://host:port of the job server of a head that runs, "
+            f"ADDRESS: got {address!r} ({reason}), expected http://host:port of the job server of a head that runs, "
             "whose token is in ~/.ray/auth_token or RAY_AUTH_TOKEN"
         ) from error
     log(f"job {job}: `ray job stop --address {address} {job}` stops it; Ctrl-C here does not")

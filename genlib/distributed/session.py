@@ -88,11 +88,11 @@ def _join_cluster(address: str) -> None:
         _check_reachable(address)
         ray.init(address=address, log_to_driver=False, logging_level=logging.CRITICAL, runtime_env=package)
     except AuthenticationError as error:
-        raise InputError(f"RAY_ADDRESS: found {address!r}, which refuses the token here, legal: a head whose "
+        raise InputError(f"RAY_ADDRESS: got {address!r}, which refuses the token here, expected a head whose "
                          "~/.ray/auth_token is also this machine's") from error  # fmt: skip
     except (OSError, RuntimeError, ValueError) as error:
         reason = " ".join(str(error).split())[:160]
-        raise InputError(f"RAY_ADDRESS: found {address!r} ({reason}), legal: host:port of a head that runs, as "
+        raise InputError(f"RAY_ADDRESS: got {address!r} ({reason}), expected host:port of a head that runs, as "
                          "`ray start --head` says it, with the same versions of Python and Ray") from error  # fmt: skip
 
 

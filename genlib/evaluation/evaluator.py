@@ -84,7 +84,7 @@ class Evaluator:
         """
         judge = load(folder)
         if not hasattr(judge, "features"):
-            raise InputError(f"{folder}: found a model that does not classify, legal: a judge's folder")
+            raise InputError(f"{folder}: got a model that does not classify, expected a judge's folder")
         looker = CachedExtractor(judge, cache, extract=extract)
         real = RealFeatures.extract(looker, dataset)
         return cls(looker, dataset, real, classifier_card(folder, real.test), second_evaluator)
@@ -152,7 +152,7 @@ class Evaluator:
 
     def _require_domain_b(self) -> RealFeatures:
         if self.domain_b is None:
-            raise InputError("data.other: found one domain of images, legal: two, for a model that translates")
+            raise InputError("data.domain_b: got one domain of images, expected two, for a model that translates")
         return self.domain_b
 
 

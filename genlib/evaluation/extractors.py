@@ -136,7 +136,7 @@ def load_torchvision_classifier(name: str, path: Path) -> TorchvisionExtractor:
     if name not in list_torchvision_classifiers():
         near = difflib.get_close_matches(name, list_torchvision_classifiers(), n=1)
         hint = f" (did you mean {near[0]}?)" if near else ""
-        raise InputError(f"--extractor: found {name!r}{hint}, legal: {EXPECTED}")
+        raise InputError(f"--extractor: got {name!r}{hint}, expected {EXPECTED}")
     net = models.get_model(name, weights=None, **(INCEPTION_OPTIONS if name in ("inception_v3", "googlenet") else {}))
     weights = {key: value for key, value in _read_state_dict(path).items() if not key.startswith(AUX_HEAD_PREFIXES)}
     try:
@@ -144,16 +144,16 @@ def load_torchvision_classifier(name: str, path: Path) -> TorchvisionExtractor:
     except RuntimeError as error:
         reason = " ".join(str(error).split())[:160]
         raise InputError(
-            f"{path}: found other weights than those of {name} ({reason}), legal: its state_dict"
+            f"{path}: got other weights than those of {name} ({reason}), expected its state_dict"
         ) from error
     look = models.get_model_weights(name).DEFAULT.transforms()
     return TorchvisionExtractor(net, _detach_head(net, name), look.crop_size[0], look.mean, look.std)
 
 
 def _read_state_dict(path: Path) -> dict[str, Any]:
-    legal = "a state_dict in a .pth or .safetensors file"
+    expected = "a state_dict in a .pth or .safetensors file"
     if not path.is_file():
-        raise InputError(f"--extractor: found no file {path}, legal: {legal}")
+        raise InputError(f"--extractor: got no file {path}, expected {expected}")
     try:
         if path.suffix == ".safetensors":
             from safetensors.torch import load_file
@@ -162,9 +162,9 @@ def _read_state_dict(path: Path) -> dict[str, Any]:
         found = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
         reason = " ".join(str(error).split())[:160]
-        raise InputError(f"{path}: found a file that cannot be read ({reason}), legal: {legal}") from error
+        raise InputError(f"{path}: got a file that cannot be read ({reason}), expected {expected}") from error
     if not isinstance(found, dict) or not all(isinstance(value, Tensor) for value in found.values()):
-        raise InputError(f"{path}: found a {type(found).__name__} that is not of tensors alone, legal: {legal}")
+        raise InputError(f"{path}: got a {type(found).__name__} that is not of tensors alone, expected {expected}")
     return found
 
 
@@ -172,7 +172,7 @@ def _detach_head(net: nn.Module, name: str) -> nn.Linear:
     """The last linear layer of `net`, which from then on gives what enters it."""
     place = [where for where, module in net.named_modules() if isinstance(module, nn.Linear)]
     if not place:
-        raise InputError(f"--extractor: found {name}, legal: a network that ends in a linear layer")
+        raise InputError(f"--extractor: got {name}, expected a network that ends in a linear layer")
     head = net.get_submodule(place[-1])
     parent, _, own = place[-1].rpartition(".")
     setattr(net.get_submodule(parent), own, nn.Identity())

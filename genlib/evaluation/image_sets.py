@@ -93,7 +93,7 @@ def resolve_extractor(spec: str | nn.Module | None, images: Images, components: 
         return _load_classifier(Path(spec), images.shape)
     name, colon, weights = spec.partition(":")
     if name in list_torchvision_classifiers() and not colon:
-        raise InputError(f"--extractor: found {name} without its weights, legal: {name}:WEIGHTS_FILE")
+        raise InputError(f"--extractor: got {name} without its weights, expected {name}:WEIGHTS_FILE")
     return NamedExtractor(load_torchvision_classifier(name, Path(weights)), name, "penultimate")
 
 
@@ -101,11 +101,11 @@ def _load_classifier(folder: Path, shape: Shape) -> NamedExtractor:
     judge = load(folder)
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     if not hasattr(judge, "features"):
-        raise InputError(f"{folder}: found a model that does not classify, legal: a judge's folder")
+        raise InputError(f"{folder}: got a model that does not classify, expected a judge's folder")
     if tuple(config["shape"]) != shape:
         channels, height, width = config["shape"]
         size = f" (--size {height})" if channels == shape[0] and height == width else ""
-        raise InputError(f"{folder}: found a judge of images {config['shape']}, legal: of {list(shape)}{size}")
+        raise InputError(f"{folder}: got a judge of images {config['shape']}, expected of {list(shape)}{size}")
     digest = hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest()
     return NamedExtractor(judge, folder.resolve().name, "features", config["classes"], {"sha256": digest})
 
@@ -143,7 +143,7 @@ def prepare_evaluation(
     """
     real = sets["real"]
     if len(real) < 2:
-        raise InputError(f"--real: found {len(real)} image, legal: at least 2, to be dealt into two halves")
+        raise InputError(f"--real: got {len(real)} image, expected at least 2, to be dealt into two halves")
     channels, height, width = pictures.most_common_shape(real)
     shape = (channels, size or height, size or width)
     for name, each in sets.items():
@@ -198,7 +198,7 @@ def _log_conversions(name: str, image_set: ImageSet, shape: Shape, size: int | N
     odd = image_set.count_other_shapes(shape)
     wrong = odd if size is None else sum(pixels.shape[0] != shape[0] for pixels in image_set.pixels)
     if wrong and strict:
-        raise InputError(f"--{name}: found {wrong} of {len(image_set)} images of another shape, legal: {words}")
+        raise InputError(f"--{name}: got {wrong} of {len(image_set)} images of another shape, expected {words}")
     if odd:
         log(f"--{name}: {odd} of {len(image_set)} images are resized or converted to {words}")
 
@@ -340,7 +340,7 @@ def evaluate(
         (True, 50)
 
     Raises:
-        InputError: a set, the extractor or a metric is not of a legal form.
+        InputError: a set, the extractor or a metric is not of a expected form.
     """
     check_metric_names(metrics or (), "metrics")
     given = {"real": real, "fake": fake} | ({} if train is None else {"train": train})

@@ -60,10 +60,10 @@ def read_answers(path: Path) -> tuple[Answer, ...]:
     try:
         text = path.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
-        raise InputError(f"{path}: found text that is not UTF-8 ({error}), legal: {','.join(COLUMNS)}") from error
+        raise InputError(f"{path}: got text that is not UTF-8 ({error}), expected {','.join(COLUMNS)}") from error
     lines = text[: len(text) - len(_partial_line(text))].splitlines()
     if lines and lines[0].split(",") != COLUMNS:
-        raise InputError(f"{path}: found the header {lines[0]!r}, legal: {','.join(COLUMNS)}")
+        raise InputError(f"{path}: got the header {lines[0]!r}, expected {','.join(COLUMNS)}")
     return tuple(_parse_row(row, f"{path}, line {at}") for at, row in enumerate(csv.reader(lines[1:]), 2))
 
 
@@ -72,11 +72,11 @@ def _parse_row(row: list[str], where: str) -> Answer:
         rater, item, answer, truth, seconds, time = row
         found = Answer(rater, item, answer, truth, float(seconds), time)
     except ValueError as error:
-        raise InputError(f"{where}: found {','.join(row)!r}, legal: {','.join(COLUMNS)}") from error
-    legal = ALLOWED_ANSWERS[found.form]
+        raise InputError(f"{where}: got {','.join(row)!r}, expected {','.join(COLUMNS)}") from error
+    expected = ALLOWED_ANSWERS[found.form]
     for said in (answer, truth) if truth else (answer,):
-        if said not in legal:
-            raise InputError(f"{where}: found {said!r}, legal: {' or '.join(legal)}")
+        if said not in expected:
+            raise InputError(f"{where}: got {said!r}, expected {' or '.join(expected)}")
     return found
 
 

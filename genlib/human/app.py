@@ -143,11 +143,11 @@ def create_app(survey: Survey, model: str) -> Flask:
 
     @found.get("/next")
     def following() -> Response:
-        return state(legal(request.args.get("rater", "")))
+        return state(check_rater_name(request.args.get("rater", "")))
 
     @found.get("/image")
     def image() -> Response:
-        order = survey.order_items(legal(request.args.get("rater", "")))
+        order = survey.order_items(check_rater_name(request.args.get("rater", "")))
         at, side = (request.args.get(name, "") for name in ("position", "side"))
         if not at.isdecimal() or int(at) >= len(order):
             abort(400)
@@ -159,7 +159,7 @@ def create_app(survey: Survey, model: str) -> Flask:
     @found.post("/answer")
     def answer() -> Response:
         told: Any = request.get_json()
-        rater = legal(told.get("rater") if isinstance(told, dict) else None)
+        rater = check_rater_name(told.get("rater") if isinstance(told, dict) else None)
         at, said, seconds = told.get("position"), told.get("answer"), told.get("seconds")
         if type(at) is not int or not 0 <= at < len(survey.items) or said not in list(survey.form.answers):
             abort(400)
@@ -172,7 +172,7 @@ def create_app(survey: Survey, model: str) -> Flask:
         position, exposure = survey.next_position(rater), survey.next_exposure_ms(rater)
         return jsonify(position=position, total=len(survey.items), exposure=exposure)
 
-    def legal(rater: Any) -> str:
+    def check_rater_name(rater: Any) -> str:
         if not isinstance(rater, str) or not RATER_NAME.fullmatch(rater.strip()):
             abort(400)
         return rater.strip()

@@ -31,7 +31,7 @@ class Constraint:
 
 
 def build_constraints(relative_bounds: Mapping[str, float], baselines: Mapping[str, float]) -> list[Constraint]:
-    """The bounds of `tune.limits`, from what real images get: of a metric of which more is better, at least that share
+    """The bounds of `tune.constraints`, from what real images get: of a metric of which more is better, at least that share
     of theirs; of which less is better, at most that much above theirs.
 
     Raises:
@@ -42,6 +42,8 @@ def build_constraints(relative_bounds: Mapping[str, float], baselines: Mapping[s
 
 def _build_constraint(name: str, amount: float, baselines: Mapping[str, float]) -> Constraint:
     if name not in baselines:
-        raise InputError(f"tune.limits.{name}: found no value for real images, legal: a metric that these data allow")
+        raise InputError(
+            f"tune.constraints.{name}: got no value for real images, expected a metric that these data allow"
+        )
     more = get_metric(name).better != "lower"
     return Constraint(name, amount * baselines[name] if more else baselines[name] + amount, more)

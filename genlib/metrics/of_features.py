@@ -47,7 +47,7 @@ def _compute_from_features(metric: Metric, real: Any, fake: Any, train: Any = No
     for where, view in (("fake", made), ("train", known)):
         if view.is_available and view.features.shape[1] != test.features.shape[1]:
             raise InputError(
-                f"{where}: found {view.features.shape[1]} features, legal: as many as of real, {test.features.shape[1]}"
+                f"{where}: got {view.features.shape[1]} features, expected as many as of real, {test.features.shape[1]}"
             )
     n = min(len(test), len(made))
     test, made = (view[torch.randperm(len(view), generator=seeded_generator(seed, "rows"))] for view in (test, made))
@@ -62,7 +62,7 @@ def _to_feature_set(values: Any, where: str) -> FeaturesOnly:
     try:
         features = torch.as_tensor(values)
     except (TypeError, ValueError, RuntimeError) as error:
-        raise InputError(f"{where}: found a {type(values).__name__}, legal: an array or tensor [n, d]") from error
+        raise InputError(f"{where}: got a {type(values).__name__}, expected an array or tensor [n, d]") from error
     if features.ndim != 2 or features.is_complex() or 0 in features.shape:
-        raise InputError(f"{where}: found the shape {list(features.shape)}, legal: features [n, d], no complex ones")
+        raise InputError(f"{where}: got the shape {list(features.shape)}, expected features [n, d], no complex ones")
     return FeaturesOnly(features.detach().cpu().float())

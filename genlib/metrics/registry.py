@@ -165,7 +165,7 @@ def check_metric_names(requested: Iterable[str], where: str = "evaluate.metrics"
         if name not in discover_metrics():
             close = difflib.get_close_matches(str(name), metric_names(), n=1)
             hint = f" (did you mean '{close[0]}'?)" if close else ""
-            raise InputError(f"{where}: found '{name}'{hint}, legal: {', '.join(metric_names())}")
+            raise InputError(f"{where}: got '{name}'{hint}, expected {', '.join(metric_names())}")
 
 
 def get_metric(name: str) -> Metric:

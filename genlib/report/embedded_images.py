@@ -56,7 +56,7 @@ def read_png(path: Path) -> bytes:
     """Raises InputError where the file is no PNG."""
     content = path.read_bytes()
     if not content.startswith(PNG_SIGNATURE) or len(content) < 33:
-        raise InputError(f"{path}: found no PNG picture, legal: the file that its stage writes")
+        raise InputError(f"{path}: got no PNG picture, expected the file that its stage writes")
     return content
 
 

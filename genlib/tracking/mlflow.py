@@ -45,15 +45,15 @@ def tracking_uri(project_dir: Path) -> str:
     uri = os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{project_dir.resolve()}/mlflow.db"
     try:
         parts = urlsplit(uri)
-        legal = parts.scheme.partition("+")[0] in URI_SCHEMES and (
+        is_valid = parts.scheme.partition("+")[0] in URI_SCHEMES and (
             not parts.scheme.startswith("http") or parts.hostname
         )
         _ = parts.port
     except ValueError:
-        legal = False
-    if not legal:
+        is_valid = False
+    if not is_valid:
         raise InputError(
-            f"MLFLOW_TRACKING_URI: found {uri!r}, legal: http(s)://host:port, sqlite:////path or another database"
+            f"MLFLOW_TRACKING_URI: got {uri!r}, expected http(s)://host:port, sqlite:////path or another database"
         )
     return uri
 

@@ -10,7 +10,7 @@ from genlib.metrics.result import MetricResult
 QUALITY_METRICS = ("kid", "frechet")  # of both less is better
 DIVERSITY_METRICS = ("coverage", "support")
 COPY_METRICS = ("copies",)
-DEFAULT_CONSTRAINTS = {"coverage": 0.3, "support": 0.5, "copies": 0.05}  # where tune.limits says nothing of them
+DEFAULT_CONSTRAINTS = {"coverage": 0.3, "support": 0.5, "copies": 0.05}  # where tune.constraints says nothing of them
 
 
 def failed_checks(
@@ -18,7 +18,7 @@ def failed_checks(
     champion_results: Mapping[str, MetricResult] | None,
     relative_bounds: Mapping[str, float],
 ) -> list[str]:
-    """Why a model may not, one reason each; none where it may. `asked`: `tune.limits`, by which LIMITS are replaced."""
+    """Why a model may not, one reason each; none where it may. `asked`: `tune.constraints`, by which LIMITS are replaced."""
     quality = [name for name in QUALITY_METRICS if _is_usable(results, name)]
     found = [] if quality else [f"{' and '.join(QUALITY_METRICS)}: {_why_unusable(results, QUALITY_METRICS[0])}"]
     if champion_results is not None:

@@ -48,7 +48,7 @@ _CODE_FOLDERS = ("genlib/models/layers", "genlib/models/layers/cpu", "genlib/obj
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """The `train` section as one model sees it; `lr_by_turn` overrides `lr` for the turn it names. A pair of `workers`
+    """The `train` section as one model sees it; `lr_by_phase` overrides `lr` for the turn it names. A pair of `workers`
     is the least and the most."""
 
     total_images: int
@@ -56,7 +56,7 @@ class TrainConfig:
     workers: int | Sequence[int] = 0
     seed: int = 0
     lr: float = 1e-3
-    lr_by_turn: dict[str, float] = field(default_factory=dict)
+    lr_by_phase: dict[str, float] = field(default_factory=dict)
     beta1: float = 0.9
     beta2: float = 0.999
     eps: float = 1e-8
@@ -102,14 +102,14 @@ class TrainingJob:
     def with_overrides(self, overrides: Mapping[str, Any]) -> TrainingJob:
         """This job with other values at dotted keys (`model.width`, `train.lr_g`) or ratios (`train.lr_d/lr_g`)."""
         model, objective, train = dict(self.model), dict(self.objective), asdict(self.train)
-        rates = {f"lr_{turn}": rate for turn, rate in train.pop("lr_by_turn").items()}
+        rates = {f"lr_{turn}": rate for turn, rate in train.pop("lr_by_phase").items()}
         parts = {"model": model, "objective": objective, "train": train}
         for key, value in resolve_ratios(overrides, self.options()).items():
             part, _, option = key.partition(".")
             place = rates if option.startswith("lr_") else parts[part]
             place[option] = value
         by_turn = {name.removeprefix("lr_"): rate for name, rate in rates.items()}
-        return replace(self, model=model, objective=objective, train=TrainConfig(**train, lr_by_turn=by_turn))
+        return replace(self, model=model, objective=objective, train=TrainConfig(**train, lr_by_phase=by_turn))
 
     def code_files(self) -> list[Path]:
         """The files whose content decides what this job computes."""
@@ -222,7 +222,7 @@ def build_train_state(
     plan.
 
     Raises:
-        InputError: an option is not legal, the model and the objective do not fit, or the data lack what they need.
+        InputError: an option is not expected, the model and the objective do not fit, or the data lack what they need.
     """
     settings = job.train
     where = f"models.{job.name}"
@@ -230,10 +230,10 @@ def build_train_state(
     model = build("models", job.model, shape, num_classes, where=f"{where}.model")
     objective = build_objective(job)
     if objective.domains == "pair" and num_domains < 2:
-        raise InputError(f"{where}.objective: found one domain of images, legal: two, named by data and data.other")
+        raise InputError(f"{where}.objective: got one domain of images, expected two, named by data and data.domain_b")
     size = sum(parameter.numel() for parameter in model.parameters())
     if size > MAX_PARAMETERS:
-        raise InputError(f"{where}.model: found {size:,} parameters, legal: at most {MAX_PARAMETERS:,}")
+        raise InputError(f"{where}.model: got {size:,} parameters, expected at most {MAX_PARAMETERS:,}")
     model = model.to(device, memory_format=torch.channels_last)
     try:
         turns = objective.phases(model)
@@ -253,12 +253,12 @@ def _call_hook(name: str, model: nn.Module, data: TrainingData) -> None:
 def build_adam_configs(job: TrainingJob, phase_names: list[str]) -> dict[str, AdamConfig]:
     """Each turn's Adam; a rate given for a turn that the objective does not take is refused."""
     settings = job.train
-    for name in settings.lr_by_turn:
+    for name in settings.lr_by_phase:
         if name not in phase_names:
             raise unknown_name(
                 f"models.{job.name}.train.lr_{name}", f"lr_{name}", [f"lr_{turn}" for turn in phase_names]
             )
-    rates = {turn: settings.lr_by_turn.get(turn, settings.lr) for turn in phase_names}
+    rates = {turn: settings.lr_by_phase.get(turn, settings.lr) for turn in phase_names}
     return {turn: AdamConfig(rate, settings.beta1, settings.beta2, settings.eps) for turn, rate in rates.items()}
 
 
@@ -289,7 +289,7 @@ def save_model(job: TrainingJob, folder: Path) -> None:
     found = latest_checkpoint(job.checkpoint_dir) if job.checkpoint_dir else None
     if found is None or int(found.stem.partition("-")[0]) < job.train.total_images:
         raise InputError(
-            f"{job.checkpoint_dir}: found no finished state of {job.name}, legal: a job that ran to its end"
+            f"{job.checkpoint_dir}: got no finished state of {job.name}, expected a job that ran to its end"
         )
     averaged, raw, history = read_final_weights(found)
     partial = folder.with_name(f".{folder.name}.partial")

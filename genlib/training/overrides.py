@@ -17,8 +17,8 @@ def flatten_options(model: Mapping[str, Any], objective: Mapping[str, Any], trai
     sections = {
         "model": default_options("models", model["name"]) | dict(model),
         "objective": default_options("objectives", objective["name"]) | dict(objective),
-        "train": {k: v for k, v in train.items() if k != "lr_by_turn"}
-        | {f"lr_{turn}": rate for turn, rate in train["lr_by_turn"].items()},
+        "train": {k: v for k, v in train.items() if k != "lr_by_phase"}
+        | {f"lr_{turn}": rate for turn, rate in train["lr_by_phase"].items()},
     }
     return {f"{section}.{key}": value for section, found in sections.items() for key, value in found.items()}
 

@@ -105,7 +105,7 @@ class TrainState:
                 _load_adam_state(optimizer, _select_prefix(f"adam.{turn.name}.", tensors))
         except (RuntimeError, ValueError, IndexError, KeyError) as error:
             reason = " ".join(str(error).split())[:200]
-            raise InputError(f"{path}: found the state of another model ({reason}), legal: of this one") from error
+            raise InputError(f"{path}: got the state of another model ({reason}), expected of this one") from error
         self.images_seen, self.history = facts["images_seen"], facts["history"]
 
     def _named_tensors(self) -> Iterator[tuple[str, Tensor]]:

@@ -134,7 +134,7 @@ def _check_search(search_config: SearchConfig) -> None:
     if not any(all(node.get(name, 0) >= amount for name, amount in wanted.items()) for node in nodes):
         there = ", ".join(f"{max(node.get(name, 0) for node in nodes):g} {name}" for name in ("CPU", "GPU"))
         asked = ", ".join(f"{amount:g} {name}" for name, amount in wanted.items())
-        raise InputError(f"tune.resources: found {asked} for a trial, legal: what one node has, at the most {there}")
+        raise InputError(f"tune.resources: got {asked} for a trial, expected what one node has, at the most {there}")
 
 
 def _run_tune(

@@ -1,8 +1,8 @@
 """Who proposes the knobs of a trial, and who stops or changes it: one function a searcher, found by its name.
 
 `random`: random points, with asynchronous successive halving (ASHA, Li et al. 2020), which stops the worse two thirds
-of the trials at every rung. `random_full`: the same points, every trial in full. `tpe`: a tree-structured Parzen
-estimator (Bergstra et al. 2011) by Optuna, with ASHA. `pareto`: Optuna on two metrics at once, in full. `pbt`: a
+of the trials at every rung. `random_no_pruning`: the same points, every trial in full. `tpe`: a tree-structured Parzen
+estimator (Bergstra et al. 2011) by Optuna, with ASHA. `multi_objective`: Optuna on two metrics at once, in full. `pbt`: a
 population whose worse quarter takes over weights and knobs of the better one and changes the continuous ones
 (population-based training, Jaderberg et al. 2017). `pb2`: the same, with changes proposed by a Gaussian process
 (Parker-Holder et al. 2020).
@@ -99,14 +99,14 @@ def pb2(spec: SearchSpec) -> Searcher:
 
 SEARCHERS: dict[str, Callable[[SearchSpec], Searcher]] = {
     "random": random_asha,
-    "random_full": random_no_pruning,
+    "random_no_pruning": random_no_pruning,
     "tpe": tpe,
-    "pareto": multi_objective,
+    "multi_objective": multi_objective,
     "pbt": pbt,
     "pb2": pb2,
 }
 POPULATION_BASED: tuple[str, ...] = ("pbt", "pb2")
-NO_PRUNING: tuple[str, ...] = ("random_full", "pareto")
+NO_PRUNING: tuple[str, ...] = ("random_no_pruning", "multi_objective")
 
 
 class ClampToBounds:

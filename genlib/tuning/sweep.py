@@ -52,7 +52,7 @@ class Sweep:
             section.metric,
             "lower" if get_metric(section.metric).better == "lower" else "higher",
             tuple(build_constraints(section.constraints, rehearsal.baselines())),
-            section.second_metric if section.searcher == "pareto" else "",
+            section.second_metric if section.searcher == "multi_objective" else "",
         )
         self.folder = prepare_state_dir(stage, self.job)
         cpus = max(1, int(section.resources.cpu))
@@ -87,7 +87,7 @@ class Sweep:
             self.search_config,
             space={**self.search_space, "train.seed": {"choice": seeds}},
             num_trials=len(points),
-            searcher="random_full",
+            searcher="random_no_pruning",
             points_to_evaluate=points,
             time_limit_minutes=None,
         )
@@ -113,11 +113,11 @@ def prepare_state_dir(stage: Stage, job: TrainingJob) -> Path:
     """Where the state of this very search lies: by the digest of all that decides it. Those of others are removed.
 
     Raises:
-        InputError: `cluster.storage` is not a folder.
+        InputError: `ray.storage_path` is not a folder.
     """
     if "://" in stage.storage_path:
-        legal = "a folder that every node sees, where a sweep keeps its trials"
-        raise InputError(f"params.yaml: cluster.storage: found {stage.storage_path!r}, legal: {legal}")
+        expected = "a folder that every node sees, where a sweep keeps its trials"
+        raise InputError(f"params.yaml: ray.storage_path: got {stage.storage_path!r}, expected {expected}")
     facts: dict[str, Any] = {
         "job": job.compute_digest(),
         "search": stage.params.models[stage.model_name].search_space,

@@ -46,7 +46,7 @@ def data(tmp_path_factory):
 
 @pytest.mark.parametrize("searcher", SEARCHERS)
 def test_every_searcher_runs_its_trials_the_default_first_and_finds_the_best(tmp_path, searcher):
-    aim = SearchObjective("loss", second_metric="spread" if searcher == "pareto" else "")
+    aim = SearchObjective("loss", second_metric="spread" if searcher == "multi_objective" else "")
     heard = []
     plan = replace(PLAN, searcher=searcher, search_objective=aim, frozen_keys=("spread",))
     trials = search(Curve(tmp_path / "log"), plan, tmp_path / "state", lambda trial: heard.append(replace(trial)))
@@ -60,7 +60,7 @@ def test_every_searcher_runs_its_trials_the_default_first_and_finds_the_best(tmp
     best = aim.best(trials)
     assert best.images_seen == STEPS * STEP and best.metrics["loss"] == min(t.metrics["loss"] for t in trials)
     assert sum(each.ended for each in heard) == 6 and max(each.spent for each in heard) == trials_spent(trials)
-    in_full = searcher in ("random_full", "pareto", *POPULATION_BASED)
+    in_full = searcher in ("random_no_pruning", "multi_objective", *POPULATION_BASED)
     assert all(trial.images_seen == STEPS * STEP for trial in trials) == in_full, "halving stops some, and nothing else"
     starts = begun(tmp_path / "log")
     assert search(Curve(tmp_path / "log"), plan, tmp_path / "state") == trials
@@ -86,7 +86,7 @@ def test_trials_that_come_to_nothing_are_named_and_the_search_goes_on(tmp_path):
     space = {"lr": {"choice": [0.01]}, "kind": {"choice": ["well"]}}
     kinds = {"well": "finished", "wrong": "error", "infinite": "diverged", "lost": "collapsed"}
     points = [{"lr": 0.01, "kind": kind} for kind in kinds]
-    plan = replace(PLAN, space=space, num_trials=4, points_to_evaluate=points, searcher="random_full")
+    plan = replace(PLAN, space=space, num_trials=4, points_to_evaluate=points, searcher="random_no_pruning")
     trials = search(Curve(tmp_path / "log", fails=Raising()), plan, tmp_path / "state")
     assert [trial.status for trial in trials] == list(kinds.values())
     assert [trial.images_seen for trial in trials] == [900, 300, 300, 300]
@@ -96,7 +96,7 @@ def test_trials_that_come_to_nothing_are_named_and_the_search_goes_on(tmp_path):
 
 def test_time_is_kept(tmp_path):
     """Of trials of 64 seconds each the 12 that are allowed see the first, and a second call sees no more."""
-    plan = replace(PLAN, num_trials=40, time_limit_minutes=0.2, searcher="random_full")
+    plan = replace(PLAN, num_trials=40, time_limit_minutes=0.2, searcher="random_no_pruning")
     trials = search(Curve(tmp_path / "log", pause=8.0), plan, tmp_path / "state")
     assert 0 < len(trials) <= 4
     assert {trial.status for trial in trials} == {"stopped early"}
@@ -113,7 +113,7 @@ def test_a_trial_whose_process_is_killed_goes_on_from_what_it_kept(tmp_path):
             killed.append(begun(tmp_path / "log")[-1][0])
             os.kill(killed[0], signal.SIGKILL)
 
-    plan = replace(PLAN, num_trials=1, searcher="random_full")
+    plan = replace(PLAN, num_trials=1, searcher="random_no_pruning")
     [trial] = search(Curve(tmp_path / "log", pause=0.2), plan, tmp_path / "state", kill)
     (first, *again) = begun(tmp_path / "log")
     assert killed and first[2] == 0
@@ -122,7 +122,7 @@ def test_a_trial_whose_process_is_killed_goes_on_from_what_it_kept(tmp_path):
 
 
 def test_a_torn_snapshot_costs_no_trial_that_ended(tmp_path):
-    plan = replace(PLAN, num_trials=3, searcher="random_full")
+    plan = replace(PLAN, num_trials=3, searcher="random_no_pruning")
     first = search(Curve(tmp_path / "log"), plan, tmp_path / "state")
     [snapshot] = (tmp_path / "state/ray").glob("experiment_state-*.json")
     snapshot.write_text(snapshot.read_text()[:100])
@@ -135,7 +135,7 @@ def test_a_torn_snapshot_costs_no_trial_that_ended(tmp_path):
 @pytest.mark.parametrize("resources", [Resources(cpu=1000), Resources(gpu=8.5)])
 def test_what_no_node_has_is_refused_at_once(tmp_path, resources):
     started = time.monotonic()
-    with pytest.raises(InputError, match=r"^tune.resources: found .* for a trial, legal: what one node has"):
+    with pytest.raises(InputError, match=r"^tune.resources: got .* for a trial, expected what one node has"):
         search(Curve(tmp_path / "log"), replace(PLAN, resources=resources), tmp_path / "state")
     assert time.monotonic() - started < 20 and not begun(tmp_path / "log")
 
@@ -172,7 +172,7 @@ def test_a_trial_trains_a_job_with_its_knobs_and_names_what_does_not_work(data, 
         num_trials=3,
         images_per_trial=144,
         points_to_evaluate=points,
-        searcher="random_full",
+        searcher="random_no_pruning",
     )
     wrong, diverged, well = search(trial(data, tmp_path), plan, tmp_path / "state")
     assert wrong.status == "error" and "latent must be at least 1" in wrong.reason
@@ -256,7 +256,9 @@ def test_a_search_is_fooled_by_the_inception_score_and_not_by_the_default_object
         seed=3,
     )
     naive = search(planted, plan, tmp_path / "naive")
-    guarded = search(planted, replace(plan, search_objective=SearchObjective("kid", "lower", bounds)), tmp_path / "guarded")
+    guarded = search(
+        planted, replace(plan, search_objective=SearchObjective("kid", "lower", bounds)), tmp_path / "guarded"
+    )
     assert (
         {each.hyperparameters["model.latent"] for each in naive}
         == {1, 4}

@@ -16,7 +16,7 @@ BIN = Path(sys.executable).parent
 pytestmark = pytest.mark.long
 SET = (
     "models.classifier.train.workers=2",
-    "models.classifier.train.images=6000",
+    "models.classifier.train.total_images=6000",
     "models.classifier.model.width=8",
     "train.report_every=1000",
     "train.checkpoint_every=2000",
@@ -54,7 +54,7 @@ def project(tmp_path_factory):
     storage.mkdir()
     for command in ("init -q", "add -A", "-c user.name=a -c user.email=a@b commit -qm begun"):
         assert run(clone, "git", *command.split()).returncode == 0
-    checked = python(clone, "pipelines.check", "--set", *SET, f"cluster.storage={storage}")
+    checked = python(clone, "pipelines.check", "--set", *SET, f"ray.storage_path={storage}")
     assert checked.returncode == 0, checked.stderr
     return clone
 
@@ -107,4 +107,4 @@ def test_a_storage_that_the_head_does_not_see_is_refused(project):
     finally:
         params.write_text(kept)
     assert done.returncode == 2
-    assert done.stderr.startswith("genlib: params.yaml: cluster.storage: found 'runs/ray', legal for a job:")
+    assert done.stderr.startswith("genlib: params.yaml: ray.storage_path: found 'runs/ray', legal for a job:")

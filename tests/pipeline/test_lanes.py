@@ -141,6 +141,6 @@ def test_a_number_of_jobs_that_is_none_ends_with_one_line(project, jobs):
     done = lanes(project, jobs)
     assert (
         done.returncode == 2
-        and done.stderr == f"genlib: JOBS: found {jobs!r}, legal: how many stages may run at once, 1 or more\n"
+        and done.stderr == f"genlib: JOBS: got {jobs!r}, expected how many stages may run at once, 1 or more\n"
     )
     assert not begun(project)

@@ -24,7 +24,7 @@ models:
     objective: {name: elbo}
     train: {images: 4000, report_every: 2000, batch_size: 50, lr: 2.0e-3, ema: 0.9}
     search: {train.lr: {loguniform: [1.0e-4, 1.0e-2]}}
-tune: {models: [vae], trials: 4, images: 18000, searcher: random_full, limits: {coverage: 1.5}}
+tune: {models: [vae], trials: 4, images: 18000, searcher: random_no_pruning, limits: {coverage: 1.5}}
 evaluate: {samples: 200, metrics: [kid]}
 """
 
