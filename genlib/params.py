@@ -57,8 +57,8 @@ class DataSection(Section):
     domain_b: DomainBSection | None = None
 
     def to_config(self) -> DataConfig:
-        other = self.domain_b.to_config() if self.domain_b else None
-        return DataConfig(**self.model_dump() | {"root": parse_root(self.root), "other": other})
+        domain_b = self.domain_b.to_config() if self.domain_b else None
+        return DataConfig(**self.model_dump() | {"root": parse_root(self.root), "domain_b": domain_b})
 
 
 class TrainSection(Section):

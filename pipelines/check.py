@@ -109,7 +109,7 @@ def _check_models_once(params: Params, data_spec: DataSpec) -> None:
     digest = hashlib.sha256(b"".join([params.digest().encode(), repr(data_spec).encode(), *code])).hexdigest()
     if CHECKED_STAMP.exists() and CHECKED_STAMP.read_bytes() == digest.encode():
         return
-    for key, name in (("metric", params.tune.metric), ("diversity", params.tune.second_metric)):
+    for key, name in (("metric", params.tune.metric), ("second_metric", params.tune.second_metric)):
         _check_direction(key, name)
     _check_searcher(params)
     _check_models(params, data_spec)

@@ -100,7 +100,7 @@ def batches(
     if domain_b is not None:
         domains = ((images, seed), (domain_b, seed + DOMAIN_B_SEED_OFFSET))
         streams = [batches(each, batch_size, seed=s, step=step, rank=rank, world=world) for each, s in domains]
-        yield from (replace(one, other=two) for one, two in zip(*streams, strict=True))
+        yield from (replace(one, domain_b=two) for one, two in zip(*streams, strict=True))
     rows, where = shard_slice(batch_size, rank, world), (batch_size, seed, step, rank, world)
     walk = _iterate_in_memory(images, *where) if isinstance(images, Images) else images.iterate_batches(*where)
     for at, chosen in enumerate(walk, step):

@@ -87,7 +87,7 @@ class Dataset:
         for domain in filter(None, (self, self.domain_b)):
             _ = domain.valid, domain.in_memory_subset
             if domain.is_large:
-                vars(domain)["stream"] = StreamedImages.from_reader(
+                vars(domain)["train_stream"] = StreamedImages.from_reader(
                     len(domain.train), domain.shape, reader(domain.folder / "train.safetensors")
                 )
                 del vars(domain)["train"]

@@ -87,7 +87,7 @@ def ais(inputs: MetricInputs) -> MetricResult:
         raise UndefinedMetric(f"needs at least 2 test images, found {len(inputs.test)}")
     model = deepcopy(cast(nn.Module, inputs.model)).eval().requires_grad_(False)
     spherical = SphericalDecoder.from_model(model, tuple(inputs.test.pixels.shape[1:]))
-    own = getattr(model, "observation", "intensity") != "intensity"
+    own = getattr(model, "pixel_likelihood", "gray_bce") != "gray_bce"
     decoder = cast(ObservableDecoder, model) if own else spherical
     bench = DecoderEvaluator(inputs.seed, getattr(model, "conditional", False), next(model.parameters()).device)
     chosen = torch.randperm(len(inputs.train), generator=seeded_generator(inputs.seed, "ais"))[:NUM_IMAGES]

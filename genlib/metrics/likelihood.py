@@ -62,7 +62,7 @@ def nll(inputs: MetricInputs) -> MetricResult:
     from 0 to 1. Interval: t over images.
     """
     model, x, y = _likelihood_model(inputs), observe_test_images(inputs), _conditioning_labels(inputs)
-    if model.pixel_likelihood == "intensity":
+    if model.pixel_likelihood == "gray_bce":
         raise UndefinedMetric("grey levels under a Bernoulli are no normalised likelihood")
     samples = samples_within_budget(len(x), 200)
     found = importance_log_likelihood(model, x, num_samples=samples, seed=inputs.seed, y=y)
@@ -107,7 +107,7 @@ def log_posteriors(inputs: MetricInputs, n: int) -> Tensor:
 def _averaged_log_posterior(inputs: MetricInputs) -> tuple[Tensor, int, int]:
     """log p(y|x) [n, K] of the test images, from log p(x|y) averaged over so many draws of what the likelihood sees,
     by so many samples each."""
-    draws = NUM_BINARIZATIONS if _likelihood_model(inputs).pixel_likelihood == "bernoulli" else 1
+    draws = NUM_BINARIZATIONS if _likelihood_model(inputs).pixel_likelihood == "binarized" else 1
     total, prior, k = _class_log_likelihoods(inputs, observe_test_images(inputs), 20 // draws, draws)
     for draw in range(1, draws):
         total = total + _class_log_likelihoods(inputs, observe_test_images(inputs, draw=draw), 20 // draws, draws)[0]

@@ -34,7 +34,7 @@ class CVAE(LatentVariableModel):
         latent: int = 16,
         width: int = 32,
         embedding: int = 16,
-        pixel_likelihood: PixelLikelihood = "intensity",
+        pixel_likelihood: PixelLikelihood = "gray_bce",
         variance: PixelVariance = "pixel",
     ) -> None:
         require_at_least(1, latent=latent, width=width, embedding=embedding)

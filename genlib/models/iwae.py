@@ -52,7 +52,7 @@ class IWAE(LatentVariableModel):
 
     def __init__(self, shape: tuple[int, int, int], classes: int, *, layers: int = 1) -> None:
         require_in_range(1, 3, layers=layers)
-        super().__init__(shape, LATENT_DIM, "bernoulli")
+        super().__init__(shape, LATENT_DIM, "binarized")
         pixels = math.prod(shape)
         first = LATENT_DIM if layers == 1 else HIDDEN_DIM
         self.up = nn.ModuleList([NormalMLP(pixels, 200, first)])

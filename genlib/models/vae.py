@@ -20,7 +20,7 @@ from genlib.validation import require_at_least
 
 
 class VAE(LatentVariableModel):
-    """`observation`: what a pixel is given its code; `variance`: of a gaussian one, per pixel or one for all."""
+    """`pixel_likelihood`: what a pixel is given its code; `variance`: of a gaussian one, per pixel or one for all."""
 
     def __init__(
         self,
@@ -29,7 +29,7 @@ class VAE(LatentVariableModel):
         *,
         latent: int = 16,
         width: int = 32,
-        pixel_likelihood: PixelLikelihood = "intensity",
+        pixel_likelihood: PixelLikelihood = "gray_bce",
         variance: PixelVariance = "pixel",
     ) -> None:
         require_at_least(1, latent=latent, width=width)

@@ -34,7 +34,7 @@ class Reconstruction(Objective):
         self.loss = loss
 
     def phases(self, model: nn.Module) -> tuple[Phase, ...]:
-        if not (hasattr(model, "code") and hasattr(model, "output_of")):
+        if not (hasattr(model, "encode_mean") and hasattr(model, "apply_output")):
             raise ValueError("the objective reconstruction needs a plain autoencoder")
         if self.loss == "cross_entropy" and model.output == "linear":
             raise ValueError(f"{NEEDS_BOUNDED_OUTPUT}, found linear")

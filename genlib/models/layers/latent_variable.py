@@ -21,7 +21,7 @@ from genlib.validation import require_one_of
 
 # bernoulli: each visit draws black or white with the probability of the grey; intensity: the greys themselves under
 # the same cross-entropy, which is no density; gaussian: greys spread over their bin, so that a density is a likelihood.
-PixelLikelihood = Literal["bernoulli", "intensity", "gaussian"]
+PixelLikelihood = Literal["binarized", "gray_bce", "gaussian"]
 PixelVariance = Literal["pixel", "shared"]
 LOG_2_PI = math.log(2 * math.pi)
 LOG_VARIANCE_RANGE = (2 * math.log(2 / 255), 0.0)  # of x in [-1, 1]: a standard deviation from one grey level to 1
@@ -138,7 +138,7 @@ class ObservationHead(nn.Module):
     """What a decoder's output [n, planes * C, H, W] means as p(x|z)."""
 
     def __init__(self, pixel_likelihood: PixelLikelihood, variance: PixelVariance) -> None:
-        require_one_of(PixelLikelihood, observation=pixel_likelihood)
+        require_one_of(PixelLikelihood, pixel_likelihood=pixel_likelihood)
         require_one_of(PixelVariance, variance=variance)
         super().__init__()
         self.is_gaussian = pixel_likelihood == "gaussian"
@@ -164,7 +164,7 @@ class LatentVariableModel(nn.Module):
     conditional: ClassVar[bool] = False
 
     def __init__(self, shape: tuple[int, int, int], latent: int, pixel_likelihood: PixelLikelihood) -> None:
-        require_one_of(PixelLikelihood, observation=pixel_likelihood)
+        require_one_of(PixelLikelihood, pixel_likelihood=pixel_likelihood)
         super().__init__()
         self.shape = shape
         self.latent = latent
@@ -194,7 +194,7 @@ class LatentVariableModel(nn.Module):
 
         bernoulli: +1 where u < (x + 1) / 2, else -1; gaussian: dequantised.
         """
-        if self.pixel_likelihood == "bernoulli":
+        if self.pixel_likelihood == "binarized":
             return 2 * (u < (x + 1) / 2).to(x.dtype) - 1
         if self.pixel_likelihood == "gaussian":
             return dequantize(x, u)

@@ -45,6 +45,6 @@ def has_one_latent_layer(model: LikelihoodModel) -> bool:
 def observed_batch(model: LikelihoodModel, batch: Batch) -> tuple[Tensor, Tensor | None]:
     """A batch as the likelihood sees it at this visit: images and, for a conditional model, labels."""
     y = batch.y if model.conditional else None
-    if model.pixel_likelihood == "intensity":
+    if model.pixel_likelihood == "gray_bce":
         return batch.x, y
     return model.binarize_or_dequantize(batch.x, batch.rand("observe", *batch.x.shape[1:])), y
