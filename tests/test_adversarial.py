@@ -11,7 +11,7 @@ import torch
 from scipy import stats
 from torch import nn
 from torch.nn import functional as F
-from turns import gradients_of
+from phases import gradients_of
 
 from genlib.data.batches import Batch, batches, seeded_generator
 from genlib.data.images import Images

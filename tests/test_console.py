@@ -43,7 +43,7 @@ def test_the_first_interrupt_is_a_wish_and_the_second_ends_what_is_under_way(han
 
 @pytest.mark.filterwarnings("ignore")
 def test_waiting_for_the_next_report_ends_even_where_a_finaliser_swallows_an_interrupt(handlers, monkeypatch):
-    monkeypatch.setattr(console_module, "PATIENCE", 0.2)
+    monkeypatch.setattr(console_module, "STOP_TIMEOUT_S", 0.2)
     with pytest.raises(KeyboardInterrupt), Console("train gan"):
         os.kill(os.getpid(), signal.SIGINT)
         Finalised()

@@ -7,7 +7,7 @@ import torch
 import torch.distributed as dist
 import torch.nn.functional as F
 from torch import nn
-from turns import gradients_of
+from phases import gradients_of
 
 from genlib.data.batches import batches
 from genlib.data.images import Images

@@ -61,7 +61,7 @@ def project(tmp_path_factory):
     project = copied(tmp_path_factory.mktemp("project"))
     data = digits(project / "data/prepared")
     for model in MODELS:
-        short = job(model, data, project / "state" / model, images=16, report_every=16)
+        short = job(model, data, project / "state" / model, total_images=16, report_every=16)
         list(fit(short))
         save_model(short, project / "runs/train" / model)
     return project

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 from prepared import MODELS
-from turns import gradients_of
+from phases import gradients_of
 
 from genlib.data.batches import Batch, batches
 from genlib.data.images import Images
@@ -51,8 +51,8 @@ def batch_of(shape=(1, 16, 16), size=N, step=0, rank=0, world=1) -> Batch:
 
 def adapted(name, shape=(1, 16, 16)):
     model = made(name, shape)
-    if hasattr(model, "adapt"):
-        model.adapt(images(shape), images(shape, seed=4))
+    if hasattr(model, "on_fit_start"):
+        model.on_fit_start(images(shape), images(shape, seed=4))
     return model
 
 

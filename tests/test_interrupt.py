@@ -20,7 +20,7 @@ class Drops:
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_an_interrupt_that_was_dropped_is_raised_again():
-    with pytest.raises(KeyboardInterrupt), repeated_keyboard_interrupt(every=0.1):
+    with pytest.raises(KeyboardInterrupt), repeated_keyboard_interrupt(interval_s=0.1):
         Drops()
         for _ in range(100):
             time.sleep(0.05)
@@ -29,7 +29,7 @@ def test_an_interrupt_that_was_dropped_is_raised_again():
 
 def test_afterwards_all_is_as_before():
     before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGALRM)]
-    with pytest.raises(KeyboardInterrupt), repeated_keyboard_interrupt(every=60.0):
+    with pytest.raises(KeyboardInterrupt), repeated_keyboard_interrupt(interval_s=60.0):
         assert signal.getsignal(signal.SIGINT) is not before[0]
         os.kill(os.getpid(), signal.SIGINT)
         time.sleep(1)

@@ -24,20 +24,20 @@ def test_a_ratio_follows_what_it_is_a_ratio_to(gan):
     assert split_ratio("train.lr_d/lr_g") == ("train.lr_d", "train.lr_g")
     assert current_value("train.lr_d", gan.options()) == 1e-3
     assert current_value("train.lr_d/lr_g", gan.options()) == 0.5
-    alone = gan.changed({"train.lr_d/lr_g": 0.25})
+    alone = gan.with_overrides({"train.lr_d/lr_g": 0.25})
     assert alone.train.lr_by_phase == {"g": 2e-3, "d": 5e-4}
-    both = gan.changed({"train.lr_d/lr_g": 0.25, "train.lr_g": 1.0})
+    both = gan.with_overrides({"train.lr_d/lr_g": 0.25, "train.lr_g": 1.0})
     assert both.train.lr_by_phase == {"g": 1.0, "d": 0.25}
 
 
 @pytest.mark.parametrize(("ratio", "width"), [(0.5, 2), (0.6, 2), (0.9, 4), (0.01, 1), (2, 8)])
 def test_the_product_with_a_whole_number_is_whole_and_at_least_one(gan, ratio, width):
-    assert gan.changed({"model.width_d/width": ratio}).model["width_d"] == width
+    assert gan.with_overrides({"model.width_d/width": ratio}).model["width_d"] == width
 
 
 def test_current_values_change_nothing(gan):
     keys = ["train.lr_g", "train.lr_d/lr_g", "model.width_d/width", "objective.r1", "train.beta1"]
-    same = gan.changed({key: current_value(key, gan.options()) for key in keys})
+    same = gan.with_overrides({key: current_value(key, gan.options()) for key in keys})
     assert same.options() == gan.options() | {"train.lr_d": 1e-3}
 
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 from torch.nn import functional as F
-from turns import gradients_of
+from phases import gradients_of
 
 from genlib.data.batches import Batch, batches
 from genlib.data.images import Images

@@ -29,7 +29,7 @@ def weights(job):
     """Averaged and raw weights after the job has run."""
     for _ in fit(job):
         pass
-    averaged, raw, _ = read_final_weights(latest_checkpoint(job.state))
+    averaged, raw, _ = read_final_weights(latest_checkpoint(job.checkpoint_dir))
     return {**{f"ema.{k}": v for k, v in averaged.items()}, **raw}
 
 
@@ -79,7 +79,7 @@ def test_a_run_that_was_killed_goes_on_bit_for_bit(name, data, tmp_path):
 
 @EVERY
 def test_a_run_on_a_set_too_large_to_be_held_goes_on_bit_for_bit(name, data, tmp_path, monkeypatch):
-    monkeypatch.setattr(dataset, "LARGE", 0)
+    monkeypatch.setattr(dataset, "MAX_IN_MEMORY_BYTES", 0)
     whole, killed = job(name, data, tmp_path / "whole"), job(name, data, tmp_path / "killed")
     for progress in fit(killed):
         if progress.images_seen >= 64:
@@ -111,7 +111,7 @@ def test_a_broken_newest_checkpoint_gives_way_to_the_one_before(data, tmp_path):
 
 
 def test_two_checkpoints_are_kept(data, tmp_path):
-    run = job("vae", data, tmp_path, images=320)
+    run = job("vae", data, tmp_path, total_images=320)
     weights(run)
     assert [path.name[:12] for path in list_checkpoints(tmp_path)] == [f"{320:012d}", f"{288:012d}"]
 
@@ -169,7 +169,7 @@ def test_history_is_a_table_with_blanks_where_nothing_was_reported():
     assert history_to_tsv(rows) == "images_seen\ta\tb\n1\t0.5\t\n2\t\t1\n"
 
 
-@pytest.mark.parametrize("change", [{"seed": 1}, {"images": 97}, {"lr": 0.1}, {"workers": 2}])
+@pytest.mark.parametrize("change", [{"seed": 1}, {"total_images": 97}, {"lr": 0.1}, {"workers": 2}])
 def test_the_digest_follows_what_decides_the_weights(data, change):
     assert job("gan", data).compute_digest() == job("gan", data).compute_digest()
     assert job("gan", data).compute_digest() != job("gan", data, **change).compute_digest()
@@ -177,7 +177,7 @@ def test_the_digest_follows_what_decides_the_weights(data, change):
 
 def test_a_loss_that_is_not_finite_ends_the_run(data, tmp_path):
     with pytest.raises(TrainingDiverged, match="finite"):
-        weights(job("vae", data, tmp_path, lr=1e30, images=320))
+        weights(job("vae", data, tmp_path, lr=1e30, total_images=320))
 
 
 def test_the_average_leaves_the_first_weights_behind_and_copies_buffers():

@@ -8,7 +8,7 @@ import pytest
 import torch
 from prepared import digits
 from torch import nn
-from turns import gradients_of
+from phases import gradients_of
 
 from genlib.data.batches import Batch, batches, seeded_generator
 from genlib.data.config import DataConfig

@@ -75,8 +75,8 @@ def open_driver_channel(
             last = ended.wait(POLL_INTERVAL_S)
             try:
                 if should_stop():
-                    actor.halt.remote()
-                for message in ray.get(actor.take.remote()):
+                    actor.request_stop.remote()
+                for message in ray.get(actor.drain.remote()):
                     on_message(message)
             except Exception as error:
                 failures.append(error)

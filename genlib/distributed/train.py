@@ -238,22 +238,22 @@ def _train_worker(loop_config: dict[str, Any]) -> None:
 
     def tell(message: Any) -> None:
         if group.is_main:
-            ray.get(desk.tell.remote(message))
+            ray.get(desk.send.remote(message))
 
     torch.set_num_threads(_num_threads())
     with tempfile.TemporaryDirectory() as folder:
         state, begun, before = Path(folder), False, 0
-        if found := ray.get(desk.newest.remote()):
+        if found := ray.get(desk.read_latest_checkpoint.remote()):
             write_checkpoint(state, *found)
         try:
-            job, dataset = replace(loop_config["job"], state=state), ray.get(loop_config["dataset"])
-            for progress in fit(job, dataset=dataset, should_stop=lambda: bool(ray.get(desk.halted.remote()))):
+            job, dataset = replace(loop_config["job"], checkpoint_dir=state), ray.get(loop_config["dataset"])
+            for progress in fit(job, dataset=dataset, should_stop=lambda: bool(ray.get(desk.should_stop.remote()))):
                 if not (progress.resumed or begun):
                     tell(WorkersStarted(group.world_size, before))
                     begun = True
                 before = progress.images_seen
                 if progress.checkpoint_due and group.is_main and (path := latest_checkpoint(state)):
-                    ray.get(desk.keep.remote(path.name, path.read_bytes()))
+                    ray.get(desk.write_checkpoint.remote(path.name, path.read_bytes()))
                 tell(look(progress))
         except (TrainingDiverged, InputError) as error:
             tell(error)

@@ -187,7 +187,7 @@ def fit(
     state.job_digest = job.digest
     known = TrainingData.from_dataset(dataset, build_objective(job), device)
     for model in (state.model, state.ema):
-        _call_hook("adapt", model, known)
+        _call_hook("on_fit_start", model, known)
     if job.checkpoint_dir:
         _resume(state, job.checkpoint_dir, group)
     for row in state.history or [{"images_seen": 0}]:
@@ -196,7 +196,7 @@ def fit(
 
     for progress in train(state, known.train_stream, plan, group, known.domain_b):
         if progress.is_done:
-            _call_hook("conclude", state.ema, known)
+            _call_hook("on_fit_end", state.ema, known)
         health = sample_diversity(state.ema, known.train_subset) if group.is_main and is_gan(state.ema) else {}
         state.history[-1].update(health)
         last = bool(group.broadcast_int(int(group.is_main and should_stop())))

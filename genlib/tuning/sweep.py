@@ -105,7 +105,7 @@ def trial_job(stage: Stage) -> TrainingJob:
     section = stage.params.tune
     every = max(1, section.images_per_trial // reports_per_trial(section.searcher))
     return stage.build_job(
-        images=section.images_per_trial, workers=section.resources.workers, report_every=every, checkpoint_every=every
+        total_images=section.images_per_trial, workers=section.resources.workers, report_every=every, checkpoint_every=every
     )
 
 

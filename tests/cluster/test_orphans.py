@@ -12,8 +12,8 @@ from genlib.distributed.orphans import DRIVER_ENV, end_orphans, tag_children
 
 DRIVER = """
 import subprocess, sys, time
-from genlib.distributed.orphans import mark
-mark()
+from genlib.distributed.orphans import tag_children
+tag_children()
 print(subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"]).pid, flush=True)
 time.sleep(60)
 """

@@ -46,7 +46,7 @@ def test_local_mode_and_two_workers_tell_the_same_and_give_the_same_weights(data
 def test_a_set_too_large_to_be_sent_is_streamed_to_two_workers_who_learn_what_one_learns_from_the_file(
     data, tmp_path, ray_session, monkeypatch
 ):
-    monkeypatch.setattr(dataset, "LARGE", 0)
+    monkeypatch.setattr(dataset, "MAX_IN_MEMORY_BYTES", 0)
     for workers in (0, 2):
         run = job("cgan", data, tmp_path / str(workers), workers=workers)
         assert train_distributed(run, str(tmp_path / "ray"), "test", id).images_seen == 96
@@ -61,7 +61,7 @@ def die(progress):
 
 
 def test_workers_that_die_again_and_again_are_given_up_with_one_line(data, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(train, "RESTARTS", 0)
+    monkeypatch.setattr(train, "MAX_RESTARTS", 0)
     run = job("vae", data, tmp_path / "state", workers=1)
     assert run_cli(lambda: train_distributed(run, str(tmp_path / "ray"), "train vae", print, postprocess=die)) == 1
     said = capsys.readouterr().err

@@ -232,7 +232,7 @@ def typical(images):
 def rehearsal(data, tmp_path_factory):
     """Judge A, trained, with the metrics of the two searches."""
     dataset, state = load_dataset(data), tmp_path_factory.mktemp("judge")
-    judge = job("classifier", data, state, images=16_000, batch_size=64, lr=3e-3, ema=0.9, report_every=16_000)
+    judge = job("classifier", data, state, total_images=16_000, batch_size=64, lr=3e-3, ema=0.9, report_every=16_000)
     judge = replace(judge, model=judge.model | {"width": 12})
     for _ in fit(replace(judge, train=replace(judge.train, checkpoint_every=16_000))):
         pass

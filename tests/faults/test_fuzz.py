@@ -373,7 +373,7 @@ def trained(tmp_path_factory):
 
     def named(model: str, **train: Any) -> TrainingJob:
         run = job(model, data, **train)
-        return replace(run, state=root / "states" / run.compute_digest(), mark=run.compute_digest())
+        return replace(run, checkpoint_dir=root / "states" / run.compute_digest(), digest=run.compute_digest())
 
     run = named("vae")
     finish(job("vae", data, root / "whole"), root / "model")
@@ -518,7 +518,7 @@ def test_checkpoints(mutation, trained, tmp_path, capsys):
     state = tmp_path / trained.run.state.name
     shutil.copytree(trained.run.state, state)
     named = mutation.damage(state, trained)
-    run = replace(trained.run, state=state)
+    run = replace(trained.run, checkpoint_dir=state)
     code = run_cli(lambda: finish(run, tmp_path / "model"))
     said = capsys.readouterr().err
     if mutation.right == REFUSED:

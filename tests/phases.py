@@ -7,6 +7,6 @@ def gradients_of(turn, model, batch):
     turn.module.requires_grad_(True)
     for parameter in model.parameters():
         parameter.grad = None
-    terms = turn.terms(batch)
+    terms = turn.step_losses(batch)
     (terms.loss.sum() / batch.size).backward()
     return terms, {name: parameter.grad for name, parameter in model.named_parameters()}
