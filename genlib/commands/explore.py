@@ -43,7 +43,7 @@ def _load_latent_space(model: Path, data: Path, seed: int, count: int) -> Latent
     from genlib.registry import load
 
     network, config, dataset = load(model), json.loads((model / "config.json").read_text()), load_dataset(data)
-    if not hasattr(network, "image"):
+    if not hasattr(network, "decode_image"):
         raise InputError(f"{model}: got {config['model']['name']}, which has no codes, expected a model with image(z)")
     made_for, found = (tuple(config["shape"]), config["classes"]), (dataset.shape, len(dataset.classes))
     if made_for != found:

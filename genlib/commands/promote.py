@@ -36,7 +36,7 @@ def promote(model: str, as_json: bool) -> int:
 
     folder, weights = Path("runs/train") / model, Path("runs/train") / model / "model.safetensors"
     network, found = load(folder), read_model_results(Path("runs"), model, with_tuning=False)
-    if not hasattr(network, "image") or not hasattr(network, "sample"):
+    if not hasattr(network, "decode_image") or not hasattr(network, "sample"):
         raise InputError(f"{folder}: got a model that decodes no codes, expected a generator with image(z)")
     card = found.card
     if card.get("model_sha256") != file_sha256(weights):

@@ -98,7 +98,7 @@ def _draw_images(
     if truncation is None:
         drawn: Tensor = network.sample(count, seed=seed, **given)
         return drawn
-    if not hasattr(network, "image") or hasattr(network, "mixture"):
+    if not hasattr(network, "decode_image") or hasattr(network, "mixture"):
         raise InputError(
             f"--truncation: got that {folder} draws no normal codes, expected a model whose prior is normal"
         )

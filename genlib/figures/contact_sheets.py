@@ -43,7 +43,7 @@ def write_contact_sheets(inputs: MetricInputs, folder: Path) -> list[Path]:
 def _iter_sheets(inputs: MetricInputs, folder: Path) -> Iterator[Path]:
     if inputs.n > 1 and inputs.train.is_available and len(inputs.train) > 1:
         yield _write_sheet(*sample_neighbours(inputs), folder / "neighbours.png")
-    if hasattr(inputs.model, "image"):
+    if hasattr(inputs.model, "decode_image"):
         yield _write_sheet(*interpolations(inputs), folder / "between.png")
         yield _write_sheet(*traversals(inputs), folder / "axes.png")
 

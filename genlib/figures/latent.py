@@ -49,7 +49,7 @@ def _iter_figures(inputs: MetricInputs, results: Mapping[str, MetricResult], fol
         yield plot_reconstructions(inputs, folder / "reconstructions.png")
     if "fake" in can and "prior" in inspect.signature(model.sample).parameters:
         yield plot_prior_mixture(inputs, folder / "prior_and_mixture.png")
-    if hasattr(model, "image"):
+    if hasattr(model, "decode_image"):
         yield plot_interpolation(inputs, folder / "interpolation.png")
     if "asked" in available_inputs(inputs):
         yield plot_class_samples(inputs, folder / "classes.png")

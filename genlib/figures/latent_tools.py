@@ -59,7 +59,7 @@ class LatentSpace:
 
     @property
     def has_encoder(self) -> bool:
-        return hasattr(self.model, "code")
+        return hasattr(self.model, "encode_mean")
 
     @cached_property
     def x(self) -> Tensor:
@@ -221,6 +221,6 @@ def tools() -> dict[str, Callable[[LatentSpace], ImageGrid]]:
     """The tools by name, as they stand in this file."""
     functions = inspect.getmembers(sys.modules[__name__], inspect.isfunction)
     own = [
-        f for name, f in functions if f.__module__ == __name__ and list(inspect.signature(f).parameters) == ["subject"]
+        f for name, f in functions if f.__module__ == __name__ and list(inspect.signature(f).parameters) == ["space"]
     ]
     return {f.__name__: f for f in sorted(own, key=lambda f: f.__code__.co_firstlineno)}

@@ -51,7 +51,7 @@ class SphericalDecoder:
     @classmethod
     def from_model(cls, model: Any, shape: tuple[int, ...]) -> SphericalDecoder:
         """Of a model with latent layers, which knows what their noise leads to, or of a generator."""
-        if hasattr(model, "given"):
+        if hasattr(model, "decode_noise"):
             return cls(lambda *codes: model.given(*codes).mean, model.noise, shape)
         return cls(model.image, model.latent, shape)
 

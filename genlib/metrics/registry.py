@@ -65,8 +65,9 @@ def model_capabilities(model: object | None) -> frozenset[Need]:
         "discriminates": hasattr(model, "discriminator"),
         "likelihood": likelihood,
         "conditional": likelihood and getattr(model, "conditional", False),
-        "decodes": hasattr(model, "image") and (hasattr(model, "likelihood") or hasattr(model, "discriminator")),
-        "encodes": hasattr(model, "code"),
+        "decodes": hasattr(model, "decode_image")
+        and (hasattr(model, "log_likelihood") or hasattr(model, "discriminator")),
+        "encodes": hasattr(model, "encode_mean"),
         "translates": hasattr(model, "translate"),
     }
     return frozenset(need for need, able in can.items() if able)

@@ -85,7 +85,7 @@ class IWAE(LatentVariableModel):
         q_h = self.encode_hidden(x)
         h = q_h.rsample(noise[..., LATENT_DIM:])
         q_z = self.up[1](h)
-        z = q_z.at(noise[..., :LATENT_DIM])
+        z = q_z.rsample(noise[..., :LATENT_DIM])
         return self.decode_hidden(h).log_prob(x), q_h.log_prob(h) + q_z.log_ratio(z) - self.down[0](z).log_prob(h)
 
     def sample(self, n: int, *, seed: int = 0) -> Tensor:
@@ -97,7 +97,7 @@ class IWAE(LatentVariableModel):
 
     def decode_noise(self, noise: Tensor, y: Tensor | None = None) -> Bernoulli:
         z = noise[:, :LATENT_DIM]
-        return self.decode_hidden(self.down[0](z).at(noise[:, LATENT_DIM:]) if self.down else z)
+        return self.decode_hidden(self.down[0](z).rsample(noise[:, LATENT_DIM:]) if self.down else z)
 
     def encode_hidden(self, x: Tensor) -> DiagonalNormal:
         """The posterior of the layer next to the image."""

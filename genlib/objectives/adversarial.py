@@ -75,8 +75,8 @@ class Adversarial(Objective):
     ) -> None:
         require_one_of(GANLossName, loss=loss)
         require_at_least(0, r1=r1, r2=r2, gradient_penalty=gradient_penalty, instance_noise=instance_noise)
-        require_at_least(1, penalty_every=lazy_reg_interval, noise_until=noise_anneal_images)
-        require_in_range(1, 101, d_turns=d_steps_per_g_step)
+        require_at_least(1, lazy_reg_interval=lazy_reg_interval, noise_anneal_images=noise_anneal_images)
+        require_in_range(1, 101, d_steps_per_g_step=d_steps_per_g_step)
         require_in_range(0, 1, label_smoothing=label_smoothing)
         if label_smoothing and LOSSES[loss].relativistic:
             raise ValueError(f"label_smoothing must be 0 with the loss {loss}, found {label_smoothing}")

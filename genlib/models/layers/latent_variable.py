@@ -19,7 +19,7 @@ from genlib.data.images import dequantize
 from genlib.models.layers.blocks import sample_from
 from genlib.validation import require_one_of
 
-# bernoulli: each visit draws black or white with the probability of the grey; intensity: the greys themselves under
+# binarized: each visit draws black or white with the probability of the grey; gray_bce: the greys themselves under
 # the same cross-entropy, which is no density; gaussian: greys spread over their bin, so that a density is a likelihood.
 PixelLikelihood = Literal["binarized", "gray_bce", "gaussian"]
 PixelVariance = Literal["pixel", "shared"]
@@ -192,7 +192,7 @@ class LatentVariableModel(nn.Module):
     def binarize_or_dequantize(self, x: Tensor, u: Tensor) -> Tensor:
         """Images [n, C, H, W] as the likelihood sees them; `u` uniform in [0, 1), of their shape.
 
-        bernoulli: +1 where u < (x + 1) / 2, else -1; gaussian: dequantised.
+        binarized: +1 where u < (x + 1) / 2, else -1; gaussian: dequantised.
         """
         if self.pixel_likelihood == "binarized":
             return 2 * (u < (x + 1) / 2).to(x.dtype) - 1
