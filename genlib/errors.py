@@ -21,6 +21,11 @@ class WorkersLost(RuntimeError):
     """Work that ended half-way through no fault of its input: the same command goes on with it."""
 
 
+def one_line(error: object, limit: int = 200) -> str:
+    """What an error says, on one line of at most `limit` characters."""
+    return " ".join(str(error).split())[:limit]
+
+
 def unknown_name(where: str, got: object, expected: Collection[str]) -> InputError:
     """The error for a name that is not among the legal ones, with the nearest legal one when it looks like a slip."""
     near = difflib.get_close_matches(str(got), expected, n=1)

@@ -7,7 +7,9 @@ import hashlib
 import io
 import json
 import os
-from collections.abc import Iterable, Mapping, Sequence
+import shutil
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +19,31 @@ FORMAT_VERSION = 1
 CHECKSUM_KEY = "seal"
 
 
-def write_text(text: str, path: Path) -> None:
-    """Write under a temporary name, then rename."""
+def write_bytes(content: bytes, path: Path, *, fsync: bool = False) -> None:
+    """Write under a temporary name, then rename; `fsync`: once the content is on the disk."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.partial")
-    partial.write_text(text, encoding="utf-8")
+    with partial.open("wb") as file:
+        file.write(content)
+        if fsync:
+            file.flush()
+            os.fsync(file.fileno())
     partial.replace(path)
+
+
+def write_text(text: str, path: Path) -> None:
+    write_bytes(text.encode(), path)
+
+
+@contextmanager
+def replace_folder(folder: Path) -> Iterator[Path]:
+    """A folder to write in, which takes the place of `folder` when the `with` block ends well."""
+    partial = folder.with_name(f".{folder.name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    yield partial
+    shutil.rmtree(folder, ignore_errors=True)
+    partial.rename(folder)
 
 
 def write_json(content: Any, path: Path) -> None:
@@ -104,7 +125,7 @@ def download(url: str, path: Path) -> None:
 def with_checksum(facts: Mapping[str, Any]) -> dict[str, Any]:
     """`facts` as JSON has them, with the version and, last, a hash of all that they say."""
     content = json.loads(json.dumps({**facts, "version": FORMAT_VERSION}))
-    return {**content, CHECKSUM_KEY: _json_sha256(content)}
+    return {**content, CHECKSUM_KEY: json_sha256(content)}
 
 
 def read_checked_json(path: Path, hint: str) -> dict[str, Any]:
@@ -123,7 +144,7 @@ def read_checked_json(path: Path, hint: str) -> dict[str, Any]:
         raise InputError(f"{path}: found a JSON {type(found).__name__}; {hint}")
     require_version(found.get("version", FORMAT_VERSION), FORMAT_VERSION, path)
     content = {key: value for key, value in found.items() if key != CHECKSUM_KEY}
-    if CHECKSUM_KEY in found and found[CHECKSUM_KEY] != _json_sha256(content):
+    if CHECKSUM_KEY in found and found[CHECKSUM_KEY] != json_sha256(content):
         raise InputError(f"{path}: found that it was changed since it was written; {hint}")
     return found
 
@@ -134,5 +155,6 @@ def require_version(found: object, newest: int, path: Path) -> None:
         raise InputError(f"{path}: got version {found!r:.40}, expected up to {newest}; a later genlib wrote it")
 
 
-def _json_sha256(content: Mapping[str, Any]) -> str:
+def json_sha256(content: Any) -> str:
+    """The SHA-256 of a value as JSON, whatever the order of its keys."""
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()

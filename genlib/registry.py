@@ -16,7 +16,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import nn
 
-from genlib.errors import InputError, unknown_name
+from genlib.errors import InputError, one_line, unknown_name
 from genlib.files import file_sha256, read_checked_json
 
 MAX_INT_OPTION = 2**31  # below which an option that is a whole number stays
@@ -47,7 +47,7 @@ def build(package: Literal["models", "objectives"], config: Mapping[str, Any], *
     try:
         return builder(*data_spec, **options)
     except (ValueError, RuntimeError) as error:  # RuntimeError: a size that torch cannot count
-        raise InputError(f"{where}: {_one_line(error)}") from error
+        raise InputError(f"{where}: {one_line(error)}") from error
 
 
 def default_options(package: Literal["models", "objectives"], name: str) -> dict[str, Any]:
@@ -118,10 +118,6 @@ def load(folder: str | Path) -> nn.Module:
     except InputError:
         raise
     except (OSError, SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
-        raise InputError(f"{folder}: not a model folder ({_one_line(error)}), {expected}") from error
+        raise InputError(f"{folder}: not a model folder ({one_line(error)}), {expected}") from error
     assert isinstance(model, nn.Module)
     return model.eval()
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())[:200]
