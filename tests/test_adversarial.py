@@ -242,7 +242,7 @@ def test_a_lazy_penalty_counts_for_the_steps_it_skips():
 @EVERY_PLAYER
 def test_players_make_images_and_judge_them(players, shape):
     model = made(players, shape)
-    x = model.image(torch.randn(4, model.latent), *told(model, 4))
+    x = model.decode_image(torch.randn(4, model.latent), *told(model, 4))
     assert x.shape == (4, *shape)
     assert x.abs().max() <= 1
     logits = model.discriminator(adversarial.pack_images(x, model.pack), *told(model, 4))
@@ -317,7 +317,7 @@ def test_the_prior_is_the_first_thing_g_does_to_its_noise(room):
     uniform = room.Build(SHAPE, CLASSES, **SMALL, prior="uniform")
     z = torch.randn(6, 3)
     given = told(normal, 6)
-    torch.testing.assert_close(uniform.image(z, *given), normal.image(NormalToUniform()(z), *given))
+    torch.testing.assert_close(uniform.decode_image(z, *given), normal.decode_image(NormalToUniform()(z), *given))
 
 
 # The two heads
@@ -446,7 +446,7 @@ def test_both_players_use_the_class(players):
     model = made(players)
     z, x = torch.randn(1, 3).expand(4, -1), (torch.rand(1, *SHAPE) * 2 - 1).expand(4, -1, -1, -1)
     y = torch.tensor([0, 0, 1, 2])
-    for told_apart in (model.image(z, y).flatten(1), model.discriminator(x, y)):
+    for told_apart in (model.decode_image(z, y).flatten(1), model.discriminator(x, y)):
         torch.testing.assert_close(told_apart[0], told_apart[1])
         assert (told_apart[1] - told_apart[2]).abs().max() > 1e-4
         assert (told_apart[2] - told_apart[3]).abs().max() > 1e-4
@@ -474,7 +474,7 @@ def test_a_sample_is_of_the_classes_that_were_asked():
     model = made("projection")
     y = torch.tensor([7, 0, 7])
     z = torch.randn(500, 3, generator=seeded_generator(2, "sample"))[:3]
-    torch.testing.assert_close(model.sample(3, seed=2, y=y), model.image(z, y).detach())
+    torch.testing.assert_close(model.sample(3, seed=2, y=y), model.decode_image(z, y).detach())
     assert not torch.equal(model.sample(3, seed=2, y=y), model.sample(3, seed=2, y=1 - y.clamp(max=1)))
 
 

@@ -202,8 +202,8 @@ def test_a_linear_autoencoder_spans_the_principal_components(data, tied):
     pca = decomposition.PCA(k).fit(x.numpy())
     best = np.square(pca.inverse_transform(pca.transform(x.numpy())) - x.numpy()).mean()
     with torch.no_grad():
-        z = state.ema.code(x.float().view(-1, *SHAPE))
-        error = float((state.ema.output_of(state.ema.decoder(z)).flatten(1) - x).square().mean())
+        z = state.ema.encode_mean(x.float().view(-1, *SHAPE))
+        error = float((state.ema.apply_output(state.ema.decoder(z)).flatten(1) - x).square().mean())
         spanned = state.ema.decoder(torch.eye(k)) - state.ema.decoder(torch.zeros(1, k))
     assert best * (1 - 1e-6) <= error <= 1.01 * best
     angles = np.degrees(linalg.subspace_angles(spanned.flatten(1).double().numpy().T, pca.components_.T))

@@ -90,7 +90,7 @@ def test_the_tools_use_the_codes_of_the_data(project):
     subject = LatentSpace(load(project / "vae"), data.test[:2], data.train[:50], 0)
     torch.testing.assert_close(subject.mean, subject.train_codes.mean(0))
     sheet = tools()["interpolate"](subject)
-    ends = subject.model.image(subject.z).detach()
+    ends = subject.model.decode_image(subject.z).detach()
     torch.testing.assert_close(sheet.images[0], ends[0])
     torch.testing.assert_close(sheet.images[NUM_STEPS - 1], ends[1])
 

@@ -32,7 +32,7 @@ def batch(rank=0, world=1):
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 def test_players_make_images_and_judge_them(shape):
     model = made(shape)
-    x = model.image(torch.randn(4, 3))
+    x = model.decode_image(torch.randn(4, 3))
     assert x.shape == (4, *shape) and x.abs().max() <= 1
     assert model.discriminator(x).shape == (4, 1)
 

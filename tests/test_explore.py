@@ -26,17 +26,17 @@ SHAPE = (1, 2, 3)
 
 
 class Linear(nn.Module):
-    """image(z) = W z, code(x) its inverse on the images it makes."""
+    """decode_image(z) = W z, encode_mean(x) its inverse on the images it makes."""
 
     def __init__(self, latent=4, seed=0):
         super().__init__()
         self.latent = latent
         self.w = nn.Parameter(torch.randn(6, latent, generator=torch.Generator().manual_seed(seed)))
 
-    def image(self, z):
+    def decode_image(self, z):
         return (z @ self.w.T).view(-1, *SHAPE)
 
-    def code(self, x):
+    def encode_mean(self, x):
         return x.flatten(1) @ torch.linalg.pinv(self.w).T
 
 
@@ -45,11 +45,11 @@ class Labelled(Linear):
 
     conditional = True
 
-    def image(self, z, y):
-        return super().image(z) + y.view(-1, 1, 1, 1)
+    def decode_image(self, z, y):
+        return super().decode_image(z) + y.view(-1, 1, 1, 1)
 
-    def code(self, x, y):
-        return super().code(x - y.view(-1, 1, 1, 1))
+    def encode_mean(self, x, y):
+        return super().encode_mean(x - y.view(-1, 1, 1, 1))
 
 
 @pytest.fixture
@@ -71,13 +71,13 @@ def test_chunks_keep_codes_and_classes_together():
     z, y = codes(CHUNK_SIZE + 7), torch.arange(CHUNK_SIZE + 7)
     model = Labelled()
     x = explore.decode_image(model, z, y)
-    torch.testing.assert_close(x, model.image(z, y))
+    torch.testing.assert_close(x, model.decode_image(z, y))
     torch.testing.assert_close(explore.encode_mean(model, x, y), z, rtol=1e-3, atol=1e-3)
 
 
 def test_an_edit_moves_the_image_by_the_image_of_the_change(model):
     x, change = explore.decode_image(model, codes(3)), codes(1, seed=2)
-    torch.testing.assert_close(edit(model, x, change), x + model.image(change))
+    torch.testing.assert_close(edit(model, x, change), x + model.decode_image(change))
 
 
 def test_an_edit_may_exchange_the_class():
@@ -160,7 +160,7 @@ def test_inversion_finds_the_likeliest_code(model, n):
     x = torch.randn(n, *SHAPE, generator=torch.Generator().manual_seed(4))
     found = invert(model, x, steps=400)
     torch.testing.assert_close(found.z, likeliest(model, x), rtol=1e-3, atol=1e-3)
-    again = model.image(found.z)
+    again = model.decode_image(found.z)
     torch.testing.assert_close(found.error, (again - x).square().mean((1, 2, 3)))
     assert not found.z.requires_grad
     assert model.w.grad is None
@@ -169,7 +169,7 @@ def test_inversion_finds_the_likeliest_code(model, n):
 def test_inversion_of_a_conditional_model_keeps_its_classes():
     model, y = Labelled(), torch.tensor([4, 0, 2])
     z = codes(3) / 2
-    found = invert(model, model.image(z, y), steps=400, y=y)
+    found = invert(model, model.decode_image(z, y), steps=400, y=y)
     torch.testing.assert_close(found.z, z, rtol=0.05, atol=0.05)
     assert found.error.max() < 1e-3
 
@@ -179,7 +179,7 @@ class Wells(nn.Module):
 
     latent = 1
 
-    def image(self, z):
+    def decode_image(self, z):
         return ((z.square() - 1).square() + 0.3 * z).view(-1, 1, 1, 1).expand(-1, 1, 4, 4)
 
 

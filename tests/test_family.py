@@ -117,7 +117,7 @@ def test_reconstructions_are_images_of_the_codes(name, shape):
     assert again.shape == batch.x.shape
     assert again.min() >= -1
     assert again.max() <= 1
-    torch.testing.assert_close(again, model.image(model.code(batch.x, *label), *label))
+    torch.testing.assert_close(again, model.decode_image(model.encode_mean(batch.x, *label), *label))
 
 
 @AT_EVERY_SHAPE
@@ -145,8 +145,8 @@ def test_importance_weights_are_finite_and_differ(name):
     model = adapted(name).eval()
     batch = batch_of()
     label = (batch.y,) if getattr(model, "conditional", False) else ()
-    x = model.observe(batch.x, torch.rand(batch.x.shape))
-    weights = model.log_weights(x, torch.randn(3, N, model.noise), *label)
+    x = model.binarize_or_dequantize(batch.x, torch.rand(batch.x.shape))
+    weights = model.log_weights(x, torch.randn(3, N, model.noise_dim), *label)
     assert weights.shape == (3, N)
     assert weights.isfinite().all()
     assert not torch.equal(weights[0], weights[1])
@@ -157,11 +157,11 @@ def test_importance_weights_are_finite_and_differ(name):
 def test_each_turn_moves_every_parameter_of_its_module_and_no_other(name, shape):
     model = adapted(name, shape)
     batch = batch_of(shape)
-    for turn in objective(name).turns(model):
+    for turn in objective(name).phases(model):
         terms, gradients = gradients_of(turn, model, batch)
         own = {id(parameter) for parameter in turn.module.parameters()}
         assert terms.loss.shape == (N,)
-        assert all(values.shape[:1] == (N,) and not values.requires_grad for values in terms.watch.values())
+        assert all(values.shape[:1] == (N,) and not values.requires_grad for values in terms.logged.values())
         for key, parameter in model.named_parameters():
             if id(parameter) in own:
                 assert gradients[key] is not None, f"{turn.name} does not reach {key}"
@@ -175,10 +175,10 @@ def test_each_turn_moves_every_parameter_of_its_module_and_no_other(name, shape)
 def test_bfloat16_stays_near_float32(name):
     model = adapted(name)
     batch = batch_of()
-    for turn in objective(name).turns(model):
+    for turn in objective(name).phases(model):
         exact, _ = gradients_of(turn, model, batch)
         with torch.autocast("cpu", torch.bfloat16):
-            rounded = turn.terms(batch)
+            rounded = turn.step_losses(batch)
         assert rounded.loss.dtype == torch.float32
         torch.testing.assert_close(rounded.loss, exact.loss, rtol=0.05, atol=0.05)
 
@@ -187,7 +187,7 @@ def test_bfloat16_stays_near_float32(name):
 def test_the_loss_falls_on_32_images(name):
     """Each turn on its own, against players that stand still: 30 steps of Adam lower what it is to lower."""
     model = adapted(name)
-    for turn in objective(name).turns(model):
+    for turn in objective(name).phases(model):
         batch = batch_of(size=32)
         optimizer = torch.optim.Adam(turn.module.parameters(), lr=2e-3)
         losses = []
@@ -205,5 +205,5 @@ PLOTS = {name: plot for each in read_yaml(ROOT / "dvc.yaml")["plots"] for name, 
 def test_the_curves_that_dvc_draws_are_among_what_training_reports(name):
     (columns,) = PLOTS[name]["y"].values()
     batch, model = batch_of(), adapted(name)
-    told = set().union(*(turn.terms(batch).watch for turn in objective(name).turns(model)))
+    told = set().union(*(turn.step_losses(batch).logged for turn in objective(name).phases(model)))
     assert set([columns] if isinstance(columns, str) else columns) <= told

@@ -77,7 +77,7 @@ def test_a_judge_is_calibrated_wherever_it_is_read(name):
     judge, valid = made(name), images()
     x = torch.rand(7, *SHAPE) * 2 - 1
     before = judge(x)
-    judge.conclude(images(), valid)
+    judge.on_fit_end(images(), valid)
     t = judge.temperature.value
     assert t != 1
     torch.testing.assert_close(judge(x), before / t)
@@ -92,7 +92,7 @@ def test_no_other_temperature_is_better_on_validation(name):
     judge, valid = made(name), images(300)
     sure = 5 * extract_features(judge, valid).probabilities.log()
     valid = Images(valid.pixels, torch.multinomial(sure.softmax(1), 1).squeeze(1))
-    judge.conclude(images(), valid)
+    judge.on_fit_end(images(), valid)
     logits = extract_features(judge, valid).probabilities.log()
     at = [F.cross_entropy(logits * b, valid.labels).item() for b in (0.9, 1.0, 1.1)]
     assert at[1] < min(at[0], at[2])
@@ -103,17 +103,17 @@ def test_calibration_leaves_accuracy_alone_and_can_be_done_again(name):
     judge, valid = made(name), images()
     before = compute_accuracy(extract_features(judge, valid))
     for _ in range(2):
-        judge.conclude(images(), valid)
+        judge.on_fit_end(images(), valid)
         first = judge.temperature.value.clone()
     assert compute_accuracy(extract_features(judge, valid)) == before
-    judge.conclude(images(), valid)
+    judge.on_fit_end(images(), valid)
     assert torch.equal(judge.temperature.value, first)
 
 
 @EVERY
 def test_without_labels_probabilities_stay_as_they_are(name):
     judge = made(name, classes=0)
-    judge.conclude(images(labels=False), images(labels=False))
+    judge.on_fit_end(images(labels=False), images(labels=False))
     assert judge.temperature.value == 1
 
 
@@ -176,7 +176,7 @@ def test_what_calibrated_probabilities_score_by_chance():
 
 def test_the_metric_reads_the_judge_itself_and_needs_labels():
     judge, sets = made("classifier"), [images(n) for n in (60, 50, 70)]
-    judge.conclude(sets[0], sets[1])
+    judge.on_fit_end(sets[0], sets[1])
     found = compute_metrics(build_inputs(made("scorer"), *sets, None, 50, 0, model=judge), ["ece"])["ece"]
     assert found.value == pytest.approx(by_hand(extract_features(judge, sets[2])), abs=1e-12)
     assert found.detail["temperature"] == judge.temperature.value

@@ -40,7 +40,7 @@ class Linear(LatentVariableModel):
     """
 
     def __init__(self, *, exact=True):
-        super().__init__(SHAPE, 2, "intensity")
+        super().__init__(SHAPE, 2, "gray_bce")
         generator = torch.Generator().manual_seed(3)
         w = torch.linalg.qr(torch.randn(6, 2, generator=generator, dtype=torch.float64))[0] * torch.tensor([1.5, 0.7])
         variance = 1 / (1 + w.square().sum(0) / SIGMA**2)
@@ -88,8 +88,8 @@ class Points:
 
 
 def terms(objective, model, batch):
-    (turn,) = objective.turns(model)
-    return turn.terms(batch)
+    (turn,) = objective.phases(model)
+    return turn.step_losses(batch)
 
 
 @pytest.mark.parametrize("k", [1, 3, 50])
@@ -203,12 +203,12 @@ def test_of_grey_intensities_bernoulli_gives_the_cross_entropy():
 
 
 GREYS = to_float(torch.arange(256, dtype=torch.uint8)).view(1, 1, 16, 16)
-KINDS = ["bernoulli", "intensity", "gaussian"]
+KINDS = ["binarized", "gray_bce", "gaussian"]
 
 
-def made(observation="bernoulli", variance="pixel", shape=(1, 16, 16)):
+def made(pixel_likelihood="binarized", variance="pixel", shape=(1, 16, 16)):
     torch.manual_seed(0)
-    return vae.Build(shape, 10, latent=3, width=4, pixel_likelihood=observation, variance=variance)
+    return vae.Build(shape, 10, latent=3, width=4, pixel_likelihood=pixel_likelihood, variance=variance)
 
 
 def test_binarised_images_have_the_grey_image_as_their_mean():
@@ -232,7 +232,7 @@ def test_dequantised_images_fill_their_bins():
 
 
 def test_intensities_are_seen_as_they_are():
-    assert torch.equal(made("intensity").binarize_or_dequantize(GREYS, torch.rand_like(GREYS)), GREYS)
+    assert torch.equal(made("gray_bce").binarize_or_dequantize(GREYS, torch.rand_like(GREYS)), GREYS)
 
 
 def test_a_density_of_intensities_integrates_to_one():
@@ -243,7 +243,7 @@ def test_a_density_of_intensities_integrates_to_one():
     density = (observation.log_prob(x) - model.nll_offset).exp()
     assert torch.trapezoid(density, (x.flatten() + 1) / 2).item() == pytest.approx(1.0, abs=1e-3)
     assert made("gaussian").nll_offset == pytest.approx(-256 * math.log(2))
-    assert made("bernoulli").nll_offset == 0
+    assert made("binarized").nll_offset == 0
 
 
 def images(shape=(1, 16, 16), n=24):
@@ -274,8 +274,8 @@ def test_the_variance_of_a_pixel_stays_between_a_grey_level_and_one(variance):
 FAMILY = {
     **{f"vae, {kind}": (lambda kind=kind: made(kind)) for kind in KINDS},
     "vae, shared variance": lambda: made("gaussian", "shared"),
-    "cvae": lambda: cvae.Build((1, 16, 16), 10, latent=3, width=4, pixel_likelihood="bernoulli"),
-    "burda": lambda: burda.Build((1, 16, 16), 10),
+    "cvae": lambda: cvae.Build((1, 16, 16), 10, latent=3, width=4, pixel_likelihood="binarized"),
+    "iwae": lambda: burda.Build((1, 16, 16), 10),
     "burda, two layers": lambda: burda.Build((1, 16, 16), 10, layers=2),
 }
 OBJECTIVES = {
@@ -292,7 +292,7 @@ def gradients_of(model, objective, batch):
     found = terms(OBJECTIVES[objective](), model, batch)
     (found.loss.sum() / batch.size).backward()
     assert found.loss.shape == (len(batch.x),)
-    assert all(values.shape == found.loss.shape and not values.requires_grad for values in found.watch.values())
+    assert all(values.shape == found.loss.shape and not values.requires_grad for values in found.logged.values())
     return {key: parameter.grad.clone() for key, parameter in model.named_parameters()}
 
 
@@ -319,7 +319,7 @@ def test_two_ranks_equal_one(name, objective):
 def test_each_draw_has_the_weight_it_has_alone(name):
     """k draws at once, with the images encoded once, equal k calls with one draw and one image each."""
     model, x, y = FAMILY[name](), batch_of(4).x, batch_of(4).y
-    draws = torch.randn(3, 4, model.noise)
+    draws = torch.randn(3, 4, model.noise_dim)
     with torch.no_grad():
         together = model.log_weights(x, draws, y)
         for k in range(3):
@@ -372,7 +372,7 @@ def test_doubly_reparameterised_gradients_need_one_stochastic_layer():
 @pytest.mark.parametrize("objective", OBJECTIVES)
 def test_a_model_without_a_likelihood_is_refused(objective):
     with pytest.raises(ValueError, match="needs a model with a likelihood, found Linear"):
-        OBJECTIVES[objective]().turns(nn.Linear(2, 2))
+        OBJECTIVES[objective]().phases(nn.Linear(2, 2))
 
 
 def affine(*sizes):
@@ -407,9 +407,9 @@ def test_labels_reach_encoder_decoder_and_samples():
     torch.manual_seed(0)
     model, x = FAMILY["cvae"](), batch_of(4).x
     ones, twos = torch.ones(4, dtype=torch.long), torch.full((4,), 2)
-    assert not torch.allclose(model.code(x, ones), model.code(x, twos))
+    assert not torch.allclose(model.encode_mean(x, ones), model.encode_mean(x, twos))
     z = torch.randn(4, 3)
-    assert not torch.allclose(model.image(z, ones), model.image(z, twos))
+    assert not torch.allclose(model.decode_image(z, ones), model.decode_image(z, twos))
     assert not torch.allclose(model.sample(4, y=ones), model.sample(4, y=twos))
     torch.testing.assert_close(model.sample(4, y=ones)[:2], model.sample(2, y=ones[:2]))
     batch = batch_of()
@@ -428,7 +428,7 @@ def test_a_conditional_model_without_labels_is_refused():
 @pytest.mark.parametrize(
     ("build", "option", "value"),
     [
-        (vae.Build, "observation", "poisson"),
+        (vae.Build, "pixel_likelihood", "poisson"),
         (vae.Build, "variance", "full"),
         (cvae.Build, "embedding", 0),
         (cvae.Build, "latent", 0),

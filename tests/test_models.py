@@ -120,7 +120,7 @@ def test_the_gradients_of_the_ranks_sum_to_those_of_one(name, world):
     model_name, objective = OBJECTIVES[name]
     model = made(model_name)
     data = images()
-    for turn in objective().turns(model):
+    for turn in objective().phases(model):
         _, whole = gradients_of(turn, model, batch_of(data, size=13, step=2))
         parts = [gradients_of(turn, model, batch_of(data, 13, 2, rank, world))[1] for rank in range(world)]
         for key, gradient in whole.items():

@@ -260,17 +260,17 @@ def test_every_loss_falls_downhill(loss):
 
 
 def side_by_side(world, monkeypatch, work):
-    """What `work(rank)` gives in as many threads, `Batch.whole` gathering from all of them."""
+    """What `work(rank)` gives in as many threads, `Batch.all_gather` gathering from all of them."""
     barrier, parts, found = threading.Barrier(world, timeout=60), {}, {}
 
     def whole(batch, values):
-        parts[batch.rows.start] = values
+        parts[batch.rank_rows.start] = values
         barrier.wait()
         gathered = torch.cat([parts[start] for start in sorted(parts)])
         barrier.wait()
         return gathered
 
-    monkeypatch.setattr(Batch, "whole", whole)
+    monkeypatch.setattr(Batch, "all_gather", whole)
     threads = [threading.Thread(target=lambda rank=rank: found.update({rank: work(rank)})) for rank in range(world)]
     for thread in threads:
         thread.start()
@@ -370,13 +370,13 @@ class Still(Shift):
 class Domain:
     """What a data set is, of images in memory."""
 
-    def __init__(self, seed, n=(300, 130, 140), other=None, classes=("0", "1", "2", "3")):
+    def __init__(self, seed, n=(300, 130, 140), domain_b=None, classes=("0", "1", "2", "3")):
         self.train, self.valid, self.test = (images(n=size, seed=seed + k) for k, size in enumerate(n))
-        self.other, self.classes = other, list(classes)
+        self.domain_b, self.classes = domain_b, list(classes)
 
 
 def bench(**options):
-    dataset = Domain(10, other=Domain(20, n=(200, 160, 120), **options))
+    dataset = Domain(10, domain_b=Domain(20, n=(200, 160, 120), **options))
     judge = Judge()
     return Evaluator(CachedExtractor(judge), dataset, RealFeatures.extract(CachedExtractor(judge), dataset), {})
 
@@ -411,7 +411,7 @@ def test_a_rehearsal_sees_no_test_images():
 def test_the_second_domain_is_looked_at_for_those_alone_who_need_it():
     real = bench()
     real.test_inputs(nn.Linear(1, 1), 50, 0)
-    assert "other" not in vars(real)
+    assert "domain_b" not in vars(real)
 
 
 def test_a_translator_before_one_domain_is_refused():
