@@ -1,18 +1,33 @@
-"""What holds for all tests: none tells the tracking server of whoever runs it, and those of a file stay together.
+"""What holds for all tests: none reaches the tracking server of whoever runs it, and those of a file stay together.
 
-`make test` runs files beside each other in two processes of one thread each; those that need Ray share one cluster.
+`make test` runs files beside each other in two processes of one thread each; tests that need Ray share one session.
 """
 
 import os
+from pathlib import Path
 
 import pytest
+
+from genlib.distributed.session import configure_ray_env, session
 
 os.environ.pop("MLFLOW_TRACKING_URI", None)
 if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ.setdefault("OMP_NUM_THREADS", "1")
+configure_ray_env()  # before a test imports ray
 
 
 def pytest_collection_modifyitems(items):
-    """A group goes to one process: a file, or all that need the cluster."""
+    """A group goes to one process: a file, or all tests that need Ray. Ray's own deprecation warnings are ignored."""
     for item in items:
-        item.add_marker(pytest.mark.xdist_group("ray" if "cluster" in item.path.parts else str(item.path)))
+        needs_ray = "ray_session" in item.fixturenames
+        item.add_marker(pytest.mark.xdist_group("ray" if needs_ray else str(item.path)))
+        if needs_ray:
+            item.add_marker(pytest.mark.filterwarnings("ignore"))
+
+
+@pytest.fixture(scope="session")
+def ray_session():
+    """The number of CPUs of one Ray session, whose workers can import the tests' own modules."""
+    os.environ["PYTHONPATH"] = os.pathsep.join([str(Path(__file__).parent), os.environ["PYTHONPATH"]])
+    with session() as cpus:
+        yield cpus

@@ -30,7 +30,7 @@ from genlib.distributed.signals import repeated_keyboard_interrupt
 from genlib.errors import InputError, unknown_name
 from genlib.tuning.objective import SearchObjective
 from genlib.tuning.searchers import SEARCHERS, TIME_ATTR, Searcher, SearchSpec
-from genlib.tuning.space import Hyperparameters, SearchSpace
+from genlib.tuning.space import Hyperparameters, SearchSpace, SpaceCodec
 from genlib.tuning.trial import Trial, TrialCallback, TrialPruned, TrialReport, TrialStatus
 
 Trainable = Callable[[dict[str, Any], Path], Iterator[TrialReport]]
@@ -110,7 +110,7 @@ def search(
             ),
         )
         kept = None if searcher.population_based else folder / "ray"
-        book = TrialLog(folder / "book.json", searcher.codec, on_trial, search_config.images_per_trial, kept)
+        book = TrialLog(folder / "trial_log.json", searcher.codec, on_trial, search_config.images_per_trial, kept)
         left = (
             math.inf
             if search_config.time_limit_minutes is None
@@ -150,22 +150,22 @@ def _run_tune(
     state = folder / "ray"
     if not _snapshot_is_intact(state):
         shutil.rmtree(state, ignore_errors=True)
-        trial_log.restart()
+        trial_log.drop_unfinished()
     with repeated_keyboard_interrupt(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of Ray about itself, and of the process that pb2 fits
         tune.run(
             tune.with_parameters(
                 _run_trial,
-                run=trainable,
-                aim=search_config.search_objective,
-                coding=searcher.codec,
-                book=trial_log.path,
+                trial_function=trainable,
+                search_objective=search_config.search_objective,
+                codec=searcher.codec,
+                trial_log_path=trial_log.path,
             ),
             name=state.name,
             storage_path=str(folder),
             resume="AUTO+ERRORED" if state.exists() else None,
             config=searcher.codec.ray_distributions(),
-            num_samples=search_config.num_trials - trial_log.before,
+            num_samples=search_config.num_trials - trial_log.num_earlier_trials,
             search_alg=searcher.search_alg,
             scheduler=searcher.scheduler,
             resources_per_trial=search_config.resources.bundle,
@@ -182,7 +182,7 @@ def _run_tune(
             callbacks=[trial_log],
             verbose=0,
         )
-    trial_log.close()
+    trial_log.stop_unfinished()
 
 
 def _num_concurrent_trials(resources: Resources) -> int:
@@ -205,7 +205,11 @@ def _snapshot_is_intact(tune_dir: Path) -> bool:
 
 
 def _run_trial(
-    config: dict[str, Any], trainable: Trainable, search_objective: SearchObjective, codec: Any, trial_log_path: Path
+    config: dict[str, Any],
+    trial_function: Trainable,
+    search_objective: SearchObjective,
+    codec: SpaceCodec,
+    trial_log_path: Path,
 ) -> None:
     """One trial: run, and tell Tune of every report.
 
@@ -227,7 +231,7 @@ def _run_trial(
         if before:
             before.to_directory(kept)
         try:
-            for report in trainable(codec.decode(config), folder):
+            for report in trial_function(codec.from_ray_config(config), folder):
                 seen = report.images_seen
                 told = {TIME_ATTR: seen, **search_objective.scalarize(report.metrics), "scores": dict(report.metrics)}
                 checkpoint = tune.Checkpoint.from_directory(kept) if any(folder.iterdir()) else None

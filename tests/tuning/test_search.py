@@ -14,7 +14,6 @@ import torch
 from documents import example
 from prepared import digits, job
 from torch import nn
-from trials import STEP, STEPS, Curve, Raising, begun
 
 from genlib.data.dataset import load_dataset
 from genlib.data.images import to_float
@@ -26,7 +25,9 @@ from genlib.tuning.objective import SearchObjective
 from genlib.tuning.search import Resources, SearchConfig, search
 from genlib.tuning.searchers import POPULATION_BASED, SEARCHERS
 from genlib.tuning.training_trial import TrainingTrial
+from tuning.trainables import STEP, STEPS, Curve, Raising, begun
 
+pytestmark = pytest.mark.usefixtures("ray_session")
 SPACE = {
     "lr": {"loguniform": [1e-4, 1.0]},
     "spread": {"uniform": [0.0, 1.0]},
@@ -53,13 +54,15 @@ def test_every_searcher_runs_its_trials_the_default_first_and_finds_the_best(tmp
     assert [trial.number for trial in trials] == list(range(6))
     assert {trial.status for trial in trials} <= {"finished", "stopped early"}
     first = next(trial for trial in heard if trial.number == 0)
-    assert first.knobs == pytest.approx(DEFAULT)
+    assert first.hyperparameters == pytest.approx(DEFAULT)
     for trial in trials[1:]:
         assert 0.9999e-4 <= trial.hyperparameters["lr"] <= 1.0001 and 0 <= trial.hyperparameters["spread"] <= 1
         assert trial.hyperparameters["width/other"] in (1, 2, 4) and trial.hyperparameters["depth"] in (1, 2, 3)
     best = aim.best(trials)
     assert best.images_seen == STEPS * STEP and best.metrics["loss"] == min(t.metrics["loss"] for t in trials)
-    assert sum(each.ended for each in heard) == 6 and max(each.spent for each in heard) == trials_spent(trials)
+    assert sum(each.has_ended for each in heard) == 6 and max(each.cumulative_images for each in heard) == trials_spent(
+        trials
+    )
     in_full = searcher in ("random_no_pruning", "multi_objective", *POPULATION_BASED)
     assert all(trial.images_seen == STEPS * STEP for trial in trials) == in_full, "halving stops some, and nothing else"
     starts = begun(tmp_path / "log")
@@ -159,7 +162,7 @@ def latent(model):
 
 
 def trial(data, tmp_path, name="vae", score=latent, **train):
-    run = job(name, data, **{"images": 144, "report_every": 16, "checkpoint_every": 16} | train)
+    run = job(name, data, **{"total_images": 144, "report_every": 16, "checkpoint_every": 16} | train)
     return TrainingTrial(run, score, load_dataset(data).load_for_workers(), tmp_path / "workers")
 
 
@@ -194,7 +197,7 @@ def test_a_population_exchanges_weights(data, tmp_path):
         points_to_evaluate=[still],
         seed=2,
     )
-    exchanging = trial(data, tmp_path, score=nothing, images=432, report_every=72, checkpoint_every=72)
+    exchanging = trial(data, tmp_path, score=nothing, total_images=432, report_every=72, checkpoint_every=72)
     trials = search(exchanging, plan, tmp_path / "state")
     assert all(each.status == "finished" for each in trials)
     assert trials[0].hyperparameters["train.lr"] != 1e-12
@@ -245,7 +248,7 @@ def test_a_search_is_fooled_by_the_inception_score_and_not_by_the_default_object
     """A code of one number makes ten images for ever, which the judge is surer of than of real ones."""
     images = load_dataset(data).valid
     planted = trial(data, tmp_path, score=lambda model: rehearsal(Planted(model.latent, images)), report_every=72)
-    bounds = tuple(build_constraints({"coverage": 0.3, "support": 0.5}, rehearsal.nulls()))
+    bounds = tuple(build_constraints({"coverage": 0.3, "support": 0.5}, rehearsal.baselines()))
     space, default = {"model.latent": {"choice": [1, 4]}}, {"model.latent": 4}
     plan = SearchConfig(
         space,

@@ -14,6 +14,8 @@ from genlib.errors import InputError, run_cli
 from genlib.training.loop import Progress
 from genlib.training.state import latest_checkpoint, read_final_weights
 
+pytestmark = pytest.mark.usefixtures("ray_session")
+
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):

@@ -14,10 +14,10 @@ AIM = SearchObjective("kid", "lower")
 SPACE = {"train.lr_g": {}, "train.lr_d/lr_g": {}}
 SWEEP = SimpleNamespace(
     title="tune gan",
-    aim=AIM,
-    asked=("kid", "coverage"),
-    space=SPACE,
-    section=SimpleNamespace(diversity="coverage"),
+    search_objective=AIM,
+    metric_names=("kid", "coverage"),
+    search_space=SPACE,
+    tune_params=SimpleNamespace(second_metric="coverage"),
     job=SimpleNamespace(train=SimpleNamespace(seed=0)),
 )
 
@@ -83,7 +83,8 @@ class Run:
 def test_every_trial_is_tracked_and_its_end_is_said(capsys):
     made = {}
     tracked = SimpleNamespace(
-        nested=lambda key, name, params: made.setdefault(key, Run()), courier=SimpleNamespace(start=lambda: None)
+        start_nested_run=lambda key, name, params: made.setdefault(key, Run()),
+        sender=SimpleNamespace(start=lambda: None),
     )
     with TrialConsole(SWEEP, tracked, num_trials=4) as board:
         board(trial(0, "running", seen=300, kid=0.5, d_real=0.6, d_fake=0.6))

@@ -18,13 +18,13 @@ models:
   classifier:
     model: {name: cnn_classifier, width: 8}
     objective: {name: classification}
-    train: {images: 4000, report_every: 2000, batch_size: 50}
+    train: {total_images: 4000, report_every: 2000, batch_size: 50}
   vae:
     model: {name: vae, latent: 4, width: 4}
     objective: {name: elbo}
-    train: {images: 4000, report_every: 2000, batch_size: 50, lr: 2.0e-3, ema: 0.9}
-    search: {train.lr: {loguniform: [1.0e-4, 1.0e-2]}}
-tune: {models: [vae], trials: 4, images: 18000, searcher: random_no_pruning, limits: {coverage: 1.5}}
+    train: {total_images: 4000, report_every: 2000, batch_size: 50, lr: 2.0e-3, ema: 0.9}
+    search_space: {train.lr: {loguniform: [1.0e-4, 1.0e-2]}}
+tune: {models: [vae], trials: 4, images_per_trial: 18000, searcher: random_no_pruning, constraints: {coverage: 1.5}}
 evaluate: {samples: 200, metrics: [kid]}
 """
 
@@ -61,9 +61,11 @@ def swept(tmp_path_factory):
 
 def ended(project):
     """The knobs and seconds of the trials that the book says are finished."""
-    books = list((project / "runs/ray/tune-vae").glob("*/search/book.json"))
+    books = list((project / "runs/ray/tune-vae").glob("*/search/trial_log.json"))
     trials = json.loads(books[0].read_text())["trials"] if books else []
-    return {(trial["knobs"]["train.lr"], trial["seconds"]) for trial in trials if trial["status"] == "finished"}
+    return {
+        (trial["hyperparameters"]["train.lr"], trial["seconds"]) for trial in trials if trial["status"] == "finished"
+    }
 
 
 def test_no_trial_that_ended_is_repeated(swept):

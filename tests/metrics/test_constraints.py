@@ -24,5 +24,5 @@ def test_the_further_outside_the_more_is_missed_and_never_more_than_without_a_va
 
 
 def test_a_limit_on_what_real_images_have_no_value_of_is_refused():
-    with pytest.raises(InputError, match=r"^tune.constraints.support: found no value for real images"):
+    with pytest.raises(InputError, match=r"^tune.constraints.support: got no value for real images"):
         build_constraints({"support": 0.5}, {"coverage": 0.9})
