@@ -1,5 +1,6 @@
 """Annealed importance sampling against closed forms, quadrature and importance sampling."""
 
+import importlib
 import math
 from dataclasses import replace
 
@@ -39,7 +40,7 @@ class Linear:
     def mean(self, z, y):
         return z @ self.w.T + (self.b[0] if y is None else self.b[y])
 
-    def likelihood(self, x, z, y=None):
+    def log_likelihood(self, x, z, y=None):
         scaled = (x - self.mean(z, y)) / self.s
         return -(0.5 * scaled.square() + math.log(self.s) + 0.5 * math.log(2 * math.pi)).sum(-1)
 
@@ -56,15 +57,15 @@ class Linear:
 class Coins:
     """z ~ N(0, 1) in one dimension, x of black and white pixels with the logits 3 sin(2 z + phase)."""
 
-    noise = 1
+    noise_dim = 1
 
-    def likelihood(self, x, z, y=None):
+    def log_likelihood(self, x, z, y=None):
         return Bernoulli(3 * torch.sin(2 * z + torch.arange(PIXELS).double()).view(*z.shape[:-1], 1, 1, -1)).log_prob(x)
 
     def exact(self, x):
         grid = torch.linspace(-9, 9, 4001, dtype=torch.float64)
         prior = torch.distributions.Normal(0.0, 1.0).log_prob(grid)
-        joint = prior[:, None] + self.likelihood(x, grid[:, None, None].expand(-1, len(x), 1))
+        joint = prior[:, None] + self.log_likelihood(x, grid[:, None, None].expand(-1, len(x), 1))
         return joint.logsumexp(0) + math.log(18 / 4000)
 
 
@@ -227,16 +228,16 @@ def evidence(model, n=12, labelled=True):
 
 @pytest.fixture(autouse=True)
 def short(monkeypatch):
-    monkeypatch.setattr("genlib.metrics.ais.DISTRIBUTIONS", 4)
+    monkeypatch.setattr(importlib.import_module("genlib.metrics.ais"), "NUM_DISTRIBUTIONS", 4)
 
 
 @pytest.mark.parametrize(
     ("name", "options", "observation"),
     [
-        ("vae", {"width": 4, "latent": 2, "pixel_likelihood": "binarized"}, "bernoulli"),
+        ("vae", {"width": 4, "latent": 2, "pixel_likelihood": "binarized"}, "binarized"),
         ("vae", {"width": 4, "latent": 2, "pixel_likelihood": "gray_bce"}, "spherical"),
         ("cvae", {"width": 4, "latent": 2, "pixel_likelihood": "gaussian"}, "gaussian"),
-        ("iwae", {"layers": 2}, "bernoulli"),
+        ("iwae", {"layers": 2}, "binarized"),
         ("gan", {"width": 4, "width_d": 4, "latent": 2, "prior": "uniform"}, "spherical"),
         ("cgan", {"width": 4, "width_d": 4, "latent": 2}, "spherical"),
     ],

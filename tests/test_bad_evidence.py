@@ -48,7 +48,7 @@ def evidence(n=60, train=150):
 
 def of_all(change, e):
     """The same done to every set."""
-    return replace(e, train=change(e.train), valid=change(e.valid), test=change(e.test), fake=change(e.made))
+    return replace(e, train=change(e.train), valid=change(e.valid), test=change(e.test), samples=change(e.generated))
 
 
 def with_features(change):
@@ -91,26 +91,26 @@ HOSTILE = {
     "as few held out": lambda e: (lambda s: replace(s, valid=s.valid[:5], test=s.test[:5]))(evidence(5)),
     "one training image": lambda e: replace(e, train=e.train[:1]),
     "two training images": lambda e: replace(e, train=e.train[:2]),
-    "black fakes": lambda e: replace(e, fake=flat(0)(e.made)),
+    "black fakes": lambda e: replace(e, samples=flat(0)(e.generated)),
     "grey everything": lambda e: of_all(flat(128), e),
-    "a NaN among the fakes": lambda e: replace(e, fake=spoilt(e.made, torch.nan)),
+    "a NaN among the fakes": lambda e: replace(e, samples=spoilt(e.generated, torch.nan)),
     "an infinity in train": lambda e: replace(e, train=spoilt(e.train, torch.inf)),
     "a NaN in valid": lambda e: replace(e, valid=spoilt(e.valid, torch.nan)),
     "a NaN in test": lambda e: replace(e, test=spoilt(e.test, torch.nan)),
-    "NaN probabilities": lambda e: replace(e, fake=with_probabilities(lambda p: p * torch.nan)(e.made)),
-    "no class 0 in the fakes": lambda e: replace(e, fake=without_class(e.made)),
+    "NaN probabilities": lambda e: replace(e, samples=with_probabilities(lambda p: p * torch.nan)(e.generated)),
+    "no class 0 in the fakes": lambda e: replace(e, samples=without_class(e.generated)),
     "no class 0 in train": lambda e: replace(e, train=without_class(e.train)),
     "no class 0 in test": lambda e: replace(e, test=without_class(e.test)),
-    "one class only": lambda e: replace(e, fake=rows(e.made[e.made.classes == 1], *range(9))),
-    "all fakes equal": lambda e: replace(e, fake=rows(e.made, 0)),
-    "two different fakes": lambda e: replace(e, fake=rows(e.made, 0, 1)),
-    "fakes are train": lambda e: replace(e, fake=e.train[: e.n]),
-    "fakes are train, all of it": lambda e: replace(evidence(60, 60), fake=evidence(60, 60).train),
-    "fakes are test": lambda e: replace(e, fake=e.test[: e.n]),
+    "one class only": lambda e: replace(e, samples=rows(e.generated[e.generated.predicted_classes == 1], *range(9))),
+    "all fakes equal": lambda e: replace(e, samples=rows(e.generated, 0)),
+    "two different fakes": lambda e: replace(e, samples=rows(e.generated, 0, 1)),
+    "fakes are train": lambda e: replace(e, samples=e.train[: e.n]),
+    "fakes are train, all of it": lambda e: replace(evidence(60, 60), samples=evidence(60, 60).train),
+    "fakes are test": lambda e: replace(e, samples=e.test[: e.n]),
     "train twice": lambda e: replace(e, train=rows(e.train, *range(75))),
     "train all equal": lambda e: replace(e, train=rows(e.train, 0)),
     "test all equal": lambda e: replace(e, test=rows(e.test, 0)),
-    "no labels": lambda e: replace(of_all(unlabelled, e), named=False),
+    "no labels": lambda e: replace(of_all(unlabelled, e), has_class_names=False),
     "labels of nothing": lambda e: of_all(unlabelled, e),
     "certain judge": lambda e: of_all(with_probabilities(certain), e),
     "undecided judge": lambda e: of_all(with_probabilities(lambda p: torch.full_like(p, 1 / CLASSES)), e),
@@ -118,7 +118,7 @@ HOSTILE = {
     "one feature": lambda e: of_all(with_features(lambda x: x[:, :1]), e),
     "more features than images": lambda e: of_all(with_features(lambda x: x.repeat(1, 40)), e),
     "constant features": lambda e: of_all(with_features(torch.zeros_like), e),
-    "huge features": lambda e: replace(e, fake=with_features(lambda x: x * 1e30)(e.made)),
+    "huge features": lambda e: replace(e, samples=with_features(lambda x: x * 1e30)(e.generated)),
     "tiny features": lambda e: of_all(with_features(lambda x: x * 1e-30), e),
     "far features": lambda e: of_all(with_features(lambda x: x + 1e6), e),
 }
@@ -129,7 +129,7 @@ PLANTED = {case for case in HOSTILE if case[0].isdigit()} | {"no labels", "grey 
 def test_hostile_evidence_gives_numbers_or_reasons(case):
     hostile = HOSTILE[case](evidence())
     if case in PLANTED:
-        hostile = add_controls(replace(hostile, second=add_controls(hostile, see)), see)
+        hostile = add_controls(replace(hostile, second_inputs=add_controls(hostile, see)), see)
     measures = compute_metrics(hostile, OF_PICTURES)
     written = json.loads(json.dumps(report_to_json(measures, {}), allow_nan=False))["metrics"]
     for name, found in written.items():
@@ -142,7 +142,7 @@ def test_hostile_evidence_gives_numbers_or_reasons(case):
 
 
 def two_judges():
-    return replace(evidence(200, 300), second=evidence(200, 300))
+    return replace(evidence(200, 300), second_inputs=evidence(200, 300))
 
 
 usual = cache(two_judges)
@@ -152,7 +152,9 @@ usual = cache(two_judges)
 def test_the_order_of_the_fakes_does_not_matter(name):
     e = usual()
     order = torch.randperm(e.n, generator=torch.Generator().manual_seed(0))
-    turned = replace(e, fake=e.generated[order], second=replace(e.second_inputs, fake=e.second_inputs.generated[order]))
+    turned = replace(
+        e, samples=e.generated[order], second_inputs=replace(e.second_inputs, samples=e.second_inputs.generated[order])
+    )
     found, again = get_metric(name)(e), get_metric(name)(turned)
     assert found.value is not None or found.detail["reason"]
     size = max(abs(found.value or 0), spread(found))  # a difference may be near 0, and rounded as what it is one of
@@ -170,9 +172,9 @@ def spread(measure):
 @pytest.mark.parametrize("name", OF_PICTURES)
 def test_chunks_do_not_matter(name, monkeypatch):
     found = get_metric(name)(usual())
-    chunked = [module for title, module in sys.modules.items() if title.startswith("genlib.evaluation.")]
+    chunked = [module for title, module in sys.modules.items() if title.startswith("genlib.metrics.")]
     for module in chunked:
-        for constant in {"ELEMENTS", "MEASURED"} & set(vars(module)):
+        for constant in {"CHUNK_ELEMENTS", "FLOAT64_ELEMENTS"} & set(vars(module)):
             monkeypatch.setattr(module, constant, 5000)
     anew = two_judges()  # other tensors, so that nothing kept from before is found again
     assert get_metric(name)(anew).value == pytest.approx(found.value, rel=1e-6, abs=1e-8)

@@ -34,7 +34,7 @@ LIKELIHOODS = ("anomaly_auroc", "bayes_accuracy", "elbo", "nll")
 class Linear(nn.Module):
     """x = W z + b + s e, with q(z|x) the exact posterior, `wider` times as wide: log p(x) = log N(b, W W^T + s^2)."""
 
-    noise, observation, nll_offset = LATENT, "gaussian", 0.0
+    noise_dim, pixel_likelihood, nll_offset = LATENT, "gaussian", 0.0
 
     def __init__(self, wider=1.3):
         super().__init__()
@@ -45,7 +45,7 @@ class Linear(nn.Module):
         self.posterior = (torch.eye(LATENT) + self.w.detach().T @ self.w.detach() / self.s**2).inverse()
         self.root = wider * torch.linalg.cholesky(self.posterior)
 
-    def observe(self, x, u):
+    def binarize_or_dequantize(self, x, u):
         return x
 
     def centre(self, y):
@@ -71,7 +71,7 @@ class Conditional(Linear):
 
 
 class Grey(Linear):
-    observation = "intensity"
+    pixel_likelihood = "gray_bce"
 
 
 def drawn(model, n, seed=1):
@@ -277,10 +277,10 @@ def test_bayes_accuracy_is_that_of_the_closed_form():
 @pytest.mark.parametrize("model", [Linear(), Conditional()])
 def test_foreign_images_are_told_by_their_probability(model):
     e = evidence(model)
-    same = get_metric("anomaly_auroc")(replace(e, other=view(*drawn(Conditional(), 300, 9))))
+    same = get_metric("anomaly_auroc")(replace(e, domain_b_test=view(*drawn(Conditional(), 300, 9))))
     if "conditional" in dir(model):
         assert same.low < 0.5 < same.high
-    far = get_metric("anomaly_auroc")(replace(e, other=view(drawn(model, 200, 9)[0] + 20, None)))
+    far = get_metric("anomaly_auroc")(replace(e, domain_b_test=view(drawn(model, 200, 9)[0] + 20, None)))
     assert far.value == 1 and far.detail | {"null": 0} == {"against": "the other domain", "foreign": 200, "null": 0}
     shuffled = get_metric("anomaly_auroc")(e)
     assert shuffled.value > 0.6 and shuffled.detail["against"] == "shuffled pixels"
@@ -348,8 +348,8 @@ def test_a_model_of_the_project_is_measured():
     seen = FeatureSet(
         images.pixels, images.labels, to_float(images.pixels).flatten(1), torch.full((40, CLASSES), 1 / 3)
     )
-    for name, kind in (("vae", "bernoulli"), ("cvae", "gaussian")):
-        options = {"name": name, "width": 4, "latent": 2, "observation": kind}
+    for name, kind in (("vae", "binarized"), ("cvae", "gaussian")):
+        options = {"name": name, "width": 4, "latent": 2, "pixel_likelihood": kind}
         model = build("models", options, (1, 8, 8), CLASSES, where="model")
         found = compute_metrics(MetricInputs(seen, seen, seen, None, 0, model), LIKELIHOODS)
         assert found["nll"].value > 0 and found["nll"].value <= -found["elbo"].value + 1

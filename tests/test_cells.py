@@ -68,15 +68,15 @@ def test_cells_are_the_nearest_centres_wherever_they_lie(scale):
 def test_kinds_are_the_judges_classes_or_cells_of_test_images():
     e = evidence(real(300, 4))
     assert torch.equal(classes_or_clusters(e)(e.generated), e.generated.predicted_classes)
-    kind = classes_or_clusters(replace(e, named=False))(e.test)
+    kind = classes_or_clusters(replace(e, has_class_names=False))(e.test)
     assert len(kind.unique()) == NUM_CLUSTERS
     purity = sum(int(e.test.predicted_classes[kind == c].bincount().max()) for c in range(NUM_CLUSTERS)) / len(e.test)
     assert purity > 0.75
 
 
 def test_the_order_of_the_judged_images_does_not_move_the_cells():
-    e = replace(evidence(real(300, 4)), named=False)
-    turned = classes_or_clusters(replace(e, fake=e.generated[torch.arange(299, -1, -1)]))
+    e = replace(evidence(real(300, 4)), has_class_names=False)
+    turned = classes_or_clusters(replace(e, samples=e.generated[torch.arange(299, -1, -1)]))
     assert torch.equal(turned(e.generated), classes_or_clusters(e)(e.generated))
 
 
@@ -101,5 +101,5 @@ def test_a_judge_of_quarter_turns_names_no_class(labelled):
 
 def test_constant_features_are_one_kind():
     blind = view(torch.zeros(50, 3), torch.zeros(50, dtype=torch.long))
-    e = replace(evidence(real(50, 4)), test=blind, named=False)
+    e = replace(evidence(real(50, 4)), test=blind, has_class_names=False)
     assert classes_or_clusters(e)(blind).unique().tolist() == [0]

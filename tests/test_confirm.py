@@ -61,7 +61,7 @@ def test_a_pair_is_named_by_its_pixels_in_either_order():
 
 @pytest.mark.parametrize("elements", [1 << 22, 700])
 def test_pairs_to_ask_about_are_drawn_evenly_from_all_that_are_the_same(elements, monkeypatch):
-    monkeypatch.setattr(collisions, "ELEMENTS", elements)
+    monkeypatch.setattr(collisions, "CHUNK_ELEMENTS", elements)
     x, kind = torch.randn(60, 2, generator=seeded_generator("some")), torch.arange(60) % 2
     sameness = DuplicateThresholds({0: 0.4, 1: 0.6}, 0.0)
     points = PointSet(x, kind)
@@ -89,7 +89,7 @@ def test_pairs_to_ask_about_are_drawn_evenly_from_all_that_are_the_same(elements
 def heard(e, same):
     """The evidence once people have answered about each pair; of generated ones `same` says which rows are the same, of
     real ones none is."""
-    made, real = (support(each).detail["asked"] for each in (e, e.null()))
+    made, real = (support(each).detail["asked"] for each in (e, e.with_real_samples()))
     said = dict.fromkeys(real, "different") | {n: "same" if same(*pair) else "different" for n, pair in made.items()}
     return replace(e, ratings=tuple(say("a", name, answer) for name, answer in said.items()))
 
@@ -102,7 +102,7 @@ def pictured(e):
             part, pixels=torch.randint(256, (len(part), 1, 4, 4), generator=seeded_generator(seed), dtype=torch.uint8)
         )
 
-    return replace(e, fake=own(e.made, "fake"), valid=own(e.valid, "valid"))
+    return replace(e, samples=own(e.generated, "fake"), valid=own(e.valid, "valid"))
 
 
 @pytest.fixture(scope="module")

@@ -117,12 +117,12 @@ def test_without_labels_a_collapse_is_onto_ten_images():
 
 
 def test_where_nothing_was_made_nothing_is_planted():
-    empty = add_controls(replace(evidence(), fake=None), look)
+    empty = add_controls(replace(evidence(), samples=None), look)
     assert empty.controls == {} and run_controls(lambda e: MetricResult(1.0), empty, {"copies": "lower"}) == {}
 
 
 def test_controls_stand_in_the_place_of_the_fakes_for_both_judges():
-    e = add_controls(replace(evidence(), second=add_controls(evidence(by=look_again), look_again)), look)
+    e = add_controls(replace(evidence(), second_inputs=add_controls(evidence(by=look_again), look_again)), look)
     control = e.with_control_samples("copies")
     assert torch.equal(control.generated.pixels, e.controls["copies"].pixels) and control.model is None
     assert torch.equal(control.second_inputs.generated.pixels, control.generated.pixels)
@@ -133,13 +133,13 @@ def test_controls_stand_in_the_place_of_the_fakes_for_both_judges():
 
 def variety(evidence):
     """The number of different images, known to one part in ten."""
-    count = float(distinct(evidence.made))
+    count = float(distinct(evidence.generated))
     return MetricResult(count, 0.9 * count, 1.1 * count, n=evidence.n)
 
 
 def nearness(evidence):
     """The share of images that are not in train."""
-    share = 1 - float(rows_in(evidence.made, evidence.train).float().mean())
+    share = 1 - float(rows_in(evidence.generated, evidence.train).float().mean())
     return MetricResult(share, share - 0.01, share + 0.01, n=evidence.n)
 
 
@@ -182,14 +182,14 @@ def test_a_metric_without_a_value_is_not_struck():
     def undefined(evidence):
         raise UndefinedMetric("no")
 
-    metric = Metric(undefined, "fake", 1, "higher")
+    metric = Metric(undefined, "samples", 1, "higher")
     assert run_controls(metric, add_controls(evidence(), look), {"copies": "lower"})["copies"]["failed"] is None
 
 
 def test_what_failed_is_the_doubt_of_the_measure_and_goes_into_the_file(monkeypatch):
     catches = {"collapse": "lower", "noise": "higher"}
-    found = {name: Metric(f, "fake", 1, "higher", catches) for name, f in (("kid", variety), ("support", nearness))}
-    monkeypatch.setattr("genlib.metrics.registry.find", found.get)
+    found = {name: Metric(f, "samples", 1, "higher", catches) for name, f in (("kid", variety), ("support", nearness))}
+    monkeypatch.setattr("genlib.metrics.registry.get_metric", found.get)
     measures = compute_metrics(add_controls(evidence(), look), list(found))
     assert measures["kid"].failed_control == "noise get 300 and real images 300 at n = 300"
     assert measures["support"].failed_control == "one image per class get 1 and real images 1 at n = 300"

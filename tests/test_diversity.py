@@ -67,7 +67,7 @@ def digits():
         parts = (slice(0, 720), slice(720, 1079), slice(1079, 1438), slice(1438, 1797))
         return add_controls(MetricInputs(*(look(Images(pixels[part], labels[part])) for part in parts), seed=0), look)
 
-    return replace(seen(judge(axes)), second=seen(judge(torch.eye(64, dtype=torch.float64)[:, ::2])))
+    return replace(seen(judge(axes)), second_inputs=seen(judge(torch.eye(64, dtype=torch.float64)[:, ::2])))
 
 
 # --- against independent code
@@ -82,7 +82,7 @@ def brute_force(x, kind):
 
 @pytest.mark.parametrize("elements", [1 << 22, 700])
 def test_collisions_are_those_of_brute_force(elements, monkeypatch):
-    monkeypatch.setattr(collisions, "ELEMENTS", elements)
+    monkeypatch.setattr(collisions, "CHUNK_ELEMENTS", elements)
     test, made = (PointSet(view.features, view.predicted_classes) for view in (real(500, 2), real(300, 4)))
     sameness = calibrate_thresholds(test, 0.001)
     distances = brute_force(test.x.double().numpy(), test.cluster.numpy())
@@ -105,7 +105,7 @@ def test_collisions_are_those_of_brute_force(elements, monkeypatch):
 @pytest.mark.parametrize("elements", [1 << 22, 700])
 def test_the_curve_is_the_share_of_scipys_pairs(elements, monkeypatch):
     distance = pytest.importorskip("scipy.spatial.distance")
-    monkeypatch.setattr(collisions, "ELEMENTS", elements)
+    monkeypatch.setattr(collisions, "CHUNK_ELEMENTS", elements)
     x, radii = real(200, 1).features.double(), torch.logspace(-1, 2, 30, dtype=torch.float64)
     pairs = distance.pdist(x.numpy())
     np.testing.assert_allclose(
@@ -117,7 +117,7 @@ def test_the_curve_is_the_share_of_scipys_pairs(elements, monkeypatch):
 @pytest.mark.parametrize("d", [5, 400])
 def test_vendi_is_the_entropy_of_numpys_eigenvalues(d):
     x = torch.randn(150, d, generator=seeded_generator("vendi", d))
-    e = replace(evidence(real(150, 4)), fake=view(x, torch.zeros(150, dtype=torch.long)))
+    e = replace(evidence(real(150, 4)), samples=view(x, torch.zeros(150, dtype=torch.long)))
     unit = x.double().numpy() / np.linalg.norm(x.double().numpy(), axis=1, keepdims=True)
     values = np.linalg.eigvalsh(unit @ unit.T / 150)
     values = values[values > 1e-12]
@@ -173,7 +173,7 @@ def test_vendi_counts_orthogonal_images():
     assert effective_number(x.double()) == pytest.approx(8)
     assert effective_number(x[:, :1].double().repeat(1, 3) * 0 + 1 / math.sqrt(3)) == pytest.approx(1)
     features = torch.cat([torch.eye(D)] * 10 + [torch.zeros(3, D)])
-    e = replace(evidence(real(123, 4)), fake=view(features, torch.zeros(123, dtype=torch.long)))
+    e = replace(evidence(real(123, 4)), samples=view(features, torch.zeros(123, dtype=torch.long)))
     assert vendi(e).detail["reason"] == "3 images have features of length 0, which point nowhere"
 
 
@@ -189,7 +189,7 @@ def test_modes_counts_kinds_and_those_well_covered():
     assert measure.detail["counts"][:6] == [100, 60, 1, 19, 20, 0] and measure.low < 5 <= measure.high
     sure = modes(evidence(of_classes([20] * 10)))
     assert (sure.value, sure.low, sure.high) == (10, 10, 10)
-    unnamed = modes(replace(evidence(of_classes([200])), named=False))
+    unnamed = modes(replace(evidence(of_classes([200])), has_class_names=False))
     assert unnamed.detail["kinds"].startswith("k-means") and 1 < unnamed.value <= 10
 
 
@@ -257,27 +257,27 @@ def test_each_catches_what_it_says_on_real_digits(name, digits):
 
 
 def test_support_returns_the_stored_in_every_space(digits):
-    spaces = support(digits.control("stored")).detail["embeddings"]
+    spaces = support(digits.with_control_samples("stored")).detail["embeddings"]
     assert set(spaces) == {"features", "second", "pixels"}
     for read in spaces.values():
         assert read["low"] / 1.1 < num_memorized(359) < read["high"] * 1.1
-    assert set(support(replace(digits, second=None)).detail["embeddings"]) == {"features", "pixels"}
-    made = digits.second.made
-    broken = replace(digits.second, fake=replace(made, features=made.features * torch.nan))
-    assert set(support(replace(digits, second=broken)).detail["embeddings"]) == {"features", "pixels"}
+    assert set(support(replace(digits, second_inputs=None)).detail["embeddings"]) == {"features", "pixels"}
+    made = digits.second_inputs.generated
+    broken = replace(digits.second_inputs, samples=replace(made, features=made.features * torch.nan))
+    assert set(support(replace(digits, second_inputs=broken)).detail["embeddings"]) == {"features", "pixels"}
 
 
 def test_support_sees_one_picture_that_only_the_pixels_show(digits):
-    made = digits.made
+    made = digits.generated
     surely = made.probabilities[:1].expand_as(made.probabilities)
     same = replace(made, pixels=made.pixels[:1].expand_as(made.pixels), probabilities=surely)
-    spaces = support(replace(digits, fake=same)).detail["embeddings"]
+    spaces = support(replace(digits, samples=same)).detail["embeddings"]
     assert spaces["pixels"]["value"] == pytest.approx(1) and spaces["features"]["value"] > 500
 
 
 @pytest.mark.parametrize("k", [20, 100])
 def test_support_without_classes_counts_within_cells(k):
-    e = replace(evidence(planted(k, 1000)), named=False)
+    e = replace(evidence(planted(k, 1000)), has_class_names=False)
     blind = [
         replace(one, probabilities=torch.full((len(one), 4), 0.25)) for one in (e.train, e.valid, e.test, e.generated)
     ]
@@ -310,8 +310,8 @@ def test_the_curve_is_of_a_bounded_number_of_images():
 @pytest.mark.parametrize("name", METRICS)
 def test_nothing_depends_on_the_chunk(name, digits, monkeypatch):
     whole = METRICS[name](digits)
-    monkeypatch.setattr(collisions, "ELEMENTS", 1000)
-    monkeypatch.setattr(neighbours, "ELEMENTS", 1000)
+    monkeypatch.setattr(collisions, "CHUNK_ELEMENTS", 1000)
+    monkeypatch.setattr(neighbours, "CHUNK_ELEMENTS", 1000)
     parts = METRICS[name](digits)
     assert parts.value is not None
     for one, other in zip(numbers(whole), numbers(parts), strict=True):
@@ -339,7 +339,7 @@ def test_degenerate_images_give_finite_numbers_or_a_reason(fake):
         "one class": view(e.generated.features, torch.zeros(200, dtype=torch.long)),
         "copies": e.train[:200],
     }[fake]
-    found = compute_metrics(replace(e, fake=made), METRICS)
+    found = compute_metrics(replace(e, samples=made), METRICS)
     assert set(json.loads(json.dumps(report_to_json(found, {}), allow_nan=False))["metrics"]) == set(METRICS)
     assert all(measure.value is not None for measure in found.values())
     assert found["vendi"].value == pytest.approx(1) or fake != "constant"

@@ -90,7 +90,7 @@ def whole(project):
 def test_every_metric_of_generated_images_is_there_with_its_null(whole):
     found = strictly(whole / "a/m.json")
     assert set(found) == {"metrics", "verdicts", "card"}
-    assert list(found["metrics"]) == [name for name in metric_names() if get_metric(name).needs == "fake"]
+    assert list(found["metrics"]) == [name for name in metric_names() if get_metric(name).needs == "samples"]
     for name, measure in found["metrics"].items():
         assert {"value", "low", "high", "null", "n", "detail"} == set(measure)
         assert measure["value"] is not None or measure["detail"]["reason"], name
@@ -300,7 +300,7 @@ def test_a_judge_says_how_often_it_is_right(here, judges, tmp_path):
 
 def test_class_folders_of_fakes_are_what_was_asked_for(here, judges, tmp_path):
     write(tmp_path / "asked", FAKE, labelled=True)
-    asked = [name for name in metric_names() if get_metric(name).needs == "asked"]
+    asked = [name for name in metric_names() if get_metric(name).needs == "labelled_samples"]
     assert asked
     for fake, known in (("fake", False), (tmp_path / "asked", True)):
         out = tmp_path / f"{known}.json"
@@ -408,7 +408,7 @@ def test_the_commonest_shape_of_the_real_images_is_that_of_all(here, tmp_path):
 def test_few_or_constant_fakes_have_numbers_or_reasons(here, tmp_path, fakes, constant):
     images = np.full((fakes, 8, 8), 99, np.uint8) if constant else PIXELS[FAKE][:fakes]
     np.savez(tmp_path / "x.npz", images=images)
-    every = ",".join(name for name in metric_names() if get_metric(name).needs == "fake")
+    every = ",".join(name for name in metric_names() if get_metric(name).needs == "samples")
     assert judged("--train", "train", "--json", tmp_path / "m.json", fake=tmp_path / "x.npz", metrics=every) == 0
     for name, measure in strictly(tmp_path / "m.json")["metrics"].items():
         assert measure["n"] == fakes

@@ -81,15 +81,15 @@ def test_the_common_size_is_the_smallest():
     e = gathered()
     assert len(e.train) == 300 and len(e.valid) == 150 and len(e.test) == 140 and len(e.real) == e.n
     again = gathered()
-    torch.testing.assert_close(e.made.pixels, again.made.pixels)
+    torch.testing.assert_close(e.generated.pixels, again.generated.pixels)
     torch.testing.assert_close(e.test.pixels, again.test.pixels)
 
 
 def test_null_puts_real_images_in_the_place_of_the_fakes():
     e = gathered()
-    null = e.null()
+    null = e.with_real_samples()
     assert null.n == e.n and null.test is e.test
-    torch.testing.assert_close(null.made.pixels, e.valid.pixels[: e.n])
+    torch.testing.assert_close(null.generated.pixels, e.valid.pixels[: e.n])
 
 
 def test_views_are_taken_as_they_are():
@@ -157,7 +157,9 @@ def test_figures_are_written_whole(channels, tmp_path):
     assert written(asked, compute_metrics(asked, metric_names()), tmp_path / "asked") == {*usual, "classes"}
     plain = replace(asked, samples=replace(asked.fake, labels=None))
     assert written(plain, compute_metrics(plain, ["support"]), tmp_path / "plain") == usual
-    assert plot_resampled_classes(plain, plain.made.probabilities, tmp_path / "resampled.png").stat().st_size > 5000
+    assert (
+        plot_resampled_classes(plain, plain.generated.probabilities, tmp_path / "resampled.png").stat().st_size > 5000
+    )
     bare = replace(plain, test=replace(plain.test, labels=None))
     assert written(bare, compute_metrics(bare, ["support"]), tmp_path / "bare") == usual
 

@@ -1,5 +1,6 @@
 """The tests of memorisation against independent code, closed forms and planted copies."""
 
+import importlib
 import json
 import math
 from dataclasses import replace
@@ -17,8 +18,6 @@ from genlib.metrics.copying import average_cells, copying, mann_whitney_z
 from genlib.metrics.fld import GroupedDensity, IsotropicMixture, fld, fld_gap
 from genlib.metrics.inputs import FeatureSet, MetricInputs
 from genlib.metrics.membership_auc import membership_auc
-from genlib.metrics.of_features import fld as fld_module
-from genlib.metrics.of_features import membership_auc as membership
 from genlib.metrics.registry import compute_metrics
 from genlib.metrics.result import report_to_json
 from genlib.metrics.stats import neighbours
@@ -26,6 +25,8 @@ from genlib.metrics.stats import pixel_matching as registration
 from genlib.metrics.stats.pixel_matching import aligned_distance
 from genlib.registry import build
 
+FLD = importlib.import_module("genlib.metrics.fld")
+MEMBERSHIP = importlib.import_module("genlib.metrics.membership_auc")
 METRICS = ("authenticity", "copies", "copying", "fld", "fld_gap")
 
 
@@ -65,7 +66,7 @@ def moved(pixels, how):
 
 def test_without_rotations_it_is_the_best_correlation_over_shifts(monkeypatch):
     monkeypatch.setattr(registration, "DEGREES", (0,))
-    monkeypatch.setattr(registration, "CANDIDATES", 40)
+    monkeypatch.setattr(registration, "CANDIDATES_PER_DESCRIPTOR", 40)
     x, train = blobs(7, 1), blobs(40, 2)
     distance, star = aligned_distance(x, train)
     padded = np.pad(x[:, 0].numpy().astype(float), ((0, 0), (1, 1), (1, 1)), mode="edge")
@@ -96,8 +97,8 @@ def test_any_shape_will_do_and_the_chunk_does_not_matter(shape, monkeypatch):
     g = torch.Generator().manual_seed(0)
     x, train = (torch.randint(256, (n, *shape), generator=g, dtype=torch.uint8) for n in (50, 70))
     whole = aligned_distance(x, train)
-    monkeypatch.setattr(registration, "ELEMENTS", 1)
-    monkeypatch.setattr(registration, "CHUNK", 7)
+    monkeypatch.setattr(registration, "CHUNK_ELEMENTS", 1)
+    monkeypatch.setattr(registration, "CHUNK_SIZE", 7)
     parts = aligned_distance(x, train)
     torch.testing.assert_close(whole[0], parts[0], rtol=0, atol=1e-6)
     assert (whole[0] >= 0).all() and (whole[0] <= 2).all()
@@ -151,10 +152,10 @@ def test_a_kind_that_no_held_out_image_has_is_never_a_copy():
 
 
 def test_without_classes_cells_take_their_place():
-    e = replace(of_pixels(blobs(600, 1)), named=False)
+    e = replace(of_pixels(blobs(600, 1)), has_class_names=False)
     measure = copies(e)
     assert len(measure.detail["threshold"]) > 2 and measure.low > 0.85
-    assert copies(replace(e, fake=seen(blobs(300, 9)))).high < 0.1
+    assert copies(replace(e, samples=seen(blobs(300, 9)))).high < 0.1
 
 
 def test_a_fresh_image_is_judged_by_the_same_radii_whoever_asks():
@@ -200,8 +201,8 @@ def test_copies_lie_below_and_noise_above():
     same = [copying(evidence(real(400, 30 + seed))) for seed in range(8)]
     assert abs(np.mean([m.value for m in same])) < 1 and sum(m.low <= 0 <= m.high for m in same) >= 5
     jittered = view(e.train.features[:400] + 0.3 * torch.randn(400, 12, generator=torch.Generator().manual_seed(1)))
-    assert copying(replace(e, fake=e.train[torch.arange(400)])).high < -8
-    assert copying(replace(e, fake=jittered)).high < min(m.low for m in same)
+    assert copying(replace(e, samples=e.train[torch.arange(400)])).high < -8
+    assert copying(replace(e, samples=jittered)).high < min(m.low for m in same)
     assert copying(evidence(noisy(2.0))).low > 5
     assert [row["made"] for row in copying(e).detail["compared"]] and copying(e).detail["cells"] == 4
 
@@ -253,7 +254,7 @@ def test_the_variances_are_those_that_autograd_finds():
 
 def test_copies_open_a_gap_and_equal_laws_do_not():
     e = evidence(real(500, 4), train=1000)
-    copied = replace(e, fake=e.train[torch.arange(500)])
+    copied = replace(e, samples=e.train[torch.arange(500)])
     assert fld_gap(copied).high < -50 < -20 < fld_gap(e).value < 5
     assert abs(fld(e).value) < 5 < fld(copied).value
     assert fld(evidence(noisy(2.0), train=1000)).low > 20
@@ -263,7 +264,7 @@ def test_copies_open_a_gap_and_equal_laws_do_not():
 def test_a_part_of_the_copies_opens_a_part_of_the_gap():
     e = evidence(real(500, 4), train=1000)
     mixed = [torch.cat([e.train.features[:k], e.generated.features[k:]]) for k in (0, 50, 200)]
-    gaps = [fld_gap(replace(e, fake=view(features))).value for features in mixed]
+    gaps = [fld_gap(replace(e, samples=view(features))).value for features in mixed]
     assert gaps[0] > gaps[1] > gaps[2]
 
 
@@ -273,8 +274,8 @@ def test_too_few_training_images_have_no_likelihood():
 
 
 def test_large_sets_are_cut(monkeypatch):
-    monkeypatch.setattr(fld_module, "FITTED", 120)
-    monkeypatch.setattr(fld_module, "CENTRES", 50)
+    monkeypatch.setattr(FLD, "MAX_FIT_IMAGES", 120)
+    monkeypatch.setattr(FLD, "MAX_CENTRES", 50)
     detail = fld(evidence(real(300, 4))).detail
     assert (detail["train"], detail["test"], detail["centres"]) == (120, 120, 50)
 
@@ -342,7 +343,7 @@ def test_the_area_is_that_of_scikit_learn_on_the_discriminators_own_logits(optio
         logits = model.discriminator(torch.cat([to_float(x)] * model.pack, 1), *told)[:, 0]
     theirs = metrics.roc_auc_score(torch.arange(150) < 60, logits)
     assert measure.value == pytest.approx(theirs, abs=2e-3) and measure.low < theirs < measure.high
-    monkeypatch.setattr(membership, "CHUNK", 7)
+    monkeypatch.setattr(MEMBERSHIP, "CHUNK_SIZE", 7)
     assert membership_auc(e).value == pytest.approx(measure.value, abs=2e-3)
 
 
@@ -361,7 +362,7 @@ def test_who_cannot_be_asked_gets_the_reason():
 
 def test_all_that_look_at_copies_catch_the_planted_ones():
     e = of_pixels(blobs(300, 9))
-    e = replace(e, planted={"real": e.valid[:300], "copies": e.train[torch.arange(300)]})
+    e = replace(e, controls={"real": e.valid[:300], "copies": e.train[torch.arange(300)]})
     for name in ("authenticity", "copies", "copying", "fld_gap"):
         found = compute_metrics(e, [name])[name]
         assert found.failed_control is None and set(found.detail["controls"]) == {"copies"}
@@ -381,10 +382,10 @@ def test_odd_images_still_give_plain_finite_json(fault):
     e = of_pixels(blobs(300, 9))
     flat = seen(torch.full((400, 1, 16, 16), 7, dtype=torch.uint8))
     odd = {
-        "constant": replace(e, fake=flat[:300]),
+        "constant": replace(e, samples=flat[:300]),
         "all constant": MetricInputs(flat, flat, flat, flat[:300], 0),
         "twice": replace(e, train=seen(e.train.pixels.repeat(2, 1, 1, 1))),
-        "huge": replace(e, fake=replace(e.generated, features=e.generated.features * 1e15)),
+        "huge": replace(e, samples=replace(e.generated, features=e.generated.features * 1e15)),
     }[fault]
     found = compute_metrics(odd, METRICS)
     json.dumps(report_to_json(found, {}), allow_nan=False)
@@ -397,5 +398,5 @@ def test_odd_images_still_give_plain_finite_json(fault):
 def test_the_chunk_of_neighbours_does_not_matter(metric, monkeypatch):
     e = evidence(noisy(0.5))
     whole = metric(e)
-    monkeypatch.setattr(neighbours, "ELEMENTS", 5000)
+    monkeypatch.setattr(neighbours, "CHUNK_ELEMENTS", 5000)
     assert metric(e).value == pytest.approx(whole.value, rel=1e-9)

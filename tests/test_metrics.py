@@ -149,11 +149,11 @@ def test_inception_score_reaches_the_number_of_classes_and_factors():
 def test_frechet_of_shifted_and_scaled_copies_is_known():
     e = evidence(real(600, 4))
     x = e.real.features.double()
-    shifted = frechet(replace(e, fake=view(x + 2.0))).value
+    shifted = frechet(replace(e, samples=view(x + 2.0))).value
     assert shifted == pytest.approx(4 * D, rel=1e-9)
-    scaled = frechet(replace(e, fake=view((x - x.mean(0)) * 3 + x.mean(0)))).value
+    scaled = frechet(replace(e, samples=view((x - x.mean(0)) * 3 + x.mean(0)))).value
     assert scaled == pytest.approx(4 * float(x.var(0).sum()), rel=1e-9)
-    assert frechet(replace(e, fake=view(x))).value == pytest.approx(0, abs=1e-9)
+    assert frechet(replace(e, samples=view(x))).value == pytest.approx(0, abs=1e-9)
 
 
 def test_kid_of_equal_laws_is_about_zero_and_may_be_negative():
@@ -232,8 +232,8 @@ def test_the_interval_of_support_covers_the_truth(k, law):
 def test_copies_are_not_authentic_and_real_images_score_as_their_null():
     e = evidence(real(400, 4))
     copies = e.train[torch.arange(400)]
-    assert authenticity(replace(e, fake=copies)).value == 0
-    assert authenticity(replace(e, fake=view(copies.features + 1e-3))).value < 0.01
+    assert authenticity(replace(e, samples=copies)).value == 0
+    assert authenticity(replace(e, samples=view(copies.features + 1e-3))).value < 0.01
     found = compute_metrics(e, ["authenticity"])["authenticity"]
     assert 0.45 < found.null < 0.7 and abs(found.value - found.null) < 0.12
 
@@ -264,7 +264,7 @@ def test_more_noise_is_worse():
 def test_the_order_of_images_does_not_matter(name):
     e = evidence(noisy(0.5))
     order = torch.randperm(e.n, generator=torch.Generator().manual_seed(0))
-    assert get_metric(name)(replace(e, fake=e.generated[order])).value == pytest.approx(
+    assert get_metric(name)(replace(e, samples=e.generated[order])).value == pytest.approx(
         get_metric(name)(e).value, rel=1e-7
     )
 
@@ -274,7 +274,7 @@ def test_label_agreement_counts_what_the_judge_sees_and_its_null_is_the_judges_a
     asked = e.generated.predicted_classes.clone()
     asked[:100] = (asked[:100] + 1) % CLASSES
     held = replace(e.valid, labels=(e.valid.predicted_classes + (torch.arange(len(e.valid)) < 40)) % CLASSES)
-    found = compute_metrics(replace(e, fake=replace(e.generated, labels=asked), valid=held), ["label_agreement"])[
+    found = compute_metrics(replace(e, samples=replace(e.generated, labels=asked), valid=held), ["label_agreement"])[
         "label_agreement"
     ]
     assert found.value == 0.75 and (found.low, found.high) == wilson(300, 400)
@@ -313,7 +313,7 @@ def test_degenerate_images_still_give_plain_finite_json(fake):
         "copies": e.train[:200],
     }[fake]
     text = json.dumps(
-        report_to_json(compute_metrics(replace(e, fake=made), SAMPLE_METRICS), {"seed": 0}), allow_nan=False
+        report_to_json(compute_metrics(replace(e, samples=made), SAMPLE_METRICS), {"seed": 0}), allow_nan=False
     )
     assert set(json.loads(text)["metrics"]["kid"]) == {"value", "low", "high", "null", "n", "detail"}
 
@@ -332,12 +332,12 @@ def test_a_measure_holds_plain_finite_numbers_only():
     measure = MetricResult(torch.tensor(1.5), np.float32(1), n=np.int64(3), detail={"a": (torch.tensor(2),)})
     assert (type(measure.value), type(measure.low), type(measure.n)) == (float, float, int)
     assert measure.detail == {"a": [2]}
-    overflow = Metric(lambda e: MetricResult(float("inf")), "fake", 1, "higher")
+    overflow = Metric(lambda e: MetricResult(float("inf")), "samples", 1, "higher")
     assert overflow(evidence(real(60, 4))).detail["reason"] == "the value came out as inf"
 
 
 def test_a_model_without_images_gets_reasons():
-    found = compute_metrics(replace(evidence(real(50, 4)), fake=None), SAMPLE_METRICS)
+    found = compute_metrics(replace(evidence(real(50, 4)), samples=None), SAMPLE_METRICS)
     assert {measure.detail["reason"] for measure in found.values()} == {"this model makes no images"}
 
 
@@ -345,12 +345,12 @@ def test_a_model_without_images_gets_reasons():
     ("methods", "can"),
     [
         ({}, set()),
-        ({"sample": 1}, {"fake"}),
+        ({"sample": 1}, {"samples"}),
         ({"features": 1, "head": 1}, {"classifies"}),
-        ({"log_weights": 1, "code": 1, "sample": 1}, {"likelihood", "encodes", "fake"}),
+        ({"log_weights": 1, "encode_mean": 1, "sample": 1}, {"likelihood", "encodes", "samples"}),
         ({"log_weights": 1, "conditional": True}, {"likelihood", "conditional"}),
         ({"log_weights": 1, "conditional": False}, {"likelihood"}),
-        ({"sample": 1, "conditional": True}, {"fake"}),
+        ({"sample": 1, "conditional": True}, {"samples"}),
         ({"translate": 1}, {"translates"}),
     ],
 )
@@ -381,5 +381,5 @@ def test_every_metric_is_found_under_its_own_name():
 
 
 def test_names_need_no_torch():
-    code = "import sys; from genlib.metrics.registry import names; assert names(); assert 'torch' not in sys.modules"
+    code = "import sys; from genlib.metrics.registry import metric_names; assert metric_names(); assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -30,7 +30,7 @@ def agree(found, expected):
 @pytest.mark.parametrize(("dtype", "shift"), [("float32", 0.0), ("float32", 1e4), ("float64", 1e4)])
 def test_they_are_exactly_those_of_scikit_learn(dtype, shift, elements, monkeypatch):
     sklearn = pytest.importorskip("sklearn.neighbors")
-    monkeypatch.setattr(neighbours, "ELEMENTS", elements)
+    monkeypatch.setattr(neighbours, "CHUNK_ELEMENTS", elements)
     x, among = (normal(n, 12, n).to(getattr(torch, dtype)) + shift for n in (301, 977))
     distances, rows = nearest(x, among, 6)
     tree = sklearn.NearestNeighbors(n_neighbors=6, algorithm="kd_tree").fit(among.double().numpy())

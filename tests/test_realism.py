@@ -1,5 +1,6 @@
 """The measures of realism against independent code, closed forms and planted faults."""
 
+import importlib
 import warnings
 from dataclasses import replace
 
@@ -8,15 +9,13 @@ import pytest
 import torch
 from test_metrics import CENTRES, CLASSES, D, evidence, noisy, planted, real, view
 
+from genlib.metrics import conditional, precision_recall
 from genlib.metrics.c2st import c2st
 from genlib.metrics.conditional import label_agreement, mean_pair_distances, one_to_many
 from genlib.metrics.frechet import extrapolate_to_infinity, frechet, frechet_distance
 from genlib.metrics.inception_score import inception_score
 from genlib.metrics.inputs import FeatureSet, MetricInputs
 from genlib.metrics.kid import NUM_SUBSETS, kid, mmd
-from genlib.metrics.of_features import conditional as agreement
-from genlib.metrics.of_features import kid as kernel
-from genlib.metrics.of_features import precision_recall as manifold
 from genlib.metrics.precision_recall import coverage, density, precision, recall, squared_radii
 from genlib.metrics.registry import compute_metrics, get_metric
 from genlib.metrics.sharpness import laplacian_variance, sharpness
@@ -24,6 +23,8 @@ from genlib.metrics.stats import pairs
 from genlib.metrics.stats.intervals import group_slices, jackknife, wilson, wilson_jackknife
 from genlib.metrics.stats.pairs import pairs_within
 
+KID = importlib.import_module("genlib.metrics.kid")
+FRECHET = importlib.import_module("genlib.metrics.frechet")
 PRDC = {"precision": precision, "recall": recall, "density": density, "coverage": coverage}
 
 
@@ -86,7 +87,7 @@ def test_the_edge_of_a_ball_is_outside_even_where_rounding_would_say_otherwise()
 @pytest.mark.parametrize(("scale", "shift"), [(1.0, 0.0), (1e-3, 1e3), (1e25, 0.0)])
 def test_pairs_within_are_those_of_brute_force(scale, shift, elements, monkeypatch):
     """Also where float32 sees all at the edge (far from the origin), or overflows."""
-    monkeypatch.setattr(pairs, "ELEMENTS", elements)
+    monkeypatch.setattr(pairs, "CHUNK_ELEMENTS", elements)
     x, y = (rows(n, 7, n, scale).double() + shift * torch.arange(n)[:, None] ** 2 for n in (53, 71))
     squares = torch.stack([(row - y).square().sum(1) for row in x])
     of_x, of_y = squares.sort(1).values[:, 9], squares.sort(0).values[9]
@@ -108,12 +109,12 @@ def inside(x, y, of_x, of_y):
 def test_results_do_not_depend_on_the_chunk(name, elements, monkeypatch):
     e = evidence(noisy(1.0))
     e = replace(
-        e, fake=labelled(e.generated, e.generated.predicted_classes), test=labelled(e.test, e.test.predicted_classes)
+        e, samples=labelled(e.generated, e.generated.predicted_classes), test=labelled(e.test, e.test.predicted_classes)
     )
     whole = get_metric(name)(e)
-    manifold.held.cache_clear()
-    for module in (pairs, agreement):
-        monkeypatch.setattr(module, "ELEMENTS", elements)
+    precision_recall.ball_membership.cache_clear()
+    for module in (pairs, conditional):
+        monkeypatch.setattr(module, "CHUNK_ELEMENTS", elements)
     part = get_metric(name)(e)
     assert (part.value, part.low, part.high) == pytest.approx((whole.value, whole.low, whole.high), rel=1e-12)
 
@@ -170,7 +171,7 @@ def test_the_extrapolated_distance_is_nearer_to_that_of_the_laws(shift, scale):
 
 
 def test_extrapolation_is_a_straight_line_in_one_over_n(monkeypatch):
-    monkeypatch.setattr("genlib.metrics.frechet.frechet_distance", lambda x, y: 3.0 + 50.0 / len(x))
+    monkeypatch.setattr(FRECHET, "frechet_distance", lambda x, y: 3.0 + 50.0 / len(x))
     assert float(extrapolate_to_infinity(torch.zeros(900, 5), torch.zeros(900, 5))["value"]) == pytest.approx(3)
 
 
@@ -184,7 +185,7 @@ def test_extrapolation_needs_eight_images_a_feature():
 def test_frechet_of_each_class_is_that_of_its_images_alone():
     e = evidence(noisy(0.7))
     asked = replace(
-        e, fake=labelled(e.generated, e.generated.predicted_classes), test=labelled(e.test, e.test.predicted_classes)
+        e, samples=labelled(e.generated, e.generated.predicted_classes), test=labelled(e.test, e.test.predicted_classes)
     )
     found = frechet(asked).detail["by_class"]
     pairs = [
@@ -195,7 +196,7 @@ def test_frechet_of_each_class_is_that_of_its_images_alone():
         assert found["values"][str(c)] == pytest.approx(frechet_distance(x.double(), y.double()), rel=1e-9)
     assert found["mean"] == pytest.approx(np.mean(list(found["values"].values())))
     assert "by_class" not in frechet(e).detail
-    unasked = replace(asked, fake=labelled(e.generated, asked.generated.labels.clamp(max=8)))
+    unasked = replace(asked, samples=labelled(e.generated, asked.generated.labels.clamp(max=8)))
     assert frechet(unasked).detail["by_class"]["reason"].endswith("12 features, found 0 of class 9")
     assert frechet(replace(asked, test=e.test)).detail["by_class"] == {"reason": "the test images have no labels"}
 
@@ -204,7 +205,8 @@ def test_classes_that_are_exchanged_show_in_the_classes_alone():
     e = evidence(real(600, 4))
     e = replace(e, test=labelled(e.test, e.test.predicted_classes))
     right, wrong = (
-        frechet(replace(e, fake=labelled(e.generated, (e.generated.predicted_classes + by) % CLASSES))) for by in (0, 1)
+        frechet(replace(e, samples=labelled(e.generated, (e.generated.predicted_classes + by) % CLASSES)))
+        for by in (0, 1)
     )
     assert right.value == wrong.value
     assert wrong.detail["by_class"]["mean"] > 10 * right.detail["by_class"]["mean"]
@@ -228,7 +230,7 @@ def test_kid_on_subsets_agrees_with_torch_fidelity_on_the_same_subsets(n, size):
 
 @pytest.mark.parametrize("apart", [True, False])
 def test_kid_on_subsets_is_about_kid_and_seeded(apart, monkeypatch):
-    monkeypatch.setattr(kernel, "_cheaper_apart", lambda n, d: apart)
+    monkeypatch.setattr(KID, "_separate_is_cheaper", lambda n, d: apart)
     e = evidence(noisy(1.0))
     measure, found = kid(e), kid(e).detail["subsets"]
     assert found["number"] == NUM_SUBSETS and found["size"] == 300
@@ -241,7 +243,7 @@ def test_kid_is_one_with_subsets_summed_with_all_pairs_or_apart(n, d, monkeypatc
     pair = between(rows(n, d, 0, 1.0, 0.0), rows(n, d, 1, 1.2, 0.0))
     found = []
     for apart in (True, False):
-        monkeypatch.setattr(kernel, "_cheaper_apart", lambda *_, answer=apart: answer)
+        monkeypatch.setattr(KID, "_separate_is_cheaper", lambda *_, answer=apart: answer)
         found.append(kid(pair))
     one, other = found
     assert (one.value, one.low, one.high) == pytest.approx((other.value, other.low, other.high), rel=1e-6)
@@ -283,7 +285,7 @@ def test_c2st_tells_few_images_from_other_images():
     assert stored.detail["made"] > 0.99 and stored.value > 0.7
     assert far.value > 0.99
     e = evidence(real(400, 4))
-    assert c2st(replace(e, fake=e.real)).value == 0
+    assert c2st(replace(e, samples=e.real)).value == 0
 
 
 # --- sharpness
@@ -331,13 +333,13 @@ def test_flat_images_have_no_edges_and_cannot_be_the_measure():
 def test_a_judge_without_classes_gives_no_inception_score():
     e = evidence(real(400, 4))
     assert inception_score(e).value is not None
-    assert inception_score(replace(e, named=False)).detail["reason"] == "the judge knows no classes"
+    assert inception_score(replace(e, has_class_names=False)).detail["reason"] == "the judge knows no classes"
 
 
 def asked(made, test=None):
     e = evidence(made)
     test = e.test if test is None else test
-    return replace(e, fake=labelled(made, made.classes), test=labelled(test, test.predicted_classes))
+    return replace(e, samples=labelled(made, made.predicted_classes), test=labelled(test, test.predicted_classes))
 
 
 def test_the_spread_is_the_mean_distance_of_pairs_with_and_without_each_group():
@@ -358,7 +360,7 @@ def test_one_to_many_is_one_for_equal_laws_and_nothing_for_one_image_a_class():
     centred = e.generated.features - CENTRES[e.generated.predicted_classes]
     half = replace(
         e,
-        fake=labelled(
+        samples=labelled(
             view(CENTRES[e.generated.predicted_classes] + centred / 2, e.generated.predicted_classes),
             e.generated.predicted_classes,
         ),
@@ -369,10 +371,10 @@ def test_one_to_many_is_one_for_equal_laws_and_nothing_for_one_image_a_class():
 
 def test_one_to_many_says_why_it_has_no_value():
     e = asked(real(60, 4))
-    single = replace(e, fake=labelled(e.generated, torch.arange(60)))
+    single = replace(e, samples=labelled(e.generated, torch.arange(60)))
     assert one_to_many(single).detail["reason"] == "needs 3 generated and test images of one class"
     alike = labelled(view(torch.ones(400, D), torch.zeros(400, dtype=torch.long)), torch.zeros(400, dtype=torch.long))
-    assert "all alike" in one_to_many(replace(e, fake=alike[:60], test=alike)).detail["reason"]
+    assert "all alike" in one_to_many(replace(e, samples=alike[:60], test=alike)).detail["reason"]
     assert one_to_many(replace(e, test=real(400, 3))).detail["reason"] == "the test images have no labels"
 
 
@@ -392,7 +394,7 @@ def test_what_they_declare_to_catch_they_catch():
         "noise": labelled(view(noise, logits=0.1 * torch.randn(n, CLASSES, generator=g)), valid[:n].labels),
     }
     names = [*PRDC, "frechet", "kid", "c2st", "inception_score", "one_to_many", "label_agreement"]
-    for name, measure in compute_metrics(replace(e, valid=valid, planted=faults), names).items():
+    for name, measure in compute_metrics(replace(e, valid=valid, controls=faults), names).items():
         controls = measure.detail["controls"]
         assert set(controls) == set(get_metric(name).must_detect) and controls, name
         assert measure.failed_control is None, name

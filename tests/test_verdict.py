@@ -285,7 +285,7 @@ def judged(evidence: MetricInputs) -> dict[str, MetricResult]:
     ],
 )
 def test_planted_digits_are_told(digits, planted, expected):
-    measures = judged(digits.control(planted))
+    measures = judged(digits.with_control_samples(planted))
     found = {verdict.question: verdict for verdict in compute_verdicts(measures)}
     for asked, fitting in expected.items():
         assert found[asked].answer in fitting, found[asked]

@@ -47,11 +47,11 @@ def _iter_figures(inputs: MetricInputs, results: Mapping[str, MetricResult], fol
     can = model_capabilities(model)
     if hasattr(model, "reconstruct"):
         yield plot_reconstructions(inputs, folder / "reconstructions.png")
-    if "fake" in can and "prior" in inspect.signature(model.sample).parameters:
+    if "samples" in can and "prior" in inspect.signature(model.sample).parameters:
         yield plot_prior_mixture(inputs, folder / "prior_and_mixture.png")
     if hasattr(model, "decode_image"):
         yield plot_interpolation(inputs, folder / "interpolation.png")
-    if "asked" in available_inputs(inputs):
+    if "labelled_samples" in available_inputs(inputs):
         yield plot_class_samples(inputs, folder / "classes.png")
     if "conditional" in can:
         yield plot_posterior(inputs, folder / "posterior.png")

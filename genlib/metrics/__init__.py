@@ -32,7 +32,7 @@ class _Metrics(ModuleType):
     """`genlib.metrics.kid` is the metric, also after its file, `genlib/metrics/kid.py`, was imported."""
 
     def __setattr__(self, name: str, value: object) -> None:
-        if not isinstance(value, ModuleType):
+        if not (isinstance(value, ModuleType) and hasattr(value, name)):
             super().__setattr__(name, value)
 
 
@@ -52,4 +52,4 @@ def __getattr__(name: str) -> Callable[..., MetricResult]:
 def __dir__() -> list[str]:
     from genlib.metrics.registry import discover_metrics, get_metric
 
-    return [name for name in discover_metrics() if get_metric(name).needs == "fake"]
+    return [name for name in discover_metrics() if get_metric(name).needs == "samples"]

@@ -52,8 +52,8 @@ class SphericalDecoder:
     def from_model(cls, model: Any, shape: tuple[int, ...]) -> SphericalDecoder:
         """Of a model with latent layers, which knows what their noise leads to, or of a generator."""
         if hasattr(model, "decode_noise"):
-            return cls(lambda *codes: model.given(*codes).mean, model.noise, shape)
-        return cls(model.image, model.latent, shape)
+            return cls(lambda *codes: model.decode_noise(*codes).mean, model.noise_dim, shape)
+        return cls(model.decode_image, model.latent, shape)
 
     @property
     def nll_offset(self) -> float:

@@ -16,7 +16,7 @@ MIN_PER_CLASS = 3  # images of a class, so that two are left when one group is l
 CHUNK_ELEMENTS = 1 << 24
 
 
-@metric(needs="asked", must_detect={"noise": "lower"})
+@metric(needs="labelled_samples", must_detect={"noise": "lower"})
 def label_agreement(inputs: MetricInputs) -> MetricResult:
     """Share of generated images to which the judge gives the class that the model was asked for. Interval: Wilson.
 
@@ -29,7 +29,7 @@ def label_agreement(inputs: MetricInputs) -> MetricResult:
     return MetricResult(agreed / inputs.n, low, high, n=inputs.n, detail={"agreed": agreed})
 
 
-@metric(needs="asked", min_images=40, better="real", must_detect={"collapse": "lower"})
+@metric(needs="labelled_samples", min_images=40, better="real", must_detect={"collapse": "lower"})
 def one_to_many(inputs: MetricInputs) -> MetricResult:
     """How far apart, in features, two images asked for one class are, over how far apart two test images of it are.
 

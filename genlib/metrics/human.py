@@ -26,7 +26,7 @@ ASSUMED_RATER_STD = 0.08  # spread between raters: those of Stein et al. (2023) 
 ANSWERS_FOR_5_POINTS = 384  # answers for an interval of +-5 points: 0.25 (1.96 / 0.05)^2
 
 
-@metric(needs="rated", better="real")
+@metric(needs="ratings", better="real")
 def human_error_rate(inputs: MetricInputs) -> MetricResult:
     """Share of real-or-fake answers that are wrong (HYPE-infinity; Zhou et al. 2019).
 
@@ -38,7 +38,7 @@ def human_error_rate(inputs: MetricInputs) -> MetricResult:
     return _error_rate(inputs, "one", "genlib rate MODEL_FOLDER")
 
 
-@metric(needs="compared", better="real")
+@metric(needs="pair_ratings", better="real")
 def human_choice_error(inputs: MetricInputs) -> MetricResult:
     """Share of pairs, a real image beside a generated one, of which people take the generated one for the real one.
 
@@ -48,7 +48,7 @@ def human_choice_error(inputs: MetricInputs) -> MetricResult:
     return _error_rate(inputs, "two", "genlib rate MODEL_FOLDER --two")
 
 
-@metric(needs="glanced", better="higher")
+@metric(needs="timed_ratings", better="higher")
 def human_exposure(inputs: MetricInputs) -> MetricResult:
     """Milliseconds of a look after which people are right in three answers of four (HYPE-time; Zhou et al. 2019).
 

@@ -24,11 +24,11 @@ if TYPE_CHECKING:
     from genlib.metrics.inputs import FeatureSet, MetricInputs
 
 Need = Literal[
-    "fake",
-    "asked",
-    "rated",
-    "compared",
-    "glanced",
+    "samples",
+    "labelled_samples",
+    "ratings",
+    "pair_ratings",
+    "timed_ratings",
     "classifies",
     "discriminates",
     "likelihood",
@@ -38,14 +38,14 @@ Need = Literal[
     "translates",
 ]
 Better = Literal["higher", "lower", "real"]  # "real": the nearer to what real images get
-RATING_FORM: dict[str, Need] = {"two": "compared", "timed": "glanced"}  # by how people were asked
-IMAGE_NEEDS = ("fake", "asked")  # real images can take the place of the generated ones
+RATING_FORM: dict[str, Need] = {"two": "pair_ratings", "timed": "timed_ratings"}  # by how people were asked
+IMAGE_NEEDS = ("samples", "labelled_samples")  # real images can take the place of the generated ones
 MISSING: dict[Need, str] = {
-    "fake": "this model makes no images",
-    "asked": "this model was not asked for classes",
-    "rated": "this model makes no images that people could rate",
-    "compared": "nobody was shown its images beside real ones",
-    "glanced": "nobody was shown its images for a moment",
+    "samples": "this model makes no images",
+    "labelled_samples": "this model was not asked for classes",
+    "ratings": "this model makes no images that people could rate",
+    "pair_ratings": "nobody was shown its images beside real ones",
+    "timed_ratings": "nobody was shown its images for a moment",
     "classifies": "this model does not classify",
     "discriminates": "this model has no discriminator",
     "likelihood": "this model has no likelihood",
@@ -60,7 +60,7 @@ def model_capabilities(model: object | None) -> frozenset[Need]:
     """What `model` can do, by the methods it has."""
     likelihood = hasattr(model, "log_weights")
     can: dict[Need, bool] = {
-        "fake": hasattr(model, "sample"),
+        "samples": hasattr(model, "sample"),
         "classifies": hasattr(model, "features"),
         "discriminates": hasattr(model, "discriminator"),
         "likelihood": likelihood,
@@ -75,13 +75,13 @@ def model_capabilities(model: object | None) -> frozenset[Need]:
 
 def available_inputs(inputs: MetricInputs) -> frozenset[Need]:
     """What `evidence` allows to be measured: what its model can do, and images as far as there are any."""
-    can = model_capabilities(inputs.model) - {"fake"}
+    can = model_capabilities(inputs.model) - {"samples"}
     if inputs.samples is None:
         return can
     labelled = inputs.samples.labels is not None and "translates" not in can
-    images: set[Need] = {"fake", "asked"} if labelled else {"fake"}
+    images: set[Need] = {"samples", "labelled_samples"} if labelled else {"samples"}
     if inputs.model is not None or inputs.ratings:
-        images.add("rated")
+        images.add("ratings")
     shown = {answer.form for answer in inputs.ratings}
     images |= {need for form, need in RATING_FORM.items() if form in shown}
     return can | images
@@ -89,8 +89,8 @@ def available_inputs(inputs: MetricInputs) -> frozenset[Need]:
 
 @dataclass(frozen=True)
 class Metric:
-    """`needs`: "fake", generated images, at least `minimum` of them; "asked", such as were made for given classes;
-    "rated", "compared" or "glanced", what people said of them one at a time, beside real ones or after a moment's look;
+    """`needs`: "samples", generated images, at least `minimum` of them; "labelled_samples", such as were made for given classes;
+    "ratings", "pair_ratings" or "timed_ratings", what people said of them one at a time, beside real ones or after a moment's look;
     or what the model itself can do. `catches`: what planted faults must do to it."""
 
     compute: Callable[[MetricInputs], MetricResult]
@@ -131,7 +131,7 @@ def _check_finite(kind: str, feature_set: FeatureSet) -> None:
 
 def metric(
     *,
-    needs: Need = "fake",
+    needs: Need = "samples",
     min_images: int = 1,
     better: Better = "higher",
     must_detect: Mapping[Control, ExpectedShift] | None = None,
@@ -189,7 +189,7 @@ def _with_baseline(metric: Metric, inputs: MetricInputs, baseline_inputs: Metric
 
     measure = metric(inputs)
     if metric.needs not in IMAGE_NEEDS:
-        by_chance = metric.needs in ("rated", "compared")
+        by_chance = metric.needs in ("ratings", "pair_ratings")
         reason = {"reason": "chance is 0.5" if by_chance else "real images cannot take a model's place"}
         return replace(measure, detail={"null": reason, **measure.detail})
     real = metric(baseline_inputs)
