@@ -21,9 +21,9 @@ class WorkersLost(RuntimeError):
     """Work that ended half-way through no fault of its input: the same command goes on with it."""
 
 
-def one_line(error: object, limit: int = 200) -> str:
-    """What an error says, on one line of at most `limit` characters."""
-    return " ".join(str(error).split())[:limit]
+def one_line(error: Exception, limit: int = 200) -> str:
+    """What an error says, or its type where it says nothing, on one line of at most `limit` characters."""
+    return " ".join(str(error).split())[:limit] or type(error).__name__
 
 
 def unknown_name(where: str, got: object, expected: Collection[str]) -> InputError:

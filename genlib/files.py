@@ -19,16 +19,28 @@ FORMAT_VERSION = 1
 CHECKSUM_KEY = "seal"
 
 
-def write_bytes(content: bytes, path: Path, *, fsync: bool = False) -> None:
-    """Write under a temporary name, then rename; `fsync`: once the content is on the disk."""
+@contextmanager
+def atomic_path(path: Path, *, shared: bool = False) -> Iterator[Path]:
+    """A path beside `path` to write a file to, which takes its place when the `with` block ends well.
+
+    `shared`: several processes may write the same file at once.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.partial")
-    with partial.open("wb") as file:
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial" if shared else f".{path.name}.partial")
+    try:
+        yield partial
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def write_bytes(content: bytes, path: Path, *, fsync: bool = False) -> None:
+    """Write a whole file or nothing; `fsync`: return once the content is on the disk."""
+    with atomic_path(path) as partial, partial.open("wb") as file:
         file.write(content)
         if fsync:
             file.flush()
             os.fsync(file.fileno())
-    partial.replace(path)
 
 
 def write_text(text: str, path: Path) -> None:
@@ -41,9 +53,12 @@ def replace_folder(folder: Path) -> Iterator[Path]:
     partial = folder.with_name(f".{folder.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
-    yield partial
-    shutil.rmtree(folder, ignore_errors=True)
-    partial.rename(folder)
+    try:
+        yield partial
+        shutil.rmtree(folder, ignore_errors=True)
+        partial.rename(folder)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
 
 
 def write_json(content: Any, path: Path) -> None:
@@ -117,9 +132,8 @@ def download(url: str, path: Path) -> None:
     from fsspec.core import url_to_fs
 
     files, source = url_to_fs(url)
-    partial = path.with_name(f".{path.name}.partial")
-    files.get_file(source, str(partial))
-    partial.replace(path)
+    with atomic_path(path) as partial:
+        files.get_file(source, str(partial))
 
 
 def with_checksum(facts: Mapping[str, Any]) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationIn
 from ruamel.yaml import YAML
 
 from genlib.data.config import DataConfig, DomainBConfig, blame_domain_b, parse_root
-from genlib.errors import InputError, unknown_name
+from genlib.errors import InputError, one_line, unknown_name
 
 PARAMS = Path("params.yaml")
 MAX_VALUES, MAX_DEPTH = 100_000, 30  # values in a file, and levels of them
@@ -233,7 +233,7 @@ def parse_yaml(text: bytes | str, where: str) -> Any:
     try:
         found = YAML(typ="safe", pure=True).load(text)
     except Exception as error:  # a scalar of a wrong form fails in as many ways as there are tags
-        raise InputError(f"{where}: not valid YAML ({' '.join(str(error).split())[:160]})") from error
+        raise InputError(f"{where}: not valid YAML ({one_line(error)})") from error
     _require_json_types(found, where)
     return found
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from genlib.errors import InputError
-from genlib.files import require_writable
+from genlib.files import atomic_path, require_writable
 from genlib.metrics.result import MetricResult
 
 WORKSPACE = "workspace"
@@ -249,6 +249,5 @@ def draw_figure(metric_diffs: list[MetricDiff], path: Path, a: str, b: str) -> N
         axes.set_title(f"{move.model}: {move.metric.replace('_', ' ')}, {move.outcome}", fontsize=7)
         axes.spines[["top", "right"]].set_visible(False)
     require_writable(path, "--figure")
-    partial = path.with_name(f".{path.name}.partial")
-    figure.savefig(partial, format="png")
-    partial.replace(path)
+    with atomic_path(path) as partial:
+        figure.savefig(partial, format="png")

@@ -12,7 +12,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Literal
 
-from genlib.errors import InputError
+from genlib.errors import InputError, one_line
 
 GIB = 2**30
 MIN_PYTHON = (3, 11)
@@ -107,9 +107,7 @@ def check_devices() -> list[CheckResult]:
     try:
         import torch
     except Exception as error:
-        return [
-            CheckResult("torch", "broken", f"cannot be imported ({' '.join(str(error).split())[:160]})", SETUP_COMMAND)
-        ]
+        return [CheckResult("torch", "broken", f"cannot be imported ({one_line(error)})", SETUP_COMMAND)]
     if torch.cuda.is_available():
         names = [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
         return [CheckResult("GPU", "ok", ", ".join(names))]

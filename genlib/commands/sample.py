@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from genlib.errors import InputError
-from genlib.files import make_folder, require_writable
+from genlib.files import atomic_path, make_folder, require_writable
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -144,7 +144,5 @@ def _write_npz(pixels: Tensor, y: Tensor | None, path: Path) -> None:
     import numpy as np
 
     arrays = {"images": pixels.numpy()} | ({} if y is None else {"labels": y.numpy()})
-    partial = path.with_name(f".{path.name}.partial")
-    with partial.open("wb") as file:
+    with atomic_path(path) as partial, partial.open("wb") as file:
         np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
-    partial.replace(path)

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, cast
 
-from genlib.errors import InputError, unknown_name
+from genlib.errors import InputError, one_line, unknown_name
 
 if TYPE_CHECKING:
     from genlib.data.sources import Source
@@ -147,7 +147,7 @@ def _resolve_source(config: DataConfig) -> Source:
     except Exception as error:  # each store behind a URL has its own
         if isinstance(config.root, Path):
             raise
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        reason = one_line(error)
         raise InputError(f"data.root: got {config.root} out of reach ({reason}), expected a folder") from error
 
 

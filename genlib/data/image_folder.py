@@ -23,7 +23,7 @@ from itertools import chain
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Literal, Protocol, cast
 
-from genlib.errors import InputError
+from genlib.errors import InputError, one_line
 from genlib.progress import track_progress
 
 if TYPE_CHECKING:
@@ -233,5 +233,5 @@ def _composite_on_white(image: Picture) -> Picture:
 
 
 def _unreadable_error(file: ImageFile, error: Exception) -> InputError:
-    reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+    reason = one_line(error)
     return InputError(f"{file}: got an image that cannot be read ({reason}), expected a whole PNG, JPEG, BMP or WebP")

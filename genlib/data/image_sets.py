@@ -32,7 +32,7 @@ from genlib.data.image_folder import (
     read_header,
 )
 from genlib.data.images import Images
-from genlib.errors import InputError
+from genlib.errors import InputError, one_line
 
 Shape = tuple[int, int, int]
 ProgressWrapper = Callable[[Sequence[Path]], Iterable[Path]]  # the same, shown to whoever waits
@@ -160,7 +160,7 @@ def _to_tensor(array: Any, where: str) -> Tensor:
         return array.detach().cpu() if isinstance(array, Tensor) else torch.from_numpy(np.array(array))
     except (TypeError, ValueError) as error:
         raise InputError(
-            f"{where}: got what is no array of numbers ({_first_line(error)}), expected uint8 or floats"
+            f"{where}: got what is no array of numbers ({one_line(error)}), expected uint8 or floats"
         ) from error
 
 
@@ -196,9 +196,7 @@ def _load_arrays(path: Path) -> dict[str, Any]:
         with np.load(path, allow_pickle=False) as stored:
             return {name: stored[name] if name in (*PIXEL_KEYS, "labels") else None for name in stored.files}
     except Exception as error:
-        raise InputError(
-            f"{path}: got a file that cannot be read ({_first_line(error)}), expected {EXPECTED}"
-        ) from error
+        raise InputError(f"{path}: got a file that cannot be read ({one_line(error)}), expected {EXPECTED}") from error
 
 
 def _read_folder(folder: Path, where: str, size: int | None, strict: bool, track: ProgressWrapper) -> ImageSet:
@@ -243,7 +241,3 @@ def _folders_with_images(folder: Path) -> list[Path]:
 def _list_recursively(folder: Path) -> list[Path]:
     """All image files in a folder and in those below it."""
     return [*list_images(folder), *(path for each in _folders_with_images(folder) for path in _list_recursively(each))]
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).splitlines()[0] if str(error) else type(error).__name__

@@ -19,6 +19,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from genlib.errors import InputError
+from genlib.files import atomic_path
 
 MAX_IN_MEMORY_BYTES = 2 * 2**30  # bytes of images, beyond which nobody holds them
 CHUNK = 1024  # images that are copied at a time
@@ -105,13 +106,10 @@ def save_images(images: Images, path: Path, indices: Tensor | None = None) -> No
     labels = b"" if images.labels is None else images.labels[chosen].numpy().astype("<i8").tobytes()
     sizes = {"labels": ("I64", [len(chosen)], len(labels))} if images.labels is not None else {}
     sizes["pixels"] = ("U8", [len(chosen), *images.shape], len(chosen) * math.prod(images.shape))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(".partial")
-    with partial.open("wb") as file:
+    with atomic_path(path) as partial, partial.open("wb") as file:
         file.write(_safetensors_header(sizes) + labels)
         for some in torch.split(chosen, CHUNK):
             file.write(images.pixels[some].contiguous().numpy().data)
-    partial.replace(path)
 
 
 def _safetensors_header(sizes: dict[str, tuple[str, list[int], int]]) -> bytes:

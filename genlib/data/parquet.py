@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from genlib.data.image_folder import Listing, list_children, natural_sort_key, read_common_channels
-from genlib.errors import InputError
+from genlib.errors import InputError, one_line
 
 if TYPE_CHECKING:
     from pyarrow.parquet import ParquetFile
@@ -102,7 +102,7 @@ def _open_parquet(path: Path) -> Iterator[ParquetFile]:
     except InputError:
         raise
     except Exception as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        reason = one_line(error)
         raise InputError(f"{path}: got a Parquet file that cannot be read ({reason}), expected a whole one") from error
 
 

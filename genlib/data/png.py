@@ -9,6 +9,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from genlib.files import write_bytes
+
 
 def make_grid(pixels: Tensor, columns: int | None = None) -> Tensor:
     """[N, C, H, W] -> one picture [C, rows (H + 1) + 1, columns (W + 1) + 1], a grey line between images."""
@@ -24,9 +26,7 @@ def make_grid(pixels: Tensor, columns: int | None = None) -> Tensor:
 
 def write_png(picture: Tensor, path: Path, scale: int = 1) -> None:
     """Write uint8 [C, H, W] (one channel grey, three RGB), each pixel `scale` wide, whole or not at all."""
-    partial = path.with_suffix(".partial")
-    partial.write_bytes(encode_png(picture, scale))
-    partial.replace(path)
+    write_bytes(encode_png(picture, scale), path)
 
 
 def encode_png(picture: Tensor, scale: int = 1) -> bytes:

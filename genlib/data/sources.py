@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from genlib.data import image_folder as folders
 from genlib.data import parquet as tables
 from genlib.data.config import DataConfig, require_min_counts
-from genlib.errors import InputError
+from genlib.errors import InputError, one_line
 
 if TYPE_CHECKING:
     from genlib.data.images import Images
@@ -175,7 +175,7 @@ def _read_torchvision(config: DataConfig, class_name: str, root: Path, train: bo
     try:
         stored = getattr(datasets, class_name)(root=root, train=train, download=config.download)
     except Exception as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        reason = one_line(error)
         key = "data.download" if config.download else "data.root"
         raise InputError(f"{key}: got {class_name} in {root} unreadable ({reason}), expected whole files") from error
     pixels = np.asarray(stored.data)

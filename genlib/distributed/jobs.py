@@ -10,7 +10,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from genlib.distributed.session import configure_ray_env
-from genlib.errors import InputError, WorkersLost
+from genlib.errors import InputError, WorkersLost, one_line
 
 AGENT_TIMEOUT_S = 60.0  # seconds for a head that has just begun to get its agent up
 
@@ -33,7 +33,7 @@ def submit_job(address: str, folder: Path, command: str, env: Mapping[str, str],
         client = JobSubmissionClient(address)
         job = _submit_with_retry(client, command, {"working_dir": str(folder), "env_vars": dict(env)})
     except (OSError, RuntimeError, ValueError, AuthenticationError) as error:
-        reason = " ".join(str(error).split())[:200]
+        reason = one_line(error)
         raise InputError(
             f"ADDRESS: got {address!r} ({reason}), expected http://host:port of the job server of a head that runs, "
             "whose token is in ~/.ray/auth_token or RAY_AUTH_TOKEN"

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from genlib.distributed.orphans import end_orphans, tag_children
-from genlib.errors import InputError
+from genlib.errors import InputError, one_line
 
 IMPORT_ROOT = Path(__file__).parent.parent.parent
 _RAY_ENV = {
@@ -91,7 +91,7 @@ def _join_cluster(address: str) -> None:
         raise InputError(f"RAY_ADDRESS: got {address!r}, which refuses the token here, expected a head whose "
                          "~/.ray/auth_token is also this machine's") from error  # fmt: skip
     except (OSError, RuntimeError, ValueError) as error:
-        reason = " ".join(str(error).split())[:160]
+        reason = one_line(error)
         raise InputError(f"RAY_ADDRESS: got {address!r} ({reason}), expected host:port of a head that runs, as "
                          "`ray start --head` says it, with the same versions of Python and Ray") from error  # fmt: skip
 

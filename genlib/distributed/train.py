@@ -13,7 +13,7 @@ from typing import Any
 from genlib.data.dataset import load_dataset
 from genlib.distributed.session import session, silence_ray_loggers
 from genlib.distributed.shard_reader import RemoteReader
-from genlib.errors import InputError, WorkersLost
+from genlib.errors import InputError, WorkersLost, one_line
 from genlib.training.fit import TrainingJob, fit
 from genlib.training.loop import Progress, TrainingDiverged
 from genlib.training.process_group import ProcessGroup
@@ -196,7 +196,7 @@ def _raise_worker_failure(name: str, error: Any) -> None:
     first = next(iter(error.worker_failures.values()), error)
     if isinstance(first, RayTaskError):
         raise error
-    reason = " ".join(str(first).split())[:200]
+    reason = one_line(first)
     raise WorkersLost(f"{name}: its workers died {MAX_RESTARTS + 1} times, the last with {reason!r}") from error
 
 

@@ -5,7 +5,6 @@ Judge A scores sweeps on `valid`, judge B gives the reported numbers on `test`; 
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -22,6 +21,7 @@ from genlib.data.images import Images, to_pixels
 from genlib.errors import InputError
 from genlib.evaluation.controls import add_controls
 from genlib.evaluation.feature_cache import CachedExtractor, ExtractFn
+from genlib.files import file_sha256
 from genlib.metrics.classification import compute_accuracy
 from genlib.metrics.inputs import FeatureSet, MetricInputs, build_inputs, shuffle_real_sets
 from genlib.metrics.inputs import extract_features as plainly
@@ -210,7 +210,7 @@ def classifier_card(folder: Path, test: FeatureSet) -> dict[str, Any]:
         accuracy = compute_accuracy(test).value
     except UndefinedMetric:
         accuracy = None
-    digest = hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest()
+    digest = file_sha256(folder / "model.safetensors")
     layer = f"features[{test.features.shape[1]}]"
     return {"extractor": folder.name, "layer": layer, "accuracy": accuracy, "sha256": digest}
 

@@ -16,7 +16,7 @@ from torch.nn import functional as F
 
 from genlib.data.batches import seeded_generator
 from genlib.data.images import Images, to_float
-from genlib.errors import InputError
+from genlib.errors import InputError, one_line
 from genlib.metrics.stats.clustering import NUM_CLUSTERS, assign_clusters, kmeans
 
 MAX_COMPONENTS = 64
@@ -142,7 +142,7 @@ def load_torchvision_classifier(name: str, path: Path) -> TorchvisionExtractor:
     try:
         net.load_state_dict(weights)
     except RuntimeError as error:
-        reason = " ".join(str(error).split())[:160]
+        reason = one_line(error)
         raise InputError(
             f"{path}: got other weights than those of {name} ({reason}), expected its state_dict"
         ) from error
@@ -161,7 +161,7 @@ def _read_state_dict(path: Path) -> dict[str, Any]:
             return dict(load_file(path))
         found = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
-        reason = " ".join(str(error).split())[:160]
+        reason = one_line(error)
         raise InputError(f"{path}: got a file that cannot be read ({reason}), expected {expected}") from error
     if not isinstance(found, dict) or not all(isinstance(value, Tensor) for value in found.values()):
         raise InputError(f"{path}: got a {type(found).__name__} that is not of tensors alone, expected {expected}")

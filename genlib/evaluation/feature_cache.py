@@ -7,7 +7,6 @@ twice; of the kept ones the KEPT last used stay.
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -20,6 +19,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from genlib.data.images import Images
+from genlib.files import atomic_path
 from genlib.metrics.inputs import FeatureSet, extract_features
 
 MAX_CACHED_SETS = 64
@@ -74,10 +74,8 @@ def _read_cached(path: Path) -> Mapping[str, Tensor] | None:
 
 
 def _write_cached(path: Path, tensors: Mapping[str, Any]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(f".{os.getpid()}.partial")
-    save_file(dict(tensors), partial)
-    partial.replace(path)
+    with atomic_path(path, shared=True) as partial:
+        save_file(dict(tensors), partial)
     for _, old in sorted((_last_used_time(one), one) for one in path.parent.glob("*.safetensors"))[:-MAX_CACHED_SETS]:
         old.unlink(missing_ok=True)
 

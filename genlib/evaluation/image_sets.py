@@ -26,6 +26,7 @@ from genlib.evaluation.controls import add_controls
 from genlib.evaluation.evaluator import applicable_metrics
 from genlib.evaluation.extractors import MAX_COMPONENTS, Pca, list_torchvision_classifiers, load_torchvision_classifier
 from genlib.evaluation.feature_cache import CachedExtractor
+from genlib.files import file_sha256
 from genlib.metrics.classification import compute_accuracy
 from genlib.metrics.inputs import FeatureSet, MetricInputs, MissingSet, shuffle_real_sets
 from genlib.metrics.registry import check_metric_names, metric_names
@@ -106,7 +107,7 @@ def _load_classifier(folder: Path, shape: Shape) -> NamedExtractor:
         channels, height, width = config["shape"]
         size = f" (--size {height})" if channels == shape[0] and height == width else ""
         raise InputError(f"{folder}: got a judge of images {config['shape']}, expected of {list(shape)}{size}")
-    digest = hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest()
+    digest = file_sha256(folder / "model.safetensors")
     return NamedExtractor(judge, folder.resolve().name, "features", config["classes"], {"sha256": digest})
 
 

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any, cast
 
 from torch import Tensor
 
+from genlib.files import atomic_path
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
@@ -64,7 +66,6 @@ def add_image(ax: Axes, pixels: Tensor, left: float, bottom: float, width: float
 
 
 def save_figure(ax: Axes, path: Path) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(".partial")
-    cast("Figure", ax.figure).savefig(partial, format="png")
-    return partial.replace(path)
+    with atomic_path(path) as partial:
+        cast("Figure", ax.figure).savefig(partial, format="png")
+    return path

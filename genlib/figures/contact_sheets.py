@@ -20,6 +20,7 @@ from genlib.data.batches import seeded_generator
 from genlib.data.images import to_float, to_pixels
 from genlib.data.png import write_png
 from genlib.figures.latent import decode_interpolations, select_endpoints, select_test_images, select_test_labels
+from genlib.files import write_text
 from genlib.metrics.authenticity import nearest_training
 from genlib.metrics.inputs import MetricInputs
 from genlib.metrics.registry import model_capabilities
@@ -115,13 +116,10 @@ def _write_sheet(images: Tensor, metadata: dict[str, Any], path: Path) -> Path:
     """uint8 [rows, columns, C, H, W] as one picture, and beside it what they are."""
     rows, columns = images.shape[:2]
     cells = _shrink(images.flatten(0, 1))
-    path.parent.mkdir(parents=True, exist_ok=True)
     channels, height, width = cells.shape[1:]
     picture = cells.view(rows, columns, channels, height, width).permute(2, 0, 3, 1, 4)
     write_png(picture.reshape(channels, rows * height, columns * width), path)
-    partial = path.with_suffix(".partial")
-    partial.write_text(json.dumps({"rows": rows, "columns": columns, **metadata}) + "\n", encoding="utf-8")
-    partial.replace(path.with_suffix(".json"))
+    write_text(json.dumps({"rows": rows, "columns": columns, **metadata}) + "\n", path.with_suffix(".json"))
     return path
 
 

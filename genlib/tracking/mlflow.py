@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from genlib.errors import InputError
+from genlib.errors import InputError, one_line
 from genlib.tracking.journal import finished, read_events
 
 if TYPE_CHECKING:
@@ -100,9 +100,7 @@ def _send(journal: Path, uri: str, home: Path) -> None:
                 sent.lines += 1
         except Exception as error:
             if type(error).__module__.startswith("mlflow"):
-                raise ServerUnreachable(
-                    f"{uri} refused what was sent ({' '.join(str(error).split())[:160]})"
-                ) from error
+                raise ServerUnreachable(f"{uri} refused what was sent ({one_line(error)})") from error
             raise
         finally:
             sent.save()
@@ -131,7 +129,7 @@ def connect(uri: str, project_dir: Path) -> MlflowClient:
         except Exception as error:
             if type(error).__module__.partition(".")[0] not in ("mlflow", "sqlalchemy", "alembic"):
                 raise
-            raise ServerUnreachable(f"{uri} does not answer ({' '.join(str(error).split())[:160]})") from error
+            raise ServerUnreachable(f"{uri} does not answer ({one_line(error)})") from error
     return client
 
 

@@ -20,7 +20,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
-from genlib.errors import InputError
+from genlib.errors import InputError, one_line
 from genlib.files import require_version
 from genlib.objectives.common.phases import Phase
 from genlib.training import ema as averaging
@@ -104,7 +104,7 @@ class TrainState:
             for turn, optimizer in zip(self.phases, self.optimizers, strict=True):
                 _load_adam_state(optimizer, _select_prefix(f"adam.{turn.name}.", tensors))
         except (RuntimeError, ValueError, IndexError, KeyError) as error:
-            reason = " ".join(str(error).split())[:200]
+            reason = one_line(error)
             raise InputError(f"{path}: got the state of another model ({reason}), expected of this one") from error
         self.images_seen, self.history = facts["images_seen"], facts["history"]
 
