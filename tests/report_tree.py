@@ -64,7 +64,7 @@ def write_train(root: Path, model: str, history: str) -> None:
         "name": model,
         "model": {"name": model},
         "objective": {"name": "adversarial"},
-        "train": {"images": 200000, "workers": 2, "seed": 3},
+        "train": {"total_images": 200000, "workers": 2, "seed": 3},
         "shape": [1, 16, 16],
         "classes": 10,
         "data_sha256": "d" * 64,

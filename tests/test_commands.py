@@ -37,7 +37,7 @@ def models(tmp_path_factory):
     """Untrained models of 8 x 8 images, as runs/train and runs/evaluate of a project hold them."""
     root = tmp_path_factory.mktemp("project")
     for name in ("gan", "cgan", "classifier", "autoencoder"):
-        config = {"name": name, "width": SMALL} | ({} if name == "classifier" else {"latent": SMALL})
+        config = {"name": "cnn_classifier" if name == "classifier" else name, "width": SMALL} | ({} if name == "classifier" else {"latent": SMALL})
         torch.manual_seed(0)
         folder = root / "runs/train" / name
         folder.mkdir(parents=True)
@@ -101,16 +101,16 @@ def test_labels_are_read():
     [
         (["sample", "nowhere"], "nowhere: not a model folder"),
         (["sample", "runs/train/classifier"], "makes no images"),
-        (["sample", "runs/train/gan", "--labels", "1"], "--labels: found that runs/train/gan is asked for no classes"),
+        (["sample", "runs/train/gan", "--labels", "1"], "--labels: got that runs/train/gan is asked for no classes"),
         (["sample", "runs/train/cgan", "--labels", "10"], "--labels: got 10, expected 0 to 9"),
-        (["sample", "runs/train/cgan", "--labels", "5-2"], "--labels: found '5-2'"),
-        (["sample", "runs/train/gan", "--count", "0"], "--count: found 0"),
-        (["sample", "runs/train/gan", "--truncation", "-1"], "--truncation: found -1"),
-        (["sample", "runs/train/gan", "--truncation", "nan"], "--truncation: found nan"),
-        (["sample", "runs/train/autoencoder", "--truncation", "1"], "--truncation: found that"),
-        (["sample", "runs/train/gan", "--out", "runs"], "--out: found the folder"),
-        (["diff", "runs", "nowhere"], "nowhere: found no such folder"),
-        (["diff", "data", "data"], "data: found no runs/train"),
+        (["sample", "runs/train/cgan", "--labels", "5-2"], "--labels: got '5-2'"),
+        (["sample", "runs/train/gan", "--count", "0"], "--count: got 0"),
+        (["sample", "runs/train/gan", "--truncation", "-1"], "--truncation: got -1"),
+        (["sample", "runs/train/gan", "--truncation", "nan"], "--truncation: got nan"),
+        (["sample", "runs/train/autoencoder", "--truncation", "1"], "--truncation: got that"),
+        (["sample", "runs/train/gan", "--out", "runs"], "--out: got the folder"),
+        (["diff", "runs", "nowhere"], "nowhere: got no such folder"),
+        (["diff", "data", "data"], "data: got no runs/train"),
         (["promote", "nothing"], "not a model folder"),
         (["promote", "classifier"], "decodes no codes"),
         (["completion", "fish"], "invalid choice: 'fish'"),
@@ -129,8 +129,8 @@ def test_debug_shows_where_an_error_came_from(models, monkeypatch, capsys):
     monkeypatch.chdir(models)
     assert main(["--debug", "sample", "nowhere"]) == 2
     assert "Traceback" in capsys.readouterr().err
-    monkeypatch.setattr(doctor, "checks", lambda: [lambda: (1 / 0 and []) or {}["x"]])
-    monkeypatch.setattr(doctor, "checks", lambda: {}["x"])
+    monkeypatch.setattr(doctor, "all_checks", lambda: [lambda: (1 / 0 and []) or {}["x"]])
+    monkeypatch.setattr(doctor, "all_checks", lambda: {}["x"])
     assert main(["doctor"]) == 3
     said = capsys.readouterr().err
     assert said.count("\n") == 1 and "KeyError" in said
@@ -159,7 +159,7 @@ def test_completion_knows_every_command(shell, capsys):
 
 def test_the_help_imports_nothing_heavy():
     code = (
-        "import sys; from genlib.cli import whole_parser; whole_parser().format_help();"
+        "import sys; from genlib.cli import build_parser; build_parser().format_help();"
         "print({'torch', 'shtab', 'numpy'} & set(sys.modules))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -200,7 +200,7 @@ def test_what_dvc_says_of_two_revisions_is_read_and_told_in_order(monkeypatch):
             return files | {"runs/compare/gan/metrics.json": {"x": value}}
         return {"params.yaml": {"train.seed": {"old": 0, "new": 1}}}
 
-    monkeypatch.setattr(diff, "_dvc", said)
+    monkeypatch.setattr(diff, "_run_dvc_diff", said)
     found = diff.compare_runs(*diff.read_sides("main", "workspace"))
     assert found.params == {"train.seed": (0, 1)}
     names = ("gan frechet", "gan kid", "vae frechet", "vae kid")
@@ -230,7 +230,7 @@ def test_doctor_names_what_is_broken(monkeypatch, capsys, tmp_path):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "nonsense")
     monkeypatch.setattr(
         doctor,
-        "checks",
+        "all_checks",
         lambda: [doctor.check_python, doctor.check_torchvision, doctor.check_disk, doctor.check_tracking],
     )
     assert main(["doctor", "--json"]) == 1
@@ -240,5 +240,5 @@ def test_doctor_names_what_is_broken(monkeypatch, capsys, tmp_path):
     assert main(["doctor"]) == 0
     assert "does not answer" in capsys.readouterr().out
     versions = {"torch": "2.11.0", "torchvision": "0.28.0"}
-    monkeypatch.setattr(doctor, "version", versions.get)
+    monkeypatch.setattr(doctor, "installed_version", versions.get)
     assert doctor.check_torchvision()[0].level == "broken"

@@ -43,15 +43,15 @@ def test_beside_each_sample_stand_those_nearest_to_it():
     e = evidence()
     cells, says = sample_neighbours(e)
     assert cells.shape == (64, 8, *SHAPE)
-    assert torch.equal(cells[:, 0], e.made.pixels[:64])
-    made, train = (view.features.double() for view in (e.made, e.train))
+    assert torch.equal(cells[:, 0], e.generated.pixels[:64])
+    made, train = (view.features.double() for view in (e.generated, e.train))
     apart, twins = torch.cdist(made[:64], train), torch.cdist(made[:64], made)
     twins[torch.arange(64), torch.arange(64)] = torch.inf
     among = torch.cdist(train, train).fill_diagonal_(torch.inf).amin(1)
     for row in range(64):
         order, others = apart[row].argsort()[:4], twins[row].argsort()[:3]
         assert torch.equal(cells[row, 1:5], e.train.pixels[order])
-        assert torch.equal(cells[row, 5:], e.made.pixels[others])
+        assert torch.equal(cells[row, 5:], e.generated.pixels[others])
         expected = torch.cat([apart[row][order], twins[row][others]]) / among[order[0]]
         assert says["distances"][row] == pytest.approx(expected.tolist(), abs=1e-3)
 

@@ -173,8 +173,8 @@ def render_page(results: Results, provenance: Provenance) -> str:
     tables, script = leaderboard.build_tables(results), Path(__file__).with_name("page.js").read_text(encoding="utf-8")
     return room.get_template("page.html").render(
         data=DATASET_DEFAULTS | dict(results.dataset),
-        origin=provenance,
-        judge=_reporting_classifier(results),
+        provenance=provenance,
+        classifier=_reporting_classifier(results),
         tables=tables,
         meanings=_metric_descriptions(tables),
         faults=list(CONTROL_LABELS.values()),
