@@ -20,6 +20,7 @@ from ruamel.yaml import YAML
 
 from genlib.data.config import DataConfig, DomainBConfig, blame_domain_b, parse_root
 from genlib.errors import InputError, one_line, unknown_name
+from genlib.migration import require_current_names
 
 PARAMS = Path("params.yaml")
 MAX_VALUES, MAX_DEPTH = 100_000, 30  # values in a file, and levels of them
@@ -260,6 +261,7 @@ def _require_json_types(found: Any, where: str) -> None:
 
 def parse_params(values: Mapping[str, Any], path: Path = PARAMS) -> Params:
     """Validate the content of a params file; `path` is named in errors."""
+    require_current_names(values, str(path))
     params: Params = _validate_section(Params, values, path)
     for name in params.models:
         params.train_options(name)

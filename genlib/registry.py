@@ -18,6 +18,7 @@ from torch import nn
 
 from genlib.errors import InputError, one_line, unknown_name
 from genlib.files import file_sha256, read_checked_json
+from genlib.migration import upgrade_config
 
 MAX_INT_OPTION = 2**31  # below which an option that is a whole number stays
 
@@ -91,6 +92,14 @@ def _describe_type(hint: Any) -> str:
     return words.get(hint, str(hint))
 
 
+def read_model_config(folder: Path) -> dict[str, Any]:
+    """The content of the `config.json` of a model folder, with the current names of options where 0.1 wrote it."""
+    path, expected = folder / "config.json", "expected one that a train stage wrote"
+    if not path.is_file():
+        raise InputError(f"{folder}: not a model folder (got no {path}), {expected}")
+    return upgrade_config(read_checked_json(path, expected))
+
+
 def load(folder: str | Path) -> nn.Module:
     """The trained model that lies in `folder`: EMA weights, in eval mode, on the CPU.
 
@@ -100,20 +109,14 @@ def load(folder: str | Path) -> nn.Module:
         InputError: a file is missing, was changed since it was written, or does not fit the other.
     """
     folder = Path(folder)
-    described, path, expected = (
-        folder / "config.json",
-        folder / "model.safetensors",
-        "expected one that a train stage wrote",
-    )
-    if not described.is_file():
-        raise InputError(f"{folder}: not a model folder (found no {described}), {expected}")
-    config = read_checked_json(described, expected)
+    path, expected = folder / "model.safetensors", "expected one that a train stage wrote"
+    config = read_model_config(folder)
     try:
         digest = file_sha256(path)
         if config.get("model_sha256", digest) != digest:
             raise InputError(f"{path}: found other weights than config.json says, {expected}")
         facts = tuple(config["shape"]), config["classes"]
-        model = build("models", config["model"], *facts, where=str(described))
+        model = build("models", config["model"], *facts, where=str(folder / "config.json"))
         model.load_state_dict(load_file(path))
     except InputError:
         raise

@@ -14,8 +14,8 @@ from typing import Any
 
 from genlib.data.dataset import load_dataset
 from genlib.errors import InputError
-from genlib.files import read_checked_json
 from genlib.metrics.result import MetricResult
+from genlib.registry import read_model_config
 
 ResultsByMetric = Mapping[str, MetricResult]
 History = Mapping[str, Sequence[float | None]]
@@ -90,7 +90,7 @@ def read_model_results(runs: Path, name: str, with_tuning: bool) -> ModelResults
     judged = _read_json(evaluate / "metrics.json")
     return ModelResults(
         name,
-        config=_read_sealed(train / "config.json"),
+        config=read_model_config(train) if (train / "config.json").exists() else {},
         history=_read_history(train / "history.tsv"),
         metrics=_parse_metrics(judged.get("metrics", {}), evaluate / "metrics.json"),
         card=judged.get("card", {}),
@@ -111,11 +111,6 @@ def _read_sheet(path: Path) -> ContactSheet:
     if not all(isinstance(says.get(key), int) and says[key] > 0 for key in ("rows", "columns")):
         raise _wrong_content(path.with_suffix(".json"), "no rows and columns of a sheet")
     return ContactSheet(path, says)
-
-
-def _read_sealed(path: Path) -> dict[str, Any]:
-    """The content of a sealed file; nothing where there is no file."""
-    return read_checked_json(path, "expected the file that its stage writes") if path.exists() else {}
 
 
 def _read_json(path: Path) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from genlib.data.config import find_domains
 from genlib.errors import InputError, run_cli, unknown_name
 from genlib.files import write_text
 from genlib.metrics.registry import check_metric_names
+from genlib.migration import require_current_names
 from genlib.params import Params, expand_dotted, merge, parse_params, parse_yaml, read_yaml
 from genlib.tracking.mlflow import tracking_uri
 from pipelines.stage import ROOT
@@ -38,7 +39,11 @@ def check(preset: str | None, assignments: list[str], tuned_model: str | None = 
     `tuned` is a model that is to be tuned.
     """
     values = read_yaml(PARAMS)
-    wanted = merge(merge(values, _load_preset(preset)), _parse_assignments(assignments))
+    overrides = {f"presets/{preset}.yaml": _load_preset(preset), "SET": _parse_assignments(assignments)}
+    wanted = values
+    for where, changes in overrides.items():
+        require_current_names(changes, where)  # also where a null would remove what is not there
+        wanted = merge(wanted, changes)
     params = parse_params(wanted, PARAMS)
     if tuned_model and tuned_model not in params.tune.models:
         raise unknown_name("MODEL", tuned_model, params.tune.models)

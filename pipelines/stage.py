@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from genlib.errors import run_cli, unknown_name
-from genlib.files import file_sha256, read_json
+from genlib.files import file_sha256
 from genlib.params import Params, load_params
 
 if TYPE_CHECKING:
@@ -159,7 +159,9 @@ class StageRun:
 
     def log_to_training_run(self, model_dir: Path, metrics: Mapping[str, float]) -> None:
         """What the weights in the folder `model` were found to be, told of the run that trained them too."""
-        images = int(read_json(model_dir / "config.json")["train"]["images"])
+        from genlib.registry import read_model_config
+
+        images = int(read_model_config(model_dir)["train"]["total_images"])
         self.run.credit(file_sha256(model_dir / "model.safetensors"), metrics, images)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -40,9 +39,9 @@ def _load_latent_space(model: Path, data: Path, seed: int, count: int) -> Latent
     from genlib.data.dataset import load_dataset
     from genlib.figures.latent_tools import MAX_TRAIN_CODES, LatentSpace
     from genlib.metrics.inputs import stratified_order
-    from genlib.registry import load
+    from genlib.registry import load, read_model_config
 
-    network, config, dataset = load(model), json.loads((model / "config.json").read_text()), load_dataset(data)
+    network, config, dataset = load(model), read_model_config(model), load_dataset(data)
     if not hasattr(network, "decode_image"):
         raise InputError(f"{model}: got {config['model']['name']}, which has no codes, expected a model with image(z)")
     made_for, found = (tuple(config["shape"]), config["classes"]), (dataset.shape, len(dataset.classes))

@@ -7,7 +7,6 @@ null. Training images are what the generator saw; without them, what needs them 
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -32,7 +31,7 @@ from genlib.metrics.inputs import FeatureSet, MetricInputs, MissingSet, shuffle_
 from genlib.metrics.registry import check_metric_names, metric_names
 from genlib.metrics.registry import compute_metrics as measured
 from genlib.metrics.result import MetricResult, UndefinedMetric
-from genlib.registry import load
+from genlib.registry import load, read_model_config
 
 T = TypeVar("T")
 Log = Callable[[str], None]
@@ -100,7 +99,7 @@ def resolve_extractor(spec: str | nn.Module | None, images: Images, components: 
 
 def _load_classifier(folder: Path, shape: Shape) -> NamedExtractor:
     judge = load(folder)
-    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    config = read_model_config(folder)
     if not hasattr(judge, "features"):
         raise InputError(f"{folder}: got a model that does not classify, expected a judge's folder")
     if tuple(config["shape"]) != shape:

@@ -232,7 +232,7 @@ def _summary_facts(model: ModelResults) -> dict[str, str]:
     found = {
         "model": config.get("model", {}).get("name"),
         "objective": config.get("objective", {}).get("name"),
-        "images seen": f"{train['images']:,}" if "images" in train else None,
+        "images seen": f"{train['total_images']:,}" if "total_images" in train else None,
         "workers": train.get("workers") or None,
         "seed": train.get("seed"),
     }

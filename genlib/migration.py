@@ -1,0 +1,76 @@
+"""The names of genlib 0.1: refused in params.yaml with the new name, and mapped in the `config.json` of a model folder."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from genlib.errors import InputError
+
+# Keys without a section's name before them are those of an entry of `models`, and of its search space.
+RENAMED_KEYS = {
+    "data.other": "data.domain_b",
+    "tune.limits": "tune.constraints",
+    "tune.diversity": "tune.second_metric",
+    "tune.images": "tune.images_per_trial",
+    "tune.minutes": "tune.time_limit_minutes",
+    "tune.repeats": "tune.finalist_seeds",
+    "cluster.storage": "ray.storage_path",
+    "search": "search_space",
+    "train.images": "train.total_images",
+    "train.hold": "train.decay_start",
+    "train.warmup": "train.warmup_fraction",
+    "model.observation": "model.pixel_likelihood",
+    "objective.d_turns": "objective.d_steps_per_g_step",
+    "objective.noise_until": "objective.noise_anneal_images",
+    "objective.penalty_every": "objective.lazy_reg_interval",
+}
+RENAMED_VALUES = {
+    "tune.searcher": {"random_full": "random_no_pruning", "pareto": "multi_objective"},
+    "model.name": {"classifier": "cnn_classifier", "scorer": "resnet_classifier", "burda": "iwae"},
+    "model.pixel_likelihood": {"bernoulli": "binarized", "intensity": "gray_bce"},
+    "objective.name": {"own": "model_loss", "importance": "iwae"},
+}
+_CONFIG_KEYS = RENAMED_KEYS | {"train.lr_by_turn": "train.lr_by_phase"}
+_ENTRY = re.compile(r"(models\.[^.]*\.(?:search_space\.)?)?(.*)", re.DOTALL)
+
+
+def require_current_names(values: Mapping[str, Any], where: str) -> None:
+    """Refuse old keys and values in the content of a params file, with the new ones; `where` names the file."""
+    for key, value in _iterate_keys(values):
+        entry, option = _ENTRY.fullmatch(key).groups("")  # type: ignore[union-attr]
+        new = RENAMED_KEYS.get(option, option) if "." in key else option
+        new_value = RENAMED_VALUES.get(new, {}).get(value) if isinstance(value, str) else None
+        if new != option:
+            raise InputError(
+                f"{where}: {key}: got an old key, expected {entry}{new}{f': {new_value}' if new_value else ''}"
+            )
+        if new_value:
+            raise InputError(f"{where}: {key}: got the old name {value!r}, expected {new_value}")
+
+
+def upgrade_config(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The content of a `config.json` with the current names of its options."""
+    sections = {section: config[section] for section in ("model", "objective", "train") if section in config}
+    return {**config, **{section: _upgrade_options(section, options) for section, options in sections.items()}}
+
+
+def _upgrade_options(section: str, options: Any) -> Any:
+    if not isinstance(options, dict):
+        return options
+    upgraded = {}
+    for key, value in options.items():
+        new = _CONFIG_KEYS.get(f"{section}.{key}", f"{section}.{key}")
+        upgraded[new.removeprefix(f"{section}.")] = (
+            RENAMED_VALUES.get(new, {}).get(value, value) if isinstance(value, str) else value
+        )
+    return upgraded
+
+
+def _iterate_keys(values: Mapping[str, Any], parents: str = "") -> Iterator[tuple[str, Any]]:
+    """Every key, dotted, with its value."""
+    for key, value in values.items():
+        yield f"{parents}{key}", value
+        if isinstance(value, Mapping):
+            yield from _iterate_keys(value, f"{parents}{key}.")
