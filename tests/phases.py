@@ -8,5 +8,5 @@ def gradients_of(turn, model, batch):
     for parameter in model.parameters():
         parameter.grad = None
     terms = turn.step_losses(batch)
-    (terms.loss.sum() / batch.size).backward()
+    (terms.loss.sum() / batch.global_size).backward()
     return terms, {name: parameter.grad for name, parameter in model.named_parameters()}

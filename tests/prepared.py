@@ -29,7 +29,13 @@ def digits(folder):
 def job(name, data, state=None, **train):
     """A tiny job of one of the default models."""
     model, objective = MODELS[name]
-    settings = {"total_images": 96, "batch_size": 16, "report_every": 32, "checkpoint_every": 32, "precision": "float32"}
+    settings = {
+        "total_images": 96,
+        "batch_size": 16,
+        "report_every": 32,
+        "checkpoint_every": 32,
+        "precision": "float32",
+    }
     return TrainingJob(name, model, objective, TrainConfig(**settings | train), data, state)
 
 
@@ -52,7 +58,9 @@ def jobs(data, states):
         "dcgan": ({"name": "dcgan", "latent": SMALL, "width": SMALL, "width_d": SMALL}, {}),
     }
     more = [
-        replace(gan, name=name, model=model, objective={"name": "adversarial"} | objective, checkpoint_dir=states / name)
+        replace(
+            gan, name=name, model=model, objective={"name": "adversarial"} | objective, checkpoint_dir=states / name
+        )
         for name, (model, objective) in others.items()
     ]
     return [*plain, *more]

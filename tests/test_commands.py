@@ -37,7 +37,9 @@ def models(tmp_path_factory):
     """Untrained models of 8 x 8 images, as runs/train and runs/evaluate of a project hold them."""
     root = tmp_path_factory.mktemp("project")
     for name in ("gan", "cgan", "classifier", "autoencoder"):
-        config = {"name": "cnn_classifier" if name == "classifier" else name, "width": SMALL} | ({} if name == "classifier" else {"latent": SMALL})
+        config = {"name": "cnn_classifier" if name == "classifier" else name, "width": SMALL} | (
+            {} if name == "classifier" else {"latent": SMALL}
+        )
         torch.manual_seed(0)
         folder = root / "runs/train" / name
         folder.mkdir(parents=True)

@@ -12,7 +12,7 @@ from phases import gradients_of
 from genlib.data.batches import batches
 from genlib.data.images import Images
 from genlib.models import dcgan
-from genlib.models.layers.cpu.batch_norm import BatchNorm2d, GlobalBatchNorm, differentiable_batch_norm
+from genlib.models.layers.batch_norm import BatchNorm2d, GlobalBatchNorm, differentiable_batch_norm
 from genlib.objectives import adversarial
 from genlib.registry import build
 

@@ -168,7 +168,10 @@ def test_figures_are_written_whole(channels, tmp_path):
     ("model", "figures"),
     [
         ({"name": "vae", "latent": 4, "pixel_likelihood": "binarized"}, {"reconstructions", "interpolation"}),
-        ({"name": "cvae", "latent": 4, "pixel_likelihood": "gaussian"}, {"reconstructions", "interpolation", "posterior"}),
+        (
+            {"name": "cvae", "latent": 4, "pixel_likelihood": "gaussian"},
+            {"reconstructions", "interpolation", "posterior"},
+        ),
         ({"name": "autoencoder", "latent": 4}, {"reconstructions", "interpolation", "prior_and_mixture"}),
         ({"name": "gan", "latent": 4}, {"interpolation"}),
         ({"name": "cgan", "latent": 4}, {"interpolation"}),

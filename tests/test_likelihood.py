@@ -78,7 +78,7 @@ def noise(*shape, seed=1):
 class Points:
     """What an objective sees of a batch, in float64."""
 
-    step, size, y = 0, N, None
+    step, global_size, y = 0, N, None
 
     def __init__(self, x, seed=1):
         self.x, self.seed = x, seed
@@ -290,7 +290,7 @@ EVERY_PAIR = pytest.mark.parametrize(("name", "objective"), PAIRS)
 def gradients_of(model, objective, batch):
     model.zero_grad()
     found = terms(OBJECTIVES[objective](), model, batch)
-    (found.loss.sum() / batch.size).backward()
+    (found.loss.sum() / batch.global_size).backward()
     assert found.loss.shape == (len(batch.x),)
     assert all(values.shape == found.loss.shape and not values.requires_grad for values in found.logged.values())
     return {key: parameter.grad.clone() for key, parameter in model.named_parameters()}

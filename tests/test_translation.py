@@ -416,7 +416,7 @@ def test_the_second_domain_is_looked_at_for_those_alone_who_need_it():
 
 def test_a_translator_before_one_domain_is_refused():
     dataset, judge = Domain(10), Judge()
-    with pytest.raises(InputError, match=r"^data.domain_b: found one domain"):
+    with pytest.raises(InputError, match=r"^data.domain_b: got one domain"):
         Evaluator(
             CachedExtractor(judge), dataset, RealFeatures.extract(CachedExtractor(judge), dataset), {}
         ).test_inputs(Still(), 50, 0)

@@ -1,7 +1,7 @@
-"""A plain autoencoder: an image through a narrow code and back. It has no law of its codes, so one is fitted to them.
+"""A plain autoencoder: an image through a narrow code and back.
 
-Samples decode codes of a Gaussian mixture fitted to those of the training images (Ghosh et al. 2020, "From variational
-to deterministic autoencoders"), or of the standard normal, which are codes of nothing.
+Its codes have no prior. Samples decode codes of a Gaussian mixture fitted to those of the training images (Ghosh et al.
+2020, "From variational to deterministic autoencoders") or, for comparison, of the standard normal.
 """
 
 from __future__ import annotations
@@ -15,18 +15,18 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from genlib.data.images import Images, to_float
-from genlib.models.layers.blocks import ConvDecoder, check_shape, conv_encoder, sample_from
+from genlib.models.layers.blocks import Shape, conv_decoder, conv_encoder
 from genlib.models.layers.gaussian_mixture import GaussianMixture
+from genlib.models.layers.sampling import map_in_chunks, sample_from
 from genlib.validation import require_at_least, require_one_of
 
 Net = Literal["linear", "mlp", "conv"]
 OutputActivation = Literal["auto", "linear", "sigmoid", "tanh"]
 Prior = Literal["mixture", "normal"]
 
-OUTPUT_SLOPES = {"auto": 0.0, "linear": 0.0, "sigmoid": 0.5, "tanh": 1.0}
+OUTPUT_SLOPES = {"auto": 0.0, "linear": 0.0, "sigmoid": 0.5, "tanh": 1.0}  # s of tanh(s h), 0 for h itself
 MIXTURE_COMPONENTS = 10
-MAX_MIXTURE_CODES = 10_000  # that the mixture is fitted to, at the most
-CHUNK_SIZE = 500
+MAX_MIXTURE_CODES = 10_000  # training images whose codes the mixture is fitted to, at most
 
 
 def mlp(sizes: list[int]) -> nn.Sequential:
@@ -38,13 +38,12 @@ def mlp(sizes: list[int]) -> nn.Sequential:
 
 
 class TiedDecoder(nn.Module):
-    """The linear layers of a perceptron backwards: y = W^T x + b with each W shared and each b its own."""
+    """The linear layers of an encoder backwards: y = W^T x + b, with the encoder's W and biases of its own."""
 
     def __init__(self, layers: nn.Sequential) -> None:
         super().__init__()
-        self.encoder_layers = tuple(
-            layer for layer in reversed(layers) if isinstance(layer, nn.Linear)
-        )  # not registered again
+        linear = [layer for layer in reversed(layers) if isinstance(layer, nn.Linear)]
+        self.encoder_layers = tuple(linear)  # a tuple does not register them again
         self.biases = nn.ParameterList(torch.zeros(layer.in_features) for layer in self.encoder_layers)
 
     def forward(self, z: Tensor) -> Tensor:
@@ -56,16 +55,15 @@ class TiedDecoder(nn.Module):
 class Autoencoder(nn.Module):
     """`net`: one linear layer each way, layers of 8 and 4 `width` units, or convolutions of `width` channels and more.
 
-    `tied`: the decoder's weights are the encoder's, transposed. `output`: what makes pixels of the decoder's last
-    values h: h itself, 2 sigmoid(h) - 1 or tanh(h); `auto` is tanh for training images of black and white only, linear
-    for others.
+    `tied`: the decoder's weights are the encoder's, transposed. `output`: pixels from the decoder's last values h: h,
+    2 sigmoid(h) - 1 or tanh(h); `auto` is tanh where all training pixels are black or white, else linear.
     """
 
     slope: Tensor
 
     def __init__(
         self,
-        shape: tuple[int, int, int],
+        shape: Shape,
         classes: int,
         *,
         net: Net = "conv",
@@ -80,22 +78,15 @@ class Autoencoder(nn.Module):
         if tied and net == "conv":
             raise ValueError("tied must be false with the net conv, found True")
         super().__init__()
-        self.latent = latent
-        self.output = output
+        self.latent, self.output = latent, output
         if net == "conv":
-            check_shape(shape)
-            self.encoder, self.decoder = (
-                conv_encoder(shape, width, latent),
-                nn.Sequential(ConvDecoder(shape, latent, width)),
-            )
+            self.encoder = conv_encoder(shape, width, latent)
+            self.decoder = nn.Sequential(conv_decoder(shape, latent, width))
         else:
             sizes = [prod(shape), *((8 * width, 4 * width) if net == "mlp" else ()), latent]
             layers = mlp(sizes)
-            mirror = TiedDecoder(layers) if tied else mlp(sizes[::-1])
-            self.encoder, self.decoder = (
-                nn.Sequential(nn.Flatten(), layers),
-                nn.Sequential(mirror, nn.Unflatten(1, shape)),
-            )
+            self.encoder = nn.Sequential(nn.Flatten(), layers)
+            self.decoder = nn.Sequential(TiedDecoder(layers) if tied else mlp(sizes[::-1]), nn.Unflatten(1, shape))
         self.mixture = GaussianMixture(MIXTURE_COMPONENTS, latent)
         self.register_buffer("slope", torch.tensor(OUTPUT_SLOPES[output]))
 
@@ -106,26 +97,20 @@ class Autoencoder(nn.Module):
             self.slope.copy_(torch.where(binary, OUTPUT_SLOPES["tanh"], OUTPUT_SLOPES["linear"]))
 
     def on_fit_end(self, train: Images, valid: Images) -> None:
-        """Fit the mixture to the codes of the training images, of 10,000 at the most."""
-        codes = [
-            self.encode_mean(to_float(pixels)) for pixels in torch.split(train.pixels[:MAX_MIXTURE_CODES], CHUNK_SIZE)
-        ]
-        self.mixture.fit(torch.cat(codes))
+        """Fit the mixture to codes of training images."""
+        pixels = train.pixels[:MAX_MIXTURE_CODES]
+        self.mixture.fit(map_in_chunks(lambda chunk: self.encode_mean(to_float(chunk)), pixels))
 
     def encode_mean(self, x: Tensor) -> Tensor:
-        """[n, latent]."""
         z: Tensor = self.encoder(x)
         return z
 
     def intensity_logits(self, h: Tensor) -> Tensor:
-        """Of the intensity (image + 1) / 2, from the decoder's last values; all 0 where the output is linear.
-
-        tanh(h) = 2 sigmoid(2 h) - 1.
-        """
+        """Of the intensity (image + 1) / 2, by tanh(h) = 2 sigmoid(2 h) - 1; all 0 where the output is linear."""
         return 2 * self.slope * h.float()
 
     def apply_output(self, h: Tensor) -> Tensor:
-        """The image of the decoder's last values, which a linear output leaves unbounded."""
+        """Decoder's last values -> image, unbounded where the output is linear."""
         return torch.where(self.slope > 0, torch.tanh(self.slope * h.float()), h.float())
 
     def decode_image(self, z: Tensor) -> Tensor:
@@ -135,7 +120,7 @@ class Autoencoder(nn.Module):
         return self.decode_image(self.encode_mean(x))
 
     def sample(self, n: int, *, seed: int = 0, prior: Prior = "mixture") -> Tensor:
-        """Images of codes from the mixture, which is the standard normal until `conclude`, or from that."""
+        """Images of codes from the mixture, which is the standard normal before `on_fit_end`, or from the normal."""
         codes = self.mixture.sample_from_noise if prior == "mixture" else lambda noise: noise[:, :-1]
         return sample_from(lambda noise: self.decode_image(codes(noise)), self, self.latent + 1, n, seed)
 

@@ -1,4 +1,4 @@
-"""A GAN whose two players are told the class: p(x|y).
+"""A class-conditional GAN, p(x|y).
 
 Mirza and Osindero 2014, "Conditional generative adversarial nets". The generator gets an embedding of y beside z. The
 discriminator gets one as further channels of the image (`concat`), or adds <v_y, features(x)> to its logit
@@ -12,8 +12,8 @@ from typing import ClassVar, Literal, cast
 import torch
 from torch import Tensor, nn
 
-from genlib.models.layers.backbones import DECODERS, Backbone, check_backbone
-from genlib.models.layers.blocks import sample_labelled
+from genlib.models.layers.backbones import Backbone, build_decoder
+from genlib.models.layers.blocks import Shape
 from genlib.models.layers.gan import GANBase, Head, Prior, apply_spectral_norm, build_discriminator, prior_layers
 from genlib.validation import require_at_least, require_one_of
 
@@ -21,7 +21,7 @@ Conditioning = Literal["projection", "concat"]
 
 
 class ConditionalGenerator(nn.Module):
-    """(z [n, latent], y [n]) -> what `net` makes of both in one vector."""
+    """(z [n, latent], y [n]) -> net([prior(z), embedding(y)])."""
 
     def __init__(self, prior: nn.Module, embedding: nn.Embedding, net: nn.Module) -> None:
         super().__init__()
@@ -66,7 +66,7 @@ class ConditionalGAN(GANBase):
 
     def __init__(
         self,
-        shape: tuple[int, int, int],
+        shape: Shape,
         classes: int,
         *,
         latent: int = 64,
@@ -81,34 +81,20 @@ class ConditionalGAN(GANBase):
     ) -> None:
         require_at_least(1, latent=latent, width=width, width_d=width_d, embedding=embedding)
         require_one_of(Conditioning, condition=condition)
-        require_one_of(Prior, prior=prior)
-        require_one_of(Head, head=head)
-        check_backbone(net, shape)
         if not classes:
             raise ValueError("needs labels, and the data have none")
         super().__init__()
         self.latent, self.classes = latent, classes
-        decoder = nn.Sequential(DECODERS[net](shape, latent + embedding, width), nn.Tanh())
-        self.generator = ConditionalGenerator(
-            nn.Sequential(*prior_layers(prior)), nn.Embedding(classes, embedding), decoder
-        )
+        decoder = nn.Sequential(build_decoder(net, shape, latent + embedding, width), nn.Tanh())
+        first = nn.Sequential(*prior_layers(prior))
+        self.generator = ConditionalGenerator(first, nn.Embedding(classes, embedding), decoder)
         if condition == "projection":
-            features, score = build_discriminator(net, head, shape, width_d)
-            self.discriminator = ProjectionDiscriminator(features, score, classes)
+            self.discriminator = ProjectionDiscriminator(*build_discriminator(net, head, shape, width_d), classes)
         else:
             features, score = build_discriminator(net, head, (shape[0] + embedding, *shape[1:]), width_d)
             self.discriminator = ConcatDiscriminator(nn.Embedding(classes, embedding), nn.Sequential(*features, *score))
         if spectral_norm:
             apply_spectral_norm(self.discriminator)
-
-    def decode_image(self, z: Tensor, y: Tensor) -> Tensor:
-        """Images of codes [n, latent] and classes [n]."""
-        image: Tensor = self.generator(z, y)
-        return image.float()
-
-    def sample(self, n: int, *, seed: int = 0, y: Tensor | None = None) -> Tensor:
-        """Images of z ~ N(0, 1) and the classes y int64 [n]; without y, of classes drawn uniformly."""
-        return sample_labelled(self.decode_image, self, self.latent, self.classes, n, seed, y)
 
 
 Build = ConditionalGAN

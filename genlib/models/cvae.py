@@ -9,7 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from genlib.models.layers.blocks import ConvDecoder, check_shape, conv_encoder, sample_labelled
+from genlib.models.layers.blocks import Shape, conv_decoder, conv_encoder
 from genlib.models.layers.latent_variable import (
     DiagonalNormal,
     LatentVariableModel,
@@ -28,7 +28,7 @@ class CVAE(LatentVariableModel):
 
     def __init__(
         self,
-        shape: tuple[int, int, int],
+        shape: Shape,
         classes: int,
         *,
         latent: int = 16,
@@ -38,7 +38,6 @@ class CVAE(LatentVariableModel):
         variance: PixelVariance = "pixel",
     ) -> None:
         require_at_least(1, latent=latent, width=width, embedding=embedding)
-        check_shape(shape)
         if not classes:
             raise ValueError("needs labels, and the data have none")
         super().__init__(shape, latent, pixel_likelihood)
@@ -48,20 +47,13 @@ class CVAE(LatentVariableModel):
         self.encoder = conv_encoder((channels + 1, height, breadth), width, 2 * latent)
         self.label = nn.Embedding(classes, embedding)
         self.emission = ObservationHead(pixel_likelihood, variance)
-        self.decoder = ConvDecoder(
-            (self.emission.params_per_value * channels, height, breadth), latent + embedding, width
-        )
+        self.decoder = conv_decoder(self.emission.params_shape(shape), latent + embedding, width)
 
     def encode(self, x: Tensor, y: Tensor | None = None) -> DiagonalNormal:
         return DiagonalNormal.from_moments(self.encoder(torch.cat([x, self.plane(y)], 1)))
 
     def decode(self, z: Tensor, y: Tensor | None = None) -> PixelDistribution:
-        observation: PixelDistribution = self.emission(self.decoder(torch.cat([z, self.label(y)], 1)))
-        return observation
-
-    def sample(self, n: int, *, seed: int = 0, y: Tensor | None = None) -> Tensor:
-        """Mean images of z ~ N(0, 1) and the classes y int64 [n]; without y, of classes drawn uniformly."""
-        return sample_labelled(self.decode_image, self, self.latent, self.classes, n, seed, y)
+        return self.emission.distribution(self.decoder(torch.cat([z, self.label(y)], 1)))
 
 
 Build = CVAE

@@ -1,4 +1,4 @@
-"""CycleGAN: two translators between two domains, a discriminator in each, and no pairs to learn from.
+"""CycleGAN: two translators between two domains and a discriminator in each, trained without pairs.
 
 Zhu, Park, Isola and Efros 2017, "Unpaired image-to-image translation using cycle-consistent adversarial networks".
 """
@@ -11,8 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from genlib.data.images import Images, to_float
-from genlib.models.layers.blocks import CHUNK_SIZE, check_shape, conv_encoder
+from genlib.models.layers.blocks import Shape, conv_encoder
 from genlib.models.layers.cyclegan import ImagePool, Translator, patch_discriminator
+from genlib.models.layers.sampling import map_in_chunks
 from genlib.validation import require_at_least, require_in_range
 
 NUM_SAMPLE_SOURCES = 64
@@ -22,15 +23,14 @@ Domain = Literal["a", "b"]
 class CycleGAN(nn.Module):
     """`g`: the translators a -> b ("ab") and b -> a ("ba"); `d`: the discriminators of both domains ("a", "b").
 
-    `judge`, where the options ask for one: a classifier of both domains, trained beside the translators, that a
-    semantic term can ask for the class of a translation.
+    `judge`: a classifier of both domains, trained beside the translators, for the semantic term of the objective.
     """
 
-    shown: Tensor
+    shown: Tensor  # the source images of `sample`
 
     def __init__(
         self,
-        shape: tuple[int, int, int],
+        shape: Shape,
         classes: int,
         *,
         width: int = 16,
@@ -40,29 +40,25 @@ class CycleGAN(nn.Module):
     ) -> None:
         require_at_least(1, width=width, width_d=width_d)
         require_in_range(0, 101, blocks=blocks)
-        check_shape(shape)
         if judge and not classes:
             raise ValueError("judge needs labels, and the data have none")
         super().__init__()
-        self.g = nn.ModuleDict({way: Translator(shape, width, blocks) for way in ("ab", "ba")})
+        self.g = nn.ModuleDict({direction: Translator(shape, width, blocks) for direction in ("ab", "ba")})
         self.d = nn.ModuleDict({domain: patch_discriminator(shape, width_d) for domain in ("a", "b")})
         self.judge = conv_encoder(shape, width_d, classes) if judge else None
         self.pool = nn.ModuleDict({domain: ImagePool(shape) for domain in ("a", "b")})
         self.register_buffer("shown", torch.zeros(NUM_SAMPLE_SOURCES, *shape, dtype=torch.uint8))
 
     def on_fit_start(self, train: Images, valid: Images) -> None:
-        """Keep the first 64 validation images of domain a, again and again where there are fewer, for `sample`."""
+        """Keep the first 64 validation images of domain a for `sample`, repeated where there are fewer."""
         self.shown.copy_(valid.pixels[torch.arange(NUM_SAMPLE_SOURCES, device=valid.pixels.device) % len(valid)])
 
-    @torch.no_grad()
     def translate(self, x: Tensor, to: Domain) -> Tensor:
         """Images [n, C, H, W] of the domain `to`, from images of the other."""
-        translator = self.g["ab" if to == "b" else "ba"]
-        return torch.cat([translator(part).float() for part in torch.split(x, CHUNK_SIZE)])
+        return map_in_chunks(self.g["ab" if to == "b" else "ba"], x).float()
 
     def sample(self, n: int, *, seed: int = 0) -> Tensor:
-        """Translations to b of the 64 images kept, in their order and then from the first again; no chance is in it,
-        so every seed gives the same."""
+        """Translations to b of the images kept, in their order and then from the first again, whatever the seed."""
         order = torch.arange(n, device=self.shown.device) % NUM_SAMPLE_SOURCES
         return self.translate(to_float(self.shown[order]), "b")
 

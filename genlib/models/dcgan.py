@@ -1,7 +1,7 @@
-"""DCGAN as it was published: batch normalisation in both players, no biases, weights from N(0, 0.02).
+"""DCGAN as published: batch normalisation in both networks, no biases, weights from N(0, 0.02).
 
 Radford, Metz and Chintala 2015, "Unsupervised representation learning with deep convolutional GANs". At 32 pixels with
-a width of 32 these are the nets of Ray's own tuning example, pbt_dcgan_mnist. `gan` trains better; this one is for
+a width of 32 these are the networks of Ray's tuning example, pbt_dcgan_mnist. `gan` trains better; this one is for
 comparison.
 """
 
@@ -11,9 +11,8 @@ from typing import ClassVar
 
 from torch import Tensor, nn
 
-from genlib.models.layers.backbones import Crop, Shape
-from genlib.models.layers.blocks import channel_schedule, check_shape, sample_from
-from genlib.models.layers.cpu.batch_norm import BatchNorm2d
+from genlib.models.layers.batch_norm import BatchNorm2d
+from genlib.models.layers.blocks import Crop, Shape, channel_schedule, check_shape
 from genlib.models.layers.cpu.matmul_conv import GrayConv2d, GrayConvTranspose2d, VectorConvTranspose2d
 from genlib.models.layers.gan import GANBase
 from genlib.validation import require_at_least
@@ -22,7 +21,7 @@ from genlib.validation import require_at_least
 class DCGAN(GANBase):
     """`width`, `width_d`: channels of G's finest and of D's first level.
 
-    `separate`: D normalises over the batch, so real and generated images are shown to it apart.
+    D normalises over the batch, so it sees real and generated images in separate passes.
     """
 
     separate_passes: ClassVar[bool] = True
@@ -36,18 +35,14 @@ class DCGAN(GANBase):
         self.discriminator = nn.Sequential(*discriminator_layers(shape, width_d), nn.Flatten())
         self.apply(init_weights)
 
-    def decode_image(self, z: Tensor) -> Tensor:
-        """Images of codes [n, latent]."""
-        image: Tensor = self.generator(z)
-        return image.float()
-
-    def sample(self, n: int, *, seed: int = 0) -> Tensor:
+    def sample(self, n: int, *, seed: int = 0, y: Tensor | None = None) -> Tensor:
         """Images of z ~ N(0, 1), with the running statistics, so that none depends on the others."""
-        before = self.training
+        was_training = self.training
         try:
-            return sample_from(self.eval().decode_image, self, self.latent, n, seed)
+            self.eval()
+            return super().sample(n, seed=seed)
         finally:
-            self.train(before)
+            self.train(was_training)
 
 
 def num_upsamples(shape: Shape) -> int:
@@ -56,22 +51,20 @@ def num_upsamples(shape: Shape) -> int:
 
 
 def generator_layers(shape: Shape, latent: int, width: int) -> list[nn.Module]:
-    """Vector [n, latent] -> [n, C, H, W] by transposed convolutions; what is too much is cropped."""
+    """Vector [n, latent] -> [n, C, H, W] by transposed convolutions, cropped to the shape."""
     levels = num_upsamples(shape)
-    base = [-(-side // 2**levels) for side in shape[1:]]
+    height, breadth = (-(-side // 2**levels) for side in shape[1:])
     channels = [*reversed(channel_schedule(width, levels))]
-    layers: list[nn.Module] = [
-        nn.Unflatten(1, (latent, 1, 1)),
-        VectorConvTranspose2d(latent, channels[0], (base[0], base[1]), bias=False),
-    ]
-    for level, (wider, narrower) in enumerate(zip(channels, [*channels[1:], shape[0]], strict=True), 1):
+    first = VectorConvTranspose2d(latent, channels[0], (height, breadth), bias=False)
+    layers: list[nn.Module] = [nn.Unflatten(1, (latent, 1, 1)), first]
+    for level, (wide, narrow) in enumerate(zip(channels, [*channels[1:], shape[0]], strict=True), 1):
         double = nn.ConvTranspose2d if level < levels else GrayConvTranspose2d
-        layers += [BatchNorm2d(wider), nn.ReLU(), double(wider, narrower, 4, 2, 1, bias=False)]
+        layers += [BatchNorm2d(wide), nn.ReLU(), double(wide, narrow, 4, 2, 1, bias=False)]
     return [*layers, Crop(*shape[1:])]
 
 
 def discriminator_layers(shape: Shape, width: int) -> list[nn.Module]:
-    """Image -> logit [n, 1, 1, 1], the mirror of `generator`; the first level is not normalised."""
+    """Image -> logit [n, 1, 1, 1], the mirror of `generator_layers`; the first level is not normalised."""
     levels = num_upsamples(shape)
     channels = [shape[0], *channel_schedule(width, levels)]
     layers: list[nn.Module] = []

@@ -1,4 +1,4 @@
-"""A generator and a discriminator: nets after DCGAN, small residual ones, or multilayer perceptrons for points.
+"""A generator and a discriminator: networks after DCGAN, small residual ones, or multilayer perceptrons for points.
 
 Radford, Metz and Chintala 2015, "Unsupervised representation learning with deep convolutional GANs", without batch
 normalisation: the generator normalises groups of channels within an image, the discriminator nothing.
@@ -6,12 +6,12 @@ normalisation: the generator normalises groups of channels within an image, the 
 
 from __future__ import annotations
 
-from torch import Tensor, nn
+from torch import nn
 
-from genlib.models.layers.backbones import DECODERS, Backbone, check_backbone
-from genlib.models.layers.blocks import sample_from
+from genlib.models.layers.backbones import Backbone, build_decoder
+from genlib.models.layers.blocks import Shape
 from genlib.models.layers.gan import GANBase, Head, Prior, apply_spectral_norm, build_discriminator, prior_layers
-from genlib.validation import require_at_least, require_one_of
+from genlib.validation import require_at_least
 
 
 class GAN(GANBase):
@@ -22,7 +22,7 @@ class GAN(GANBase):
 
     def __init__(
         self,
-        shape: tuple[int, int, int],
+        shape: Shape,
         classes: int,
         *,
         latent: int = 64,
@@ -35,26 +35,13 @@ class GAN(GANBase):
         spectral_norm: bool = False,
     ) -> None:
         require_at_least(1, latent=latent, width=width, width_d=width_d, pack=pack)
-        require_one_of(Prior, prior=prior)
-        require_one_of(Head, head=head)
-        check_backbone(net, shape)
         super().__init__()
-        self.latent = latent
-        self.pack = pack
-        self.generator = nn.Sequential(*prior_layers(prior), DECODERS[net](shape, latent, width), nn.Tanh())
+        self.latent, self.pack = latent, pack
+        self.generator = nn.Sequential(*prior_layers(prior), build_decoder(net, shape, latent, width), nn.Tanh())
         features, score = build_discriminator(net, head, (pack * shape[0], *shape[1:]), width_d)
         self.discriminator = nn.Sequential(*features, *score)
         if spectral_norm:
             apply_spectral_norm(self.discriminator)
-
-    def decode_image(self, z: Tensor) -> Tensor:
-        """Images of codes [n, latent]."""
-        image: Tensor = self.generator(z)
-        return image.float()
-
-    def sample(self, n: int, *, seed: int = 0) -> Tensor:
-        """Images of z ~ N(0, 1)."""
-        return sample_from(self.decode_image, self, self.latent, n, seed)
 
 
 Build = GAN

@@ -1,7 +1,7 @@
 """The networks of Burda, Grosse and Salakhutdinov 2016, "Importance weighted autoencoders", with Bernoulli pixels.
 
 One stochastic layer: x - 200 - 200 - z 50 and back, tanh. Two: x - 200 - 200 - h 100 - 100 - 100 - z 50 and back, with
-p(x, h, z) = p(z) p(h|z) p(x|h) and q(h, z|x) = q(h|x) q(z|h). An image of any shape is flattened to intensities.
+p(x, h, z) = p(z) p(h|z) p(x|h) and q(h, z|x) = q(h|x) q(z|h). Images are flattened to intensities in [0, 1].
 """
 
 from __future__ import annotations
@@ -12,8 +12,9 @@ import torch
 from torch import Tensor, nn
 
 from genlib.data.images import Images, to_float
-from genlib.models.layers.blocks import CHUNK_SIZE, sample_from
+from genlib.models.layers.blocks import Shape
 from genlib.models.layers.latent_variable import Bernoulli, DiagonalNormal, LatentVariableModel
+from genlib.models.layers.sampling import CHUNK_SIZE
 from genlib.validation import require_in_range
 
 LATENT_DIM = 50
@@ -47,10 +48,10 @@ class NormalMLP(nn.Module):
 
 
 class IWAE(LatentVariableModel):
-    """`layers`: stochastic layers, 1 or 2. Codes are of the top one, z; with two, `encode` and `decode` go through the
-    mean of h, while `parts` and `sample` draw it."""
+    """`layers`: stochastic layers, 1 or 2. Codes are of the top one, z; with two, `encode` and `decode` take the mean
+    of h, while `log_px_and_log_ratio` and `sample` draw it."""
 
-    def __init__(self, shape: tuple[int, int, int], classes: int, *, layers: int = 1) -> None:
+    def __init__(self, shape: Shape, classes: int, *, layers: int = 1) -> None:
         require_in_range(1, 3, layers=layers)
         super().__init__(shape, LATENT_DIM, "binarized")
         pixels = math.prod(shape)
@@ -88,24 +89,17 @@ class IWAE(LatentVariableModel):
         z = q_z.rsample(noise[..., :LATENT_DIM])
         return self.decode_hidden(h).log_prob(x), q_h.log_prob(h) + q_z.log_ratio(z) - self.down[0](z).log_prob(h)
 
-    def sample(self, n: int, *, seed: int = 0) -> Tensor:
-        return sample_from(self.decode_noise_mean, self, self.noise_dim, n, seed)
-
-    def decode_noise_mean(self, noise: Tensor) -> Tensor:
-        """The mean images [n, C, H, W] that standard normal numbers [n, noise] lead to."""
-        return self.decode_noise(noise).mean
-
     def decode_noise(self, noise: Tensor, y: Tensor | None = None) -> Bernoulli:
         z = noise[:, :LATENT_DIM]
         return self.decode_hidden(self.down[0](z).rsample(noise[:, LATENT_DIM:]) if self.down else z)
 
     def encode_hidden(self, x: Tensor) -> DiagonalNormal:
-        """The posterior of the layer next to the image."""
+        """q(h|x) of the layer next to the image."""
         q: DiagonalNormal = self.up[0]((x.flatten(1) + 1) / 2)
         return q
 
     def decode_hidden(self, v: Tensor) -> Bernoulli:
-        """p(x|v) of v [..., d] of the layer next to the image."""
+        """p(x|v) of values v [..., d] of the layer next to the image."""
         return Bernoulli(self.pixels(v).float().view(*v.shape[:-1], *self.shape))
 
 

@@ -1,13 +1,13 @@
 """A convolutional variational autoencoder: q(z|x) = N(mean, exp(log_variance)), p(x|z) Bernoulli or Gaussian.
 
-Kingma and Welling 2013, "Auto-encoding variational Bayes". An intensity is (x + 1) / 2.
+Kingma and Welling 2013, "Auto-encoding variational Bayes".
 """
 
 from __future__ import annotations
 
 from torch import Tensor
 
-from genlib.models.layers.blocks import ConvDecoder, check_shape, conv_encoder
+from genlib.models.layers.blocks import Shape, conv_decoder, conv_encoder
 from genlib.models.layers.latent_variable import (
     DiagonalNormal,
     LatentVariableModel,
@@ -20,11 +20,11 @@ from genlib.validation import require_at_least
 
 
 class VAE(LatentVariableModel):
-    """`pixel_likelihood`: what a pixel is given its code; `variance`: of a gaussian one, per pixel or one for all."""
+    """`pixel_likelihood`: p(x|z) of a pixel; `variance`: of a gaussian one, per pixel or one for all."""
 
     def __init__(
         self,
-        shape: tuple[int, int, int],
+        shape: Shape,
         classes: int,
         *,
         latent: int = 16,
@@ -33,18 +33,16 @@ class VAE(LatentVariableModel):
         variance: PixelVariance = "pixel",
     ) -> None:
         require_at_least(1, latent=latent, width=width)
-        check_shape(shape)
         super().__init__(shape, latent, pixel_likelihood)
         self.encoder = conv_encoder(shape, width, 2 * latent)
         self.emission = ObservationHead(pixel_likelihood, variance)
-        self.decoder = ConvDecoder((self.emission.params_per_value * shape[0], *shape[1:]), latent, width)
+        self.decoder = conv_decoder(self.emission.params_shape(shape), latent, width)
 
     def encode(self, x: Tensor, y: Tensor | None = None) -> DiagonalNormal:
         return DiagonalNormal.from_moments(self.encoder(x))
 
     def decode(self, z: Tensor, y: Tensor | None = None) -> PixelDistribution:
-        observation: PixelDistribution = self.emission(self.decoder(z))
-        return observation
+        return self.emission.distribution(self.decoder(z))
 
 
 Build = VAE

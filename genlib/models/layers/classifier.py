@@ -1,4 +1,4 @@
-"""What the two judges share: features, logits of them, and probabilities that mean what they say.
+"""The base of both classifiers: features, logits of them, and calibrated probabilities.
 
 Logits are divided by one temperature, fitted on images held out of training: Guo, Pleiss, Sun and Weinberger 2017, "On
 calibration of modern neural networks". One T for all classes, so no image changes its most probable class.
@@ -6,15 +6,17 @@ calibration of modern neural networks". One T for all classes, so no image chang
 
 from __future__ import annotations
 
-from typing import cast
+from typing import ClassVar, cast
 
 import torch
 from torch import Tensor, nn
 
 from genlib.data.images import Images, to_float
+from genlib.models.layers.blocks import Shape, channel_schedule, num_downsamples
+from genlib.models.layers.sampling import map_in_chunks
+from genlib.validation import require_at_least
 
-CHUNK_SIZE = 500
-MAX_TEMPERATURE = 100.0  # 1 / LIMIT <= T <= LIMIT
+MAX_TEMPERATURE = 100.0  # 1 / MAX_TEMPERATURE <= T <= MAX_TEMPERATURE
 BISECTION_STEPS = 50
 
 
@@ -32,13 +34,22 @@ class Temperature(nn.Module):
 
 
 class CalibratedClassifier(nn.Module):
-    """`body` gives features and ends in a layer norm; `head` gives logits of them and ends in the temperature, so that
-    whatever reads logits or head(features) is calibrated."""
+    """`body` gives features and ends in a layer norm; `head` gives logits of them and ends in the temperature, so
+    logits and head(features) are both calibrated."""
 
-    def __init__(self, body: nn.Module, activation: nn.Module, features: int, classes: int) -> None:
+    activation: ClassVar[type[nn.Module]]
+
+    def __init__(self, shape: Shape, classes: int, *, width: int = 32, features: int = 32) -> None:
+        require_at_least(1, width=width, features=features)
         super().__init__()
-        self.body = body
-        self.head = nn.Sequential(activation, nn.Linear(features, classes or 4), Temperature())
+        channels = [shape[0], *channel_schedule(width, num_downsamples(shape))]
+        layers, num_values = self.body_layers(shape, channels)
+        self.body = nn.Sequential(*layers, nn.Flatten(), nn.Linear(num_values, features), nn.LayerNorm(features))
+        self.head = nn.Sequential(self.activation(), nn.Linear(features, classes or 4), Temperature())
+
+    def body_layers(self, shape: Shape, channels: list[int]) -> tuple[list[nn.Module], int]:
+        """Convolutions through `channels`, one halving of the sides from each to the next; the size of their output."""
+        raise NotImplementedError
 
     @property
     def temperature(self) -> Temperature:
@@ -59,22 +70,22 @@ class CalibratedClassifier(nn.Module):
         """Fit the temperature to `valid`; without labels it stays 1."""
         self.temperature.value.fill_(1)
         if valid.labels is not None:
-            logits = torch.cat([self(to_float(pixels)) for pixels in torch.split(valid.pixels, CHUNK_SIZE)])
+            logits = map_in_chunks(lambda pixels: self(to_float(pixels)), valid.pixels)
             self.temperature.value.copy_(fit_temperature(logits, valid.labels))
 
 
 def fit_temperature(logits: Tensor, labels: Tensor) -> Tensor:
-    """The T [] of least mean -log softmax(logits / T)[label]; 1 where every label is the most probable class, since the
-    smaller T the better then.
+    """The T [] of least mean -log softmax(logits / T)[label]; 1 where every label is the most probable class, since
+    no T is then the least.
 
     The mean is convex in b = 1 / T, with the slope E[sum_k p_k l_k - l_label]; its root is found by bisection of log b.
     """
     logits = logits.double()
-    own = logits.gather(1, labels[:, None]).squeeze(1)
+    label_logits = logits.gather(1, labels[:, None]).squeeze(1)
     low, high = (logits.new_tensor(limit).log() for limit in (1 / MAX_TEMPERATURE, MAX_TEMPERATURE))
     for _ in range(BISECTION_STEPS):
         middle = (low + high) / 2
-        rising = ((middle.exp() * logits).softmax(1) * logits).sum(1).mean() > own.mean()
-        low, high = torch.where(rising, low, middle), torch.where(rising, middle, high)
-    separable = (own == logits.amax(1)).all()
+        is_rising = ((middle.exp() * logits).softmax(1) * logits).sum(1).mean() > label_logits.mean()
+        low, high = torch.where(is_rising, low, middle), torch.where(is_rising, middle, high)
+    separable = (label_logits == logits.amax(1)).all()
     return torch.where(separable, torch.ones_like(low), (-(low + high) / 2).exp())

@@ -1,4 +1,4 @@
-"""What the players of every GAN share: their first and last layers, and what an objective may expect of them."""
+"""The contract of every GAN, and the first and last layers of its two networks."""
 
 from __future__ import annotations
 
@@ -8,25 +8,38 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrizations
 
-from genlib.models.layers.backbones import ENCODERS, Backbone, Shape
+from genlib.models.layers.backbones import ENCODERS, Backbone
+from genlib.models.layers.blocks import Shape
+from genlib.models.layers.sampling import sample_from
+from genlib.validation import require_one_of
 
 Head = Literal["logit", "softmax"]
 Prior = Literal["normal", "uniform"]
 
 
 class GANBase(nn.Module):
-    """`generator(z, [y])` makes images in [-1, 1] of codes [n, latent].
+    """`generator(z, [y])` maps codes [n, latent] to images in [-1, 1].
 
-    `discriminator(x, [y])` gives the logit [n, 1] of being real to `pack` images at a time, side by side along the
-    channels. Where it is `separate` it is shown real and generated images in passes of their own.
+    `discriminator(x, [y])` maps `pack` images at a time, side by side along the channels, to the logit [n, 1] of being
+    real. With `separate_passes` it sees real and generated images in passes of their own.
     """
 
     conditional: ClassVar[bool] = False
     separate_passes: ClassVar[bool] = False
     latent: int
+    classes: int = 0
     pack: int = 1
     generator: nn.Module
     discriminator: nn.Module
+
+    def decode_image(self, z: Tensor, *y: Tensor) -> Tensor:
+        """Images of codes [n, latent] and, for a conditional model, classes [n]."""
+        image: Tensor = self.generator(z, *y)
+        return image.float()
+
+    def sample(self, n: int, *, seed: int = 0, y: Tensor | None = None) -> Tensor:
+        """Images of z ~ N(0, 1) and, for a conditional model, of classes y int64 [n], by default drawn uniformly."""
+        return sample_from(self.decode_image, self, self.latent, n, seed, self.classes, y)
 
 
 class NormalToUniform(nn.Module):
@@ -44,12 +57,14 @@ class ScoreDifference(nn.Module):
 
 
 def prior_layers(prior: Prior) -> list[nn.Module]:
-    """What G does to its normal noise."""
+    """What the generator applies to its normal noise first."""
+    require_one_of(Prior, prior=prior)
     return [NormalToUniform()] if prior == "uniform" else []
 
 
 def build_discriminator(net: Backbone, head: Head, shape: Shape, width: int) -> tuple[nn.Sequential, nn.Sequential]:
     """D in two: image -> features [n, k], and features -> logit [n, 1]."""
+    require_one_of(Head, head=head)
     *features, last = ENCODERS[net](shape, width, 2 if head == "softmax" else 1)
     return nn.Sequential(*features), nn.Sequential(last, *([ScoreDifference()] if head == "softmax" else []))
 

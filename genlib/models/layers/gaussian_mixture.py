@@ -1,8 +1,8 @@
 """A mixture of Gaussians with full covariances, fitted by expectation and maximisation.
 
-Dempster, Laird and Rubin 1977. Against singular covariances every point counts as a cloud N(z, r I): what rises with
-each step is sum_i log sum_k w_k exp E log N(z_i + e; m_k, S_k), e ~ N(0, r I), that is log N(z_i; m_k, S_k) less
-r tr(S_k^-1) / 2; maximising adds r I to each covariance.
+Dempster, Laird and Rubin 1977. Against singular covariances every point counts as a cloud N(z, r I): the objective is
+sum_i log sum_k w_k exp E log N(z_i + e; m_k, S_k), e ~ N(0, r I), where the expectation is log N(z_i; m_k, S_k) less
+r tr(S_k^-1) / 2. The M-step then adds r I to each covariance.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from genlib.data.batches import seeded_generator
 
 RELATIVE_RIDGE = 1e-3  # r in units of the points' mean variance
 MAX_EM_STEPS = 200
-MIN_GAIN = 1e-4  # nats a point: a smaller gain ends the fit
+MIN_GAIN = 1e-4  # nats per point: a smaller gain of the objective ends the fit
 
 
 @dataclass(frozen=True)
 class MixtureParameters:
-    """`weights` [k], `means` [k, d], `roots` [k, d, d], the covariances' Cholesky factors; `ridge` r."""
+    """`weights` [k], `means` [k, d], `roots` [k, d, d] (Cholesky factors of the covariances); `ridge` is r."""
 
     weights: Tensor
     means: Tensor
@@ -43,48 +43,48 @@ class MixtureParameters:
 
 
 def m_step(z: Tensor, responsibilities: Tensor, ridge: float) -> MixtureParameters:
-    """The best Gaussians where point i belongs to component k to the share `shares` [n, k]."""
+    """The likeliest mixture of points z [n, d] with `responsibilities` [n, k] of the components."""
     counts = responsibilities.sum(0).clamp(min=1e-9)
     means = responsibilities.T @ z / counts[:, None]
     eye = ridge * torch.eye(z.shape[1], dtype=z.dtype, device=z.device)
     covariances = [
-        (z - m).T @ ((z - m) * (s / c)[:, None]) + eye
-        for m, s, c in zip(means, responsibilities.T, counts, strict=True)
+        (z - m).T @ ((z - m) * (r / n)[:, None]) + eye
+        for m, r, n in zip(means, responsibilities.T, counts, strict=True)
     ]
     return MixtureParameters(counts / counts.sum(), means, torch.linalg.cholesky(torch.stack(covariances)), ridge)
 
 
 def kmeans_pp_centers(z: Tensor, k: int) -> Tensor:
-    """k rows of z, each drawn with a chance that grows as its squared distance to those drawn before: k-means++ (Arthur
-    and Vassilvitskii 2007)."""
-    chances = torch.rand(k, dtype=torch.float64, generator=seeded_generator("mixture")).to(z.device)
+    """k rows of z, each drawn with probability proportional to its squared distance to the nearest one drawn before
+    (Arthur and Vassilvitskii 2007, "k-means++")."""
+    uniforms = torch.rand(k, dtype=torch.float64, generator=seeded_generator("mixture")).to(z.device)
     squares = torch.ones_like(z[:, 0])
-    centres: list[Tensor] = []
-    for chance in chances:
+    centers: list[Tensor] = []
+    for u in uniforms:
         total = squares.cumsum(0)
-        centres.append(z[torch.searchsorted(total, chance * total[-1]).clamp(max=len(z) - 1)])
-        away = (z - centres[-1]).square().sum(1)
-        squares = away if len(centres) == 1 else torch.minimum(squares, away)
-    return torch.stack(centres)
+        centers.append(z[torch.searchsorted(total, u * total[-1]).clamp(max=len(z) - 1)])
+        distances = (z - centers[-1]).square().sum(1)
+        squares = distances if len(centers) == 1 else torch.minimum(squares, distances)
+    return torch.stack(centers)
 
 
 def fit_em(z: Tensor, k: int, ridge: float) -> tuple[MixtureParameters, list[float]]:
     """The mixture of k Gaussians fitted to z float64 [n, d], and the objective per point after each step."""
     nearest = torch.cdist(z, kmeans_pp_centers(z, k)).argmin(1)
-    shares = torch.eye(k, dtype=z.dtype, device=z.device)[nearest]
-    gained: list[float] = []
+    responsibilities = torch.eye(k, dtype=z.dtype, device=z.device)[nearest]
+    objective: list[float] = []
     for _ in range(MAX_EM_STEPS):
-        found = m_step(z, shares, ridge)
-        joint = found.log_joint(z)
-        gained.append(float(joint.logsumexp(1).mean()))
-        if len(gained) > 1 and gained[-1] - gained[-2] < MIN_GAIN:
+        mixture = m_step(z, responsibilities, ridge)
+        log_joint = mixture.log_joint(z)
+        objective.append(float(log_joint.logsumexp(1).mean()))
+        if len(objective) > 1 and objective[-1] - objective[-2] < MIN_GAIN:
             break
-        shares = joint.softmax(1)
-    return found, gained
+        responsibilities = log_joint.softmax(1)
+    return mixture, objective
 
 
 class GaussianMixture(nn.Module):
-    """The standard normal of `size` dimensions until `fit`."""
+    """The standard normal of `dim` dimensions until `fit`."""
 
     weights: Tensor
     means: Tensor
@@ -98,15 +98,15 @@ class GaussianMixture(nn.Module):
 
     @torch.no_grad()
     def fit(self, z: Tensor) -> None:
-        """To the points z [n, size]; equal points give equal fits."""
+        """Fit to points z [n, dim]; equal points give equal fits."""
         z = z.double()
         ridge = max(1e-12, RELATIVE_RIDGE * float(z.var(0, correction=0).mean()))
-        found, _ = fit_em(z, len(self.weights), ridge)
+        fitted, _ = fit_em(z, len(self.weights), ridge)
         for name in ("weights", "means", "roots"):
-            getattr(self, name).copy_(getattr(found, name))
+            getattr(self, name).copy_(getattr(fitted, name))
 
     def sample_from_noise(self, noise: Tensor) -> Tensor:
-        """Points [n, size] of standard normal noise [n, size + 1]; the last column chooses the component."""
+        """Points [n, dim] of standard normal noise [n, dim + 1]; the last column chooses the component."""
         levels = self.weights.cumsum(0)
         chosen = torch.searchsorted(levels, torch.special.ndtr(noise[:, -1].contiguous())).clamp(max=len(levels) - 1)
         return self.means[chosen] + torch.einsum("nij,nj->ni", self.roots[chosen], noise[:, :-1])

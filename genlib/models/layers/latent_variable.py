@@ -1,8 +1,8 @@
-"""Latent-variable models: z ~ N(0, 1), x ~ p(x|z), and an encoder's q(z|x) in the place of the posterior.
+"""Latent-variable models: z ~ N(0, 1), x ~ p(x|z), and an encoder's q(z|x) that approximates the posterior.
 
 log p(x) = log E_q(z|x) w with the weights w = p(x, z) / q(z|x); everything is in nats, float32 whatever the step's
-precision. A model writes `encode` and `decode`; what follows from the two is written once, here. Codes of k draws for
-each of n images are [k, n, latent], and the images are encoded once for all k.
+precision. A model defines `encode` and `decode`; the rest follows from them. Codes of k draws for each of n images are
+[k, n, latent], and the images are encoded once for all k.
 """
 
 from __future__ import annotations
@@ -16,11 +16,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from genlib.data.images import dequantize
-from genlib.models.layers.blocks import sample_from
+from genlib.models.layers.blocks import Shape
+from genlib.models.layers.sampling import sample_from
 from genlib.validation import require_one_of
 
-# binarized: each visit draws black or white with the probability of the grey; gray_bce: the greys themselves under
-# the same cross-entropy, which is no density; gaussian: greys spread over their bin, so that a density is a likelihood.
+# binarized: each visit draws black or white with the probability of the grey; gray_bce: the greys themselves under the
+# same cross-entropy, which is no density; gaussian: greys dequantised over their bin, so that a density is a likelihood
 PixelLikelihood = Literal["binarized", "gray_bce", "gaussian"]
 PixelVariance = Literal["pixel", "shared"]
 LOG_2_PI = math.log(2 * math.pi)
@@ -46,7 +47,7 @@ class DiagonalNormal:
         return cls(mean, log_variance)
 
     def rsample(self, noise: Tensor) -> Tensor:
-        """mean + deviation * noise, which has this distribution where the noise is standard normal."""
+        """mean + deviation * noise, of standard normal noise."""
         return self.mean + (0.5 * self.log_variance).exp() * noise
 
     def log_prob(self, z: Tensor) -> Tensor:
@@ -76,7 +77,7 @@ class PixelDistribution(Protocol):
         """log p(x|z) [...] in nats of x as the model observes it; x [n, C, H, W] may meet [k, n, C, H, W]."""
 
     def sample_from_noise(self, noise: Tensor) -> Tensor:
-        """An image [..., C, H, W] which has this distribution where the noise is standard normal."""
+        """An image [..., C, H, W] drawn by standard normal noise of that shape."""
 
     def unflatten(self, k: int) -> PixelDistribution:
         """[k n, C, H, W] -> [k, n, C, H, W]."""
@@ -86,7 +87,7 @@ class PixelDistribution(Protocol):
 class Bernoulli:
     """Each pixel is white (+1) with probability sigmoid(logits), else black (-1).
 
-    Of a grey x the log-probability is the expectation over its white or black: minus the cross-entropy.
+    The log-probability of a grey x is the expectation over its white or black: minus the cross-entropy.
     """
 
     logits: Tensor
@@ -104,7 +105,7 @@ class Bernoulli:
         return 2 * white.to(noise.dtype) - 1
 
     def unflatten(self, k: int) -> Bernoulli:
-        return Bernoulli(_unflatten(self.logits, k))
+        return Bernoulli(torch.unflatten(self.logits, 0, (k, -1)))
 
 
 @dataclass(frozen=True)
@@ -121,24 +122,19 @@ class Gaussian:
         return self.mean + (0.5 * self.log_variance).exp() * noise
 
     def unflatten(self, k: int) -> Gaussian:
-        return Gaussian(_unflatten(self.mean, k), _unflatten(self.log_variance, k))
-
-
-def _unflatten(rows: Tensor, k: int) -> Tensor:
-    return rows.view(k, -1, *rows.shape[1:])
+        return Gaussian(*(torch.unflatten(each, 0, (k, -1)) for each in (self.mean, self.log_variance)))
 
 
 def bound_log_variance(raw: Tensor) -> Tensor:
-    """Any real number -> a log-variance strictly inside `LOG_VARIANCE`; 0 -> its middle."""
+    """Any real number -> a log-variance strictly inside LOG_VARIANCE_RANGE; 0 -> its middle."""
     low, high = LOG_VARIANCE_RANGE
     return low + (high - low) * torch.sigmoid(raw)
 
 
 class ObservationHead(nn.Module):
-    """What a decoder's output [n, planes * C, H, W] means as p(x|z)."""
+    """p(x|z) from a decoder's output [n, params_per_value * C, H, W]."""
 
     def __init__(self, pixel_likelihood: PixelLikelihood, variance: PixelVariance) -> None:
-        require_one_of(PixelLikelihood, pixel_likelihood=pixel_likelihood)
         require_one_of(PixelVariance, variance=variance)
         super().__init__()
         self.is_gaussian = pixel_likelihood == "gaussian"
@@ -146,7 +142,11 @@ class ObservationHead(nn.Module):
         if self.is_gaussian and variance == "shared":
             self.spread = nn.Parameter(torch.zeros(1))
 
-    def forward(self, raw: Tensor) -> PixelDistribution:
+    def params_shape(self, shape: Shape) -> Shape:
+        """The shape of the decoder's output for images of `shape`."""
+        return self.params_per_value * shape[0], shape[1], shape[2]
+
+    def distribution(self, raw: Tensor) -> PixelDistribution:
         raw = raw.float()
         if not self.is_gaussian:
             return Bernoulli(raw)
@@ -155,20 +155,19 @@ class ObservationHead(nn.Module):
 
 
 class LatentVariableModel(nn.Module):
-    """One stochastic layer. A model with several overrides `noise`, `given`, `parts` and `sample`, and calls the top
-    layer z.
+    """One stochastic layer. A model with several overrides `noise_dim`, `decode_noise` and `log_px_and_log_ratio`, and
+    calls the top layer z.
 
-    A model that takes labels y int64 [n] says `conditional = True`; the others leave y alone.
+    A conditional model takes labels y int64 [n], the others ignore y.
     """
 
     conditional: ClassVar[bool] = False
+    classes: int = 0  # of a conditional model
 
-    def __init__(self, shape: tuple[int, int, int], latent: int, pixel_likelihood: PixelLikelihood) -> None:
+    def __init__(self, shape: Shape, latent: int, pixel_likelihood: PixelLikelihood) -> None:
         require_one_of(PixelLikelihood, pixel_likelihood=pixel_likelihood)
         super().__init__()
-        self.shape = shape
-        self.latent = latent
-        self.pixel_likelihood = pixel_likelihood
+        self.shape, self.latent, self.pixel_likelihood = shape, latent, pixel_likelihood
 
     def encode(self, x: Tensor, y: Tensor | None = None) -> DiagonalNormal:
         """q(z|x) of images [n, C, H, W]: moments [n, latent]."""
@@ -185,8 +184,8 @@ class LatentVariableModel(nn.Module):
 
     @property
     def nll_offset(self) -> float:
-        """Nats to add to -log p(x) so that it speaks of intensities (x + 1) / 2 in [0, 1]: a density doubles with each
-        of D numbers, which is -D log 2; a probability stays."""
+        """Nats to add to -log p(x) for intensities (x + 1) / 2 in [0, 1]: -D log 2 for a density of D values, since
+        it doubles with each; 0 for a probability."""
         return -math.prod(self.shape) * math.log(2) if self.pixel_likelihood == "gaussian" else 0.0
 
     def binarize_or_dequantize(self, x: Tensor, u: Tensor) -> Tensor:
@@ -201,39 +200,39 @@ class LatentVariableModel(nn.Module):
         return x
 
     def decode_noise(self, noise: Tensor, y: Tensor | None = None) -> PixelDistribution:
-        """p(x|h) of the layer h to which standard normal numbers [n, noise] lead; of one layer, they are the codes."""
+        """p(x|h) of the layer h next to the image, as standard normal `noise` [n, noise_dim] determines it."""
         return self.decode(noise, y)
 
     def log_likelihood(self, x: Tensor, noise: Tensor, y: Tensor | None = None) -> Tensor:
-        """log p(x|noise) [k, n] of standard normal numbers [k, n, noise]; of one layer, they are the codes."""
+        """log p(x|noise) [k, n] of standard normal noise [k, n, noise_dim]; with one layer, these are the codes."""
         k = len(noise)
         return self.decode_noise(noise.flatten(0, 1), None if y is None else y.repeat(k)).unflatten(k).log_prob(x)
 
     def sample_pixels(self, noise: Tensor, pixel_noise: Tensor, y: Tensor | None = None) -> Tensor:
-        """x ~ p(x|noise) [n, C, H, W] by standard normal `pixels` of that shape, as `observe` would give it."""
+        """x ~ p(x|noise) [n, C, H, W] by standard normal `pixel_noise` of that shape."""
         return self.decode_noise(noise, y).sample_from_noise(pixel_noise)
 
     def log_px_and_log_ratio(self, x: Tensor, noise: Tensor, y: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """log p(x|z) and log q(z|x) / p(z), each [k, n], at the codes of `noise` [k, n, noise]."""
+        """log p(x|z) and log q(z|x) / p(z), each [k, n], at the codes of `noise` [k, n, noise_dim]."""
         q = self.encode(x, y)
         z = q.rsample(noise)
         return self.log_likelihood(x, z, y), q.log_ratio(z)
 
     def log_weights(self, x: Tensor, noise: Tensor, y: Tensor | None = None) -> Tensor:
-        """log w = log p(x, z) - log q(z|x), [k, n]; x as `observe` gives it."""
-        likelihood, ratio = self.log_px_and_log_ratio(x, noise, y)
-        return likelihood - ratio
+        """log w = log p(x, z) - log q(z|x), [k, n]; x as `binarize_or_dequantize` gives it."""
+        log_px, log_ratio = self.log_px_and_log_ratio(x, noise, y)
+        return log_px - log_ratio
 
-    def sample(self, n: int, *, seed: int = 0) -> Tensor:
-        """Mean images of z ~ N(0, 1)."""
-        return sample_from(self.decode_image, self, self.latent, n, seed)
+    def sample(self, n: int, *, seed: int = 0, y: Tensor | None = None) -> Tensor:
+        """Mean images of z ~ N(0, 1) and, for a conditional model, classes y int64 [n], by default drawn uniformly."""
+        return sample_from(
+            lambda noise, *y: self.decode_noise(noise, *y).mean, self, self.noise_dim, n, seed, self.classes, y
+        )
 
     def decode_image(self, z: Tensor, y: Tensor | None = None) -> Tensor:
-        """The mean images of codes [n, latent]."""
         return self.decode(z, y).mean
 
     def encode_mean(self, x: Tensor, y: Tensor | None = None) -> Tensor:
-        """The mean codes [n, latent] of images."""
         return self.encode(x, y).mean
 
     def reconstruct(self, x: Tensor, y: Tensor | None = None) -> Tensor:

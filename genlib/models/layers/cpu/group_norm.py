@@ -1,5 +1,5 @@
-"""Group normalisation of wide images in memory order NHWC, where torch's own takes many times as long as in NCHW
-where a group has few channels.
+"""Group normalisation that is fast in memory order NHWC, where torch's own is many times slower than in NCHW if groups
+have few channels.
 
     y = g (x - m) / s + b,  s = sqrt(v + eps)     dx = g / s dy - (mean(g dy) + z mean(g dy z)) / s,  z = (x - m) / s
 
@@ -14,10 +14,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from genlib.models.layers.cpu.double_backward import differentiable_gradients
+from genlib.models.layers.double_backward import differentiable_gradients
 
-MAX_GROUP_CHANNELS = 8  # channels a group: from here on torch's own is as fast
-MIN_PIXELS = 128  # pixels: below them a few more calls cost what they save
+MAX_GROUP_CHANNELS = 8  # from here on torch's own is as fast
+MIN_PIXELS = 128  # below, the additional calls cost what they save
 
 
 class FastGroupNorm(torch.autograd.Function):
@@ -25,45 +25,41 @@ class FastGroupNorm(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, groups: int, eps: float) -> Tensor:
-        level, square = _average_within_groups(torch.stack([x.mean((2, 3)), (x * x).mean((2, 3))]), groups)
-        deviation = torch.rsqrt((square - level * level).clamp_min_(0.0) + eps)
-        ctx.save_for_backward(x, weight, bias, level, deviation)
+        mean, square = _average_within_groups(torch.stack([x.mean((2, 3)), (x * x).mean((2, 3))]), groups)
+        inverse_std = torch.rsqrt((square - mean * mean).clamp_min_(0.0) + eps)
+        ctx.save_for_backward(x, weight, bias, mean, inverse_std)
         ctx.groups, ctx.eps = groups, eps
-        scale = deviation * weight
-        return torch.addcmul(_to_channel_map(bias - level * scale), x, _to_channel_map(scale))
+        scale = inverse_std * weight
+        return torch.addcmul(_to_channel_map(bias - mean * scale), x, _to_channel_map(scale))
 
     @staticmethod
     def backward(ctx: Any, dy: Tensor) -> Any:
-        x, weight, bias, level, deviation = ctx.saved_tensors
+        x, weight, bias, mean, inverse_std = ctx.saved_tensors
         if torch.is_grad_enabled():
             y = F.group_norm(x, ctx.groups, weight, bias, ctx.eps)
             return *differentiable_gradients(y, (x, weight, bias), ctx.needs_input_grad[:3], dy), None, None
-        plain = dy.mean((2, 3))
-        weighed = ((dy * x).mean((2, 3)) - level * plain) * deviation
-        both = torch.stack([weighed, plain])
-        along, flat = _average_within_groups(both * weight, ctx.groups)
-        slope = -along * deviation * deviation
-        dx = torch.addcmul(_to_channel_map(-flat * deviation - slope * level), x, _to_channel_map(slope))
-        return (
-            dx.addcmul_(dy, _to_channel_map(deviation * weight)),
-            *both.sum(1).mul_(x.shape[2] * x.shape[3]),
-            None,
-            None,
-        )
+        # mean(dy z) and mean(dy) of each channel of an image; their sums over the batch are dg and db
+        mean_dy = dy.mean((2, 3))
+        mean_dy_z = ((dy * x).mean((2, 3)) - mean * mean_dy) * inverse_std
+        both = torch.stack([mean_dy_z, mean_dy])
+        # dx is linear in dy and x within a group, so it takes one pass: g / s dy + slope x + offset
+        group_dy_z, group_dy = _average_within_groups(both * weight, ctx.groups)
+        slope = -group_dy_z * inverse_std * inverse_std
+        dx = torch.addcmul(_to_channel_map(-group_dy * inverse_std - slope * mean), x, _to_channel_map(slope))
+        dx.addcmul_(dy, _to_channel_map(inverse_std * weight))
+        return dx, *both.sum(1).mul_(x.shape[2] * x.shape[3]), None, None
 
 
 class GroupNorm(nn.GroupNorm):
-    """torch's own, by `Norm` where that is faster. Which one it is depends on no other image of the batch."""
+    """torch's own, by `FastGroupNorm` where that is faster, which depends on no other image of the batch."""
 
     def forward(self, x: Tensor) -> Tensor:
         if not self._should_use_fast(x):
-            usual: Tensor = super().forward(x)
-            return usual
+            return super().forward(x)
         y: Tensor = FastGroupNorm.apply(x, self.weight, self.bias, self.num_groups, self.eps)  # type: ignore[no-untyped-call]
         return y
 
     def _should_use_fast(self, x: Tensor) -> bool:
-        """Whether torch's own would be slow on `x`."""
         return (
             x.device.type == "cpu"
             and x.dtype == torch.float32

@@ -1,7 +1,7 @@
-"""Convolutions that begin or end at a grey image or at a vector, as matrix products where a CPU's own are slow.
+"""Convolutions from or to a grey image or from a vector, as matrix products where the CPU's convolutions are slow.
 
-On a CPU in float32, oneDNN makes an image of one channel from many, or the gradient of one, at a twentieth of the speed
-of a matrix product. The layers are torch's, with the same parameters; only the way through them differs.
+On a CPU in float32, oneDNN computes an image of one channel from many, or the gradient of one, at a twentieth of the
+speed of a matrix product. The parameters are those of torch's layers.
 """
 
 from __future__ import annotations
@@ -14,19 +14,19 @@ from torch.nn import functional as F
 
 
 def prefer_matmul(x: Tensor, channels: int) -> bool:
-    """Whether a matrix product serves `x` better, with so many channels on the image's side."""
+    """Whether a matrix product is faster for `x`, with `channels` on the image's side."""
     return channels == 1 and x.device.type == "cpu" and not torch.is_autocast_enabled("cpu")
 
 
 class GrayConv2d(nn.Conv2d):
-    """y = W unfold(x) where a gradient of the image is asked for, which is then a product too."""
+    """y = W unfold(x) where the image needs a gradient, which is then a matrix product too."""
 
     def forward(self, x: Tensor) -> Tensor:
         if not (x.requires_grad and prefer_matmul(x, self.in_channels)):
             return super().forward(x)
         pads = cast(tuple[int, ...], self.padding)
-        places = F.unfold(x, self.kernel_size, self.dilation, pads, self.stride).transpose(1, 2)
-        y = add_bias(places @ self.weight.flatten(1).T, self.bias)
+        patches = F.unfold(x, self.kernel_size, self.dilation, pads, self.stride).transpose(1, 2)
+        y = add_bias(patches @ self.weight.flatten(1).T, self.bias)
         height, width = (
             (side + 2 * pad - kernel) // stride + 1
             for side, pad, kernel, stride in zip(x.shape[2:], pads, self.kernel_size, self.stride, strict=True)
@@ -35,18 +35,18 @@ class GrayConv2d(nn.Conv2d):
 
 
 class GrayConvTranspose2d(nn.ConvTranspose2d):
-    """fold(W^T x): what each place gives to the pixels around it, summed over the places."""
+    """fold(W^T x): each position's contribution to the pixels around it, summed over the positions."""
 
     def forward(self, x: Tensor, output_size: list[int] | None = None) -> Tensor:
         if not prefer_matmul(x, self.out_channels):
             return super().forward(x, output_size)
         pads = cast(tuple[int, ...], self.padding)
-        places = self.weight.flatten(1).T @ x.permute(0, 2, 3, 1).flatten(1, 2).transpose(1, 2)
+        patches = self.weight.flatten(1).T @ x.permute(0, 2, 3, 1).flatten(1, 2).transpose(1, 2)
         height, width = (
             (side - 1) * stride - 2 * pad + kernel
             for side, pad, kernel, stride in zip(x.shape[2:], pads, self.kernel_size, self.stride, strict=True)
         )
-        y = F.fold(places, (height, width), self.kernel_size, self.dilation, pads, self.stride)
+        y = F.fold(patches, (height, width), self.kernel_size, self.dilation, pads, self.stride)
         return add_bias(y.permute(0, 2, 3, 1), self.bias).permute(0, 3, 1, 2)
 
 

@@ -1,4 +1,4 @@
-"""Batch normalisation over the global batch: workers with a share each normalise as one with the whole would.
+"""Batch normalisation over the global batch: workers with a share each give what one with the whole would.
 
     y = g (x - m) / s + b,  s = sqrt(v + eps)     dx = g / s (dy - mean(dy) - z mean(dy z)),  z = (x - m) / s
 
@@ -14,12 +14,11 @@ import torch.distributed as dist
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from genlib.models.layers.cpu.double_backward import differentiable_gradients
+from genlib.models.layers.double_backward import differentiable_gradients
 
 
 class AllReduceMean(torch.autograd.Function):
-    """The mean over all processes, on each; since each one's loss depends on it, the gradient is the mean of theirs
-    summed, which is the mean again."""
+    """The mean over all processes, on each. All losses depend on it, so its gradient is the mean of theirs."""
 
     @staticmethod
     def forward(ctx: Any, values: Tensor) -> Tensor:
@@ -31,13 +30,15 @@ class AllReduceMean(torch.autograd.Function):
 
 
 class GlobalBatchNorm(torch.autograd.Function):
-    """(x, g, b, eps) -> (y, m, v), in few passes over x. A gradient that is to be differentiated again (a penalty's)
-    goes through `normal` instead."""
+    """(x, g, b, eps) -> (y, m, v), in few passes over x.
+
+    Where the gradient is differentiated again (a gradient penalty), it goes through `differentiable_batch_norm`.
+    """
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, eps: float) -> tuple[Tensor, Tensor, Tensor]:
-        own_mean, own_variance = torch.batch_norm_update_stats(x, None, None, 0.0)
-        mean, square = all_reduce_mean_(torch.stack([own_mean, own_variance + own_mean.square()]))
+        local_mean, local_variance = torch.batch_norm_update_stats(x, None, None, 0.0)
+        mean, square = all_reduce_mean_(torch.stack([local_mean, local_variance + local_mean.square()]))
         variance = square - mean.square()
         ctx.save_for_backward(x, weight, bias, mean, variance)
         ctx.eps = eps
@@ -50,18 +51,20 @@ class GlobalBatchNorm(torch.autograd.Function):
         if torch.is_grad_enabled():
             y = differentiable_batch_norm(x, weight, bias, ctx.eps)[0]
             return *differentiable_gradients(y, (x, weight, bias), ctx.needs_input_grad[:3], dy), None
-        deviation = torch.rsqrt(variance + ctx.eps)
-        _, weighed, total = torch.ops.aten.native_batch_norm_backward(
-            dy, x, weight, None, None, mean, deviation, True, ctx.eps, [False, True, True]
+        # dg = sum(dy z) and db = sum(dy) of this process; their means over all values of all processes give dx
+        inverse_std = torch.rsqrt(variance + ctx.eps)
+        _, d_weight, d_bias = torch.ops.aten.native_batch_norm_backward(
+            dy, x, weight, None, None, mean, inverse_std, True, ctx.eps, [False, True, True]
         )
-        along, level = all_reduce_mean_(torch.stack([weighed, total])) / (x.numel() // x.shape[1])
-        scale = weight * deviation
-        dx = F.batch_norm(x, mean, variance, -along * weight * deviation, -level * scale, False, 0.0, ctx.eps)
-        return dx.addcmul_(dy, scale[:, None, None]), weighed, total, None
+        mean_dy_z, mean_dy = all_reduce_mean_(torch.stack([d_weight, d_bias])) / (x.numel() // x.shape[1])
+        # dx is a batch normalisation of x with other g and b, plus g / s dy
+        scale = weight * inverse_std
+        dx = F.batch_norm(x, mean, variance, -mean_dy_z * weight * inverse_std, -mean_dy * scale, False, 0.0, ctx.eps)
+        return dx.addcmul_(dy, scale[:, None, None]), d_weight, d_bias, None
 
 
 def differentiable_batch_norm(x: Tensor, weight: Tensor, bias: Tensor, eps: float) -> tuple[Tensor, Tensor, Tensor]:
-    """What `Norm` computes, differentiable as often as one likes."""
+    """What `GlobalBatchNorm` computes, differentiable any number of times."""
     moments = torch.stack([x.mean((0, 2, 3)), x.square().mean((0, 2, 3))])
     mean, square = AllReduceMean.apply(moments)  # type: ignore[no-untyped-call]
     variance = square - mean.square()
@@ -70,7 +73,7 @@ def differentiable_batch_norm(x: Tensor, weight: Tensor, bias: Tensor, eps: floa
 
 
 def all_reduce_mean_(values: Tensor) -> Tensor:
-    """The mean of `values` over all processes, in their place."""
+    """The mean of `values` over all processes, in place."""
     dist.all_reduce(values)
     return values.div_(dist.get_world_size())
 
@@ -80,17 +83,15 @@ class BatchNorm2d(nn.BatchNorm2d):
 
     def forward(self, x: Tensor) -> Tensor:
         if not (self.training and dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1):
-            alone: Tensor = super().forward(x)
-            return alone
-        found: tuple[Tensor, Tensor, Tensor]
-        found = GlobalBatchNorm.apply(x.float(), self.weight, self.bias, self.eps)  # type: ignore[no-untyped-call]
-        y, mean, variance = found
+            return super().forward(x)
+        y: Tensor
+        y, mean, variance = GlobalBatchNorm.apply(x.float(), self.weight, self.bias, self.eps)  # type: ignore[no-untyped-call]
         self._update_running_stats(mean, variance, dist.get_world_size() * x.numel() // x.shape[1])
         return y
 
     @torch.no_grad()
     def _update_running_stats(self, mean: Tensor, variance: Tensor, num_values: int) -> None:
-        """Move the running statistics, which hold the unbiased variance of n values."""
+        """Move the running statistics; the running variance is the unbiased one of `num_values` values."""
         assert self.running_mean is not None and self.running_var is not None and self.num_batches_tracked is not None
         assert self.momentum is not None
         self.num_batches_tracked += 1
