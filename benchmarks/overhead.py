@@ -13,6 +13,7 @@ import time
 from dataclasses import replace
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 import torch
 
@@ -21,8 +22,8 @@ from genlib.data.config import DataConfig
 from genlib.data.dataset import load_dataset, prepare
 from genlib.distributed.train import train_distributed
 from genlib.params import load_params
-from genlib.tracking.courier import Courier
-from genlib.tracking.journal import Journal, Reporter
+from genlib.tracking.mlflow import publishing
+from genlib.tracking.run_folder import open_run
 from genlib.training.fit import TrainConfig, TrainingJob, build_train_state
 from genlib.training.loop import Progress, train
 from pipelines.console import Console
@@ -81,21 +82,17 @@ def bare(job: TrainingJob) -> float:
 def everything(job: TrainingJob, folder: Path) -> float:
     """Images/s of the job as a stage runs it, from its first step to its last checkpoint; MLflow's database is there
     from the first pair on, as in a project."""
-    journal = Journal(folder / ".genlib/journal/run")
-    courier = Courier(folder.parent, journal.folder)
-    run = journal.run("stage", name="benchmark", experiment="benchmark", tags={}, params={})
-    report, moments = Reporter(run), []
-    with Console("everything") as console:
+    header: dict[str, Any] = {"name": "benchmark", "experiment": "benchmark", "tags": {}, "params": {}}
+    moments = []
+    project_dir = folder.parent
+    with publishing(project_dir), open_run(project_dir, folder.name, **header) as run, Console("everything") as console:
 
-        def hear(progress: Progress) -> None:
-            report(progress)
+        def on_progress(progress: Progress) -> None:
+            run.report(progress)
             console.show_progress(progress)
-            courier.start()
             moments.append((time.monotonic(), progress.images_seen))
 
-        train_distributed(replace(job, checkpoint_dir=folder / "state"), str(folder / "ray"), "benchmark", hear)
-    run.end()
-    courier.close()
+        train_distributed(replace(job, checkpoint_dir=folder / "state"), str(folder / "ray"), "benchmark", on_progress)
     (first, _), (last, seen) = moments[0], moments[-1]
     return seen / (last - first)
 

@@ -16,7 +16,7 @@ from typing import Any
 
 from genlib import provenance
 from genlib.files import write_json
-from genlib.tracking.single import single
+from genlib.tracking.mlflow import log_run
 
 KEPT = Path(__file__).with_name("results.json")
 ELSEWHERE = "GENLIB_BENCHMARK_RESULTS"
@@ -71,11 +71,11 @@ def asking() -> str:
 
 def track(row: dict[str, Any]) -> None:
     """The row as a run."""
-    single(
+    log_run(
         "benchmarks",
         row["name"],
         {key: row[key] for key in ("ratio", "bound")},
         tags=provenance.tags(KEPT.parents[1], stage="benchmark", model="", params_digest="", data_sha256=""),
         params={"at_least": row["at_least"]},
-        notes={"row.json": json.dumps(row, indent=2)},
+        texts={"row.json": json.dumps(row, indent=2)},
     )

@@ -52,6 +52,8 @@ class UnexpectedError(Exception):
 
 
 def _dispatch(arguments: Sequence[str]) -> int:
+    if "track" in arguments[:1]:
+        raise InputError("genlib track: got the name of genlib 0.1, expected genlib sync")
     asked = vars(build_parser().parse_args(arguments))
     name = asked.pop("command")
     if name is None:
@@ -163,8 +165,8 @@ def _add_promote_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", dest="as_json", help="print facts for programs")
 
 
-def _add_track_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--flush", action="store_true", help="send it, of unfinished runs what there is so far")
+def _add_sync_arguments(parser: argparse.ArgumentParser) -> None:
+    pass
 
 
 def _add_doctor_arguments(parser: argparse.ArgumentParser) -> None:
@@ -183,13 +185,13 @@ COMMANDS: dict[str, tuple[Callable[[argparse.ArgumentParser], None], str]] = {
     "diff": (_add_diff_arguments, "Say what changed between two sets of runs, and what got better."),
     "rate": (_add_rate_arguments, "Ask people, on a page of this machine: real or fake?"),
     "promote": (_add_promote_arguments, "Register a generator, and make it champion if its numbers allow it."),
-    "track": (_add_track_arguments, "Say what waits for the tracking server, or send it."),
+    "sync": (_add_sync_arguments, "Publish the runs that the tracking server missed."),
     "doctor": (_add_doctor_arguments, "Say whether what genlib needs is there, and how to mend what is not."),
     "completion": (_add_completion_arguments, "Print what completes these words in a shell."),
 }
 GROUPS = {
     "look": ("sample", "explore", "report"),
     "judge": ("evaluate", "diff", "rate"),
-    "keep": ("promote", "track"),
+    "keep": ("promote", "sync"),
     "mend": ("doctor", "completion"),
 }

@@ -301,6 +301,15 @@ def expand_dotted(dotted: Mapping[str, Any]) -> dict[str, Any]:
     return result
 
 
+def flatten_dotted(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """{"a": {"b": 1}} -> {"a.b": 1}, the inverse of `expand_dotted`."""
+    result: dict[str, Any] = {}
+    for key, value in values.items():
+        is_inner = isinstance(value, Mapping) and value
+        result |= flatten_dotted(value, f"{prefix}{key}.") if is_inner else {prefix + key: value}
+    return result
+
+
 def _validate_section(section: type[Any], values: Mapping[str, Any], path: Path, *keys: str) -> Any:
     """`values` as `section`, which lies at `keys` in the file `path`."""
     try:

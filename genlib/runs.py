@@ -153,8 +153,7 @@ def _read_comparison(path: Path) -> Comparison | None:
 
 
 def _read_sweep(folder: Path, model: str) -> SweepResults | None:
-    from genlib.params import read_yaml
-    from genlib.tracking.journal import flatten_dotted
+    from genlib.params import flatten_dotted, read_yaml
 
     if not (folder / "trials.csv").exists():
         return None

@@ -20,8 +20,7 @@ def compare(stage: Stage) -> None:
     from genlib.registry import load
 
     settings, refits = stage.params.evaluate, ROOT / "runs/tune" / stage.model_name
-    with stage.start_run() as tracked:
-        tracked.sender.start()
+    with stage.start_run() as run:
         bench = Evaluator.from_folder(REPORTING_CLASSIFIER, load_dataset(PREPARED_DIR), cache=FEATURE_CACHE)
         found: dict[str, dict[str, Any]] = {side: {} for side in SIDES}
         known: dict[str, Any] = {}  # by their hash: where the default won, both sides have the same weights
@@ -33,12 +32,9 @@ def compare(stage: Stage) -> None:
             measures, n = known[weights]
             side, seed = folder.parent.name, folder.name
             found[side][seed] = report_to_json(measures, {})["metrics"]
-            run = tracked.start_nested_run(
-                f"{side}-{seed}", f"{stage.title} {side} seed {seed}", {"side": side, "seed": seed}
-            )
-            run.log(flatten_results(measures), step=0)
-            run.end()
-            tracked.log_to_training_run(folder, flatten_results(measures))
+            with run.nested(f"{side}-{seed}", f"{stage.title} {side} seed {seed}", {"side": side, "seed": seed}) as one:
+                one.log(flatten_results(measures), step=0)
+            run.log_to_training_run(folder, flatten_results(measures))
         sides = {side: summarize_seeds(list(seeds.values())) for side, seeds in found.items()}
         result = {
             "metrics": sides,
@@ -49,7 +45,7 @@ def compare(stage: Stage) -> None:
         for side, judged in sides.items():
             values = {name: each["value"] for name, each in judged.items()}
             write_json(summary_metrics(values, settings.metrics), stage.out_dir / side / "values.json")
-        tracked.run.keep(stage.out_dir / "metrics.json")
+        run.log_artifact(stage.out_dir / "metrics.json")
     for name in sides["default"]:
         before, after = (sides[side][name]["value"] for side in SIDES)
         print(f"{stage.title}: {name} default {before} tuned {after}")

@@ -23,8 +23,7 @@ def evaluate(stage: Stage) -> None:
     from genlib.registry import load
 
     settings = stage.params.evaluate
-    with stage.start_run() as tracked, feature_extractor(settings.workers) as look:
-        tracked.sender.start()
+    with stage.start_run() as run, feature_extractor(settings.workers) as look:
         dataset = load_dataset(PREPARED_DIR)
         second = Evaluator.from_folder(TUNING_CLASSIFIER, dataset, cache=FEATURE_CACHE, extract=look)
         bench = Evaluator.from_folder(
@@ -50,10 +49,10 @@ def evaluate(stage: Stage) -> None:
         write_json(report_to_json(measures, card), stage.out_dir / "metrics.json")
         values = {name: found.value for name, found in measures.items()}
         write_json(summary_metrics(values, settings.metrics), stage.out_dir / "values.json")
-        tracked.run.log(flatten_results(measures), step=0)
-        tracked.log_to_training_run(model, flatten_results(measures))
+        run.log(flatten_results(measures), step=0)
+        run.log_to_training_run(model, flatten_results(measures))
         for path in [*figures, stage.out_dir / "metrics.json"]:
-            tracked.run.keep(path, "evaluation")
+            run.log_artifact(path, "evaluation")
     for name, found in measures.items():
         print(f"{stage.title}: {name} {found}")
     for verdict in compute_verdicts(measures):

@@ -15,12 +15,12 @@ def prepare(stage: Stage) -> None:
     dataset.prepare(stage.params.data.to_config(), PREPARED_DIR)
     first = dataset.load_dataset(PREPARED_DIR)
     domains = {"": first, "_other": first.domain_b} if first.domain_b else {"": first}
-    with stage.start_run() as tracked:
+    with stage.start_run() as run:
         for end, domain in domains.items():
             print(f"prepare: {_format_summary(domain.info)}")
-            tracked.run.log({f"images_{part}{end}": float(n) for part, n in domain.info["counts"].items()}, step=0)
-            tracked.run.figure(f"images{end}", domain.train.pixels[:64], step=0)
-        tracked.run.keep(PREPARED_DIR / "dataset.json")
+            run.log({f"images_{part}{end}": float(n) for part, n in domain.info["counts"].items()}, step=0)
+            run.log_images(f"images{end}", domain.train.pixels[:64], step=0)
+        run.log_artifact(PREPARED_DIR / "dataset.json")
 
 
 def _format_summary(info: Mapping[str, Any]) -> str:

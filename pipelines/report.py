@@ -16,8 +16,7 @@ def report(stage: Stage) -> None:
     from genlib.runs import read_results
 
     params = stage.params
-    with stage.start_run() as tracked:
-        tracked.sender.start()
+    with stage.start_run() as run:
         results = read_results(ROOT, list(params.models), params.tune.models)
         write_csv(COLUMNS, iter_rows(results), REPORTS / "leaderboard.csv")
         origin = Provenance(
@@ -29,7 +28,7 @@ def report(stage: Stage) -> None:
         )
         write_text(render_page(results, origin), REPORTS / "index.html")
         for name in ("leaderboard.csv", "index.html"):
-            tracked.run.keep(REPORTS / name)
+            run.log_artifact(REPORTS / name)
     print(f"report: {len(results.models)} models on reports/index.html")
 
 

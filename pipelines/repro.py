@@ -16,11 +16,12 @@ import sys
 import time
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache
 
+from genlib import provenance
 from genlib.errors import InputError, run_cli
+from genlib.tracking.mlflow import publishing
 from pipelines.stage import ROOT
 
 Graph = Mapping[str, Collection[str]]  # what each stage needs, in DVC's order
@@ -43,7 +44,7 @@ def repro(jobs: str) -> None:
     changed = json.loads(_dvc_output("status", "--json"))
     if changed:
         graph = read_graph()
-        with _sync_daemon():
+        with publishing(provenance.main_worktree(ROOT)):
             StageRunner(int(jobs), graph, downstream(graph, changed)).run()
     else:
         print("every stage is up to date")
@@ -155,14 +156,6 @@ def stage_output(lines: Iterable[bytes]) -> Iterator[str]:
         yield text
     for _ in lines:
         pass
-
-
-@contextmanager
-def _sync_daemon() -> Iterator[None]:
-    """One process that sends what all stages log; it sends what is left at the end, after Ctrl-C as well."""
-    command = [sys.executable, "-m", "pipelines.post"]
-    with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, process_group=0):
-        yield
 
 
 def _dvc_output(*arguments: str) -> str:

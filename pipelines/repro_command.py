@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from genlib import provenance
-from genlib.params import expand_dotted, merge, parse_yaml, read_yaml
-from genlib.tracking.journal import flatten_dotted
+from genlib.params import expand_dotted, flatten_dotted, merge, parse_yaml, read_yaml
 
 SHELL_SAFE = re.compile(r"[\w.,:=+/\[\]-]+")  # what two shells and make pass on as it is
 

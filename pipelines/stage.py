@@ -15,8 +15,7 @@ from genlib.files import file_sha256
 from genlib.params import Params, load_params
 
 if TYPE_CHECKING:
-    from genlib.tracking.courier import Courier
-    from genlib.tracking.journal import Journal, Run, Status
+    from genlib.tracking.run_folder import RunFolder
     from genlib.training.fit import TrainingJob
 
 ROOT = Path.cwd()
@@ -69,37 +68,23 @@ class Stage:
         return replace(job, checkpoint_dir=self.checkpoint_root / digest, digest=digest)
 
     @contextmanager
-    def start_run(self, digest: str = "", part: str = "") -> Iterator[StageRun]:
-        """A tracked run of this stage, or of a named `part` of it.
+    def start_run(self, digest: str = "", part: str = "") -> Iterator[RunFolder]:
+        """A tracked run of this stage, or of a named `part` of it, published while the body runs.
 
-        One that is killed or interrupted is gone on with by the next of the same `digest`.
+        One that is killed or interrupted is continued by the next of the same `digest`.
         """
         from genlib import provenance
-        from genlib.tracking.courier import Courier
-        from genlib.tracking.journal import Journal
+        from genlib.tracking.mlflow import publishing
+        from genlib.tracking.run_folder import open_run
 
-        home = provenance.main_worktree(ROOT)
-        apart = "" if home == ROOT else ROOT.name  # other worktrees and copies may be at the same stage
-        key = "-".join(filter(None, (self.name, self.model_name, digest or self.params.digest()[:16], apart)))
-        journal = Journal(home / ".genlib" / "journal" / key)
-        courier = Courier(home, journal.folder)
+        project_dir = provenance.main_worktree(ROOT)
+        worktree = "" if project_dir == ROOT else ROOT.name  # other worktrees and copies may be at the same stage
+        key = "-".join(filter(None, (self.name, self.model_name, digest or self.params.digest()[:16], worktree)))
         name = " ".join(filter(None, (self.title, part, provenance.dvc_experiment())))
-        tags = self.tags()
-        run = journal.run("stage", name=name, experiment=self.experiment, tags=tags, params=self.run_params())
-        run.note("requirements.txt", provenance.installed_requirements())
-        status: Status | None = "FAILED"
-        try:
-            yield StageRun(journal, run, courier, self.experiment, tags)
-            status = "FINISHED"
-        except KeyboardInterrupt:
-            status = None
-            raise
-        finally:
-            if status:
-                run.end(status)
-            warning = courier.close()
-            if warning:
-                print(f"{self.title}: {warning}", file=sys.stderr)
+        header = {"name": name, "experiment": self.experiment, "tags": self.tags(), "params": self.run_params()}
+        with publishing(project_dir), open_run(project_dir, key, **header) as run:
+            run.log_text("requirements.txt", provenance.installed_requirements())
+            yield run
 
     @property
     def experiment(self) -> str:
@@ -139,30 +124,6 @@ class Stage:
         values = self.params.model_dump()
         own = {self.model_name: values["models"][self.model_name]} if self.model_name else {}
         return {key: value for key, value in values.items() if key != "models"} | own
-
-
-@dataclass(frozen=True)
-class StageRun:
-    """A stage's run: the run itself, the journal that further runs may be nested in, and who sends it."""
-
-    journal: Journal
-    run: Run
-    sender: Courier
-    experiment: str
-    tags: Mapping[str, str]
-
-    def start_nested_run(self, key: str, name: str, params: Mapping[str, Any]) -> Run:
-        """A run of its own under the stage's run."""
-        return self.journal.run(
-            key, name=name, experiment=self.experiment, tags=self.tags, params=params, parent="stage"
-        )
-
-    def log_to_training_run(self, model_dir: Path, metrics: Mapping[str, float]) -> None:
-        """What the weights in the folder `model` were found to be, told of the run that trained them too."""
-        from genlib.registry import read_model_config
-
-        images = int(read_model_config(model_dir)["train"]["total_images"])
-        self.run.credit(file_sha256(model_dir / "model.safetensors"), metrics, images)
 
 
 def read_data_sha256() -> str:

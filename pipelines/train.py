@@ -24,7 +24,6 @@ def train(stage: Stage) -> None:
 def train_job(stage: Stage, job: TrainingJob, out: Path, part: str = "") -> None:
     """Train `job` to its end as a tracked run, going on where a killed one stopped, and write the folder `out`."""
     from genlib.distributed.train import train_distributed
-    from genlib.tracking.journal import Reporter
     from genlib.training.fit import save_model
     from genlib.training.gan_state import DIVERGED
     from genlib.training.loop import TrainingDiverged
@@ -32,31 +31,29 @@ def train_job(stage: Stage, job: TrainingJob, out: Path, part: str = "") -> None
     from pipelines.console import Console
 
     passed = quarantine_checkpoints(job.checkpoint_dir, job.digest) if job.checkpoint_dir else []
-    with stage.start_run(job.compute_digest(), part) as tracked, Console(stage.title) as console:
+    with stage.start_run(job.compute_digest(), part) as run, Console(stage.title) as console:
         for line in passed:
             console.log(f"{stage.title}: {line}")
-        report = Reporter(tracked.run)
 
-        def hear(progress: Progress) -> None:
-            report(progress)
+        def on_progress(progress: Progress) -> None:
+            run.report(progress)
             console.show_progress(progress)
-            tracked.sender.start()
 
         try:
             train_distributed(
                 job,
                 stage.storage_path,
                 stage.title.replace(" ", "-"),
-                hear,
+                on_progress,
                 console.log,
                 should_stop=console.should_stop,
             )
         except TrainingDiverged:
-            tracked.run.tag({"genlib.health": DIVERGED})
+            run.tag({"genlib.health": DIVERGED})
             raise
         save_model(job, out)
-        tracked.run.tag({"genlib.model_path": str(out), "genlib.model_sha256": file_sha256(out / "model.safetensors")})
-        tracked.run.keep(out / "config.json")
+        run.tag({"genlib.model_path": str(out), "genlib.model_sha256": file_sha256(out / "model.safetensors")})
+        run.log_artifact(out / "config.json")
 
 
 if __name__ == "__main__":

@@ -25,11 +25,11 @@ def tune(stage: Stage) -> None:
     from genlib.tuning.sweep import Sweep
 
     with session():
-        with stage.start_run() as tracked:
-            sweep = Sweep(stage, tracked)
+        with stage.start_run() as run:
+            sweep = Sweep(stage, run)
             changes = run_search(stage, sweep)
-            tracked.run.keep(stage.out_dir / "best.yaml")
-            tracked.run.keep(stage.out_dir / "trials.csv")
+            run.log_artifact(stage.out_dir / "best.yaml")
+            run.log_artifact(stage.out_dir / "trials.csv")
         first = stage.build_job().train.seed
         for seed in range(first, first + stage.params.tune.refit.seeds):
             default = refit(stage, {}, stage.out_dir / "default" / str(seed), ROOT / "runs/train" / stage.model_name)

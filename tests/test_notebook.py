@@ -12,8 +12,8 @@ from prepared import digits, job
 
 from genlib.evaluation.evaluator import flatten_results
 from genlib.metrics.result import MetricResult
-from genlib.tracking.journal import Journal, Reporter
-from genlib.tracking.mlflow import send
+from genlib.tracking.mlflow import publish
+from genlib.tracking.run_folder import open_run
 from genlib.training.fit import fit
 
 NOTEBOOK = "docs/notebook.ipynb"
@@ -25,27 +25,23 @@ pytestmark = pytest.mark.filterwarnings("ignore")  # of MLflow and what it impor
 
 
 def tracked(folder):
-    """A GAN that was trained for a moment, its judgement, and a sweep of two trials, all sent to a database."""
-    journal, gan = Journal(folder / "journal"), job("gan", digits(folder / "data"))
+    """A GAN that was trained for a moment, its evaluation, and a sweep of two trials, all published."""
 
-    def begin(stage, part="", parent=None, params=()):
+    def start(stage):
         tags = {"genlib.stage": stage, "genlib.model": "gan"}
-        name = f"{stage} gan {part}".strip()
-        return journal.run(name, name=name, experiment="digits", tags=tags, params=dict(params), parent=parent)
+        return open_run(folder, stage, name=f"{stage} gan", experiment="digits", tags=tags, params={})
 
-    train, evaluate, tune = begin("train"), begin("evaluate"), begin("tune")
-    report = Reporter(train)
-    for progress in fit(gan):
-        report(progress)
-    evaluate.log(flatten_results(MEASURES), 0)
-    for number, rate in enumerate((0.25, 0.5)):
-        trial = begin("tune", f"trial {number}", "tune gan", {"train.lr_g": rate})
-        trial.log({"kid": rate / 2, "coverage": rate}, 96)
-        trial.end()
+    with start("train") as train:
+        for progress in fit(job("gan", digits(folder / "data"))):
+            train.report(progress)
+    with start("evaluate") as evaluate:
+        evaluate.log(flatten_results(MEASURES), 0)
+    with start("tune") as tune:
+        for number, rate in enumerate((0.25, 0.5)):
+            with tune.nested(f"trial-{number}", f"tune gan trial {number}", {"train.lr_g": rate}) as trial:
+                trial.log({"kid": rate / 2, "coverage": rate}, 96)
     for run in (train, evaluate, tune):
-        run.end()
-    send(journal.folder, f"sqlite:///{folder}/mlflow.db", folder)
-    return train
+        assert publish(run.path) == []
 
 
 def executed(folder):

@@ -162,8 +162,8 @@ def _run_dvc_diff(kind: str, a: str, b: str, *options: str) -> dict[str, Any]:
 
 def compare_runs(a: RunSet, b: RunSet) -> RunDiff:
     """Both sides held against each other, as far as the intervals allow."""
+    from genlib.params import flatten_dotted
     from genlib.report.leaderboard import compare_results
-    from genlib.tracking.journal import flatten_dotted
 
     before, after = flatten_dotted(a.params), flatten_dotted(b.params)
     both = [name for name in a.params if name in b.params]

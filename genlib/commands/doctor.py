@@ -168,11 +168,11 @@ def check_tracking() -> list[CheckResult]:
     except InputError as error:
         return [CheckResult("MLflow's address", "broken", str(error), "MLFLOW_TRACKING_URI")]
     except mlflow.ServerUnreachable as error:
-        kept = "start it; until then results are kept in .genlib/journal"
+        kept = "start it; until then runs are kept in .genlib/runs"
         return [CheckResult("MLflow's address", "note", str(error), kept)]
-    waiting = len(mlflow.waiting(home / ".genlib" / "journal"))
-    later = f"; {waiting} journals wait to be sent" if waiting else ""
-    return [CheckResult("MLflow's address", "ok", f"{uri}{later}", "genlib track --flush" if waiting else "")]
+    pending = len(mlflow.pending_runs(home))
+    later = f"; {pending} runs are not published" if pending else ""
+    return [CheckResult("MLflow's address", "ok", f"{uri}{later}", "genlib sync" if pending else "")]
 
 
 def check_browser() -> list[CheckResult]:

@@ -72,17 +72,17 @@ def _log_run(card: Mapping[str, Any], results: Mapping[str, MetricResult], sourc
     """As a run of the project that this is called in, if it is one."""
     from genlib.evaluation.evaluator import flatten_results
     from genlib.metrics.result import report_to_json
-    from genlib.tracking.single import single
+    from genlib.tracking.mlflow import log_run
 
     tags = {f"genlib.{key}": card[key] for key in ("stage", "commit", "dirty", "data_sha256") if key in card}
     data = {"name": card["data"], "uri": sources["real"]}
-    single(
+    log_run(
         "evaluate",
         f"evaluate {sources['fake']}",
         flatten_results(results),
         tags=tags,
         params={**sources, "data": data, "seed": card["seed"], "n": card["n"]},
-        notes={"metrics.json": dumps(report_to_json(results, card), indent=2)},
+        texts={"metrics.json": dumps(report_to_json(results, card), indent=2)},
     )
 
 

@@ -138,7 +138,7 @@ def _log_run(survey: Survey, form: str, name: str, weights_id: str, data_sha256:
     """What people have said so far in this form of the weights whose hash begins with `mark`, as a run."""
     from genlib import provenance
     from genlib.human.raters import filter_attentive
-    from genlib.tracking.single import single
+    from genlib.tracking.mlflow import log_run
 
     said = [answer for answer in survey.answers.values() if answer.item.startswith(weights_id) and answer.form == form]
     asked = [answer for answer in filter_attentive(said)[0] if not answer.is_catch]
@@ -146,11 +146,11 @@ def _log_run(survey: Survey, form: str, name: str, weights_id: str, data_sha256:
         numbers: dict[str, float] = {"answers": len(asked), "raters": len({answer.rater for answer in asked})}
         if form in ERROR_METRICS:
             numbers[ERROR_METRICS[form]] = sum(answer.is_wrong for answer in asked) / len(asked)
-        single(
+        log_run(
             "rate",
             f"rate {name}",
             numbers,
             tags=provenance.tags(Path.cwd(), stage="rate", model=name, params_digest="", data_sha256=data_sha256),
             params={"weights": weights_id, "form": form},
-            notes={survey.path.name: survey.path.read_text(encoding="utf-8")},
+            texts={survey.path.name: survey.path.read_text(encoding="utf-8")},
         )

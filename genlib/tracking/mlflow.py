@@ -1,38 +1,48 @@
-"""Journals -> MLflow. The only importer of mlflow, and only once there is something to send.
+"""Run folders -> MLflow, in the one module that imports it. `publish(run_folder)` logs what MLflow does not have yet.
 
-A journal is sent event by event; how far, and under which run ids, is kept in its `sent.json`, so sending can stop
-anywhere and go on later. A sender that is killed leaves a `sent.json` that lags behind; what is sent twice then changes
-nothing, since a run is found again and a point is a point. A server that does not answer costs one warning: the
-journal stays and is sent next time.
+Publishing may stop anywhere and is repeatable: `published.json` says how much MLflow has, and where it is lost nothing is
+doubled, since a run is found by its tag, a point by its time and step, a file by its name. A run that MLflow refuses
+stops no other run. A server that is silent costs one line; the folders stay and are published later.
+
+Importing MLflow takes four seconds of a processor, so a stage leaves it to a process beside it, `python -m
+genlib.tracking.mlflow`. Of several such processes the one that holds the lock publishes for all.
 """
 
 from __future__ import annotations
 
+import fcntl
 import json
 import logging
 import os
-import shutil
+import select
 import socket
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from genlib.errors import InputError, one_line
-from genlib.tracking.journal import finished, read_events
+from genlib import provenance
+from genlib.errors import InputError, one_line, run_cli
+from genlib.files import write_json
+from genlib.tracking.run_folder import HEADER, WEIGHTS_TAG, open_run, read_header, read_rows, runs_dir
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 TRAINING_STAGES = ("train", "tune")  # the stages whose runs make weights
-SOURCE_TAG = "genlib.journal"  # the tag that says which event of which journal made a run
-MAX_DIGEST_CHARS = 36  # characters that MLflow keeps of a data set's digest
+PUBLISHED = "published.json"
+SOURCE_TAG = "genlib.run_folder"  # the folder that a run was published from
+MAX_DIGEST_CHARS, MAX_PARAM_CHARS = 36, 6000  # what MLflow takes of a data set's digest and of a param
+PUBLISH_INTERVAL_S, REQUEST_TIMEOUT_S = 10, 10
 URI_SCHEMES = ("http", "https", "sqlite", "postgresql", "mysql", "mssql")
 _CLIENT_ENV = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
-    "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": str(REQUEST_TIMEOUT_S),
 }
 
 
@@ -62,50 +72,265 @@ class ServerUnreachable(ConnectionError):
     """The tracking server does not answer."""
 
 
-def waiting(journals: Path) -> list[Path]:
-    """The journals in this folder, as they began; those that say something of another's runs come last."""
-    return [path.parent for path in sorted(journals.glob("*/events.jsonl"), key=_turn)]
-
-
-def _turn(path: Path) -> tuple[bool, int]:
-    """Whether these events say something of runs that other journals may hold, and when the first happened."""
-    events = read_events(path)
-    return any(event["op"] == "credit" for event in events), min((event["time"] for event in events), default=0)
-
-
-def events(journal: Path) -> int:
-    """How many events of the journal were not sent yet."""
-    return len(read_events(journal / "events.jsonl", _Sent(journal / "sent.json").lines))
-
-
-def send(journal: Path, uri: str, home: Path) -> None:
-    """Send what is new in `journal`, and remove it once all its runs have ended; one process at a time.
+@contextmanager
+def publishing(project_dir: Path) -> Iterator[None]:
+    """Publish the runs of a project while the body runs, and what is left at its end, in a process of its own.
 
     Raises:
-        Unreachable: the server does not answer; nothing is lost.
+        InputError: the address of the server is malformed.
     """
-    with file_lock(home / ".genlib" / "journal.lock"):
-        _send(journal, uri, home)
+    tracking_uri(project_dir)
+    command = [sys.executable, "-m", "genlib.tracking.mlflow", str(project_dir)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, process_group=0) as process:
+        yield
+    if process.returncode:
+        print("genlib: the publisher of runs was ended early; `genlib sync` publishes the rest", file=sys.stderr)
 
 
-def _send(journal: Path, uri: str, home: Path) -> None:
-    whole = finished(journal)  # asked first: what ends while it is being sent has events that were not read
-    sent = _Sent(journal / "sent.json")
-    events = read_events(journal / "events.jsonl", sent.lines)
-    if events:
-        client = connect(uri, home)
-        try:
-            for event in events:
-                _apply(client, event, sent, journal, home)
-                sent.lines += 1
-        except Exception as error:
-            if type(error).__module__.startswith("mlflow"):
-                raise ServerUnreachable(f"{uri} refused what was sent ({one_line(error)})") from error
+def watch(project_dir: Path) -> list[str]:
+    """Publish until the standard input ends, and then what is left; only wait while another process publishes.
+
+    Returns a line for each thing to say.
+    """
+    os.nice(5)
+    closing = False
+    while not closing:
+        with publisher_lock(project_dir) as is_mine:
+            while not closing:
+                closing = bool(select.select([sys.stdin], [], [], PUBLISH_INTERVAL_S)[0])
+                if closing or not is_mine:
+                    break
+                publish_all(project_dir, pending_runs(project_dir))
+    while True:
+        with publisher_lock(project_dir) as is_mine:
+            problems = publish_all(project_dir, pending_runs(project_dir)) if is_mine else []
+        # A run that ended during this pass left it to this process.
+        if not is_mine or problems or not any("status" in read_header(run) for run in pending_runs(project_dir)):
+            return [*problems, *old_records(project_dir)]
+
+
+def old_records(project_dir: Path) -> list[str]:
+    """A line about the journals of genlib 0.1, the first time that it is asked for."""
+    folder = project_dir / ".genlib" / "journal"
+    if not folder.exists() or (folder / "ignored").exists():
+        return []
+    (folder / "ignored").touch()
+    return [f"{folder}: got records of genlib 0.1, which are ignored; remove the folder"]
+
+
+def log_run(
+    experiment: str,
+    name: str,
+    metrics: Mapping[str, float],
+    *,
+    tags: Mapping[str, str],
+    params: Mapping[str, Any],
+    texts: Mapping[str, str],
+) -> None:
+    """Numbers of no stage (images evaluated, a survey, a benchmark) as a run, with `texts` as files by their name.
+
+    Only where runs are kept already: at `MLFLOW_TRACKING_URI`, or in the project's mlflow.db.
+    """
+    project_dir = provenance.main_worktree(Path.cwd())
+    if not os.environ.get("MLFLOW_TRACKING_URI") and not (project_dir / "mlflow.db").exists():
+        return
+    header = {"name": name, "experiment": experiment, "tags": tags, "params": params}
+    with open_run(project_dir, f"{experiment}-{os.getpid()}", **header) as run:
+        run.log(metrics, step=0)
+        for file, text in {**texts, "requirements.txt": provenance.installed_requirements()}.items():
+            run.log_text(file, text)
+    with publisher_lock(project_dir) as is_mine:
+        for problem in publish_all(project_dir, pending_runs(project_dir)) if is_mine else ():
+            print(f"{name}: {problem}", file=sys.stderr)
+
+
+def pending_runs(project_dir: Path) -> list[Path]:
+    """The run folders that MLflow does not have whole, in the order to publish them in."""
+    return [folder for folder in all_runs(project_dir) if not _read_published(folder).get("is_whole")]
+
+
+def all_runs(project_dir: Path) -> list[Path]:
+    """The run folders of a project, the oldest first; those that score the weights of other runs come last."""
+    found = [*runs_dir(project_dir).glob(f"*/{HEADER}"), *runs_dir(project_dir).glob(f"*/nested/*/{HEADER}")]
+    return sorted((path.parent for path in found), key=_publish_order)
+
+
+def _publish_order(folder: Path) -> tuple[bool, int, int, int]:
+    root = _parent(folder) or folder
+    scores = any("weights" in row for row in read_rows(root))
+    return scores, _start_time(root), len(folder.parts), _start_time(folder)
+
+
+def _start_time(folder: Path) -> int:
+    return int(read_header(folder).get("start_time", 0))
+
+
+def _parent(folder: Path) -> Path | None:
+    """The run folder that this one is nested in."""
+    return folder.parents[1] if folder.parent.name == "nested" else None
+
+
+def publish(run_folder: Path) -> list[str]:
+    """Bring MLflow to what the folder, and the run folders nested in it, hold; returns what `publish_all` does."""
+    project_dir = next(path.parent for path in run_folder.parents if path.name == ".genlib")
+    return publish_all(project_dir, [run for run in all_runs(project_dir) if run_folder in (run, _parent(run))])
+
+
+def publish_all(project_dir: Path, folders: Sequence[Path]) -> list[str]:
+    """Publish these run folders; returns a line for each that MLflow refuses, or one where the server is silent."""
+    problems: list[str] = []
+    if not folders:
+        return problems
+    try:
+        client = connect(tracking_uri(project_dir), project_dir)
+        for folder in folders:
+            if reason := _why_refused(client, folder, project_dir):
+                problems.append(f"{folder}: not published ({reason})")
+    except ServerUnreachable as error:
+        later = "published by the next stage or by `genlib sync`"
+        problems.append(f"{error}; runs are kept in {runs_dir(project_dir)}, and {later}")
+    return problems
+
+
+def _why_refused(client: MlflowClient, folder: Path, project_dir: Path) -> str:
+    """Publish one run; what MLflow, or the folder, has against it must not stop the others."""
+    began = time.monotonic()
+    try:
+        _publish_run(client, folder, project_dir)
+    except Exception as error:
+        check_reachable(client.tracking_uri)
+        reason = f"{type(error).__name__}: {one_line(error)}"
+        if time.monotonic() - began > REQUEST_TIMEOUT_S:
+            raise ServerUnreachable(f"{client.tracking_uri} does not answer ({reason})") from error
+        return reason
+    return ""
+
+
+def _publish_run(client: MlflowClient, folder: Path, project_dir: Path) -> None:
+    header = read_header(folder)  # read first: where it says that the run has ended, all the rest is there
+    if not header:
+        raise ValueError(f"{HEADER} is broken")
+    published = _read_published(folder)
+    if published.get("uri") != client.tracking_uri or not _exists(client, published["run_id"]):
+        published = {"uri": client.tracking_uri, "run_id": _find_or_create(client, folder, header, project_dir)}
+    if published.get("is_whole"):
+        return
+    run_id = published["run_id"]
+    try:
+        if published.get("header") != header:
+            _publish_header(client, run_id, header)
+            published["header"] = header
+        rows = read_rows(folder)
+        new_rows = rows[published.get("lines", 0) :]
+        _log_metrics(client, run_id, [row for row in new_rows if "weights" not in row])
+        _publish_files(client, run_id, folder, published.setdefault("files", {}))
+        if "status" in header:
+            client.set_terminated(run_id, header["status"], end_time=header["end_time"])
+        _publish_scores(client, run_id, [row for row in new_rows if "weights" in row], project_dir)
+        published |= {"lines": len(rows), "is_whole": "status" in header}
+    finally:
+        write_json(published, folder / PUBLISHED)
+
+
+def _read_published(folder: Path) -> dict[str, Any]:
+    """The content of published.json; empty where there is none, or a broken one."""
+    try:
+        found = json.loads((folder / PUBLISHED).read_bytes())
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) and "run_id" in found else {}
+
+
+def _exists(client: MlflowClient, run_id: str) -> bool:
+    from mlflow.exceptions import MlflowException
+
+    try:
+        client.get_run(run_id)
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_DOES_NOT_EXIST":
             raise
-        finally:
-            sent.save()
-    if whole:
-        shutil.rmtree(journal)
+        return False
+    return True
+
+
+def _find_or_create(client: MlflowClient, folder: Path, header: Mapping[str, Any], project_dir: Path) -> str:
+    """The MLflow run of this folder; an earlier publisher that was killed may have made it."""
+    experiment_id = ensure_experiment(client, header["experiment"], project_dir)
+    tags = {SOURCE_TAG: f"{folder.relative_to(runs_dir(project_dir))}/{header['start_time']}"}
+    for run in client.search_runs([experiment_id], f"attributes.start_time = {header['start_time']}"):
+        if tags.items() <= run.data.tags.items():
+            return str(run.info.run_id)
+    if parent := _parent(folder):
+        tags["mlflow.parentRunId"] = _read_published(parent)["run_id"]
+    return str(client.create_run(experiment_id, header["start_time"], tags, header["name"]).info.run_id)
+
+
+def _publish_header(client: MlflowClient, run_id: str, header: Mapping[str, Any]) -> None:
+    """Params, tags, and the data set as MLflow's pages show and find it."""
+    from mlflow.entities import Dataset, DatasetInput, InputTag, Param, RunTag
+
+    params, tags = header["params"], header["tags"]
+    client.log_batch(
+        run_id,
+        params=[Param(key, value[:MAX_PARAM_CHARS]) for key, value in params.items()],
+        tags=[RunTag(key, value) for key, value in tags.items()],
+    )
+    if digest := tags.get("genlib.data_sha256"):
+        name = params.get("data.name", header["experiment"])
+        source = json.dumps({"uri": params.get("data.uri", "data/prepared"), "sha256": digest})
+        context = InputTag("mlflow.data.context", tags.get("genlib.stage", ""))
+        dataset = Dataset(name, digest[:MAX_DIGEST_CHARS], "local", source)
+        client.log_inputs(run_id, datasets=[DatasetInput(dataset, [context])])
+
+
+def _log_metrics(client: MlflowClient, run_id: str, rows: Sequence[Mapping[str, Any]]) -> None:
+    from mlflow.entities import Metric
+
+    points = [Metric(name, value, row["time"], row["step"]) for row in rows for name, value in row["metrics"].items()]
+    client.log_batch(run_id, metrics=points)
+
+
+def _publish_scores(client: MlflowClient, run_id: str, rows: Sequence[Mapping[str, Any]], project_dir: Path) -> None:
+    """Log each row to the run that trained its weights; weights trained elsewhere have none.
+
+    Raises:
+        LookupError: that run is not published yet.
+    """
+    for row in rows:
+        experiment_id = client.get_run(run_id).info.experiment_id
+        found = client.search_runs([experiment_id], f"tags.`{WEIGHTS_TAG}` = '{row['weights']}'")
+        trained = [run.info.run_id for run in found if run.data.tags.get("genlib.stage") in TRAINING_STAGES]
+        if trained:
+            _log_metrics(client, trained[0], [row])
+        elif any(
+            read_header(run).get("tags", {}).get(WEIGHTS_TAG) == row["weights"] for run in pending_runs(project_dir)
+        ):
+            raise LookupError("the run that trained the weights is not published yet")
+
+
+def _publish_files(client: MlflowClient, run_id: str, folder: Path, times: dict[str, int]) -> None:
+    """Images and artifacts that are new by `times`, the time of change of each published file."""
+    for path in (*folder.glob("images/*/*.png"), *(folder / "artifacts").rglob("*")):
+        name, changed = str(path.relative_to(folder)), path.stat().st_mtime_ns
+        if path.name.startswith(".") or path.is_dir() or times.get(name) == changed:
+            continue
+        if name.startswith("images"):
+            _log_image(client, run_id, path, changed // 10**6)
+        else:
+            parent = path.parent.relative_to(folder / "artifacts")
+            client.log_artifact(run_id, str(path), None if parent == Path() else str(parent))
+        times[name] = changed
+
+
+def _log_image(client: MlflowClient, run_id: str, path: Path, time_ms: int) -> None:
+    """Log images/<name>/<step>.png, unless it is there: MLflow gives each a new name, and its preview comes last."""
+    from PIL import Image
+
+    logged = f"images/{path.parent.name}+step+{path.stem}+timestamp+{time_ms}+"
+    there = [file.path for file in client.list_artifacts(run_id, "images")]
+    if not any(file.startswith(logged) and file.endswith(".webp") for file in there):
+        with Image.open(path) as image:
+            client.log_image(run_id, image, key=path.parent.name, step=int(path.stem), timestamp=time_ms)
 
 
 def connect(uri: str, project_dir: Path) -> MlflowClient:
@@ -157,105 +382,22 @@ def check_reachable(uri: str) -> None:
             raise ServerUnreachable(f"{uri} does not answer ({error})") from error
 
 
-@contextmanager
-def file_lock(path: Path) -> Iterator[None]:
-    """Hold the file lock `path`."""
-    import fcntl
+def publisher_lock(project_dir: Path) -> AbstractContextManager[bool]:
+    """The lock of the one process that publishes for a project; gives False where another process has it."""
+    return file_lock(project_dir / ".genlib" / "publisher.lock", wait=False)
 
+
+@contextmanager
+def file_lock(path: Path, wait: bool = True) -> Iterator[bool]:
+    """Hold the file lock `path`, which the system frees however the process ends; False where it is not free."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
-
-
-class _Sent:
-    """How many lines of a journal were sent, and the MLflow id of each of its runs."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        facts: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {"lines": 0, "runs": {}}
-        self.lines = int(facts["lines"])
-        self.runs = dict(facts["runs"])
-
-    def save(self) -> None:
-        partial = self.path.with_suffix(".partial")
-        partial.write_text(json.dumps({"lines": self.lines, "runs": self.runs}))
-        partial.replace(self.path)
-
-
-def _apply(client: MlflowClient, event: Mapping[str, Any], sent: _Sent, journal: Path, home: Path) -> None:
-    if event["op"] == "start":
-        _start(client, event, sent, journal, home)
-        return
-    run = sent.runs[event["run"]]
-    if event["op"] == "log":
-        _log_metrics(client, run, event)
-    elif event["op"] == "credit":
-        trained = _find_training_run(client, run, event["weights"])
-        if trained:
-            _log_metrics(client, trained, event)
-    elif event["op"] == "tag":
-        for key, value in event["tags"].items():
-            client.set_tag(run, key, value)
-    elif event["op"] == "keep":
-        _keep(client, run, journal / event["file"], event)
-    elif event["op"] == "figure":
-        from PIL import Image
-
-        with Image.open(journal / event["file"]) as picture:
-            client.log_image(run, picture, key=event["name"], step=event["step"], timestamp=event["time"])
-    elif event["op"] == "end":
-        client.set_terminated(run, event["status"], end_time=event["time"])
-
-
-def _log_metrics(client: MlflowClient, run: str, event: Mapping[str, Any]) -> None:
-    from mlflow.entities import Metric
-
-    points = [Metric(name, value, event["time"], event["step"]) for name, value in event["metrics"].items()]
-    client.log_batch(run, metrics=points)
-
-
-def _find_training_run(client: MlflowClient, run: str, weights_sha256: str) -> str | None:
-    """The newest run in the experiment of `run` that trained these weights."""
-    place = client.get_run(run).info.experiment_id
-    found = client.search_runs([place], f"tags.`genlib.model_sha256` = '{weights_sha256}'")
-    trained = (each.info.run_id for each in found if each.data.tags.get("genlib.stage") in TRAINING_STAGES)
-    return next(trained, None)
-
-
-def _start(client: MlflowClient, event: Mapping[str, Any], sent: _Sent, journal: Path, home: Path) -> None:
-    from mlflow.entities import Param
-
-    place = ensure_experiment(client, event["experiment"], home)
-    parent = {"mlflow.parentRunId": sent.runs[event["parent"]]} if event["parent"] else {}
-    origin = {SOURCE_TAG: f"{journal.name}/{event['run']}/{event['time']}"}
-    run = _find_started_run(client, place, event["time"], origin)
-    if run is None:
-        tags = {**event["tags"], **parent, **origin}
-        run = client.create_run(place, event["time"], tags, event["name"]).info.run_id
-    sent.runs[event["run"]] = run
-    sent.save()
-    client.log_batch(run, params=[Param(key, value[:6000]) for key, value in event["params"].items()])
-    _log_dataset(client, run, event)
-
-
-def _log_dataset(client: MlflowClient, run: str, event: Mapping[str, Any]) -> None:
-    """The data set that a run is of, as MLflow's pages show and find it; once, however often it is told."""
-    from mlflow.entities import Dataset, DatasetInput, InputTag
-
-    digest = event["tags"].get("genlib.data_sha256")
-    if digest:
-        name = event["params"].get("data.name", event["experiment"])
-        uri = event["params"].get("data.uri", "data/prepared")
-        data = Dataset(name, digest[:MAX_DIGEST_CHARS], "local", json.dumps({"uri": uri, "sha256": digest}))
-        context = InputTag("mlflow.data.context", event["tags"].get("genlib.stage", ""))
-        client.log_inputs(run, datasets=[DatasetInput(data, [context])])
-
-
-def _find_started_run(client: MlflowClient, experiment: str, time: int, origin: Mapping[str, str]) -> str | None:
-    """The run that an earlier sender made of this very event before it was killed."""
-    found = client.search_runs([experiment], f"attributes.start_time = {time}")
-    return next((run.info.run_id for run in found if origin.items() <= run.data.tags.items()), None)
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        except BlockingIOError:
+            yield False
+        else:
+            yield True
 
 
 def ensure_experiment(client: MlflowClient, name: str, project_dir: Path) -> str:
@@ -266,9 +408,10 @@ def ensure_experiment(client: MlflowClient, name: str, project_dir: Path) -> str
         return str(found.experiment_id if found else client.create_experiment(name, artifacts))
 
 
-def _keep(client: MlflowClient, run: str, copy: Path, event: Mapping[str, Any]) -> None:
-    """Log a kept file under the name it had."""
-    named = copy.parent / "named" / event["name"]
-    named.parent.mkdir(exist_ok=True)
-    shutil.copyfile(copy, named)
-    client.log_artifact(run, str(named), event["folder"] or None)
+def main() -> None:
+    for line in watch(Path(sys.argv[1])):
+        print(f"genlib: {line}", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    sys.exit(run_cli(main))

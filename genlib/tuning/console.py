@@ -12,21 +12,21 @@ from typing import TYPE_CHECKING, Any
 from genlib.training.gan_state import DIVERGED, gan_state
 
 if TYPE_CHECKING:
+    from genlib.tracking.run_folder import RunFolder
     from genlib.tuning.objective import SearchObjective
     from genlib.tuning.sweep import Sweep
     from genlib.tuning.trial import Trial
-    from pipelines.stage import StageRun
 
 
 class TrialConsole:
     """Shows how many of the `expected` trials are done, running and stopped early, and the best; `part` names a search
     that is not the first of its stage."""
 
-    def __init__(self, sweep: Sweep, stage_run: StageRun, num_trials: int, trial_kind: str = "trial") -> None:
+    def __init__(self, sweep: Sweep, run: RunFolder, num_trials: int, trial_kind: str = "trial") -> None:
         from tqdm import tqdm
 
         self.title, self.search_objective, self.metric_names = sweep.title, sweep.search_objective, sweep.metric_names
-        self.stage_run, self.num_trials, self.trial_kind = stage_run, num_trials, trial_kind
+        self.run, self.num_trials, self.trial_kind = run, num_trials, trial_kind
         self.trials: dict[int, Trial] = {}
         self.bar = tqdm(desc=self.title, total=num_trials, unit=f" {trial_kind}s", disable=not sys.stderr.isatty())
 
@@ -38,22 +38,15 @@ class TrialConsole:
 
     def __call__(self, trial: Trial) -> None:
         """Hear of a trial: track it, and say so when it has ended."""
-        before = self.trials.get(trial.number)
         self.trials[trial.number] = replace(trial)
-        run = self.stage_run.start_nested_run(
+        run = self.run.nested(
             f"{self.trial_kind}-{trial.number}", f"{self.title} {self.trial_kind} {trial.number}", trial.hyperparameters
         )
         run.log(trial.metrics, trial.images_seen)
-        if trial_health(trial) != (trial_health(before) if before else ""):
-            run.tag({"genlib.health": trial_health(trial)})
-        self.stage_run.sender.start()
         if trial.has_ended:
-            run.tag(
-                {
-                    "genlib.status": trial.status,
-                    "genlib.feasible": str(self.search_objective.is_feasible(trial)).lower(),
-                }
-            )
+            health = {"genlib.health": health} if (health := trial_health(trial)) else {}
+            is_feasible = str(self.search_objective.is_feasible(trial)).lower()
+            run.tag({"genlib.status": trial.status, "genlib.feasible": is_feasible, **health})
             run.end("FAILED" if trial.status == "error" else "FINISHED")
         self._show_trial(trial)
 

@@ -22,9 +22,10 @@ from genlib.tuning.objective import SearchObjective
 from genlib.tuning.search import Resources, SearchConfig, search
 from genlib.tuning.searchers import reports_per_trial
 from genlib.tuning.training_trial import TrainingTrial
-from pipelines.stage import PREPARED_DIR, TUNING_CLASSIFIER, Stage, StageRun
+from pipelines.stage import PREPARED_DIR, TUNING_CLASSIFIER, Stage
 
 if TYPE_CHECKING:
+    from genlib.tracking.run_folder import RunFolder
     from genlib.training.fit import TrainingJob
     from genlib.tuning.trial import Trial
 
@@ -35,9 +36,9 @@ class Sweep:
     """The search of `stage`: judge A scores its trials on validation images, and neither test images nor judge B are
     looked at."""
 
-    def __init__(self, stage: Stage, stage_run: StageRun) -> None:
+    def __init__(self, stage: Stage, run: RunFolder) -> None:
         section, dataset = stage.params.tune, load_dataset(PREPARED_DIR)
-        self.title, self.stage_run, self.tune_params = stage.title, stage_run, section
+        self.title, self.run, self.tune_params = stage.title, run, section
         self.search_space = stage.params.models[stage.model_name].search_space
         self.job = trial_job(stage)
         self.current_values = {key: current_value(key, self.job.options()) for key in self.search_space}
@@ -72,7 +73,7 @@ class Sweep:
 
     def run_trials(self) -> list[Trial]:
         """The trials, the first with the current params."""
-        with TrialConsole(self, self.stage_run, self.search_config.num_trials) as board:
+        with TrialConsole(self, self.run, self.search_config.num_trials) as board:
             return search(self.trainable, self.search_config, self.folder / "search", board)
 
     def rerun_near_ties(self, trials: Sequence[Trial]) -> dict[int, list[Trial]]:
@@ -91,7 +92,7 @@ class Sweep:
             points_to_evaluate=points,
             time_limit_minutes=None,
         )
-        with TrialConsole(self, self.stage_run, len(points), "repeat") as board:
+        with TrialConsole(self, self.run, len(points), "repeat") as board:
             runs = search(self.trainable, plan, self.folder / "repeats", board)
         return {trial.number: runs[place * more : (place + 1) * more] for place, trial in enumerate(near)}
 

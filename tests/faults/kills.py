@@ -25,7 +25,7 @@ from prepared import digits
 from safetensors.torch import load_file
 
 from genlib.distributed.orphans import DRIVER_ENV
-from genlib.tracking.journal import read_events
+from genlib.tracking.run_folder import read_rows
 
 ROOT = Path(__file__).parents[2]
 IMAGES, REPORT, CHECKPOINT, ONCE = 30_000, 1_000, 2_000, 3
@@ -84,9 +84,8 @@ class Project:
         return self.told(), self.kept()
 
     def told(self):
-        journals = self.folder.glob(".genlib/journal/*/events.jsonl")
-        events = [event for path in journals for event in read_events(path)]
-        return max((event["step"] for event in events if event["op"] == "log"), default=0)
+        rows = [row for path in self.folder.glob(".genlib/runs/*") for row in read_rows(path)]
+        return max((row["step"] for row in rows), default=0)
 
     def kept(self):
         names = [path.name for path in self.folder.glob(".genlib/state/train/classifier/*/[0-9]*.safetensors")]

@@ -23,7 +23,7 @@ models:
   classifier:
     model: {name: cnn_classifier, width: 8}
     objective: {name: classification}
-    train: {images: 24000, report_every: 1000, checkpoint_every: 2000, batch_size: 50}
+    train: {total_images: 24000, report_every: 1000, checkpoint_every: 2000, batch_size: 50}
 evaluate: {metrics: [accuracy]}
 """
 UNTRACKED = {"MLFLOW_TRACKING_URI": "http://127.0.0.1:9"}  # where nothing answers
@@ -96,7 +96,7 @@ def points(project):
 
 
 def test_training_that_diverges_ends_with_one_line(project):
-    params = (project / "params.yaml").read_text().replace("images: 24000", "lr: 1.0e+30, images: 24000")
+    params = (project / "params.yaml").read_text().replace("total_images: 24000", "lr: 1.0e+30, total_images: 24000")
     (project / "params.yaml").write_text(params)
     process = start(project, "train", "classifier", **UNTRACKED)
     _, errors = process.communicate()
@@ -112,7 +112,7 @@ def test_a_silent_tracking_server_costs_one_line(project):
     assert process.returncode == 0
     assert "does not answer" in errors
     assert errors.count("\n") == 1
-    assert list((project / ".genlib/journal").glob("prepare-*/events.jsonl"))
+    assert list((project / ".genlib/runs").glob("prepare-*/run.json"))
 
 
 def test_a_full_disk_ends_with_one_line_and_keeps_what_was_there(project):

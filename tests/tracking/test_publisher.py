@@ -7,9 +7,9 @@ import time
 from pathlib import Path
 
 import pytest
-
 from genlib.tracking.courier import Courier, attended, attending
 from genlib.tracking.journal import Journal
+
 from genlib.tracking.mlflow import connect, waiting
 
 ROOT = Path(__file__).parent.parent

@@ -1,0 +1,25 @@
+"""`genlib sync`: publish to MLflow what the tracking server missed."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+
+def sync() -> int:
+    """Publish the runs that the tracking server missed."""
+    from genlib import provenance
+    from genlib.tracking import mlflow
+
+    project_dir = provenance.main_worktree(Path.cwd())
+    uri, runs = mlflow.tracking_uri(project_dir), mlflow.all_runs(project_dir)
+    with mlflow.publisher_lock(project_dir) as is_mine:
+        if not is_mine:
+            print(f"a stage that is running publishes {len(runs)} runs to {uri}")
+            return 0
+        problems = mlflow.publish_all(project_dir, runs)
+    for line in [*problems, *mlflow.old_records(project_dir)]:
+        print(f"genlib: {line}", file=sys.stderr)
+    if not problems:
+        print(f"all {len(runs)} runs are published to {uri}")
+    return 1 if problems else 0

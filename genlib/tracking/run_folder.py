@@ -1,0 +1,207 @@
+"""Run folders, the record of what a run produced: written at once and once, whether or not a server answers.
+
+    run.json         name, experiment, start time, params, tags; once it has ended its status and end time
+    metrics.jsonl    a line per report: time, step, metrics; with `weights`, the scores of the model of that hash
+    images/<name>/<step>.png
+    artifacts/       files, under the names that MLflow shows
+    nested/<key>/    run folders, of the trials of a sweep for example
+    published.json   how much of this MLflow has (genlib/tracking/mlflow.py)
+
+One process writes a folder. A process that starts again after a kill continues the unfinished folder, and what was
+written before is not written twice.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Literal
+
+from genlib.files import file_sha256, write_json
+from genlib.params import flatten_dotted
+from genlib.training.gan_state import gan_state
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from genlib.training.loop import Progress
+
+Status = Literal["FINISHED", "FAILED", "KILLED"]
+HEADER, METRICS = "run.json", "metrics.jsonl"
+HEADER_TYPES = {"name": str, "experiment": str, "start_time": int, "tags": dict, "params": dict}
+WEIGHTS_TAG, HEALTH_TAG = "genlib.model_sha256", "genlib.health"
+
+
+def runs_dir(project_dir: Path) -> Path:
+    """Where the run folders of a project lie."""
+    return project_dir / ".genlib" / "runs"
+
+
+def open_run(project_dir: Path, key: str, **header: Any) -> RunFolder:
+    """The unfinished run `key` of the project, or a new one; `header`: as of `RunFolder`."""
+    system_metrics()  # CPU use is measured from here on
+    number = 1
+    while "status" in read_header(path := runs_dir(project_dir) / f"{key}-{number}"):
+        number += 1
+    return RunFolder(path, **header)
+
+
+class RunFolder:
+    """One run. As a context it ends with the body: FINISHED, or FAILED; after Ctrl-C it stays unfinished."""
+
+    def __init__(
+        self, path: Path, *, name: str, experiment: str, tags: Mapping[str, str], params: Mapping[str, Any]
+    ) -> None:
+        self.path, self.tags = path, tags
+        self.header = read_header(path)
+        if not self.header:
+            values = {key: str(value) for key, value in flatten_dotted(params).items()}
+            self._update(name=name, experiment=experiment, start_time=_now_ms(), tags=dict(tags), params=values)
+        _remove_torn_line(path / METRICS)
+        rows = read_rows(path)
+        self.scored_weights = {row["weights"] for row in rows if "weights" in row}
+        self.last_step = max((row["step"] for row in rows if "weights" not in row), default=-1)
+        self.nested_runs: dict[str, RunFolder] = {}
+        self.rate_start: tuple[int, float] | None = None
+
+    def __enter__(self) -> RunFolder:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        if not isinstance(error, KeyboardInterrupt):
+            self.end("FAILED" if error else "FINISHED")
+
+    def nested(self, key: str, name: str, params: Mapping[str, Any]) -> RunFolder:
+        """The run `key` under this one."""
+        if key not in self.nested_runs:
+            header = {"name": name, "experiment": self.header["experiment"], "tags": self.tags, "params": params}
+            self.nested_runs[key] = RunFolder(self.path / "nested" / key, **header)
+        return self.nested_runs[key]
+
+    def report(self, progress: Progress) -> None:
+        """Log a report of a training run: its metrics, images/s since the first report, its samples."""
+        now = time.monotonic()
+        if self.rate_start is None or progress.resumed:
+            self.rate_start = (progress.images_seen, now)
+        images, seconds = progress.images_seen - self.rate_start[0], now - self.rate_start[1]
+        rate = {"images_per_second": images / seconds} if images and seconds else {}
+        self.log({**progress.metrics, **rate}, progress.images_seen)
+        if progress.samples is not None:
+            self.log_images("samples", progress.samples, progress.images_seen)
+
+    def log(self, metrics: Mapping[str, float], step: int) -> None:
+        """Log metrics at `step` with system metrics, and tag the state of a GAN; a step logged before stays as it is."""
+        if metrics and step > self.last_step:
+            self._append(step=step, metrics={**metrics, **system_metrics()})
+            self.last_step = step
+            if state := gan_state(metrics):
+                self.tag({HEALTH_TAG: state})
+
+    def log_to_training_run(self, model_dir: Path, metrics: Mapping[str, float]) -> None:
+        """Scores of the weights in `model_dir`, for the run that trained them (found by their hash) as `eval/...`."""
+        from genlib.registry import read_model_config
+
+        weights = file_sha256(model_dir / "model.safetensors")
+        if weights not in self.scored_weights:
+            step = int(read_model_config(model_dir)["train"]["total_images"])
+            self._append(step=step, metrics={f"eval/{key}": value for key, value in metrics.items()}, weights=weights)
+            self.scored_weights.add(weights)
+
+    def tag(self, tags: Mapping[str, str]) -> None:
+        self._update(tags=self.header["tags"] | tags)
+
+    def log_artifact(self, source: Path, folder: str = "") -> None:
+        """A copy of the file as it is now, under `folder` among the artifacts."""
+        target, partial = self.path / "artifacts" / folder / source.name, self.path / "partial"
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(source, partial)
+        partial.replace(target)
+
+    def log_text(self, name: str, text: str) -> None:
+        """An artifact with this text."""
+        from genlib.files import write_text
+
+        write_text(text, self.path / "artifacts" / name)
+
+    def log_images(self, name: str, pixels: Tensor, step: int) -> None:
+        """A grid of images (uint8 [n, C, H, W]) at `step`."""
+        from genlib.data.png import write_grid
+
+        path = self.path / "images" / name / f"{step}.png"
+        if not path.exists():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_grid(pixels, path)
+
+    def end(self, status: Status = "FINISHED") -> None:
+        """End the run, and as KILLED what is nested in it and did not end."""
+        if "status" in self.header:
+            return
+        for key in (path.parent.name for path in (self.path / "nested").glob(f"*/{HEADER}")):
+            self.nested(key, "", {}).end("KILLED")
+        self._update(status=status, end_time=_now_ms())
+
+    def _update(self, **changes: Any) -> None:
+        if self.header != (changed := self.header | changes):
+            write_json(changed, self.path / HEADER)
+            self.header = changed
+
+    def _append(self, **row: Any) -> None:
+        with (self.path / METRICS).open("a", encoding="utf-8") as file:
+            file.write(json.dumps({"time": _now_ms(), **row}) + "\n")
+
+
+def read_header(run_folder: Path) -> dict[str, Any]:
+    """The content of run.json; empty where it is missing or broken."""
+    try:
+        header = json.loads((run_folder / HEADER).read_bytes())
+        types = {key: type(header[key]) for key in HEADER_TYPES}
+    except (OSError, ValueError, TypeError, KeyError):
+        return {}
+    return header if types == HEADER_TYPES else {}
+
+
+def read_rows(run_folder: Path) -> list[dict[str, Any]]:
+    """The whole lines of metrics.jsonl. Left out are broken ones, and a last one that is still being written."""
+    path, rows = run_folder / METRICS, []
+    for line in path.read_bytes().split(b"\n")[:-1] if path.exists() else ():
+        try:
+            row = json.loads(line)
+        except ValueError:
+            continue
+        if isinstance(row, dict) and {"time", "step", "metrics"} <= row.keys():
+            rows.append(row)
+    return rows
+
+
+def _remove_torn_line(path: Path) -> None:
+    """Cut off what a killed process left of its last line."""
+    if path.exists():
+        os.truncate(path, path.read_bytes().rfind(b"\n") + 1)
+
+
+def system_metrics() -> dict[str, float]:
+    """The share of the processors in use since the last call of this thread, and the memory in use, by MLflow's names;
+    the same of the GPU that this process computes on, if it does."""
+    import psutil
+
+    memory = psutil.virtual_memory()
+    found = {"cpu_utilization_percentage": psutil.cpu_percent(), **_memory_usage("system", memory.used, memory.total)}
+    torch = sys.modules.get("torch")
+    if torch and torch.cuda.is_initialized():
+        free, total = torch.cuda.mem_get_info()
+        found |= _memory_usage(f"gpu_{torch.cuda.current_device()}", total - free, total)
+    return {f"system/{name}": value for name, value in found.items()}
+
+
+def _memory_usage(device: str, used: int, total: int) -> dict[str, float]:
+    return {f"{device}_memory_usage_megabytes": used / 1e6, f"{device}_memory_usage_percentage": 100 * used / total}
+
+
+def _now_ms() -> int:
+    return int(time.time() * 1000)
