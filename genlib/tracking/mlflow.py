@@ -1,6 +1,6 @@
 """Run folders -> MLflow, in the one module that imports it. `publish(run_folder)` logs what MLflow does not have yet.
 
-Publishing may stop anywhere and is repeatable: `published.json` says how much MLflow has, and where it is lost nothing is
+Publishing may stop anywhere and be repeated: `published.json` says how much MLflow has, and where it is lost nothing is
 doubled, since a run is found by its tag, a point by its time and step, a file by its name. A run that MLflow refuses
 stops no other run. A server that is silent costs one line; the folders stay and are published later.
 

@@ -96,7 +96,7 @@ class RunFolder:
             self.log_images("samples", progress.samples, progress.images_seen)
 
     def log(self, metrics: Mapping[str, float], step: int) -> None:
-        """Log metrics at `step` with system metrics, and tag the state of a GAN; a step logged before stays as it is."""
+        """Log metrics and system metrics at `step`, unless it was logged before, and tag the state of a GAN."""
         if metrics and step > self.last_step:
             self._append(step=step, metrics={**metrics, **system_metrics()})
             self.last_step = step
