@@ -297,7 +297,7 @@ def test_a_conditional_model_needs_labels():
 
 
 def test_a_model_without_players_is_refused():
-    with pytest.raises(ValueError, match=r"objective adversarial needs .*, found none in Linear"):
+    with pytest.raises(ValueError, match=r"^objective adversarial: got Linear, expected a model with generator$"):
         adversarial.Build().phases(nn.Linear(2, 2))
 
 

@@ -172,14 +172,14 @@ def test_cross_entropy_of_a_linear_output_is_refused():
     model = made(net="mlp")
     (turn,) = reconstruction.Build(loss="cross_entropy").phases(model)
     model.on_fit_start(grey(), grey())
-    with pytest.raises(InputError, match="auto chose linear"):
+    with pytest.raises(InputError, match="found linear, chosen by auto"):
         turn.step_losses(next(batches(grey(), 8, seed=0)))
     model.on_fit_start(black_and_white(), grey())
     assert turn.step_losses(next(batches(black_and_white(), 8, seed=0))).loss.shape == (8,)
 
 
 def test_a_model_without_codes_is_refused():
-    with pytest.raises(ValueError, match="needs a plain autoencoder"):
+    with pytest.raises(ValueError, match="got Linear, expected a model with encode_mean"):
         reconstruction.Build().phases(torch.nn.Linear(2, 2))
 
 

@@ -10,7 +10,6 @@ from torch import nn
 
 from genlib import latent as explore
 from genlib.latent import (
-    CHUNK_SIZE,
     PIXEL_STD,
     attribute_vector,
     edit,
@@ -21,6 +20,7 @@ from genlib.latent import (
     reconstruct,
     traverse,
 )
+from genlib.models.layers.sampling import CHUNK_SIZE
 
 SHAPE = (1, 2, 3)
 

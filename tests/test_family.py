@@ -12,7 +12,7 @@ from phases import gradients_of
 
 from genlib.data.batches import Batch, batches
 from genlib.data.images import Images
-from genlib.models.layers.blocks import CHUNK_SIZE
+from genlib.models.layers.sampling import CHUNK_SIZE
 from genlib.params import read_yaml
 from genlib.registry import build
 

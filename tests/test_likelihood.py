@@ -371,7 +371,7 @@ def test_doubly_reparameterised_gradients_need_one_stochastic_layer():
 
 @pytest.mark.parametrize("objective", OBJECTIVES)
 def test_a_model_without_a_likelihood_is_refused(objective):
-    with pytest.raises(ValueError, match="needs a model with a likelihood, found Linear"):
+    with pytest.raises(ValueError, match="got Linear, expected a model with log_weights"):
         OBJECTIVES[objective]().phases(nn.Linear(2, 2))
 
 

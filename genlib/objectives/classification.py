@@ -6,29 +6,26 @@ predicting image rotations".
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from genlib.data.batches import Batch
-from genlib.objectives.common.phases import Objective, Phase, StepLosses
+from genlib.objectives.common.phases import Objective, StepLosses
 from genlib.validation import require_at_least, require_in_range
 
 
-class ClassifierModel(Protocol):
-    def __call__(self, x: Tensor) -> Tensor: ...
-
-
 def rotate_quarters(x: Tensor, quarters: Tensor) -> Tensor:
-    """Each square image turned counter-clockwise by `quarters` [n] times 90 degrees."""
-    turns = torch.stack([torch.rot90(x, k, (2, 3)) for k in range(4)])
-    return turns[quarters, torch.arange(len(x), device=x.device)]
+    """Each square image rotated counter-clockwise by `quarters` [n] times 90 degrees."""
+    rotations = torch.stack([torch.rot90(x, k, (2, 3)) for k in range(4)])
+    return rotations[quarters, torch.arange(len(x), device=x.device)]
 
 
 def shift_images(x: Tensor, offsets: Tensor, max_shift: int) -> Tensor:
-    """Each image moved by `offsets` [n, 2], rows and columns in 0 .. 2 limit with `limit` for none; borders repeat."""
+    """Each image moved by offsets [n, 2] - max_shift rows and columns, offsets in 0 .. 2 max_shift; borders repeat."""
     height, width = x.shape[2:]
     padded = F.pad(x, [max_shift] * 4, mode="replicate")
     rows = offsets[:, :1] + torch.arange(height, device=x.device)
@@ -37,32 +34,28 @@ def shift_images(x: Tensor, offsets: Tensor, max_shift: int) -> Tensor:
     return padded[image, :, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2)
 
 
+@dataclass(kw_only=True, eq=False)
 class Classification(Objective):
     """`shift`: training images move at random by up to that many pixels each way."""
 
+    label_smoothing: float = 0.0
+    shift: int = 0
     domains = "union"
 
-    def __init__(self, *, label_smoothing: float = 0.0, shift: int = 0) -> None:
-        require_in_range(0, 1, label_smoothing=label_smoothing)
-        require_at_least(0, shift=shift)
-        self.label_smoothing = label_smoothing
-        self.shift = shift
+    def __post_init__(self) -> None:
+        require_in_range(0, 1, label_smoothing=self.label_smoothing)
+        require_at_least(0, shift=self.shift)
 
-    def phases(self, model: nn.Module) -> tuple[Phase, ...]:
-        return (Phase("model", model, lambda batch: self.step_losses(model, batch)),)
-
-    def step_losses(self, model: ClassifierModel, batch: Batch) -> StepLosses:
+    def step_losses(self, model: Callable[[Tensor], Tensor], batch: Batch) -> StepLosses:
         x, y = self.inputs_and_targets(batch)
         logits = model(x).float()
         loss = F.cross_entropy(logits, y, reduction="none", label_smoothing=self.label_smoothing)
-        return StepLosses(loss, {"loss": loss.detach(), "accuracy": (logits.argmax(1) == y).float()})
+        return StepLosses(loss, {"loss": loss, "accuracy": (logits.argmax(1) == y).float()})
 
     def inputs_and_targets(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """The images to be shown, and what to call them."""
         x = batch.x
         if self.shift:
-            offsets = (batch.rand("shift", 2) * (2 * self.shift + 1)).long()
-            x = shift_images(x, offsets, self.shift)
+            x = shift_images(x, (batch.rand("shift", 2) * (2 * self.shift + 1)).long(), self.shift)
         if batch.labels is not None:
             return x, batch.labels
         quarters = (4 * batch.rand("rotation")).long()

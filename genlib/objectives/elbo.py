@@ -5,48 +5,42 @@ Kingma and Welling 2013; beta weights the KL as in Higgins et al. 2017, "beta-VA
 
 from __future__ import annotations
 
-from typing import cast
+from dataclasses import dataclass
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from genlib.data.batches import Batch
-from genlib.objectives.common.likelihood import (
-    LikelihoodModel,
-    has_one_latent_layer,
-    observed_batch,
-    require_likelihood,
-)
-from genlib.objectives.common.phases import Objective, Phase, StepLosses
+from genlib.objectives.common.likelihood import LikelihoodModel, has_one_latent_layer, observed_batch
+from genlib.objectives.common.phases import Objective, StepLosses
 from genlib.validation import require_at_least
 
 
+@dataclass(kw_only=True, eq=False)
 class Elbo(Objective):
     """`warm_up`: images over which the KL's weight rises linearly from 0 to `beta`."""
 
-    def __init__(self, *, beta: float = 1.0, warm_up: int = 0) -> None:
-        require_at_least(0, beta=beta, warm_up=warm_up)
-        self.beta = beta
-        self.warm_up = warm_up
+    beta: float = 1.0
+    warm_up: int = 0
+    needs = ("log_weights",)
 
-    def phases(self, model: nn.Module) -> tuple[Phase, ...]:
-        require_likelihood(model)
-        return (Phase("model", model, lambda batch: self.step_losses(cast(LikelihoodModel, model), batch)),)
+    def __post_init__(self) -> None:
+        require_at_least(0, beta=self.beta, warm_up=self.warm_up)
 
     def step_losses(self, model: LikelihoodModel, batch: Batch) -> StepLosses:
-        likelihood, kl = log_px_and_kl(model, batch)
-        loss = self.kl_weight(batch.step * batch.global_size) * kl - likelihood
-        return StepLosses(loss, {"reconstruction": -likelihood.detach(), "kl": kl.detach()})
+        log_px, kl = log_px_and_kl(model, batch)
+        loss = self.kl_weight(batch.step * batch.global_size) * kl - log_px
+        return StepLosses(loss, {"reconstruction": -log_px, "kl": kl})
 
     def kl_weight(self, images_seen: int) -> float:
         return self.beta * min(1.0, images_seen / self.warm_up) if self.warm_up else self.beta
 
 
 def log_px_and_kl(model: LikelihoodModel, batch: Batch) -> tuple[Tensor, Tensor]:
-    """log p(x|z) [n] at one draw of q, and the KL [n]: exact of one stochastic layer, at that draw of several."""
+    """log p(x|z) [n] at one draw of q, and the KL [n]: exact with one stochastic layer, at that draw with several."""
     (x, y), noise = observed_batch(model, batch), batch.randn("z", model.noise_dim)
     if not has_one_latent_layer(model):
-        likelihood, ratio = model.log_px_and_log_ratio(x, noise[None], y)
-        return likelihood[0], ratio[0]
+        log_px, log_ratio = model.log_px_and_log_ratio(x, noise[None], y)
+        return log_px[0], log_ratio[0]
     q = model.encode(x, y)
     return model.log_likelihood(x, q.rsample(noise)[None], y)[0], q.kl()
 

@@ -1,13 +1,13 @@
-"""The loss that a model defines itself, for models whose loss belongs to no other (a flow, a normalising map)."""
+"""The loss that a model defines itself, where no other model has it (a flow, a normalising map)."""
 
 from __future__ import annotations
 
-from typing import Protocol, cast
+from typing import Protocol
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from genlib.data.batches import Batch
-from genlib.objectives.common.phases import Objective, Phase, StepLosses
+from genlib.objectives.common.phases import Objective, StepLosses
 
 
 class ModelWithLoss(Protocol):
@@ -17,14 +17,11 @@ class ModelWithLoss(Protocol):
 class ModelLoss(Objective):
     """`model.loss(batch)` [n], one value per example, moves the whole model."""
 
-    def phases(self, model: nn.Module) -> tuple[Phase, ...]:
-        if not callable(getattr(model, "loss", None)):
-            raise ValueError(f"objective own needs a model with loss(batch), found none in {type(model).__name__}")
-        return (Phase("model", model, lambda batch: self.step_losses(cast(ModelWithLoss, model), batch)),)
+    needs = ("loss",)
 
     def step_losses(self, model: ModelWithLoss, batch: Batch) -> StepLosses:
         loss = model.loss(batch)
-        return StepLosses(loss, {"loss": loss.detach()})
+        return StepLosses(loss, {"loss": loss})
 
 
 Build = ModelLoss

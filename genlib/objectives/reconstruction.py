@@ -1,15 +1,16 @@
-"""The image again from its code, by squared error or by the cross-entropy of intensities (x + 1) / 2."""
+"""The image from its code, by squared error or by the cross-entropy of intensities (x + 1) / 2."""
 
 from __future__ import annotations
 
-from typing import Literal, Protocol, cast
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
 
-from torch import Tensor, nn
-from torch.nn import functional as F
+from torch import Tensor
+from torch.nn.functional import binary_cross_entropy_with_logits
 
 from genlib.data.batches import Batch
 from genlib.errors import InputError
-from genlib.objectives.common.phases import Objective, Phase, StepLosses
+from genlib.objectives.common.phases import Objective, StepLosses
 from genlib.validation import require_one_of
 
 ReconstructionLoss = Literal["mse", "cross_entropy"]
@@ -17,7 +18,6 @@ NEEDS_BOUNDED_OUTPUT = "cross_entropy needs an output between black and white: s
 
 
 class AutoencoderModel(Protocol):
-    output: str
     slope: Tensor
 
     def encode_mean(self, x: Tensor) -> Tensor: ...
@@ -26,34 +26,33 @@ class AutoencoderModel(Protocol):
     def apply_output(self, h: Tensor) -> Tensor: ...
 
 
+@dataclass(kw_only=True, eq=False)
 class Reconstruction(Objective):
     """`mse` is the mean over the pixels; `cross_entropy` their sum, in nats an image."""
 
-    def __init__(self, *, loss: ReconstructionLoss = "mse") -> None:
-        require_one_of(ReconstructionLoss, loss=loss)
-        self.loss = loss
+    loss: ReconstructionLoss = "mse"
+    needs = ("encode_mean", "apply_output")
 
-    def phases(self, model: nn.Module) -> tuple[Phase, ...]:
-        if not (hasattr(model, "encode_mean") and hasattr(model, "apply_output")):
-            raise ValueError("the objective reconstruction needs a plain autoencoder")
+    def __post_init__(self) -> None:
+        require_one_of(ReconstructionLoss, loss=self.loss)
+
+    def check(self, model: Any) -> None:
+        super().check(model)
         if self.loss == "cross_entropy" and model.output == "linear":
             raise ValueError(f"{NEEDS_BOUNDED_OUTPUT}, found linear")
-        return (Phase("model", model, lambda batch: self.step_losses(cast(AutoencoderModel, model), batch)),)
 
     def step_losses(self, model: AutoencoderModel, batch: Batch) -> StepLosses:
         h = model.decoder(model.encode_mean(batch.x))
         error = (model.apply_output(h) - batch.x).square().flatten(1).mean(1)
         if self.loss == "mse":
-            return StepLosses(error, {"mse": error.detach()})
+            return StepLosses(error, {"mse": error})
         if batch.step == 0 and not model.slope > 0:
             raise InputError(
-                f"{NEEDS_BOUNDED_OUTPUT}, found that auto chose linear: the training images are not black and white"
+                f"{NEEDS_BOUNDED_OUTPUT}, found linear, chosen by auto as the images are not black and white"
             )
-        intensity = (batch.x + 1) / 2
-        entropy = (
-            F.binary_cross_entropy_with_logits(model.intensity_logits(h), intensity, reduction="none").flatten(1).sum(1)
-        )
-        return StepLosses(entropy, {"cross_entropy": entropy.detach(), "mse": error.detach()})
+        logits, intensity = model.intensity_logits(h), (batch.x + 1) / 2
+        entropy = binary_cross_entropy_with_logits(logits, intensity, reduction="none").flatten(1).sum(1)
+        return StepLosses(entropy, {"cross_entropy": entropy, "mse": error})
 
 
 Build = Reconstruction

@@ -1,4 +1,4 @@
-"""Unpaired translation: look like the other domain, and let the way back lead to where you came from.
+"""Unpaired translation: look like the other domain, and return to the source on the way back.
 
 With F: a -> b and G: b -> a, the translators lower (Zhu et al. 2017)
     adversarial(F) + adversarial(G) + cycle (|G(F(a)) - a| + |F(G(b)) - b|) + identity (|F(b) - b| + |G(a) - a|),
@@ -10,7 +10,9 @@ et al. 2018, "CyCADA"); as there, it is off until the judge's own loss is below 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Protocol, cast
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -21,9 +23,8 @@ from genlib.objectives.common.gan_losses import LOSSES, GANLossName
 from genlib.objectives.common.phases import Objective, Phase, StepLosses
 from genlib.validation import require_at_least, require_one_of
 
-RELIABLE_JUDGE_LOSS = 1.0  # nats of cross-entropy below which the judge is heard
-DOMAINS = ("a", "b")
-ByDomain = Mapping[str, Tensor]  # by the domain that an image is in, or shall be
+RELIABLE_JUDGE_LOSS = 1.0  # nats of cross-entropy
+ByDomain = Mapping[str, Tensor]  # "a" and "b": the domain that an image is in, or is translated to
 
 
 class ImagePool(Protocol):
@@ -34,87 +35,84 @@ class CycleGANModel(Protocol):
     g: nn.ModuleDict
     d: nn.ModuleDict
     pool: Mapping[str, ImagePool]
-    judge: nn.Module | None
+    judge: nn.Module
 
 
+@dataclass(kw_only=True, eq=False)
 class Translation(Objective):
     """`cycle`, `identity`, `semantic`: weights beside the adversarial term's 1."""
 
+    loss: GANLossName = "least_squares"
+    cycle: float = 10.0
+    identity: float = 0.0
+    semantic: float = 0.0
     domains = "pair"
+    needs = ("g", "d", "pool", "judge")
 
-    def __init__(
-        self,
-        *,
-        loss: GANLossName = "least_squares",
-        cycle: float = 10.0,
-        identity: float = 0.0,
-        semantic: float = 0.0,
-    ) -> None:
-        require_one_of(GANLossName, loss=loss)
-        require_at_least(0, cycle=cycle, identity=identity, semantic=semantic)
-        self.loss = LOSSES[loss]
-        self.term_weights = {"cycle": cycle, "identity": identity, "semantic": semantic}
+    def __post_init__(self) -> None:
+        require_one_of(GANLossName, loss=self.loss)
+        self.gan_loss = LOSSES[self.loss]
+        self.term_weights = {"cycle": self.cycle, "identity": self.identity, "semantic": self.semantic}
+        require_at_least(0, **self.term_weights)
 
-    def phases(self, model: nn.Module) -> tuple[Phase, ...]:
-        nets = cast(CycleGANModel, model)
-        players = (
-            Phase("d", nets.d, lambda batch: self.d_step_losses(nets, batch)),
-            Phase("g", nets.g, lambda batch: self.g_step_losses(nets, batch)),
-        )
-        if nets.judge is not None:
-            return (Phase("judge", nets.judge, lambda batch: judge_step_losses(nets, batch)), *players)
-        if self.term_weights["semantic"]:
-            raise ValueError(
-                f"semantic must be 0 for a model without judge: true, found {self.term_weights['semantic']}"
-            )
-        return players
+    def phases(self, model: Any) -> tuple[Phase, ...]:
+        self.check(model)
+        if self.semantic and model.judge is None:
+            raise ValueError(f"semantic must be 0 for a model without judge: true, found {self.semantic}")
+        judge = [] if model.judge is None else [Phase("judge", model.judge, partial(judge_step_losses, model))]
+        d = Phase("d", model.d, partial(self.d_step_losses, model))
+        return *judge, d, Phase("g", model.g, partial(self.g_step_losses, model))
 
     def d_step_losses(self, model: CycleGANModel, batch: Batch) -> StepLosses:
         real = domain_images(batch)
         with torch.no_grad():
             fake = translate_both(model, real)
-        losses, watch = [], {}
-        for domain, made in fake.items():
-            shown = query_pool(model.pool[domain], made.float(), batch, domain)
-            true, false = model.d[domain](torch.cat([real[domain], shown])).float().chunk(2)
-            losses.append(mean_per_image(self.loss.d(true, false)))
-            watch[f"d_real_{domain}"] = mean_per_image((true > 0).float())
-            watch[f"d_fake_{domain}"] = mean_per_image((false < 0).float())
+        losses, logged = [], {}
+        for domain, generated in fake.items():
+            pooled = query_pool(model.pool[domain], generated.float(), batch, domain)
+            on_real, on_fake = model.d[domain](torch.cat([real[domain], pooled])).float().chunk(2)
+            losses.append(mean_per_image(self.gan_loss.d(on_real, on_fake)))
+            logged[f"d_real_{domain}"] = mean_per_image((on_real > 0).float())
+            logged[f"d_fake_{domain}"] = mean_per_image((on_fake < 0).float())
         loss = torch.stack(losses).sum(0)
-        return StepLosses(loss, {"loss_d": loss.detach(), **watch})
+        return StepLosses(loss, {"loss_d": loss, **logged})
 
     def g_step_losses(self, model: CycleGANModel, batch: Batch) -> StepLosses:
         real = domain_images(batch)
         fake = translate_both(model, real)
         loss = self.adversarial_loss(model, real, fake)
-        watch = {"loss_g": loss.detach()}
+        logged = {"loss_g": loss}
         for name, term in self.consistency_losses(model, batch, real, fake).items():
             loss = loss + self.term_weights[name] * term
-            watch[name] = term.detach()
-        return StepLosses(loss, watch)
+            logged[name] = term
+        return StepLosses(loss, logged)
 
     def adversarial_loss(self, model: CycleGANModel, real: ByDomain, fake: ByDomain) -> Tensor:
-        """The adversarial terms of both translators [n]; the real images count in a loss of pairs only."""
+        """The adversarial terms of both translators [n]; the real images count in a relativistic loss only."""
         total = torch.zeros(len(real["a"]), device=real["a"].device)
-        for domain in DOMAINS:
-            false = model.d[domain](fake[domain]).float()
+        for domain in ("a", "b"):
+            on_fake = model.d[domain](fake[domain]).float()
             with torch.no_grad():
-                true = model.d[domain](real[domain]).float() if self.loss.relativistic else torch.zeros_like(false)
-            total = total + mean_per_image(self.loss.g(true, false))
+                relativistic = self.gan_loss.relativistic
+                on_real = model.d[domain](real[domain]).float() if relativistic else torch.zeros_like(on_fake)
+            total = total + mean_per_image(self.gan_loss.g(on_real, on_fake))
         return total
 
     def consistency_losses(
         self, model: CycleGANModel, batch: Batch, real: ByDomain, fake: ByDomain
     ) -> dict[str, Tensor]:
-        """What ties a translation to its source, as far as it has a weight: each [n], the sum of both ways."""
-        found: dict[str, Callable[[], Tensor]] = {
+        """The terms between a translation and its source that have a weight: each [n], the sum over both directions."""
+
+        def semantic() -> Tensor:
+            a, b = domain_labels(batch).values()
+            return judge_is_reliable(model, batch) * judge_cross_entropy(model, fake, {"a": b, "b": a})
+
+        terms: dict[str, Callable[[], Tensor]] = {
             "cycle": lambda: mean_absolute_distance(translate_both(model, fake), real),
             "identity": lambda: mean_absolute_distance(map_identity(model, real), real),
-            "semantic": lambda: (
-                judge_is_reliable(model, batch) * judge_cross_entropy(model, fake, swap_domains(domain_labels(batch)))
-            ),
+            "semantic": semantic,
         }
-        return {name: term() for name, term in found.items() if self.term_weights[name]}
+        return {name: term() for name, term in terms.items() if self.term_weights[name]}
 
 
 def domain_images(batch: Batch) -> ByDomain:
@@ -131,56 +129,47 @@ def second_batch(batch: Batch) -> Batch:
     return batch.domain_b
 
 
-def swap_domains(values: ByDomain) -> ByDomain:
-    """What belongs to a translation, by its domain, of what belongs to its source."""
-    return {"a": values["b"], "b": values["a"]}
-
-
 def translate_both(model: CycleGANModel, x: ByDomain) -> ByDomain:
     return {"a": model.g["ba"](x["b"]), "b": model.g["ab"](x["a"])}
 
 
 def map_identity(model: CycleGANModel, x: ByDomain) -> ByDomain:
-    """What each translator makes of an image that is in its own domain already."""
+    """Each translator on images that are in its target domain already."""
     return {"a": model.g["ba"](x["a"]), "b": model.g["ab"](x["b"])}
 
 
 def mean_absolute_distance(x: ByDomain, y: ByDomain) -> Tensor:
     """|x_a - y_a| + |x_b - y_b| [n]."""
-    return sum((mean_per_image((x[domain].float() - y[domain]).abs()) for domain in DOMAINS), torch.zeros(()))
+    return sum((mean_per_image((x[domain].float() - y[domain]).abs()) for domain in ("a", "b")), torch.zeros(()))
 
 
 def mean_per_image(values: Tensor) -> Tensor:
-    """The mean over all but the first dimension."""
     return values.flatten(1).mean(1)
 
 
-def query_pool(pool: ImagePool, fakes: Tensor, batch: Batch, domain: str) -> Tensor:
-    """This rank's rows of what the pool gives for the fakes of all ranks together."""
-    draw = seeded_generator(batch.seed, batch.step, "pool", domain)
-    return pool.query(batch.all_gather(fakes), batch.step * batch.global_size, draw)[batch.rank_rows]
+def query_pool(pool: ImagePool, generated: Tensor, batch: Batch, domain: str) -> Tensor:
+    """This rank's rows of what the pool gives for the generated images of all ranks together."""
+    generator = seeded_generator(batch.seed, batch.step, "pool", domain)
+    return pool.query(batch.all_gather(generated), batch.step * batch.global_size, generator)[batch.rank_rows]
 
 
 def judge_step_losses(model: CycleGANModel, batch: Batch) -> StepLosses:
     loss = judge_cross_entropy(model, domain_images(batch), domain_labels(batch))
-    return StepLosses(loss, {"loss_judge": loss.detach()})
+    return StepLosses(loss, {"loss_judge": loss})
 
 
 def judge_cross_entropy(model: CycleGANModel, x: ByDomain, y: ByDomain) -> Tensor:
     """The judge's cross-entropy [n], the mean of both domains."""
-    judge = cast(nn.Module, model.judge)
-    logits = judge(torch.cat([x["a"], x["b"]])).float()
+    logits = model.judge(torch.cat([x["a"], x["b"]])).float()
     losses = F.cross_entropy(logits, torch.cat([y["a"], y["b"]]), reduction="none")
     return losses.view(2, -1).mean(0)
 
 
 @torch.no_grad()
 def judge_is_reliable(model: CycleGANModel, batch: Batch) -> Tensor:
-    """1 once the judge's loss on the real images of this step is below `SURE`, else 0."""
-    return (
-        batch.all_gather(judge_cross_entropy(model, domain_images(batch), domain_labels(batch))).mean()
-        < RELIABLE_JUDGE_LOSS
-    ).float()
+    """1 where the judge's loss on the real images of this step is below RELIABLE_JUDGE_LOSS, else 0."""
+    loss = batch.all_gather(judge_cross_entropy(model, domain_images(batch), domain_labels(batch))).mean()
+    return (loss < RELIABLE_JUDGE_LOSS).float()
 
 
 Build = Translation

@@ -1,4 +1,4 @@
-"""What two players lower, as functions of the logits D(x) of a real and D(G(z)) of a fake image.
+"""Adversarial losses, as functions of the logits D(x) of a real and D(G(z)) of a generated image.
 
 A logit l stands for the probability sigmoid(l) of being real: -log D = softplus(-l) and -log(1 - D) = softplus(l).
 """
@@ -17,43 +17,30 @@ GANLossName = Literal["minimax", "non_saturating", "least_squares", "hinge", "wa
 
 @dataclass(frozen=True)
 class GANLoss:
-    """What each player lowers, from the logits [n] of real and fake images; `paired`: G's needs the real ones too."""
+    """The losses of D and G from logits [n] of real and generated images; a `relativistic` G needs the real ones."""
 
     d: Callable[[Tensor, Tensor], Tensor]
     g: Callable[[Tensor, Tensor], Tensor]
     relativistic: bool = False
 
 
+def cross_entropy(real: Tensor, fake: Tensor) -> Tensor:
+    return softplus(-real) + softplus(fake)
+
+
 LOSSES: dict[GANLossName, GANLoss] = {
     # Goodfellow et al. 2014, equation 1: one value, which G lowers and D raises
-    "minimax": GANLoss(
-        d=lambda real, fake: softplus(-real) + softplus(fake),
-        g=lambda real, fake: -softplus(fake),
-    ),
+    "minimax": GANLoss(cross_entropy, lambda real, fake: -softplus(fake)),
     # the same, section 3: G raises log D(G(z)) instead
-    "non_saturating": GANLoss(
-        d=lambda real, fake: softplus(-real) + softplus(fake),
-        g=lambda real, fake: softplus(-fake),
-    ),
+    "non_saturating": GANLoss(cross_entropy, lambda real, fake: softplus(-fake)),
     # Mao et al. 2017, with the targets 1 for real and -1 for fake
     "least_squares": GANLoss(
-        d=lambda real, fake: ((real - 1).square() + (fake + 1).square()) / 2,
-        g=lambda real, fake: (fake - 1).square() / 2,
+        lambda real, fake: ((real - 1).square() + (fake + 1).square()) / 2, lambda real, fake: (fake - 1).square() / 2
     ),
     # Lim and Ye 2017, "Geometric GAN"
-    "hinge": GANLoss(
-        d=lambda real, fake: relu(1 - real) + relu(1 + fake),
-        g=lambda real, fake: -fake,
-    ),
+    "hinge": GANLoss(lambda real, fake: relu(1 - real) + relu(1 + fake), lambda real, fake: -fake),
     # Arjovsky, Chintala and Bottou 2017; D must be kept smooth, by a gradient penalty or spectral normalisation
-    "wasserstein": GANLoss(
-        d=lambda real, fake: fake - real,
-        g=lambda real, fake: -fake,
-    ),
+    "wasserstein": GANLoss(lambda real, fake: fake - real, lambda real, fake: -fake),
     # Jolicoeur-Martineau 2019; with R1 and R2 the loss of Huang et al. 2024, "The GAN is dead"
-    "relativistic": GANLoss(
-        d=lambda real, fake: softplus(fake - real),
-        g=lambda real, fake: softplus(real - fake),
-        relativistic=True,
-    ),
+    "relativistic": GANLoss(lambda real, fake: softplus(fake - real), lambda real, fake: softplus(real - fake), True),
 }

@@ -1,6 +1,6 @@
-"""What keeps a discriminator smooth: penalties on its gradient with respect to the image, one value per image.
+"""Penalties on a discriminator's gradient with respect to the image, one value per image, which keep it smooth.
 
-In float32 whatever the step's precision: the squares lose too much in bfloat16.
+In float32 whatever the step's precision, since the squares lose too much in bfloat16.
 """
 
 from __future__ import annotations
@@ -14,18 +14,18 @@ Discriminator = Callable[[Tensor], Tensor]  # images [n, C, H, W] -> logits [n, 
 
 
 def zero_centered_penalty(discriminator: Discriminator, x: Tensor) -> Tensor:
-    """||grad D(x)||^2 / 2 [n]: R1 at real, R2 at fake images (Mescheder, Geiger and Nowozin 2018)."""
+    """||grad D(x)||^2 / 2 [n]: R1 at real, R2 at generated images (Mescheder, Geiger and Nowozin 2018)."""
     return input_gradient(discriminator, x).square().flatten(1).sum(1) / 2
 
 
 def one_centered_penalty(discriminator: Discriminator, x: Tensor) -> Tensor:
-    """(||grad D(x)|| - 1)^2 [n], for points between real and fake (Gulrajani et al. 2017, equation 3)."""
+    """(||grad D(x)|| - 1)^2 [n], for points between real and generated images (Gulrajani et al. 2017, equation 3)."""
     lengths: Tensor = torch.linalg.vector_norm(input_gradient(discriminator, x).flatten(1), dim=1)
     return (lengths - 1).square()
 
 
 def interpolate_images(real: Tensor, fake: Tensor, real_weight: Tensor) -> Tensor:
-    """share real + (1 - share) fake, `share` [n] in [0, 1]."""
+    """w real + (1 - w) fake, w = `real_weight` [n] in [0, 1]."""
     return torch.lerp(fake, real, real_weight[:, None, None, None])
 
 
@@ -33,5 +33,5 @@ def input_gradient(discriminator: Discriminator, x: Tensor) -> Tensor:
     """grad D(x) [n, C, H, W], differentiable in the parameters of D."""
     x = x.detach().float().requires_grad_()
     with torch.autocast(x.device.type, enabled=False):
-        slopes = torch.autograd.grad(discriminator(x).sum(), x, create_graph=True)
-    return slopes[0]
+        (gradient,) = torch.autograd.grad(discriminator(x).sum(), x, create_graph=True)
+    return gradient

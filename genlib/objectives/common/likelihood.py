@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from genlib.data.batches import Batch
 
@@ -31,19 +31,12 @@ class LikelihoodModel(Protocol):
     def log_weights(self, x: Tensor, noise: Tensor, y: Tensor | None = None) -> Tensor: ...
 
 
-def require_likelihood(model: nn.Module) -> None:
-    """Raises ValueError where `model` has no likelihood."""
-    if not hasattr(model, "log_weights"):
-        raise ValueError(f"the objective needs a model with a likelihood, found {type(model).__name__}")
-
-
 def has_one_latent_layer(model: LikelihoodModel) -> bool:
-    """Whether there is one stochastic layer, so that q(z|x) is all there is."""
     return model.noise_dim == model.latent
 
 
 def observed_batch(model: LikelihoodModel, batch: Batch) -> tuple[Tensor, Tensor | None]:
-    """A batch as the likelihood sees it at this visit: images and, for a conditional model, labels."""
+    """A batch as the likelihood sees it at this step: images and, for a conditional model, labels."""
     y = batch.y if model.conditional else None
     if model.pixel_likelihood == "gray_bce":
         return batch.x, y

@@ -1,10 +1,11 @@
-"""What an objective hands to the loop: the turns of one training step, one optimiser each."""
+"""An objective as the training loop sees it: the phases of one training step, one optimiser each."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import ClassVar, Literal
+from functools import partial
+from typing import Any, ClassVar, Literal
 
 from torch import Tensor, nn
 
@@ -13,18 +14,19 @@ from genlib.data.batches import Batch
 
 @dataclass(frozen=True)
 class StepLosses:
-    """What one turn lowers: `loss` [n], one value per example, and what is worth watching, each [n] too."""
+    """`loss` [n], one value per example, and values to log, each [n] too and without a gradient."""
 
     loss: Tensor
     logged: Mapping[str, Tensor] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "logged", {name: values.detach() for name, values in self.logged.items()})
+
 
 @dataclass(frozen=True)
 class Phase:
-    """One optimiser's share of a step: it moves `module` to lower the mean of `terms(batch).loss`.
-
-    `every` counts steps: a turn with every=2 is taken on every second step.
-    """
+    """An optimiser's share of a step: on every `interval`-th step it moves `module` to lower the mean of
+    `step_losses(batch).loss`."""
 
     name: str
     module: nn.Module
@@ -35,12 +37,24 @@ class Phase:
 class Objective:
     """What a model is trained for.
 
-    `domains`: whether it learns from `one` domain, from a `pair` (batch.x of one, batch.other.x of the other), or from
-    the `union` of both where there are two.
+    `domains`: it learns from `one` domain, from a `pair` (batch.x of one, batch.domain_b.x of the other), or from the
+    `union` of both where there are two. `needs`: attributes that a model must have.
     """
 
     domains: ClassVar[Literal["one", "pair", "union"]] = "one"
+    needs: ClassVar[tuple[str, ...]] = ()
+
+    def check(self, model: nn.Module) -> None:
+        """Raises ValueError where `model` lacks what the objective needs."""
+        if missing := [name for name in self.needs if not hasattr(model, name)]:
+            objective = type(self).__module__.rpartition(".")[2]
+            raise ValueError(f"objective {objective}: got {type(model).__name__}, expected a model with {missing[0]}")
 
     def phases(self, model: nn.Module) -> tuple[Phase, ...]:
-        """The turns of one step, in order; raises ValueError where `model` lacks what they need."""
+        """The phases of one step, in order; by default one that trains the whole model. Raises what `check` raises."""
+        self.check(model)
+        return (Phase("model", model, partial(self.step_losses, model)),)
+
+    def step_losses(self, model: Any, batch: Batch) -> StepLosses:
+        """The losses of the default phase."""
         raise NotImplementedError
