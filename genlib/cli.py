@@ -24,6 +24,17 @@ class Parser(argparse.ArgumentParser):
         raise InputError(f"{message}, expected see {self.prog} --help")
 
 
+class RenamedOption(argparse.Action):
+    """An option of earlier versions, refused with its new name."""
+
+    def __init__(self, option_strings: Sequence[str], dest: str, new_name: str) -> None:
+        super().__init__(option_strings, argparse.SUPPRESS, nargs=0, help=argparse.SUPPRESS)
+        self.new_name = new_name
+
+    def __call__(self, *_: object) -> NoReturn:
+        raise InputError(f"{self.option_strings[0]}: got an option of an earlier version, expected {self.new_name}")
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run `genlib` with these arguments (the process's own by default); its exit code."""
     given = list(sys.argv[1:] if arguments is None else arguments)
@@ -149,12 +160,14 @@ def _add_rate_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data", type=Path, default=PREPARED, metavar="FOLDER", help=f"prepared data [{PREPARED}]")
     forms = parser.add_mutually_exclusive_group()
     for option, form, says in (
-        ("--two", "two", "a real image beside a generated one: which is real?"),
+        ("--forced-choice", "two", "a real image beside a generated one: which is real?"),
         ("--timed", "timed", "one image at a time, for a moment that ends where 3 of 4 answers are right"),
-        ("--pairs", "pair", "two that `support` takes for one: the same picture?"),
+        ("--same-different", "pair", "two that `support` takes for one: the same picture?"),
     ):
         forms.add_argument(option, action="store_const", const=form, dest="form", help=says)
     parser.set_defaults(form="one")
+    for old, new in (("--two", "--forced-choice"), ("--pairs", "--same-different")):
+        parser.add_argument(old, action=RenamedOption, new_name=new)
     parser.add_argument("--count", type=int, help="real images, and as many generated ones [50]")
     parser.add_argument("--seed", type=int, default=0, help="of what is shown; the same goes on with a survey [0]")
     parser.add_argument("--port", type=int, default=5050, help="on 127.0.0.1 [5050]")

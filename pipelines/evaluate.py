@@ -18,7 +18,8 @@ def evaluate(stage: Stage) -> None:
     from genlib.figures.evaluation import write_figures
     from genlib.figures.latent import plot_resampled_classes
     from genlib.figures.translation import plot_translations
-    from genlib.human.answers import WEIGHTS_ID_DIGITS, read_answers
+    from genlib.human.answers import read_answers
+    from genlib.human.questions import WEIGHTS_ID_DIGITS
     from genlib.metrics.result import report_to_json
     from genlib.registry import load
 

@@ -17,7 +17,8 @@ from genlib.data.batches import seeded_generator
 from genlib.data.dataset import load_dataset
 from genlib.evaluation.evaluator import Evaluator
 from genlib.human.answers import Answer, read_answers
-from genlib.human.raters import filter_attentive, majority_same, pair_id
+from genlib.human.questions import pair_id
+from genlib.human.raters import majority_same, usable_answers
 from genlib.metrics.registry import compute_metrics
 from genlib.metrics.result import report_to_json
 from genlib.metrics.stats import birthday as collisions
@@ -45,7 +46,7 @@ def test_who_finds_no_pair_the_same_is_heard_unless_the_plain_ones_are_missed_to
     looks = [say("looks", name, truth, truth) for name, truth in plain]
     sleeps = [say("sleeps", name, "different", truth) for name, truth in plain]
     none = [say(rater, f"0-{i}", "different") for rater in ("looks", "sleeps") for i in range(50)]
-    assert filter_attentive([*looks, *sleeps, *none])[1] == ["sleeps"]
+    assert usable_answers([*looks, *sleeps, *none], "pair")[1] == ["sleeps"]
 
 
 def test_a_pair_is_named_by_its_pixels_in_either_order():
@@ -218,15 +219,15 @@ def write(root, measures, card):
 
 
 def rate(root, monkeypatch, answer):
-    """`genlib rate --pairs`, with a rater who answers all trials with what `answer` makes of them."""
+    """`genlib rate --same-different`, with a rater who answers all trials with what `answer` makes of them."""
     from genlib.human import app as rating
 
     def serve(survey, model, port):
-        for at, trial in enumerate(survey.order("a")):
-            survey.answer("a", at, trial.truth or answer(trial), 1.0)
+        for at, trial in enumerate(survey.order_items("a")):
+            survey.record_answer("a", at, trial.truth or answer(trial), 1.0)
 
     monkeypatch.setattr(rating, "serve", serve)
-    return main(["rate", str(root / "runs/train/gan"), "--data", str(root / "data/prepared"), "--pairs"])
+    return main(["rate", str(root / "runs/train/gan"), "--data", str(root / "data/prepared"), "--same-different"])
 
 
 @pytest.mark.parametrize("answer", ["same", "different"])

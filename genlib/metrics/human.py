@@ -9,8 +9,9 @@ from statistics import fmean
 import torch
 
 from genlib.data.batches import seeded_generator
-from genlib.human.answers import ALLOWED_ANSWERS, Answer
-from genlib.human.raters import MIN_ANSWERS, filter_attentive
+from genlib.human.answers import Answer
+from genlib.human.questions import QUESTION_FORMS
+from genlib.human.raters import MIN_ANSWERS, usable_answers
 from genlib.human.staircase import MAX_MS, MIN_MS, threshold_ms
 from genlib.metrics.inputs import MetricInputs
 from genlib.metrics.registry import metric
@@ -45,7 +46,7 @@ def human_choice_error(inputs: MetricInputs) -> MetricResult:
     50 % are images that people cannot tell from real ones. Two images at once are easier to tell apart than one (the
     eye that errs in 31 % of single images errs in 24 % of pairs), so this is not `human_error_rate`; all else is alike.
     """
-    return _error_rate(inputs, "two", "genlib rate MODEL_FOLDER --two")
+    return _error_rate(inputs, "two", "genlib rate MODEL_FOLDER --forced-choice")
 
 
 @metric(needs="timed_ratings", better="higher")
@@ -56,8 +57,7 @@ def human_exposure(inputs: MetricInputs) -> MetricResult:
     raters with at least STEPS answers, the interval Student's over them, none where there is but one. 1000 ms is what
     people cannot tell even then, 100 ms what they tell at once. Raters are left out as in `human_error_rate`.
     """
-    kept, left_out = filter_attentive([answer for answer in inputs.ratings if answer.form == "timed"])
-    asked = [answer for answer in kept if not answer.is_catch]
+    asked, left_out = usable_answers(inputs.ratings, "timed")
     wrong = {rater: [a.is_wrong for a in asked if a.rater == rater] for rater in sorted({a.rater for a in asked})}
     by_rater = {rater: threshold_ms(each) for rater, each in wrong.items() if len(each) >= MIN_TIMED_ANSWERS}
     if not by_rater:
@@ -81,14 +81,13 @@ def _clamp_exposure(exposure: float | None) -> float | None:
 
 def _error_rate(inputs: MetricInputs, form: str, command: str) -> MetricResult:
     """The share of wrong answers in one form."""
-    kept, left_out = filter_attentive([answer for answer in inputs.ratings if answer.form == form])
-    asked = [answer for answer in kept if not answer.is_catch]
+    asked, left_out = usable_answers(inputs.ratings, form)
     if len(asked) < MIN_ANSWERS:
         raise UndefinedMetric(f"found {len(asked)} answers, needs at least {MIN_ANSWERS}: `{command}` asks people")
     wrong, count = count_wrong(asked)
     rates = bootstrap_error_rates(wrong, count, inputs.seed)
     low, inner_low, inner_high, high = rates.quantile(torch.tensor([0.025, 0.05, 0.95, 0.975]).double()).tolist()
-    by_kind = {kind: [a.is_wrong for a in asked if a.truth == kind] for kind in ALLOWED_ANSWERS[form]}
+    by_kind = {kind: [a.is_wrong for a in asked if a.truth == kind] for kind in QUESTION_FORMS[form].answers}
     detail = {
         "raters": len(count),
         "left_out": left_out,

@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 
 from genlib.data.batches import seeded_generator
-from genlib.human.raters import majority_same, pair_id
+from genlib.human.questions import pair_id
+from genlib.human.raters import majority_same
 from genlib.metrics.inputs import MetricInputs
 from genlib.metrics.registry import metric
 from genlib.metrics.result import MetricResult
