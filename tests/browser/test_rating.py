@@ -6,10 +6,9 @@ import pytest
 import torch
 
 from browser.chromium import CHROMIUM, browser
-from genlib.human import app as rating
-from genlib.human import questions as trials
-from genlib.human.answers import ALLOWED_ANSWERS, read_answers
+from genlib.human.answers import read_answers
 from genlib.human.app import Survey, create_app
+from genlib.human.questions import QUESTION_FORMS, same_different
 
 pytestmark = pytest.mark.skipif(not CHROMIUM.exists(), reason="needs a browser: install the Debian package chromium")
 
@@ -17,15 +16,15 @@ pytestmark = pytest.mark.skipif(not CHROMIUM.exists(), reason="needs a browser: 
 def asked(form):
     pixels = torch.randint(256, (2, 4, 1, 8, 8), dtype=torch.uint8)
     if form == "pair":
-        return trials.same_different({f"{i}-0": both for i, both in enumerate(zip(*pixels, strict=True))}, 0, "mark")
-    return getattr(trials, form)(*pixels, 0, "mark")
+        return same_different({f"{i}-0": both for i, both in enumerate(zip(*pixels, strict=True))}, 0, "mark")
+    return QUESTION_FORMS[form].build(*pixels, 0, "mark")
 
 
 @pytest.fixture
 def served(tmp_path, form):
     from werkzeug.serving import make_server
 
-    survey = Survey(rating.QUESTION_FORMS[form], asked(form), tmp_path / "gan.csv", 0)
+    survey = Survey(QUESTION_FORMS[form], asked(form), tmp_path / "gan.csv", 0)
     server = make_server("127.0.0.1", 0, create_app(survey, "gan"), threaded=True)
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
@@ -49,7 +48,7 @@ def faults(tab):
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("form", ALLOWED_ANSWERS)
+@pytest.mark.parametrize("form", QUESTION_FORMS)
 def test_from_the_first_answer_to_the_last(served, tmp_path, form, scheme):
     address, survey = served
     asked, complaints = [], []
@@ -65,7 +64,7 @@ def test_from_the_first_answer_to_the_last(served, tmp_path, form, scheme):
         tab.keyboard.press("Tab")
         tab.keyboard.type("a rater")
         tab.keyboard.press("Enter")
-        total = len(survey.trials)
+        total = len(survey.items)
         for at in range(total):
             tab.get_by_text(f"{at} of {total}", exact=True).wait_for()
             tab.wait_for_selector("#ask[aria-busy=false]")
@@ -78,7 +77,7 @@ def test_from_the_first_answer_to_the_last(served, tmp_path, form, scheme):
         assert tab.get_by_role("status").filter(has_text="Thank you").is_visible()
         assert tab.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
     found = read_answers(survey.path)
-    assert [answer.item for answer in found] == [trial.name for trial in survey.order("a rater")]
+    assert [answer.item for answer in found] == [trial.name for trial in survey.order_items("a rater")]
     assert [answer.answer for answer in found] == [SAID[KEYS[form][at % 2].lower()] for at in range(total)]
     assert all(url.startswith((address, "data:")) for url in asked)
     assert complaints == []

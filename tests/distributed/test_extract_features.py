@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from test_evidence import Judge, images
+from corner_images import TinyClassifier, corner_images
 
 from genlib.data.images import Images
 from genlib.distributed.extract_features import extract_parallel, feature_extractor
@@ -13,8 +13,8 @@ from genlib.metrics.inputs import CHUNK_SIZE, extract_features
 @pytest.mark.parametrize("n", [1, CHUNK_SIZE, 3 * CHUNK_SIZE + 7])
 def test_workers_see_every_image_once_and_in_order(n, ray_session):
     """A share of whole chunks: the same to 1e-6."""
-    shown = images(n, 0)
-    alone, together = extract_features(Judge(), shown), extract_parallel(2, Judge(), shown)
+    shown = corner_images(n, 0)
+    alone, together = extract_features(TinyClassifier(), shown), extract_parallel(2, TinyClassifier(), shown)
     assert len(together.features) == len(together.probabilities) == n
     torch.testing.assert_close(together.features, alone.features, rtol=0, atol=1e-6)
     torch.testing.assert_close(together.probabilities, alone.probabilities, rtol=0, atol=1e-6)
@@ -22,8 +22,8 @@ def test_workers_see_every_image_once_and_in_order(n, ray_session):
 
 
 def test_the_workers_that_are_there_are_used(ray_session):
-    shown = Images(images(2 * CHUNK_SIZE, 1).pixels)
+    shown = Images(corner_images(2 * CHUNK_SIZE, 1).pixels)
     with feature_extractor(ray_session + 5) as by:
-        seen = CachedExtractor(Judge(), extract=by)(shown)
-    torch.testing.assert_close(seen.features, extract_features(Judge(), shown).features, rtol=0, atol=1e-6)
+        seen = CachedExtractor(TinyClassifier(), extract=by)(shown)
+    torch.testing.assert_close(seen.features, extract_features(TinyClassifier(), shown).features, rtol=0, atol=1e-6)
     assert seen.labels is None

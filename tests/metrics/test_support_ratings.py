@@ -1,63 +1,19 @@
 """People confirm which pairs are the same picture: what they are asked, what counts, and what it does to `support`."""
 
-import json
-import shutil
 from dataclasses import replace
 from itertools import combinations
 
 import numpy as np
 import pytest
 import torch
-from test_cli import project as project
-from test_evidence import images
+from surveys import say
 from test_metrics import evidence, real, view
 
-from genlib.cli import main
 from genlib.data.batches import seeded_generator
-from genlib.data.dataset import load_dataset
-from genlib.evaluation.evaluator import Evaluator
-from genlib.human.answers import Answer, read_answers
-from genlib.human.questions import pair_id
-from genlib.human.raters import majority_same, usable_answers
 from genlib.metrics.registry import compute_metrics
-from genlib.metrics.result import report_to_json
 from genlib.metrics.stats import birthday as collisions
 from genlib.metrics.stats.birthday import DuplicateThresholds, PointSet, num_pairs
 from genlib.metrics.support import MAX_RATED_PAIRS, simpson_estimate, support, support_from_ratings
-from genlib.registry import load
-
-
-def say(rater, name, answer, truth=""):
-    return Answer(rater, f"mark-pair-{name}", answer, truth, 1.0, "2026-01-01")
-
-
-# --- what people agree on
-
-
-def test_a_pair_is_the_same_where_more_than_half_say_so():
-    votes = {"a-a": "s", "a-b": "sd", "a-c": "ssd", "a-d": "dds"}
-    said = {"s": "same", "d": "different"}
-    answers = [say(str(i), name, said[vote]) for name, each in votes.items() for i, vote in enumerate(each)]
-    assert majority_same(answers) == {"a-a": True, "a-b": False, "a-c": True, "a-d": False}
-
-
-def test_who_finds_no_pair_the_same_is_heard_unless_the_plain_ones_are_missed_too():
-    plain = [("catch-same-0", "same"), ("catch-0", "different")]
-    looks = [say("looks", name, truth, truth) for name, truth in plain]
-    sleeps = [say("sleeps", name, "different", truth) for name, truth in plain]
-    none = [say(rater, f"0-{i}", "different") for rater in ("looks", "sleeps") for i in range(50)]
-    assert usable_answers([*looks, *sleeps, *none], "pair")[1] == ["sleeps"]
-
-
-def test_a_pair_is_named_by_its_pixels_in_either_order():
-    one, other, third = images(3, 0).pixels
-    assert pair_id(one, other) == pair_id(other, one) != pair_id(one, third)
-    third = one.clone()
-    third[0, 0, 0] ^= 1
-    assert pair_id(one, other) != pair_id(third, other)
-
-
-# --- which pairs people are asked about
 
 
 @pytest.mark.parametrize("elements", [1 << 22, 700])
@@ -185,75 +141,3 @@ def test_none_confirmed_of_some_is_a_bound_that_the_rest_might_reach():
     )
     value, low, high = support_from_ratings(pairs, torch.zeros(MAX_RATED_PAIRS, dtype=torch.bool), 1000, count)
     assert value == low == pytest.approx(500 * (MAX_RATED_PAIRS + 1.96**2) / 1.96**2, rel=1e-3) and high is None
-
-
-# --- from the page to the number
-
-
-@pytest.fixture
-def judged(project, tmp_path):
-    """A project whose GAN was evaluated; it is untrained, so many of its images are the same."""
-    shutil.copytree(project / "data", tmp_path / "data/prepared")
-    for name in ("gan", "classifier"):
-        shutil.copytree(project / name, tmp_path / "runs/train" / name)
-    gan = tmp_path / "runs/train/gan"
-    (tmp_path / "runs/evaluate/gan").mkdir(parents=True)
-    write(tmp_path, measured(tmp_path), {"model_sha256": sha(gan), "n": 120, "seed": 3})
-    return tmp_path
-
-
-def sha(folder):
-    from genlib.files import file_sha256
-
-    return file_sha256(folder / "model.safetensors")
-
-
-def measured(root, ratings=()):
-    bench = Evaluator.from_folder(root / "runs/train/classifier", load_dataset(root / "data/prepared"))
-    (e,) = bench.test_inputs(load(root / "runs/train/gan"), 120, 3).values()
-    return compute_metrics(replace(e, ratings=ratings), ["support"])
-
-
-def write(root, measures, card):
-    (root / "runs/evaluate/gan/metrics.json").write_text(json.dumps(report_to_json(measures, card)))
-
-
-def rate(root, monkeypatch, answer):
-    """`genlib rate --same-different`, with a rater who answers all trials with what `answer` makes of them."""
-    from genlib.human import app as rating
-
-    def serve(survey, model, port):
-        for at, trial in enumerate(survey.order_items("a")):
-            survey.record_answer("a", at, trial.truth or answer(trial), 1.0)
-
-    monkeypatch.setattr(rating, "serve", serve)
-    return main(["rate", str(root / "runs/train/gan"), "--data", str(root / "data/prepared"), "--same-different"])
-
-
-@pytest.mark.parametrize("answer", ["same", "different"])
-def test_what_is_said_on_the_page_is_what_evaluate_counts(judged, monkeypatch, answer):
-    before = measured(judged)["support"]
-    assert rate(judged, monkeypatch, lambda trial: answer) == 0
-    ratings = read_answers(judged / "data/ratings/gan.csv")
-    assert ratings
-    after = measured(judged, ratings)["support"]
-    shown = min(MAX_RATED_PAIRS, before.detail["collisions"])
-    assert after.detail["people"] == {"shown": shown, "confirmed": shown if answer == "same" else 0}
-    assert after.detail["null"]["people"]["shown"] == len(before.detail["null"]["asked"]) > 5
-    if answer == "same":
-        assert after.value == pytest.approx(before.value)
-    else:
-        assert after.value > 3 * before.value
-
-
-def test_other_weights_or_other_images_are_refused(judged, monkeypatch, capsys):
-    found = measured(judged)
-    card = {"model_sha256": sha(judged / "runs/train/gan"), "n": 120}
-    for seed, weights, says in ((4, {}, "other images than were evaluated"), (3, {"model_sha256": "0"}, "no numbers")):
-        write(judged, found, card | {"seed": seed} | weights)
-        assert rate(judged, monkeypatch, lambda trial: "same") == 2
-        assert says in capsys.readouterr().err
-    write(judged, {}, card | {"seed": 3})
-    assert rate(judged, monkeypatch, lambda trial: "same") == 2
-    assert "no pairs to ask about" in capsys.readouterr().err
-    assert not (judged / "data/ratings").exists()
