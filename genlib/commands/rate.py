@@ -119,7 +119,8 @@ def describe_precision(num_items: int, answers: Sequence[Answer]) -> str:
     observed = rater_std(*count_wrong(answers))
     std, source = (ASSUMED_RATER_STD, "assumed") if observed is None else (observed, "so far")
     widths = (f"\u00b1{100 * interval_half_width(n, num_items, std):.0f} points by {n}" for n in RATER_COUNTS)
-    return f"{num_items} answers each: error rate within {', '.join(widths)} raters, who differ by {100 * std:.0f} ({source})"
+    precision = f"error rate within {', '.join(widths)} raters"
+    return f"{num_items} answers each: {precision}, who differ by {100 * std:.0f} ({source})"
 
 
 def read_weights_id(model: Path) -> str:
