@@ -18,7 +18,6 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from statistics import median
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -29,18 +28,19 @@ from genlib.data.dataset import load_dataset
 from genlib.data.images import Images
 from genlib.evaluation.evaluator import Evaluator
 from genlib.metrics.registry import get_metric
-from genlib.training.fit import TrainConfig, TrainingJob, build_train_state, fit
+from genlib.training.config import TrainConfig
+from genlib.training.fit import build_objective, build_train_state, fit
+from genlib.training.job import TrainingJob, TrainingSpec
 from genlib.training.loop import freeze_except, train
 from genlib.training.state import TrainState
 
 SHAPE, IMAGES, STEPS, WARM = (3, 64, 64), 8192, 20, 3
 PLAN = TrainConfig(IMAGES, 128, precision="float32")
 NETS = {
-    "vae": TrainingJob("vae", {"name": "vae", "latent": 64, "width": 64}, {"name": "elbo"}, PLAN, Path()),
-    "dcgan": TrainingJob("dcgan", {"name": "dcgan", "latent": 100, "width": 64, "width_d": 64}, {"name": "adversarial"}, PLAN,
-                 Path()),
-    "cyclegan": TrainingJob("cyclegan", {"name": "cyclegan", "width": 64, "blocks": 6, "width_d": 64}, {"name": "translation"},
-                    replace(PLAN, batch_size=16), Path()),
+    "vae": TrainingSpec("vae", {"name": "vae", "latent": 64, "width": 64}, {"name": "elbo"}, PLAN),
+    "dcgan": TrainingSpec("dcgan", {"name": "dcgan", "latent": 100, "width": 64, "width_d": 64}, {"name": "adversarial"}, PLAN),
+    "cyclegan": TrainingSpec("cyclegan", {"name": "cyclegan", "width": 64, "blocks": 6, "width_d": 64}, {"name": "translation"},
+                    replace(PLAN, batch_size=16)),
 }  # fmt: skip
 FORMS = ("float32", "bfloat16", "not channels last", "compiled")
 FLOOR, BOUND = "captured graph", 0.7
@@ -54,7 +54,7 @@ MNIST = {  # as in presets/mnist.yaml, and the upper end of the interval of its 
         0.054,
     ),
     "vae": (
-        {"name": "vae", "latent": 12, "width": 32, "observation": "intensity"},
+        {"name": "vae", "latent": 12, "width": 32, "pixel_likelihood": "gray_bce"},
         {"name": "elbo"},
         TrainConfig(360_000, lr=2e-3, schedule="linear", decay_start=0.5, ema=0.998, report_every=24_000),
         0.702,
@@ -82,7 +82,7 @@ def main() -> int:
 # --- images a second
 
 
-def throughput(name: str, job: TrainingJob, rounds: int, seconds: float) -> None:
+def throughput(name: str, job: TrainingSpec, rounds: int, seconds: float) -> None:
     steps: dict[str, Callable[[], object]] = {form: loop(job, form) for form in FORMS}
     steps[FLOOR] = captured(job)
     found = [{form: rate(step, job, seconds) for form, step in steps.items()} for _ in range(rounds)]
@@ -96,7 +96,7 @@ def throughput(name: str, job: TrainingJob, rounds: int, seconds: float) -> None
     record(f"gpu: {name}, best loop / captured graph", median(best), BOUND, at_least=True, detail=detail, rounds=best)
 
 
-def rate(steps: Callable[[], object], job: TrainingJob, seconds: float) -> float:
+def rate(steps: Callable[[], object], job: TrainingSpec, seconds: float) -> float:
     """Images a second of what takes STEPS steps at every call, the first of which is not counted."""
     steps()
     torch.cuda.synchronize()
@@ -108,24 +108,24 @@ def rate(steps: Callable[[], object], job: TrainingJob, seconds: float) -> float
     return times * STEPS * job.train.batch_size / (time.perf_counter() - began)
 
 
-def loop(job: TrainingJob, form: str) -> Callable[[], object]:
+def loop(job: TrainingSpec, form: str) -> Callable[[], object]:
     """STEPS steps of `train()` as it is, in this form."""
-    state, plan = begun(job)
+    state, plan = begun(job), job.train
     if form == "not channels last":
         state.model.to(memory_format=torch.contiguous_format)
     if form == "compiled":
         state.phases = tuple(replace(turn, step_losses=torch.compile(turn.step_losses)) for turn in state.phases)
     precision = "float32" if form == "float32" else "bfloat16"
     endless = replace(
-        plan, images=2**62, precision=precision, report_every=STEPS * plan.batch_size, checkpoint_every=2**62
+        plan, total_images=2**62, precision=precision, report_every=STEPS * plan.batch_size, checkpoint_every=2**62
     )
     other = noise("b") if job.name == "cyclegan" else None
     reports = train(state, noise("a"), endless, domain_b=other)
     return lambda: next(reports)
 
 
-def begun(job: TrainingJob) -> tuple[TrainState, Any]:
-    return build_train_state(job, SHAPE, 0, 2, torch.device("cuda"))
+def begun(job: TrainingSpec) -> TrainState:
+    return build_train_state(job, build_objective(job), SHAPE, 0, 2, torch.device("cuda"))
 
 
 def noise(name: str) -> Images:
@@ -139,7 +139,7 @@ class Still(Batch):
         return sampler(self.global_size, *shape, device=self.pixels.device)
 
 
-def captured(job: TrainingJob) -> Callable[[], object]:
+def captured(job: TrainingSpec) -> Callable[[], object]:
     """The replay of whole steps: terms, gradients and Adam of every turn, in bfloat16."""
     state, _ = begun(job)
     n = job.train.batch_size
@@ -181,7 +181,7 @@ def quality(name: str, data: Path, runs: Path) -> None:
     model, objective, plan, wanted = MNIST[name]
     bench = Evaluator.from_folder(runs / "scorer", load_dataset(data))
     spent, resumed, path = 0.0, time.monotonic(), []
-    for progress in fit(TrainingJob(name, model, objective, plan, data)):
+    for progress in fit(TrainingJob(name, model, objective, plan, load_dataset(data))):
         spent += time.monotonic() - resumed
         if progress.model is not None:
             kid = get_metric("kid")(bench.test_inputs(progress.model, 5000, 0)[""]).value

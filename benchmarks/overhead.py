@@ -24,7 +24,8 @@ from genlib.distributed.train import train_distributed
 from genlib.params import load_params
 from genlib.tracking.mlflow import publishing
 from genlib.tracking.run_folder import open_run
-from genlib.training.fit import TrainConfig, TrainingJob, build_train_state
+from genlib.training.fit import build_objective, build_train_state
+from genlib.training.job import TrainingJob
 from genlib.training.loop import Progress, train
 from pipelines.console import Console
 
@@ -54,8 +55,8 @@ def measure(folder: Path, rounds: int, seconds: float) -> list[tuple[float, floa
     prepare(DataConfig(name="digits", image_size=16), folder / "data")
     params = load_params()
     section = params.models["gan"]
-    training = TrainConfig(**params.train_options("gan") | {"workers": 0, "images": 4_000})
-    job = TrainingJob("gan", section.model, section.objective, training, folder / "data")
+    training = replace(params.train_config("gan"), workers=0, total_images=4_000)
+    job = TrainingJob("gan", section.model, section.objective, training, load_dataset(folder / "data"))
     bare(job)
     rate = bare(job)
     images = int(rate * seconds)
@@ -66,13 +67,11 @@ def measure(folder: Path, rounds: int, seconds: float) -> list[tuple[float, floa
 
 def bare(job: TrainingJob) -> float:
     """Images/s of `train()` alone, with one report at the end."""
-    dataset = load_dataset(job.data_dir)
-    quiet = replace(
-        job, train=replace(job.train, report_every=job.train.total_images, checkpoint_every=job.train.total_images)
+    dataset, images = job.dataset, job.train.total_images
+    state = build_train_state(
+        job, build_objective(job), dataset.shape, len(dataset.classes), dataset.num_domains, torch.device("cpu")
     )
-    state, plan = build_train_state(
-        quiet, dataset.shape, len(dataset.classes), dataset.num_domains, torch.device("cpu")
-    )
+    plan = replace(job.train, report_every=images, checkpoint_every=images)
     began = time.monotonic()
     for _ in train(state, dataset.train, plan):
         pass

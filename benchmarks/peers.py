@@ -29,12 +29,12 @@ from benchmarks.results import record
 from genlib.data.config import DataConfig
 from genlib.data.dataset import load_dataset, prepare
 from genlib.data.images import Images, save_images
-from genlib.training.fit import native_precision
+from genlib.training.loop import prefers_bfloat16
 
 ROOT = Path(__file__).parent.parent
 PYTHON = ROOT / ".venv-peers/bin/python"
 IMAGES = 20_000
-FAST = native_precision(torch.device("cpu"))
+FAST = "bfloat16" if prefers_bfloat16(torch.device("cpu")) else "float32"
 
 
 @dataclass(frozen=True)

@@ -29,7 +29,9 @@ from benchmarks.results import record
 from benchmarks.streaming import made
 from benchmarks.workers import Clock
 from genlib.data.dataset import load_dataset
-from genlib.training.fit import TrainConfig, TrainingJob, build_train_state
+from genlib.training.config import TrainConfig
+from genlib.training.fit import build_objective, build_train_state
+from genlib.training.job import TrainingJob
 from genlib.training.loop import train
 from genlib.training.process_group import ProcessGroup
 
@@ -73,7 +75,7 @@ def main() -> None:
 def job_of(data: Path) -> TrainingJob:
     plan = TrainConfig(BATCH, BATCH, report_every=BATCH, checkpoint_every=BATCH, precision="float32")
     model = {"name": "gan", "latent": 64, "width": 32, "width_d": 32}
-    return TrainingJob("gan", model, {"name": "adversarial"}, plan, data)
+    return TrainingJob("gan", model, {"name": "adversarial"}, plan, load_dataset(data))
 
 
 # --- the workers
@@ -108,7 +110,7 @@ def measured(folder: Path, job: TrainingJob, rounds: int, seconds: float) -> tup
 def serve(pipe: Any, rank: int, job: TrainingJob) -> None:
     """Train whenever the driver says with how many others and for how many steps."""
     torch.set_num_threads(1)
-    dataset = load_dataset(job.data_dir)
+    dataset = job.dataset
     ProcessGroup.all_reduce_ = Clock(ProcessGroup.all_reduce_)  # type: ignore[method-assign, assignment]
     while (asked := pipe.recv()) is not None:
         world, steps, address = asked
@@ -120,9 +122,10 @@ def serve(pipe: Any, rank: int, job: TrainingJob) -> None:
 def trained(job: TrainingJob, dataset: Any, steps: int) -> tuple[Run, list[int]]:
     """This worker's run, its first tenth apart, and the numbers in each turn's gradient."""
     length = {"train.total_images": steps * BATCH, "train.report_every": steps * BATCH // REPORTS}
-    state, plan = build_train_state(job.with_overrides(length), SHAPE, 0, 1, torch.device("cpu"))
+    job = job.with_overrides(length)
+    state = build_train_state(job, build_objective(job), SHAPE, 0, 1, torch.device("cpu"))
     moments: list[tuple[float, float]] = []
-    for _ in train(state, dataset.train, plan, ProcessGroup.current()):
+    for _ in train(state, dataset.train, job.train, ProcessGroup.current()):
         moments.append((time.perf_counter(), ProcessGroup.all_reduce_.read()))  # type: ignore[attr-defined]
     spent, seen = moments[-1][0] - moments[0][0], steps * BATCH * (REPORTS - 1) // REPORTS
     summing = sum(seconds for _, seconds in moments[1:])

@@ -29,9 +29,10 @@ from genlib.data.images import Images, save_images
 from genlib.distributed.session import configure_ray_env
 from genlib.distributed.train import train_distributed
 from genlib.files import with_checksum
-from genlib.training.fit import TrainConfig, TrainingJob
+from genlib.training.config import TrainConfig
+from genlib.training.job import TrainingJob
 from genlib.training.loop import Progress
-from pipelines.console import Console
+from pipelines.console import open_console
 
 IMAGES, SHAPE, MIB = 200_000, (3, 32, 32), 2**20
 
@@ -70,9 +71,11 @@ def run(data: Path, folder: Path, images: int, *, large: bool) -> dict[str, Any]
     """Images per second, and MiB held in each quarter of the run."""
     dataset.MAX_IN_MEMORY_BYTES = 0 if large else 2**40
     plan = TrainConfig(images, 128, workers=2, report_every=images // 40, checkpoint_every=images, precision="float32")
-    job = TrainingJob("gan", {"name": "gan", "latent": 16, "width": 8}, {"name": "adversarial"}, plan, data)
+    job = TrainingJob(
+        "gan", {"name": "gan", "latent": 16, "width": 8}, {"name": "adversarial"}, plan, dataset.load_dataset(data)
+    )
     seen: list[tuple[float, int]] = []
-    with watched() as held, Console("streamed" if large else "held") as console:
+    with watched() as held, open_console("streamed" if large else "held") as console:
 
         def hear(progress: Progress) -> None:
             seen.append((time.monotonic(), progress.images_seen))

@@ -25,7 +25,9 @@ from benchmarks.streaming import made
 from genlib.data.dataset import load_dataset
 from genlib.distributed.session import session
 from genlib.distributed.train import train_distributed
-from genlib.training.fit import TrainConfig, TrainingJob, build_train_state
+from genlib.training.config import TrainConfig
+from genlib.training.fit import build_objective, build_train_state
+from genlib.training.job import TrainingJob
 from genlib.training.loop import Progress, train
 from genlib.training.process_group import ProcessGroup
 
@@ -41,7 +43,9 @@ def main() -> None:
         place = Path(folder)
         plan = TrainConfig(asked.images, 128, report_every=asked.images // REPORTS, checkpoint_every=asked.images)
         model = {"name": "dcgan", "latent": 64, "width": 32, "width_d": 32}
-        job = TrainingJob("dcgan", model, {"name": "adversarial"}, plan, made(place / "data", images=10_000))
+        job = TrainingJob(
+            "dcgan", model, {"name": "adversarial"}, plan, load_dataset(made(place / "data", images=10_000))
+        )
         with session():
             found = [{workers: run(job, workers, place) for workers in (1, 2)} for _ in range(asked.rounds)]
         taken = median(saved(job, place / "states") for _ in range(5))
@@ -98,8 +102,8 @@ class Clock:
 
 def saved(job: TrainingJob, folder: Path) -> float:
     """Seconds that one checkpoint takes to be written, checksummed and synchronised to disk."""
-    state, plan = build_train_state(job, (3, 32, 32), 0, 1, torch.device("cpu"))
-    for _ in train(state, load_dataset(job.data_dir).valid, replace(plan, total_images=plan.batch_size)):
+    state = build_train_state(job, build_objective(job), (3, 32, 32), 0, 1, torch.device("cpu"))
+    for _ in train(state, job.dataset.valid, replace(job.train, total_images=job.train.batch_size)):
         pass
     state.images_seen = time.monotonic_ns() // 10**6
     began = time.perf_counter()

@@ -30,7 +30,8 @@ from genlib.data.images import Images
 from genlib.models import gan
 from genlib.objectives import adversarial
 from genlib.objectives.common.phases import Phase
-from genlib.training.loop import LoopConfig, freeze_except, gradient_norm, train
+from genlib.training.config import TrainConfig
+from genlib.training.loop import freeze_except, gradient_norm, train
 from genlib.training.state import AdamConfig, TrainState
 
 LossName = Literal["minimax", "non_saturating"]
@@ -87,7 +88,7 @@ def fresh() -> gan.GAN:
 def trained(model: gan.GAN, turns: Sequence[Phase], data: Images, images: int, report: int) -> Iterator[int]:
     """Train by `turns` alone, yielding the images seen at each report; the state's average is not used."""
     state = TrainState.create(model, tuple(turns), {turn.name: AdamConfig(RATE, 0.0, 0.99) for turn in turns})
-    for progress in train(state, data, LoopConfig(images, BATCH, report_every=report)):
+    for progress in train(state, data, TrainConfig(images, BATCH, report_every=report, precision="float32")):
         yield progress.images_seen
 
 

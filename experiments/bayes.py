@@ -26,7 +26,9 @@ from genlib.metrics.stats.bayes import class_log_likelihoods, log_frequencies, n
 from genlib.metrics.stats.intervals import wilson
 from genlib.models.layers.latent_variable import LatentVariableModel
 from genlib.registry import load
-from genlib.training.fit import TrainConfig, TrainingJob, fit, save_model
+from genlib.training.config import TrainConfig
+from genlib.training.fit import fit
+from genlib.training.job import TrainingJob, save_model
 
 BOUND = 0.98
 COMPONENTS = 20
@@ -101,7 +103,7 @@ def autoencoder(folder: Path, images: int) -> Tensor:
 
 
 def trained(folder: Path, images: int) -> LatentVariableModel:
-    options = {"name": "cvae", "latent": 16, "width": 32, "observation": "bernoulli"}
+    options = {"name": "cvae", "latent": 16, "width": 32, "pixel_likelihood": "binarized"}
     training = TrainConfig(
         total_images=images,
         lr=2e-3,
@@ -111,7 +113,9 @@ def trained(folder: Path, images: int) -> LatentVariableModel:
         report_every=images // 20,
         checkpoint_every=images // 10,
     )
-    job = TrainingJob("cvae", options, {"name": "elbo"}, training, folder / "data", folder / f"state-{images}")
+    job = TrainingJob(
+        "cvae", options, {"name": "elbo"}, training, load_dataset(folder / "data"), folder / f"state-{images}"
+    )
     started = time.process_time()
     for progress in fit(job):
         seconds = time.process_time() - started

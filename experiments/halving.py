@@ -21,7 +21,7 @@ from genlib.distributed.session import session
 from genlib.evaluation.evaluator import Evaluator, TrialScorer
 from genlib.metrics.constraints import build_constraints
 from genlib.params import load_params
-from genlib.training.fit import TrainConfig, TrainingJob
+from genlib.training.job import TrainingJob
 from genlib.training.overrides import current_value
 from genlib.tuning.objective import SearchObjective
 from genlib.tuning.search import SearchConfig, search
@@ -75,10 +75,10 @@ def sought(judge: Path, data: Path, folder: Path, images: int, searcher: str) ->
     limits."""
     params, dataset = load_params(), load_dataset(data)
     section, tune, every = params.models["gan"], params.tune, max(1, images // reports_per_trial(searcher))
-    settings = params.train_options("gan") | {
-        "images": images, "workers": 0, "report_every": every, "checkpoint_every": every
-    }  # fmt: skip
-    job = TrainingJob("gan", section.model, section.objective, TrainConfig(**settings), data)
+    config = replace(
+        params.train_config("gan"), total_images=images, workers=0, report_every=every, checkpoint_every=every
+    )
+    job = TrainingJob("gan", section.model, section.objective, config, dataset)
     asked = tuple(dict.fromkeys((tune.metric, *tune.constraints)))
     rehearsal = TrialScorer(Evaluator.from_folder(judge, dataset), asked, 1000, 0)
     aim = SearchObjective(tune.metric, "lower", tuple(build_constraints(tune.constraints, rehearsal.baselines())))

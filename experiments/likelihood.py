@@ -27,7 +27,9 @@ from genlib.data.images import to_float
 from genlib.metrics.stats.bayes import importance_log_likelihood
 from genlib.models.layers.latent_variable import LatentVariableModel
 from genlib.registry import load
-from genlib.training.fit import TrainConfig, TrainingJob, fit, save_model
+from genlib.training.config import TrainConfig
+from genlib.training.fit import fit
+from genlib.training.job import TrainingJob, save_model
 
 PAPER = 86.76
 BOUND = 87.8
@@ -90,7 +92,7 @@ def job(epochs: int, data: Path, state: Path) -> TrainingJob:
         report_every=EPOCH,
         checkpoint_every=5 * EPOCH,
     )
-    return TrainingJob("burda", {"name": "iwae"}, {"name": "elbo"}, training, data, state)
+    return TrainingJob("burda", {"name": "iwae"}, {"name": "elbo"}, training, load_dataset(data), state)
 
 
 def trained(job: TrainingJob, folder: Path) -> LatentVariableModel:

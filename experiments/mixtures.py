@@ -22,7 +22,8 @@ from genlib.data.batches import seeded_generator
 from genlib.data.images import Images
 from genlib.models import gan
 from genlib.objectives import adversarial
-from genlib.training.loop import LoopConfig, train
+from genlib.training.config import TrainConfig
+from genlib.training.loop import train
 from genlib.training.state import AdamConfig, TrainState
 
 POINTS, SAMPLES, MANY = 100_000, 2_500, 20
@@ -87,7 +88,9 @@ def trained(mixture: Mixture, seed: int) -> gan.GAN:
     points = mixture.draw(POINTS, seed) / mixture.extent
     list(
         train(
-            state, Images(points.view(-1, 2, 1, 1)), LoopConfig(IMAGES, 512, seed, schedule="linear", decay_start=0.3)
+            state,
+            Images(points.view(-1, 2, 1, 1)),
+            TrainConfig(IMAGES, 512, seed=seed, schedule="linear", decay_start=0.3, precision="float32"),
         )
     )
     return cast(gan.GAN, state.ema)

@@ -21,7 +21,8 @@ from genlib.evaluation.evaluator import Evaluator
 from genlib.metrics.registry import get_metric
 from genlib.params import Params, load_params
 from genlib.registry import load
-from genlib.training.fit import TrainConfig, TrainingJob, fit, save_model
+from genlib.training.fit import fit
+from genlib.training.job import TrainingJob, save_model
 
 MODELS = ("gan", "vae")
 FIGURES = ("kid", "frechet", "coverage")
@@ -90,9 +91,8 @@ def measure(params: Params, folder: Path, seeds: int, images: int) -> list[Row]:
 
 def job(params: Params, name: str, folder: Path) -> TrainingJob:
     section = params.models[name]
-    return TrainingJob(
-        name, section.model, section.objective, TrainConfig(**params.train_options(name)), folder / "data"
-    )
+    dataset = load_dataset(folder / "data")
+    return TrainingJob(name, section.model, section.objective, params.train_config(name), dataset)
 
 
 def trained(job: TrainingJob, folder: Path) -> Path:

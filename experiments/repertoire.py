@@ -34,8 +34,10 @@ from genlib.metrics.stats.birthday import PointSet, calibrate_thresholds, num_pa
 from genlib.metrics.support import EXPECTED_COLLISIONS, count_duplicates
 from genlib.models import gan
 from genlib.objectives import adversarial
-from genlib.training.fit import TrainConfig, TrainingJob, fit
-from genlib.training.loop import LoopConfig, train
+from genlib.training.config import TrainConfig
+from genlib.training.fit import fit
+from genlib.training.job import TrainingJob
+from genlib.training.loop import train
 from genlib.training.state import AdamConfig, TrainState
 
 SIZES, WIDTHS = (20, 50, 100, 200, 500, 1000), (4, 8, 16, 32, 64)
@@ -103,7 +105,11 @@ def learnt(digits: Images, width: int, seed: int) -> nn.Module:
     model = gan.Build(digits.shape, 0, latent=32, width=32, width_d=width)
     turns = adversarial.Build(r1=0.05, lazy_reg_interval=4).phases(model)
     state = TrainState.create(model, turns, {turn.name: AdamConfig(RATE, 0.0, 0.99) for turn in turns})
-    for _ in train(state, digits, LoopConfig(IMAGES, BATCH, seed, ema=0.998, schedule="linear", decay_start=0.5)):
+    for _ in train(
+        state,
+        digits,
+        TrainConfig(IMAGES, BATCH, seed=seed, ema=0.998, schedule="linear", decay_start=0.5, precision="float32"),
+    ):
         pass
     return state.ema.eval()
 
@@ -123,7 +129,7 @@ class Ruler:
             60_000, lr=2e-3, schedule="linear", decay_start=0.5, ema=0.99, precision="float32", report_every=60_000
         )
         *_, last = fit(
-            TrainingJob("judge", {"name": "resnet_classifier", "width": 16}, {"name": "classification"}, plan, folder)
+            TrainingJob("judge", {"name": "resnet_classifier", "width": 16}, {"name": "classification"}, plan, data)
         )
         assert last.model is not None
         return cls(last.model, *(extract_features(last.model, part) for part in (data.train, data.valid, data.test)))

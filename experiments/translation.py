@@ -34,8 +34,10 @@ from genlib.metrics.inputs import MetricInputs
 from genlib.models import resnet_classifier as scorer
 from genlib.objectives import classification
 from genlib.params import Params, load_params
-from genlib.training.fit import TrainConfig, TrainingJob, fit
-from genlib.training.loop import LoopConfig, train
+from genlib.training.config import TrainConfig
+from genlib.training.fit import fit
+from genlib.training.job import TrainingJob
+from genlib.training.loop import train
 from genlib.training.state import AdamConfig, TrainState
 
 SEMANTIC = {"model.judge": True, "objective.semantic": 2.0}
@@ -121,7 +123,7 @@ def judges_of(params: Params, folder: Path) -> Judges:
 
 def job(params: Params, name: str, folder: Path) -> TrainingJob:
     section = params.models[name]
-    return TrainingJob(name, section.model, section.objective, TrainConfig(**params.train_options(name)), folder)
+    return TrainingJob(name, section.model, section.objective, params.train_config(name), load_dataset(folder))
 
 
 def trained(job: TrainingJob) -> nn.Module:
@@ -142,7 +144,11 @@ def told(dataset: Dataset) -> nn.Module:
     model = scorer.Build(dataset.shape, 2 * classes, width=16)
     turns = classification.Build(shift=1).phases(model)
     state = TrainState.create(model, turns, {"model": AdamConfig(2e-3)})
-    for _ in train(state, images, LoopConfig(100_000, 128, seed=2, ema=0.995, schedule="linear", decay_start=0.5)):
+    for _ in train(
+        state,
+        images,
+        TrainConfig(100_000, 128, seed=2, ema=0.995, schedule="linear", decay_start=0.5, precision="float32"),
+    ):
         pass
     return state.ema
 

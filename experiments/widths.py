@@ -27,7 +27,9 @@ from genlib.data.dataset import Dataset, load_dataset, prepare
 from genlib.data.images import Images, to_float, to_pixels
 from genlib.metrics.inputs import FeatureSet, build_inputs, extract_features
 from genlib.metrics.registry import get_metric
-from genlib.training.fit import TrainConfig, TrainingJob, fit
+from genlib.training.config import TrainConfig
+from genlib.training.fit import fit
+from genlib.training.job import TrainingJob
 
 NETS = {"mlp": "-", "linear": "--"}  # and how their curves are drawn
 SIZES = (1, 2, 4, 8, 16, 32, 64, 128)
@@ -81,7 +83,7 @@ def trained(model: dict[str, Any], objective: dict[str, Any], folder: Path, imag
     plan = TrainConfig(
         images, lr=2e-3, schedule="linear", decay_start=0.5, ema=0.99, precision="float32", report_every=images
     )
-    *_, last = fit(TrainingJob("widths", model, objective, plan, folder))
+    *_, last = fit(TrainingJob("widths", model, objective, plan, load_dataset(folder)))
     assert last.model is not None
     return last.model
 

@@ -12,15 +12,26 @@ import json
 import math
 import re
 from collections.abc import Mapping
+from dataclasses import fields
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal, get_args, get_type_hints
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    create_model,
+    field_validator,
+    model_validator,
+)
 from ruamel.yaml import YAML
 
 from genlib.data.config import DataConfig, DomainBConfig, blame_domain_b, parse_root
 from genlib.errors import InputError, one_line, unknown_name
 from genlib.migration import require_current_names
+from genlib.training.config import TrainConfig
 
 PARAMS = Path("params.yaml")
 MAX_VALUES, MAX_DEPTH = 100_000, 30  # values in a file, and levels of them
@@ -62,33 +73,26 @@ class DataSection(Section):
         return DataConfig(**self.model_dump() | {"root": parse_root(self.root), "domain_b": domain_b})
 
 
-class TrainSection(Section):
-    """Defaults for every model; `lr_<turn>` sets the rate of one turn (`lr_g`, `lr_d`)."""
+_TRAIN_TYPES = get_type_hints(TrainConfig)
+_train_fields: Any = {
+    each.name: (_TRAIN_TYPES[each.name], Field(each.default, **each.metadata))
+    for each in fields(TrainConfig)
+    if each.name != "lr_by_phase"
+}
+_TrainFields: Any = create_model("TrainSection", __base__=Section, **_train_fields)
+
+
+class TrainSection(_TrainFields):  # type: ignore[misc]
+    """The options of `TrainConfig` for every model; `lr_<phase>` sets the rate of one phase (`lr_g`, `lr_d`)."""
 
     model_config = ConfigDict(extra="allow", strict=True, frozen=True)
     __pydantic_extra__: dict[str, Annotated[float, Field(gt=0)]]
-
-    total_images: Count = 100_000
-    batch_size: Annotated[int, Field(ge=1, le=2**20)] = 128
-    workers: int | list[int] = 0
-    seed: Seed = 0
-    lr: Annotated[float, Field(gt=0)] = 1e-3
-    beta1: Share = 0.9
-    beta2: Share = 0.999
-    eps: Annotated[float, Field(gt=0)] = 1e-8
-    schedule: Literal["constant", "linear", "cosine"] = "constant"
-    warmup_fraction: Share = 0.0
-    decay_start: Share = 0.0
-    ema: Share = 0.999
-    precision: Literal["auto", "float32", "bfloat16"] = "auto"
-    report_every: Count = 20_000
-    checkpoint_every: Count = 100_000
 
     @model_validator(mode="after")
     def _check_extra_keys(self) -> TrainSection:
         for key in self.__pydantic_extra__:
             if not key.startswith("lr_"):
-                raise unknown_name(f"{key}: unknown key", key, [*type(self).model_fields, "lr_<turn>"])
+                raise unknown_name(f"{key}: unknown key", key, [*type(self).model_fields, "lr_<phase>"])
         return self
 
     @field_validator("workers", mode="before")
@@ -100,10 +104,10 @@ class TrainSection(Section):
             raise ValueError("a whole number of at least 0, or [least, most], both at least 1")
         return workers
 
-    def to_options(self) -> dict[str, Any]:
-        """The fields, with the rates of single turns gathered under `lr_by_phase`."""
-        own = {name: getattr(self, name) for name in type(self).model_fields}
-        return own | {"lr_by_phase": {key.removeprefix("lr_"): v for key, v in self.__pydantic_extra__.items()}}
+    def to_config(self) -> TrainConfig:
+        options = {name: getattr(self, name) for name in type(self).model_fields}
+        rates = {key.removeprefix("lr_"): rate for key, rate in self.__pydantic_extra__.items()}
+        return TrainConfig(**options, lr_by_phase=rates)
 
 
 class ModelSection(Section):
@@ -193,12 +197,11 @@ class Params(Section):
                 raise unknown_name("models", name, searchable)
         return tune
 
-    def train_options(self, name: str) -> dict[str, Any]:
-        """The train settings of one model: the `train` section with the model's own changes."""
-        own = self.models[name].train
-        merged = self.train.model_dump() | own
+    def train_config(self, name: str) -> TrainConfig:
+        """The options of one model: the `train` section with the model's own over it."""
+        merged = self.train.model_dump() | self.models[name].train
         section: TrainSection = _validate_section(TrainSection, merged, PARAMS, "models", name, "train")
-        return section.to_options()
+        return section.to_config()
 
     def with_overrides(self, overrides: Mapping[str, Any]) -> Params:
         """These params with other values at dotted keys, validated again."""
@@ -264,7 +267,7 @@ def parse_params(values: Mapping[str, Any], path: Path = PARAMS) -> Params:
     require_current_names(values, str(path))
     params: Params = _validate_section(Params, values, path)
     for name in params.models:
-        params.train_options(name)
+        params.train_config(name)
     return params
 
 

@@ -27,6 +27,7 @@ from pipelines.stage import ROOT
 
 if TYPE_CHECKING:
     from genlib.data.sources import Source
+    from genlib.training.job import TrainingSpec
 
 PARAMS, PRESETS, RATINGS, RUNS = Path("params.yaml"), Path("presets"), Path("data/ratings"), Path("runs")
 CHECKED_STAMP = Path(".genlib/checked")
@@ -175,34 +176,35 @@ def _model_error(params: Params, name: str, data_spec: DataSpec) -> InputError |
     try:
         with torch.device("meta"):
             for knobs in [{}, *turned]:
-                _init_training(_with_overrides(params, name, knobs), name, data_spec)
+                _init_training(_with_overrides(params, name, knobs) if knobs else params, name, data_spec)
     except InputError as error:
         return error
     return None
 
 
 def _with_overrides(params: Params, name: str, overrides: Mapping[str, Any]) -> Params:
-    """The params with these knobs of the model `name`, validated again."""
-    from genlib.training.overrides import flatten_options, resolve_ratios
+    """The params with these hyperparameters of the model `name`, validated again."""
+    from genlib.training.overrides import resolve_ratios
 
-    section = params.models[name]
-    values = (
-        resolve_ratios(overrides, flatten_options(section.model, section.objective, params.train_options(name)))
-        if overrides
-        else {}
-    )
+    values = resolve_ratios(overrides, _training_spec(params, name).options())
     return params.with_overrides({f"models.{name}.{key}": value for key, value in values.items()})
+
+
+def _training_spec(params: Params, name: str) -> TrainingSpec:
+    from genlib.training.job import TrainingSpec
+
+    return TrainingSpec(name, params.models[name].model, params.models[name].objective, params.train_config(name))
 
 
 def _init_training(params: Params, name: str, data_spec: DataSpec) -> None:
     import torch
 
-    from genlib.training.fit import TrainConfig, TrainingJob, build_objective, build_train_state
+    from genlib.training.fit import build_objective, build_train_state
 
-    section = params.models[name]
-    job = TrainingJob(name, section.model, section.objective, TrainConfig(**params.train_options(name)), Path())
-    classes = data_spec.num_common_classes if build_objective(job).domains == "pair" else data_spec.num_classes
-    build_train_state(job, data_spec.shape, classes, data_spec.num_domains, torch.device("meta"))
+    spec = _training_spec(params, name)
+    objective = build_objective(spec)
+    classes = data_spec.num_common_classes if objective.domains == "pair" else data_spec.num_classes
+    build_train_state(spec, objective, data_spec.shape, classes, data_spec.num_domains, torch.device("meta"))
 
 
 def _search_space_corners(search_space: Mapping[str, Mapping[str, list[Any]]]) -> list[dict[str, Any]]:

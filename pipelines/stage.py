@@ -16,7 +16,7 @@ from genlib.params import Params, load_params
 
 if TYPE_CHECKING:
     from genlib.tracking.run_folder import RunFolder
-    from genlib.training.fit import TrainingJob
+    from genlib.training.job import TrainingJob
 
 ROOT = Path.cwd()
 PREPARED_DIR = ROOT / "data" / "prepared"
@@ -48,24 +48,22 @@ class Stage:
     def title(self) -> str:
         return f"{self.name} {self.model_name}".strip()
 
-    def build_job(self, **overrides: Any) -> TrainingJob:
-        """The training job of the model, with other values for some of its train settings."""
-        from genlib.training.fit import TrainConfig, TrainingJob
+    def build_job(self, overrides: Mapping[str, Any] | None = None, **train: Any) -> TrainingJob:
+        """The model's training job with other train options, then other hyperparameters by dotted key; its checkpoints
+        lie in the folder of its digest."""
+        from genlib.data.dataset import load_dataset
+        from genlib.training.job import TrainingJob
 
-        section = self.params.models[self.model_name]
-        training = TrainConfig(**self.params.train_options(self.model_name) | overrides)
-        return TrainingJob(self.model_name, section.model, section.objective, training, PREPARED_DIR)
+        section, config = self.params.models[self.model_name], self.params.train_config(self.model_name)
+        dataset = load_dataset(PREPARED_DIR)
+        job = TrainingJob(self.model_name, section.model, section.objective, replace(config, **train), dataset)
+        return job.with_overrides(overrides or {}).with_checkpoints_in(self.checkpoint_root)
 
     @property
     def storage_path(self) -> str:
         """Where Ray keeps its notes: a folder, or the URL of one."""
         place = self.params.ray.storage_path
         return place if "://" in place else str(ROOT / place)
-
-    def with_checkpoints(self, job: TrainingJob) -> TrainingJob:
-        """`job` with its checkpoints in the folder of its digest, and marked with it."""
-        digest = job.compute_digest()
-        return replace(job, checkpoint_dir=self.checkpoint_root / digest, digest=digest)
 
     @contextmanager
     def start_run(self, digest: str = "", part: str = "") -> Iterator[RunFolder]:

@@ -11,27 +11,27 @@ from pipelines.stage import Stage, run_stage
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from genlib.training.fit import TrainingJob
+    from genlib.training.job import TrainingJob
     from genlib.training.loop import Progress
 
 
 def train(stage: Stage) -> None:
     """Train one model and write runs/train/<model>."""
-    train_job(stage, stage.with_checkpoints(stage.build_job()), stage.out_dir)
+    train_job(stage, stage.build_job(), stage.out_dir)
     shutil.rmtree(stage.checkpoint_root, ignore_errors=True)
 
 
 def train_job(stage: Stage, job: TrainingJob, out: Path, part: str = "") -> None:
     """Train `job` to its end as a tracked run, going on where a killed one stopped, and write the folder `out`."""
     from genlib.distributed.train import train_distributed
-    from genlib.training.fit import save_model
+    from genlib.training.checkpoints import quarantine_checkpoints
     from genlib.training.gan_state import DIVERGED
+    from genlib.training.job import save_model
     from genlib.training.loop import TrainingDiverged
-    from genlib.training.state import quarantine_checkpoints
-    from pipelines.console import Console
+    from pipelines.console import open_console
 
-    passed = quarantine_checkpoints(job.checkpoint_dir, job.digest) if job.checkpoint_dir else []
-    with stage.start_run(job.compute_digest(), part) as run, Console(stage.title) as console:
+    passed = quarantine_checkpoints(job.checkpoint_dir, job.digest)
+    with stage.start_run(job.digest, part) as run, open_console(stage.title) as console:
         for line in passed:
             console.log(f"{stage.title}: {line}")
 

@@ -15,7 +15,7 @@ from pipelines.stage import ROOT, Stage, run_stage
 from pipelines.train import train_job
 
 if TYPE_CHECKING:
-    from genlib.training.fit import TrainingJob
+    from genlib.training.job import TrainingJob
     from genlib.tuning.sweep import Sweep
 
 
@@ -63,7 +63,7 @@ def run_search(stage: Stage, sweep: Sweep) -> dict[str, Any]:
 def refit(stage: Stage, overrides: Mapping[str, Any], out: Path, existing: Path) -> Path:
     """Train with these knobs, the seed that `out` is named by and the full budget; where the model in `made` is what
     that would give, it is taken as it is."""
-    job = stage.with_checkpoints(stage.build_job(seed=int(out.name)).with_overrides(overrides))
+    job = stage.build_job(overrides, seed=int(out.name))
     if is_model_of(job, existing):
         shutil.copytree(existing, out, dirs_exist_ok=True)
     else:
@@ -74,7 +74,7 @@ def refit(stage: Stage, overrides: Mapping[str, Any], out: Path, existing: Path)
 def is_model_of(job: TrainingJob, folder: Path) -> bool:
     """Whether there is a model in `folder`, and it is what `job` would train."""
     from genlib.files import read_checked_json
-    from genlib.training.fit import build_model_config
+    from genlib.training.job import build_model_config
 
     path = folder / "config.json"
     wanted = json.loads(json.dumps(build_model_config(job)))

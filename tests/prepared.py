@@ -4,9 +4,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from genlib.data.config import DataConfig, DomainBConfig
-from genlib.data.dataset import prepare
+from genlib.data.dataset import load_dataset, prepare
 from genlib.params import load_params
-from genlib.training.fit import TrainConfig, TrainingJob
+from genlib.training.checkpoints import latest_checkpoint
+from genlib.training.config import TrainConfig
+from genlib.training.job import TrainingJob
 
 SMALL = 4
 PARAMS = load_params(Path(__file__).parent.parent / "params.yaml")
@@ -36,7 +38,13 @@ def job(name, data, state=None, **train):
         "checkpoint_every": 32,
         "precision": "float32",
     }
-    return TrainingJob(name, model, objective, TrainConfig(**settings | train), data, state)
+    return TrainingJob(name, model, objective, TrainConfig(**settings | train), load_dataset(data), state)
+
+
+def final_weights(checkpoint_dir):
+    """Averaged weights, raw weights and history of the newest checkpoint."""
+    found = latest_checkpoint(checkpoint_dir)
+    return found.tensors("ema."), found.tensors("model."), found.history
 
 
 def jobs(data, states):

@@ -8,10 +8,10 @@ import math
 
 import pytest
 import torch
+from phases import gradients_of
 from scipy import stats
 from torch import nn
 from torch.nn import functional as F
-from phases import gradients_of
 
 from genlib.data.batches import Batch, batches, seeded_generator
 from genlib.data.images import Images
@@ -22,7 +22,9 @@ from genlib.objectives import adversarial
 from genlib.objectives.common.gan_losses import LOSSES
 from genlib.objectives.common.gradient_penalties import interpolate_images, one_centered_penalty, zero_centered_penalty
 from genlib.registry import build
-from genlib.training.loop import LoopConfig, train
+from genlib.training.checkpoints import read_checkpoint
+from genlib.training.config import TrainConfig
+from genlib.training.loop import train
 from genlib.training.state import AdamConfig, TrainState
 
 SHAPE, CLASSES = (1, 16, 16), 10
@@ -566,11 +568,11 @@ def test_a_bounded_model_trains_saves_and_loads(players, tmp_path):
         return TrainState.create(model, turns, {name: AdamConfig(1e-3) for name in ("d", "g")})
 
     whole, halves = start(), start()
-    list(train(whole, images(), LoopConfig(96, 12)))
-    list(train(halves, images(), LoopConfig(48, 12)))
+    list(train(whole, images(), TrainConfig(96, 12, precision="float32")))
+    list(train(halves, images(), TrainConfig(48, 12, precision="float32")))
     resumed = start()
-    resumed.load(halves.save(tmp_path))
-    list(train(resumed, images(), LoopConfig(96, 12)))
+    resumed.load(read_checkpoint(halves.save(tmp_path)))
+    list(train(resumed, images(), TrainConfig(96, 12, precision="float32")))
     for one, other in ((whole.model, resumed.model), (whole.ema, resumed.ema)):
         for key, value in one.state_dict().items():
             torch.testing.assert_close(other.state_dict()[key], value, rtol=0, atol=0, msg=key)
@@ -595,7 +597,8 @@ def test_the_best_d_is_the_share_of_the_real_density():
     points = torch.from_numpy(data.ppf((torch.arange(20_000) + 0.5).numpy() / 20_000)).float().view(-1, 1, 1, 1)
     turn, _ = adversarial.Build(loss="minimax").phases(model)
     state = TrainState.create(model, (turn,), {"d": AdamConfig(3e-3)})
-    list(train(state, Images(points), LoopConfig(800 * 1000, 1000, schedule="linear", ema=0.99)))
+    config = TrainConfig(800 * 1000, 1000, schedule="linear", ema=0.99, precision="float32")
+    list(train(state, Images(points), config))
     grid = torch.linspace(-1, 1, 81)
     found = state.ema.discriminator(grid.view(-1, 1, 1, 1)).sigmoid().flatten()
     expected = torch.from_numpy(data.pdf(grid.numpy()) / (data.pdf(grid.numpy()) + fake.pdf(grid.numpy()))).float()

@@ -29,8 +29,10 @@ from genlib.models import autoencoder
 from genlib.models.layers import gaussian_mixture as mixture
 from genlib.models.layers.gaussian_mixture import GaussianMixture
 from genlib.objectives import reconstruction
-from genlib.training.fit import TrainConfig, TrainingJob, fit, save_model
-from genlib.training.loop import LoopConfig, train
+from genlib.training.config import TrainConfig
+from genlib.training.fit import fit
+from genlib.training.job import TrainingJob, save_model
+from genlib.training.loop import train
 from genlib.training.state import AdamConfig, TrainState
 
 SHAPE = (1, 8, 8)
@@ -193,8 +195,8 @@ def test_a_linear_autoencoder_spans_the_principal_components(data, tied):
     k, model = 6, made(net="linear", latent=6, tied=tied, output="linear")
     turns = reconstruction.Build().phases(model)
     state = TrainState.create(model, turns, {"model": AdamConfig(2e-2)})
-    plan = LoopConfig(
-        total_images=600_000, batch_size=256, ema=0.99, schedule="linear", decay_start=0.5, report_every=600_000
+    plan = TrainConfig(
+        600_000, 256, ema=0.99, schedule="linear", decay_start=0.5, report_every=600_000, precision="float32"
     )
     for _ in train(state, data.train, plan):
         pass
@@ -290,7 +292,7 @@ def test_samples_follow_the_codes_only_from_the_mixture(data):
 def test_a_trained_autoencoder_keeps_its_mixture_on_disk(data, net, tmp_path):
     model = {"name": "autoencoder", "net": net, "latent": 3, "width": 4, "tied": net == "mlp"}
     plan = TrainConfig(total_images=96, batch_size=16, report_every=32, checkpoint_every=32, precision="float32")
-    job = TrainingJob("ae", model, {"name": "reconstruction"}, plan, data.folder, tmp_path / "state")
+    job = TrainingJob("ae", model, {"name": "reconstruction"}, plan, data, tmp_path / "state")
     last = list(fit(job))[-1]
     save_model(job, tmp_path / "model")
     again = genlib.load(tmp_path / "model")

@@ -6,8 +6,8 @@ import pytest
 import torch
 import torch.distributed as dist
 import torch.nn.functional as F
-from torch import nn
 from phases import gradients_of
+from torch import nn
 
 from genlib.data.batches import batches
 from genlib.data.images import Images

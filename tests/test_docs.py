@@ -8,7 +8,8 @@ import yaml
 from documents import PAGES, ROOT, blocks, copied, run
 from prepared import MODELS, digits, job
 
-from genlib.training.fit import fit, save_model
+from genlib.training.fit import fit
+from genlib.training.job import save_model
 
 LINK = re.compile(r"\]\((?!https?://)([^)\s]*)\)")
 TAGS = {"fast", "slow", "manual"}

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from prepared import MODELS
 from phases import gradients_of
+from prepared import MODELS
 
 from genlib.data.batches import Batch, batches
 from genlib.data.images import Images

@@ -6,9 +6,9 @@ import math
 
 import pytest
 import torch
+from phases import gradients_of
 from torch import nn
 from torch.nn import functional as F
-from phases import gradients_of
 
 from genlib.data.batches import Batch, batches
 from genlib.data.images import Images

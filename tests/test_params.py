@@ -8,7 +8,8 @@ import torch
 from genlib.data.config import DomainBConfig
 from genlib.errors import InputError
 from genlib.params import expand_dotted, load_params, merge, parse_params, read_yaml
-from genlib.training.fit import TrainConfig, TrainingJob, build_adam_configs
+from genlib.training.fit import build_adam_configs
+from genlib.training.job import TrainingSpec
 from genlib.training.state import AdamConfig
 
 ROOT = Path(__file__).parent.parent
@@ -100,9 +101,9 @@ def test_a_missing_file_is_named(tmp_path):
 
 def test_a_models_own_settings_override_the_defaults(values):
     params = parse_params(merge(values, expand_dotted({"train.batch_size": 32, "models.gan.train.batch_size": 64})))
-    assert params.train_options("gan")["batch_size"] == 64
-    assert params.train_options("vae")["batch_size"] == 32
-    assert set(params.train_options("gan")["lr_by_phase"]) == {"g", "d"}
+    assert params.train_config("gan").batch_size == 64
+    assert params.train_config("vae").batch_size == 32
+    assert set(params.train_config("gan").lr_by_phase) == {"g", "d"}
 
 
 def test_merging_replaces_lists_and_search_spaces_whole():
@@ -162,12 +163,12 @@ def test_a_second_domain_is_read(values):
 def test_epsilon_reaches_the_optimiser(values):
     params = parse_params(merge(values, expand_dotted({"train.eps": 1e-4, "models.gan.train.eps": 1e-3})))
     for name, eps in (("vae", 1e-4), ("gan", 1e-3)):
-        job = TrainingJob(name, {}, {}, TrainConfig(**params.train_options(name)), Path())
+        job = TrainingSpec(name, {}, {}, params.train_config(name))
         [adam, *_] = (
             build_adam_configs(job, ["g", "d"]).values() if name == "gan" else build_adam_configs(job, ["vae"]).values()
         )
         assert adam.build_optimizer(torch.nn.Linear(1, 1)).param_groups[0]["eps"] == eps
-    assert parse_params(values).train_options("vae")["eps"] == 1e-8 == AdamConfig(lr=1.0).eps
+    assert parse_params(values).train_config("vae").eps == 1e-8 == AdamConfig(lr=1.0).eps
 
 
 def test_the_digest_follows_every_value(values):

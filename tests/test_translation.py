@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import pytest
 import torch
-from prepared import digits
-from torch import nn
 from phases import gradients_of
+from prepared import digits, final_weights
+from torch import nn
 
 from genlib.data.batches import Batch, batches, seeded_generator
 from genlib.data.config import DataConfig
@@ -26,8 +26,9 @@ from genlib.models import cyclegan
 from genlib.models.layers.cyclegan import POOL_SIZE, ImagePool
 from genlib.objectives import translation
 from genlib.report.leaderboard import better_direction, describe_metric
-from genlib.training.fit import TrainConfig, TrainingJob, fit
-from genlib.training.state import latest_checkpoint, read_final_weights
+from genlib.training.config import TrainConfig
+from genlib.training.fit import fit
+from genlib.training.job import TrainingJob
 
 SHAPES = [(1, 8, 8), (1, 16, 16), (1, 28, 28), (3, 32, 32), (1, 64, 64), (1, 9, 13)]
 CLASSES = 4
@@ -313,7 +314,7 @@ def data(tmp_path_factory):
 def job(data, state, **objective):
     training = TrainConfig(128, 16, report_every=32, checkpoint_every=64, precision="float32")
     model = {"name": "cyclegan", "width": 4, "blocks": 1, "width_d": 4, "judge": True}
-    return TrainingJob("cyclegan", model, {"name": "translation", **objective}, training, data, state)
+    return TrainingJob("cyclegan", model, {"name": "translation", **objective}, training, load_dataset(data), state)
 
 
 def test_a_resumed_run_is_the_undisturbed_one_bit_for_bit(data, tmp_path):
@@ -323,7 +324,7 @@ def test_a_resumed_run_is_the_undisturbed_one_bit_for_bit(data, tmp_path):
             break
     list(fit(job(data, tmp_path / "cut", **ALL)))
     (averaged, raw, history), (averaged_too, raw_too, history_too) = (
-        read_final_weights(latest_checkpoint(tmp_path / name)) for name in ("whole", "cut")
+        final_weights(tmp_path / name) for name in ("whole", "cut")
     )
     assert history == history_too
     assert raw["pool.a.images"].any()

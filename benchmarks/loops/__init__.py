@@ -20,8 +20,9 @@ from typing import Any, Literal
 import torch
 
 from genlib.data.images import Images, load_images
-from genlib.training.fit import TrainConfig, TrainingJob, build_train_state
-from genlib.training.loop import LoopConfig
+from genlib.training.config import TrainConfig
+from genlib.training.fit import build_objective, build_train_state
+from genlib.training.job import TrainingSpec
 from genlib.training.state import TrainState
 
 BATCH = 128
@@ -68,7 +69,7 @@ class Task:
     def load(self) -> Images:
         return load_images(Path(self.images))
 
-    def start(self, shape: tuple[int, int, int]) -> tuple[TrainState, LoopConfig]:
+    def start(self, shape: tuple[int, int, int]) -> tuple[TrainState, TrainConfig]:
         """Our state and plan: for the other loops, where the nets come from."""
         plan = TrainConfig(
             ENDLESS,
@@ -80,8 +81,8 @@ class Task:
             report_every=EVERY,
             checkpoint_every=ENDLESS,
         )
-        job = TrainingJob("benchmark", self.model, self.objective, plan, Path(self.images))
-        return build_train_state(job, shape, 0, 1, torch.device("cpu"))
+        job = TrainingSpec("benchmark", self.model, self.objective, plan)
+        return build_train_state(job, build_objective(job), shape, 0, 1, torch.device("cpu")), plan
 
 
 def timed(run: Callable[[Window], None], seconds: float) -> float:

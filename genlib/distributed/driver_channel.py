@@ -1,7 +1,7 @@
-"""Between the workers of a job and its driver: an actor beside the driver, on the driver's disk.
+"""The channel between the workers of a job and its driver: an actor on the driver's node, and so on its disk.
 
-Workers may be on any node: what they say, and the checkpoints they make, go over this desk, and so do the checkpoints
-that a new group of workers goes on from. No disk needs to be seen by two nodes.
+Messages and checkpoints go to the driver over it, and the checkpoint that a new group of workers goes on from comes
+back, so no disk needs to be seen by two nodes.
 """
 
 from __future__ import annotations
@@ -12,13 +12,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from genlib.training.state import latest_checkpoint, write_checkpoint
+from genlib.distributed.session import actor_on_node, this_node
+from genlib.training.checkpoints import latest_checkpoint, write_checkpoint
 
-POLL_INTERVAL_S = 0.2  # seconds between two looks at what was said
+POLL_INTERVAL_S = 0.2
 
 
 class DriverChannel:
-    """Holds what was said until the driver takes it; checkpoints lie in `folder`, where there is one."""
+    """Holds messages until the driver drains them; checkpoints lie in `checkpoint_dir`, where there is one."""
 
     def __init__(self, checkpoint_dir: Path | None) -> None:
         self.checkpoint_dir = checkpoint_dir
@@ -29,9 +30,9 @@ class DriverChannel:
         self.messages.append(message)
 
     def drain(self) -> list[Any]:
-        """What was said since the last call."""
-        said, self.messages = self.messages, []
-        return said
+        """The messages since the last call."""
+        messages, self.messages = self.messages, []
+        return messages
 
     def request_stop(self) -> None:
         """Let the workers write a checkpoint at their next report, and end."""
@@ -41,32 +42,26 @@ class DriverChannel:
         return self.stop_requested
 
     def write_checkpoint(self, name: str, content: bytes) -> None:
-        """Write a checkpoint."""
         if self.checkpoint_dir:
             write_checkpoint(self.checkpoint_dir, name, content)
 
     def read_latest_checkpoint(self) -> tuple[str, bytes] | None:
         """Name and content of the newest intact checkpoint."""
-        found = latest_checkpoint(self.checkpoint_dir) if self.checkpoint_dir else None
-        return (found.name, found.read_bytes()) if found else None
+        found = latest_checkpoint(self.checkpoint_dir)
+        return (found.path.name, found.content) if found else None
 
 
 @contextmanager
 def open_driver_channel(
     checkpoint_dir: Path | None, on_message: Callable[[Any], None], should_stop: Callable[[], bool]
 ) -> Iterator[Any]:
-    """A desk on this node, of which a thread of this process takes what is said and lets `hear` have it, and which it
-    tells once `halted`.
+    """A channel on this node; a thread of this process drains it into `on_message` and passes `should_stop` on.
 
-    Raises:
-        Exception: whatever `hear` raised first, at the end.
+    Where `on_message` raises, the workers are stopped and the exception is raised at the end of the `with` block.
     """
     import ray
-    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
-    remote: Any = ray.remote(num_cpus=0)
-    actor = remote(DriverChannel).options(scheduling_strategy=here).remote(checkpoint_dir)
+    actor = actor_on_node(this_node(), DriverChannel, checkpoint_dir)
     ended, failures = threading.Event(), list[Exception]()
 
     def listen() -> None:
@@ -80,9 +75,10 @@ def open_driver_channel(
                     on_message(message)
             except Exception as error:
                 failures.append(error)
+                actor.request_stop.remote()
                 return
 
-    thread = threading.Thread(target=listen, daemon=True, name="ear")
+    thread = threading.Thread(target=listen, daemon=True, name="driver-channel")
     thread.start()
     try:
         yield actor

@@ -1,4 +1,4 @@
-"""One judge and many images: every worker looks at whole chunks of its own, and no image is looked at twice."""
+"""One feature extractor and many images: each worker takes whole chunks of its own."""
 
 from __future__ import annotations
 
@@ -19,8 +19,7 @@ from genlib.metrics.inputs import CHUNK_SIZE, FeatureSet, extract_features
 
 @contextmanager
 def feature_extractor(num_workers: int) -> Iterator[ExtractFn]:
-    """How a judge looks for the length of a `with` block: in this process, or with so many workers of Ray, or as many
-    as it has CPUs."""
+    """How features are extracted in a `with` block: in this process (0), or by so many Ray tasks, at most one a CPU."""
     if num_workers == 0:
         yield extract_features
         return
@@ -31,21 +30,22 @@ def feature_extractor(num_workers: int) -> Iterator[ExtractFn]:
 def extract_parallel(
     num_workers: int, extractor: nn.Module, images: Images, device: torch.device | str = "cpu"
 ) -> FeatureSet:
-    """What `judge` sees in `images`, in their order, looked at by `workers` tasks on `device`."""
+    """The features of `images`, in their order."""
     import ray
 
-    chunks = -(-len(images) // CHUNK_SIZE)
-    shares = [shard_slice(chunks, rank, min(num_workers, chunks)) for rank in range(min(num_workers, chunks))]
-    parts = [images[part.start * CHUNK_SIZE : part.stop * CHUNK_SIZE] for part in shares]
-    remote: Any = ray.remote(num_cpus=1, num_gpus=1 if torch.device(device).type == "cuda" else 0)(_extract_chunk)
-    held = ray.put(extractor)
-    seen: list[FeatureSet] = ray.get([remote.remote(held, part.pixels.clone(), device) for part in parts])
-    features = torch.cat([each.features for each in seen])
-    probabilities = torch.cat([each.probabilities for each in seen])
+    num_chunks = -(-len(images) // CHUNK_SIZE)
+    num_tasks = min(num_workers, num_chunks)
+    shards = [shard_slice(num_chunks, rank, num_tasks) for rank in range(num_tasks)]
+    pixels = [images.pixels[shard.start * CHUNK_SIZE : shard.stop * CHUNK_SIZE].clone() for shard in shards]
+    remote: Any = ray.remote(num_cpus=1, num_gpus=1 if torch.device(device).type == "cuda" else 0)(_extract_shard)
+    shared = ray.put(extractor)
+    found: list[FeatureSet] = ray.get([remote.remote(shared, each, device) for each in pixels])
+    features = torch.cat([part.features for part in found])
+    probabilities = torch.cat([part.probabilities for part in found])
     labels = None if images.labels is None else images.labels.cpu()
     return FeatureSet(images.pixels.cpu(), labels, features, probabilities)
 
 
-def _extract_chunk(extractor: nn.Module, pixels: torch.Tensor, device: torch.device | str) -> FeatureSet:
+def _extract_shard(extractor: nn.Module, pixels: torch.Tensor, device: torch.device | str) -> FeatureSet:
     torch.set_num_threads(1)
     return extract_features(extractor, Images(pixels), device)

@@ -1,4 +1,4 @@
-"""A job on a cluster, by the address of its job server alone: a folder goes there, lines of its log come back."""
+"""A job on a cluster, by the address of its job server alone: a folder goes there, its log comes back."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from urllib.parse import urlsplit
 from genlib.distributed.session import configure_ray_env
 from genlib.errors import InputError, WorkersLost, one_line
 
-AGENT_TIMEOUT_S = 60.0  # seconds for a head that has just begun to get its agent up
+AGENT_TIMEOUT_S = 60.0  # for a head that has just started to get its agent up
 
 
 def submit_job(address: str, folder: Path, command: str, env: Mapping[str, str], log: Callable[[str], None]) -> str:
-    """Run `command` on the head of the cluster whose job server answers at `address`, in a copy of `folder`, and `say`
-    what it prints; returns the name of the job once it has succeeded.
+    """Run `command` in a copy of `folder` on the head whose job server answers at `address`, and `log` what it prints;
+    returns the name of the job once it has succeeded.
 
     Raises:
         InputError: no job server answers at `address`, or it refuses the token.
-        Lost: the job failed, or was stopped.
+        WorkersLost: the job failed, or was stopped.
     """
     configure_ray_env()
     os.environ.pop("RAY_ADDRESS", None)  # of a head's Ray, which is another address than its job server's
@@ -33,11 +33,8 @@ def submit_job(address: str, folder: Path, command: str, env: Mapping[str, str],
         client = JobSubmissionClient(address)
         job = _submit_with_retry(client, command, {"working_dir": str(folder), "env_vars": dict(env)})
     except (OSError, RuntimeError, ValueError, AuthenticationError) as error:
-        reason = one_line(error)
-        raise InputError(
-            f"ADDRESS: got {address!r} ({reason}), expected http://host:port of the job server of a head that runs, "
-            "whose token is in ~/.ray/auth_token or RAY_AUTH_TOKEN"
-        ) from error
+        expected = "http://host:port of a running head's job server, whose token is ~/.ray/auth_token or RAY_AUTH_TOKEN"
+        raise InputError(f"ADDRESS: got {address!r} ({one_line(error)}), expected {expected}") from error
     log(f"job {job}: `ray job stop --address {address} {job}` stops it; Ctrl-C here does not")
 
     async def follow() -> None:
@@ -59,7 +56,7 @@ def _check_address(address: str) -> None:
 
 
 def _submit_with_retry(client: object, command: str, runtime_env: Mapping[str, object]) -> str:
-    """Submit, as often as it takes a head that has just begun to be able to."""
+    """Submit, again and again while a head that has just started cannot take jobs yet."""
     deadline = time.monotonic() + AGENT_TIMEOUT_S
     while True:
         try:

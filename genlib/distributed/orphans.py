@@ -1,7 +1,7 @@
 """Processes of Ray that outlive their driver: found at the next start, and ended by their PID.
 
 A driver that is killed (SIGKILL) cannot end what it started, and some of Ray's agents stay. All that a driver starts
-carries a mark in its environment that says whose it is: PID and time of start, since PIDs are given again.
+has its PID and start time in the environment; the time, since PIDs are reused.
 """
 
 from __future__ import annotations
@@ -9,11 +9,11 @@ from __future__ import annotations
 import os
 
 DRIVER_ENV = "GENLIB_DRIVER"
-START_TOLERANCE_S = 10.0  # seconds between two readings of when a process began: the clock may have been set in between
+START_TOLERANCE_S = 10.0  # between two readings of one start time: the clock may have been set meanwhile
 
 
 def tag_children() -> None:
-    """Let all that this process starts from now on be known as its own."""
+    """Mark all that this process starts from now on as its own."""
     import psutil
 
     os.environ[DRIVER_ENV] = f"{os.getpid()}-{psutil.Process().create_time()}"
@@ -31,17 +31,17 @@ def end_orphans() -> list[int]:
                 process.kill()
                 ended.append(process.pid)
         except (psutil.Error, OSError, ValueError):
-            continue  # another user's, gone meanwhile, or marked by someone else
+            continue  # another user's, gone meanwhile, or with another's variable
     return ended
 
 
 def _is_alive(driver: str) -> bool:
-    """Whether the process that this mark names is still there."""
+    """Whether the process of this PID and start time still runs."""
     import psutil
 
-    pid, _, began = driver.partition("-")
+    pid, _, start_time = driver.partition("-")
     if not psutil.pid_exists(int(pid)):
         return False
     process = psutil.Process(int(pid))
-    same = abs(float(process.create_time()) - float(began)) < START_TOLERANCE_S
+    same = abs(float(process.create_time()) - float(start_time)) < START_TOLERANCE_S
     return same and process.status() != psutil.STATUS_ZOMBIE

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from genlib.distributed.orphans import end_orphans, tag_children
 from genlib.errors import InputError, one_line
@@ -31,19 +32,19 @@ _RAY_ENV = {
 
 
 def configure_ray_env() -> None:
-    """Set what Ray reads from the environment, before it is imported; what the user has set stays."""
+    """Set the environment of Ray, before it is imported; what the user has set stays."""
     for key, value in _RAY_ENV.items():
         os.environ.setdefault(key, value)
-    if "ray" not in sys.modules:  # which looks at this once, as it is imported
+    if "ray" not in sys.modules:  # read once, when Ray is imported
         os.environ.setdefault("RAY_AUTH_MODE", "token")
     paths = [str(IMPORT_ROOT), *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
     os.environ["PYTHONPATH"] = os.pathsep.join(dict.fromkeys(paths))
 
 
 def silence_ray_loggers() -> None:
-    """Let Ray's own loggers, set up as it is imported, speak of errors only."""
+    """Let Ray's own loggers, set up when it is imported, report errors only."""
     logging.getLogger("ray").setLevel(logging.ERROR)
-    logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # trials that end badly are told by name
+    logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # failed trials are reported by name
 
 
 @contextmanager
@@ -66,16 +67,36 @@ def session() -> Iterator[int]:
             ray.shutdown()
 
 
+def this_node() -> str:
+    """The id of this node."""
+    import ray
+
+    return str(ray.get_runtime_context().get_node_id())
+
+
+def actor_on_node(node_id: str, cls: type, *args: Any) -> Any:
+    """An actor of `cls(*args)` that runs on this node and takes no CPU."""
+    import ray
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+    remote: Any = ray.remote(num_cpus=0)(cls)
+    place = NodeAffinitySchedulingStrategy(node_id, soft=False)
+    return remote.options(scheduling_strategy=place).remote(*args)
+
+
 def _start_local() -> None:
-    """Start Ray on this machine, once what a killed driver left of its own is gone."""
+    """Start Ray on this machine, once the orphans of a killed driver are gone."""
     import ray
 
     end_orphans()
     tag_children()
     ray.init(
-        address="local", include_dashboard=False, object_store_memory=512 * 2**20,
-        log_to_driver=False, logging_level=logging.ERROR,
-    )  # fmt: skip
+        address="local",
+        include_dashboard=False,
+        object_store_memory=512 * 2**20,
+        log_to_driver=False,
+        logging_level=logging.ERROR,
+    )
 
 
 def _join_cluster(address: str) -> None:
@@ -88,20 +109,15 @@ def _join_cluster(address: str) -> None:
         _check_reachable(address)
         ray.init(address=address, log_to_driver=False, logging_level=logging.CRITICAL, runtime_env=package)
     except AuthenticationError as error:
-        raise InputError(f"RAY_ADDRESS: got {address!r}, which refuses the token here, expected a head whose "
-                         "~/.ray/auth_token is also this machine's") from error  # fmt: skip
+        expected = "a head whose ~/.ray/auth_token is also this machine's"
+        raise InputError(f"RAY_ADDRESS: got {address!r}, which refuses the token here, expected {expected}") from error
     except (OSError, RuntimeError, ValueError) as error:
-        reason = one_line(error)
-        raise InputError(f"RAY_ADDRESS: got {address!r} ({reason}), expected host:port of a head that runs, as "
-                         "`ray start --head` says it, with the same versions of Python and Ray") from error  # fmt: skip
+        expected = "host:port of a running head, as `ray start --head` prints it, with the same Python and Ray"
+        raise InputError(f"RAY_ADDRESS: got {address!r} ({one_line(error, 160)}), expected {expected}") from error
 
 
 def _check_reachable(address: str) -> None:
-    """Fail within seconds where nothing listens at host:port; Ray itself tries for minutes.
-
-    Raises:
-        OSError: nothing listens there.
-    """
+    """Raise OSError within seconds where nothing listens at host:port; Ray itself tries for minutes."""
     host, _, port = address.rpartition("://")[2].rpartition(":")
     if port.isdigit():
         socket.create_connection((host, int(port)), timeout=5).close()

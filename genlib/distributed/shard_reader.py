@@ -1,4 +1,4 @@
-"""Sets too large to be sent: an actor reads their pieces where the file lies, a few before the worker wants them."""
+"""Sets too large to be sent: an actor reads their blocks where the file lies, a few before the worker wants them."""
 
 from __future__ import annotations
 
@@ -7,39 +7,33 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
 from genlib.data.images import Images, load_images
 from genlib.data.streaming import MAX_STRIPES, Block
+from genlib.distributed.session import actor_on_node, this_node
 
-NUM_PREFETCHED = 2 * MAX_STRIPES  # pieces that are read before they are wanted
+NUM_PREFETCHED = 2 * MAX_STRIPES  # blocks
 
 
 @dataclass(frozen=True)
 class RemoteReader:
-    """Reads pieces of the file `path` on the node that sees it."""
+    """Reads blocks of the file `path` on the node that sees it."""
 
     path: Path
     node_id: str
 
     @classmethod
     def on_this_node(cls, path: Path) -> RemoteReader:
-        """Of a file on this node."""
-        import ray
-
-        return cls(path.resolve(), ray.get_runtime_context().get_node_id())
+        return cls(path.resolve(), this_node())
 
     def __call__(self, blocks: Iterator[Block]) -> Iterator[Images]:
         import ray
-        from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-        place = NodeAffinitySchedulingStrategy(self.node_id, soft=False)
-        remote: Any = ray.remote(num_cpus=0)(ReaderActor)
-        reader = remote.options(scheduling_strategy=place).remote(self.path)
-        wanted = deque(reader.read.remote(piece) for piece in islice(blocks, NUM_PREFETCHED))
-        while wanted:
-            images = ray.get(wanted.popleft())
-            wanted.extend(reader.read.remote(piece) for piece in islice(blocks, 1))
+        reader = actor_on_node(self.node_id, ReaderActor, self.path)
+        pending = deque(reader.read.remote(block) for block in islice(blocks, NUM_PREFETCHED))
+        while pending:
+            images = ray.get(pending.popleft())
+            pending.extend(reader.read.remote(block) for block in islice(blocks, 1))
             yield images
 
 

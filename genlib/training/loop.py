@@ -1,4 +1,4 @@
-"""The one training loop: every step is a list of turns, and progress is yielded, not printed.
+"""The one training loop: every step is a list of phases, and progress is yielded, not printed.
 
 Reports and checkpoints fall due at fixed counts of images seen, so they are the same on every rank and in every rerun.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Literal
+from math import isfinite
 
 import torch
 from torch import Tensor, nn
@@ -15,37 +15,20 @@ from torch import Tensor, nn
 from genlib.data.batches import batches
 from genlib.data.images import Images
 from genlib.data.streaming import StreamedImages
-from genlib.training import ema as averaging
+from genlib.training import ema
+from genlib.training.config import TrainConfig
 from genlib.training.malloc import retain_freed_memory
 from genlib.training.process_group import ProcessGroup
-from genlib.training.schedule import Schedule, lr_factor
+from genlib.training.schedule import lr_factor
 from genlib.training.state import TrainState
-
-Precision = Literal["float32", "bfloat16"]
-
-
-@dataclass(frozen=True)
-class LoopConfig:
-    """How long and in what steps: counts are images seen, `batch_size` is the global batch."""
-
-    total_images: int
-    batch_size: int
-    seed: int = 0
-    ema: float = 0.999
-    schedule: Schedule = "constant"
-    warmup_fraction: float = 0.0
-    decay_start: float = 0.0
-    precision: Precision = "float32"
-    report_every: int = 20_000
-    checkpoint_every: int = 100_000
 
 
 @dataclass(frozen=True)
 class Progress:
     """Where training stands: `metrics` are means since the last report.
 
-    `model` is the averaged model, in the process that trains it; `samples` uint8 pixels [n, C, H, W] where some were
-    drawn; `resumed` marks where training began, and what was reported before that.
+    `model` is the averaged model, in the process that trains it; `samples` uint8 pixels [n, C, H, W] at some reports;
+    `resumed` marks the start, and the reports of a run that is gone on with.
     """
 
     images_seen: int
@@ -68,53 +51,59 @@ class TrainingDiverged(ArithmeticError):
 def train(
     state: TrainState,
     data: Images | StreamedImages,
-    config: LoopConfig,
+    config: TrainConfig,
     group: ProcessGroup = ProcessGroup(),  # noqa: B008
     domain_b: Images | StreamedImages | None = None,
 ) -> Iterator[Progress]:
-    """Train `state` on `data` until `plan.images` were seen, yielding at every report that falls due.
+    """Train `state` until it has seen `config.total_images`, yielding at every report that falls due.
 
-    `other` holds the images of a second domain, for objectives that learn from a pair.
+    `domain_b` holds the images of a second domain, for objectives that learn from a pair.
 
     Raises:
-        Diverged: a reported value is not finite.
+        TrainingDiverged: a reported value is not finite.
     """
-    step = state.images_seen // config.batch_size
+    step, batch_size = state.images_seen // config.batch_size, config.batch_size
     stream = batches(
-        data, config.batch_size, seed=config.seed, step=step, rank=group.rank, world=group.world_size, domain_b=domain_b
+        data, batch_size, seed=config.seed, step=step, rank=group.rank, world=group.world_size, domain_b=domain_b
     )
     device = next(state.model.parameters()).device
-    bfloat16 = config.precision == "bfloat16"
-    sums = MetricAccumulator()
+    bfloat16 = config.precision == "bfloat16" or (config.precision == "auto" and prefers_bfloat16(device))
+    accumulator = MetricAccumulator()
     retain_freed_memory()
     state.model.train()
     while state.images_seen < config.total_images:
         batch = next(stream)
-        before, seen = state.images_seen, state.images_seen + config.batch_size
-        last = seen >= config.total_images
-        report = last or seen // config.report_every > before // config.report_every
-        rate = lr_factor(config.schedule, before / config.total_images, config.warmup_fraction, config.decay_start)
+        images_before, images_seen = state.images_seen, state.images_seen + batch_size
+        is_last = images_seen >= config.total_images
+        report_due = is_last or images_seen // config.report_every > images_before // config.report_every
+        progress = images_before / config.total_images
+        scale = lr_factor(config.schedule, progress, config.warmup_fraction, config.decay_start)
 
-        for turn, optimizer in zip(state.phases, state.optimizers, strict=True):
-            if batch.step % turn.interval:
+        for phase, optimizer in zip(state.phases, state.optimizers, strict=True):
+            if batch.step % phase.interval:
                 continue
-            freeze_except(turn.module, state.model)
+            freeze_except(phase.module, state.model)
             with torch.autocast(device.type, torch.bfloat16, enabled=bfloat16):
-                terms = turn.step_losses(batch)
-            torch.autograd.backward(terms.loss.sum() / batch.global_size)
-            group.all_reduce_(p.grad for p in turn.module.parameters() if p.grad is not None)
-            sums.add(terms.logged)
-            if report:
-                sums.set_scalar(f"grad_norm_{turn.name}", gradient_norm(turn.module))
-            _step_optimizer(optimizer, rate)
+                losses = phase.step_losses(batch)
+            torch.autograd.backward(losses.loss.sum() / batch.global_size)
+            group.all_reduce_(p.grad for p in phase.module.parameters() if p.grad is not None)
+            accumulator.add(losses.logged)
+            if report_due:
+                accumulator.set_scalar(f"grad_norm_{phase.name}", gradient_norm(phase.module))
+            _step_optimizer(optimizer, scale)
 
-        averaging.update(state.ema, state.model, config.ema, batch.step)
-        state.images_seen = seen
-        if report:
-            metrics = sums.pop_means(group)
-            state.history.append({"images_seen": seen, **metrics})
-            due = last or seen // config.checkpoint_every > before // config.checkpoint_every
-            yield Progress(seen, config.total_images, metrics, checkpoint_due=due)
+        ema.update(state.ema, state.model, config.ema, batch.step)
+        state.images_seen = images_seen
+        if report_due:
+            metrics = accumulator.pop_means(group)
+            state.history.append({"images_seen": images_seen, **metrics})
+            due = is_last or images_seen // config.checkpoint_every > images_before // config.checkpoint_every
+            yield Progress(images_seen, config.total_images, metrics, checkpoint_due=due)
+
+
+def prefers_bfloat16(device: torch.device) -> bool:
+    """Whether the device is faster in bfloat16: GPUs that know it, and CPUs with AVX-512 bf16 instructions."""
+    return torch.cuda.is_bf16_supported() if device.type == "cuda" else torch.cpu._is_avx512_bf16_supported()
 
 
 def freeze_except(module: nn.Module, model: nn.Module) -> None:
@@ -138,7 +127,7 @@ def _step_optimizer(optimizer: torch.optim.Optimizer, scale: float) -> None:
 
 
 class MetricAccumulator:
-    """Running sums of what is watched, kept on the device: nothing is read back before a report."""
+    """Running sums of logged values, kept on the device: nothing is read back before a report."""
 
     def __init__(self) -> None:
         self.totals: dict[str, Tensor] = {}
@@ -163,10 +152,9 @@ class MetricAccumulator:
         counts = torch.tensor([float(self.counts[n]) for n in names])
         totals = torch.stack([self.totals[n] for n in names]).cpu() if names else torch.empty(0)
         group.all_reduce_([totals, counts])
-        found = dict(zip(names, (totals / counts).tolist(), strict=True))
-        found |= {name: float(value) for name, value in self.scalars.items()}
+        means = dict(zip(names, (totals / counts).tolist(), strict=True))
+        means |= {name: float(value) for name, value in self.scalars.items()}
         self.totals, self.counts, self.scalars = {}, {}, {}
-        broken = [name for name, value in found.items() if value != value or value in (float("inf"), -float("inf"))]
-        if broken:
-            raise TrainingDiverged(f"training diverged: {', '.join(broken)} stopped being finite")
-        return found
+        if not_finite := [name for name, value in means.items() if not isfinite(value)]:
+            raise TrainingDiverged(f"training diverged: {', '.join(not_finite)} stopped being finite")
+        return means

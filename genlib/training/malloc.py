@@ -9,14 +9,10 @@ from __future__ import annotations
 import ctypes
 import sys
 
-M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # glibc's names of the two settings
-MAX_MMAP_THRESHOLD = 2**25  # bytes: the highest threshold that glibc takes
-NEVER_TRIM = 2**31 - 1
-
 
 def retain_freed_memory() -> None:
     """Ask the C library to keep what is freed, for as long as this process lives; nothing where it is not glibc."""
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
     if mallopt:
-        mallopt(M_MMAP_THRESHOLD, MAX_MMAP_THRESHOLD)
-        mallopt(M_TRIM_THRESHOLD, NEVER_TRIM)
+        mallopt(-3, 2**25)  # M_MMAP_THRESHOLD: the highest threshold that glibc takes, in bytes
+        mallopt(-1, 2**31 - 1)  # M_TRIM_THRESHOLD: never

@@ -1,6 +1,6 @@
-"""Knobs: values at dotted keys of a model's params, and `train.lr_d/lr_g`, the ratio of two of one section.
+"""Hyperparameters by dotted key, and `train.lr_d/lr_g`: the ratio of two options of one section.
 
-A ratio is what two players are balanced by: it stays what it is when the other knob moves.
+A ratio stays what it is when the option below the slash changes, as the balance of a GAN should.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ from genlib.registry import default_options
 
 
 def flatten_options(model: Mapping[str, Any], objective: Mapping[str, Any], train: Mapping[str, Any]) -> dict[str, Any]:
-    """Every option of the three by its dotted key, with the value that it has: given, or by default in the code."""
+    """Every option of the three sections by its dotted key, with its value: given, or the default in the code."""
+    rates = {f"lr_{phase}": rate for phase, rate in train["lr_by_phase"].items()}
     sections = {
-        "model": default_options("models", model["name"]) | dict(model),
-        "objective": default_options("objectives", objective["name"]) | dict(objective),
-        "train": {k: v for k, v in train.items() if k != "lr_by_phase"}
-        | {f"lr_{turn}": rate for turn, rate in train["lr_by_phase"].items()},
+        "model": {**default_options("models", model["name"]), **model},
+        "objective": {**default_options("objectives", objective["name"]), **objective},
+        "train": {key: value for key, value in train.items() if key != "lr_by_phase"} | rates,
     }
-    return {f"{section}.{key}": value for section, found in sections.items() for key, value in found.items()}
+    return {f"{section}.{key}": value for section, options in sections.items() for key, value in options.items()}
 
 
 def split_ratio(key: str) -> tuple[str, str]:
@@ -29,32 +29,29 @@ def split_ratio(key: str) -> tuple[str, str]:
     return above, f"{above.partition('.')[0]}.{below}"
 
 
-def current_value(key: str, values: Mapping[str, Any]) -> Any:
-    """What a knob is at among `values`: the rate of a turn that has none of its own is `train.lr`.
+def current_value(key: str, options: Mapping[str, Any]) -> Any:
+    """The value of a hyperparameter; a phase without a rate of its own has `train.lr`.
 
     Raises:
         InputError: there is no such option.
     """
     if "/" in key:
-        above, below = (current_value(each, values) for each in split_ratio(key))
-        return above / below
-    if key.startswith("train.lr_"):
-        return values.get(key, values["train.lr"])
-    if key not in values:
-        raise unknown_name(key, key, values)
-    return values[key]
-
-
-def resolve_ratios(overrides: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
-    """The knobs without ratios: each multiplied by what it is a ratio to, which another knob or else `values` gives.
-
-    Where that is a whole number, so is the product, and at least 1.
-    """
-    plain = {key: value for key, value in overrides.items() if "/" not in key}
-    for key, ratio in overrides.items():
-        if key in plain:
-            continue
         above, below = split_ratio(key)
-        whole = plain[below] if below in plain else current_value(below, values)
-        plain[above] = max(1, round(ratio * whole)) if isinstance(whole, int) else ratio * whole
-    return plain
+        return current_value(above, options) / current_value(below, options)
+    if key.startswith("train.lr_"):
+        return options.get(key, options["train.lr"])
+    if key not in options:
+        raise unknown_name(key, key, options)
+    return options[key]
+
+
+def resolve_ratios(overrides: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, Any]:
+    """The overrides with each ratio as the value of its first option, which is an integer of at least 1 where the
+    second one is an integer."""
+    resolved = {key: value for key, value in overrides.items() if "/" not in key}
+    for key, ratio in overrides.items():
+        if "/" in key:
+            above, below = split_ratio(key)
+            base = resolved[below] if below in resolved else current_value(below, options)
+            resolved[above] = max(1, round(ratio * base)) if isinstance(base, int) else ratio * base
+    return resolved

@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Any
 
 from genlib.distributed.session import session, silence_ray_loggers
-from genlib.distributed.signals import repeated_keyboard_interrupt
+from genlib.signals import repeated_keyboard_interrupt
 from genlib.errors import InputError, unknown_name
 from genlib.tuning.objective import SearchObjective
 from genlib.tuning.searchers import SEARCHERS, TIME_ATTR, Searcher, SearchSpec

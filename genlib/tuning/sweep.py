@@ -26,7 +26,7 @@ from pipelines.stage import PREPARED_DIR, TUNING_CLASSIFIER, Stage
 
 if TYPE_CHECKING:
     from genlib.tracking.run_folder import RunFolder
-    from genlib.training.fit import TrainingJob
+    from genlib.training.job import TrainingJob
     from genlib.tuning.trial import Trial
 
 MAX_SCORED_IMAGES = 1000  # images, at the most, by which a trial is scored
@@ -57,7 +57,7 @@ class Sweep:
         )
         self.folder = prepare_state_dir(stage, self.job)
         cpus = max(1, int(section.resources.cpu))
-        self.trainable = TrainingTrial(self.job, rehearsal, dataset.load_for_workers(), self.folder / "workers", cpus)
+        self.trainable = TrainingTrial(replace(self.job, dataset=dataset.load_for_workers()), rehearsal, self.folder / "workers", cpus)
         self.search_config = SearchConfig(
             self.search_space,
             self.search_objective,
@@ -120,7 +120,7 @@ def prepare_state_dir(stage: Stage, job: TrainingJob) -> Path:
         expected = "a folder that every node sees, where a sweep keeps its trials"
         raise InputError(f"params.yaml: ray.storage_path: got {stage.storage_path!r}, expected {expected}")
     facts: dict[str, Any] = {
-        "job": job.compute_digest(),
+        "job": job.digest,
         "search": stage.params.models[stage.model_name].search_space,
         "tune": stage.params.tune.model_dump(exclude={"models", "refit"}),
         "evaluate": [stage.params.evaluate.samples, stage.params.evaluate.seed],

@@ -11,10 +11,10 @@ from pathlib import Path
 from queue import Queue
 from typing import Any
 
-from genlib.data.dataset import Dataset
 from genlib.distributed.train import train_distributed
-from genlib.training.fit import TrainingJob, fit
+from genlib.training.fit import fit
 from genlib.training.gan_state import CollapseStopper
+from genlib.training.job import TrainingJob
 from genlib.training.loop import Progress
 from genlib.tuning.trial import TrialPruned, TrialReport
 
@@ -23,7 +23,7 @@ ScoreFn = Callable[[Any], dict[str, float]]
 
 @dataclass(frozen=True)
 class TrainingTrial:
-    """`job` with a trial's knobs, on `dataset`, which is the job's; `score` gives metrics of the averaged model, which
+    """`job` with a trial's knobs, `score` gives metrics of the averaged model, which
     stand before those of training in every report.
 
     Where the job has workers the trial holds a Ray Train job, whose checkpoints lie in `shared`, a folder that every
@@ -32,7 +32,6 @@ class TrainingTrial:
 
     job: TrainingJob
     score_model: ScoreFn
-    dataset: Dataset
     shared_dir: Path
     num_threads: int = 1
 
@@ -60,7 +59,7 @@ class TrainingTrial:
         import torch
 
         torch.set_num_threads(self.num_threads)
-        return map(self.add_scores, fit(replace(job, checkpoint_dir=folder), dataset=self.dataset))
+        return map(self.add_scores, fit(replace(job, checkpoint_dir=folder)))
 
     def _train_on_workers(self, job: TrainingJob, hyperparameters: dict[str, Any]) -> Iterator[Progress]:
         """Ray Train calls, and Ray Tune asks: a thread between the two.

@@ -11,8 +11,8 @@ from genlib.data import dataset
 from genlib.distributed import train
 from genlib.distributed.train import ProgressListener, WorkersStarted, train_distributed
 from genlib.errors import InputError, run_cli
+from genlib.training.checkpoints import latest_checkpoint
 from genlib.training.loop import Progress
-from genlib.training.state import latest_checkpoint, read_final_weights
 
 pytestmark = pytest.mark.usefixtures("ray_session")
 
@@ -23,7 +23,7 @@ def data(tmp_path_factory):
 
 
 def weights(state):
-    return read_final_weights(latest_checkpoint(state))[1]
+    return latest_checkpoint(state).tensors("model.")
 
 
 def test_local_mode_and_two_workers_tell_the_same_and_give_the_same_weights(data, tmp_path, ray_session):

@@ -46,8 +46,9 @@ from genlib.data.dataset import content_hash, load_dataset
 from genlib.errors import run_cli
 from genlib.files import with_checksum
 from genlib.params import load_params
-from genlib.training.fit import TrainConfig, TrainingJob, fit, save_model
-from genlib.training.state import list_checkpoints, quarantine_checkpoints
+from genlib.training.checkpoints import list_checkpoints, quarantine_checkpoints
+from genlib.training.fit import fit
+from genlib.training.job import TrainingJob, save_model
 from pipelines import check
 
 ROOT = Path(__file__).parents[2]
@@ -373,7 +374,7 @@ def trained(tmp_path_factory):
 
     def named(model: str, **train: Any) -> TrainingJob:
         run = job(model, data, **train)
-        return replace(run, checkpoint_dir=root / "states" / run.compute_digest(), digest=run.compute_digest())
+        return run.with_checkpoints_in(root / "states")
 
     run = named("vae")
     finish(job("vae", data, root / "whole"), root / "model")
@@ -813,7 +814,7 @@ models:
   vae:
     model: {name: vae, width: 4, latent: 4}
     objective: {name: elbo}
-    train: {images: 96, batch_size: 16, report_every: 32, checkpoint_every: 32, precision: float32}
+    train: {total_images: 96, batch_size: 16, report_every: 32, checkpoint_every: 32, precision: float32}
 evaluate: {metrics: [kid]}
 """
 
@@ -827,11 +828,10 @@ def started(folder: Path, trained: Trained) -> Path:
         "vae",
         {**params.models["vae"].model},
         {"name": "elbo"},
-        TrainConfig(**params.train_options("vae")),
-        trained.data,
+        params.train_config("vae"),
+        load_dataset(trained.data),
     )
-    state = folder / ".genlib/state/train/vae" / run.compute_digest()
-    return trained_to(replace(run, checkpoint_dir=state, digest=run.compute_digest()), 64)
+    return trained_to(run.with_checkpoints_in(folder / ".genlib/state/train/vae"), 64)
 
 
 def command(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:

@@ -12,7 +12,7 @@ import pytest
 from prepared import digits
 from safetensors.torch import load_file
 
-from genlib.training.state import latest_checkpoint
+from genlib.training.checkpoints import latest_checkpoint
 
 ROOT = Path(__file__).parent.parent.parent
 

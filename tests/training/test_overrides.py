@@ -4,7 +4,8 @@ import pytest
 from prepared import PARAMS, digits, job
 
 from genlib.errors import InputError
-from genlib.training.overrides import current_value, flatten_options, resolve_ratios, split_ratio
+from genlib.training.job import TrainingSpec
+from genlib.training.overrides import current_value, resolve_ratios, split_ratio
 from genlib.tuning.space import SpaceCodec
 
 
@@ -51,7 +52,7 @@ def test_the_default_spaces_hold_knobs_that_exist():
     searched = {name: section for name, section in PARAMS.models.items() if section.search_space}
     assert set(searched) == {"vae", "gan"}
     for name, section in searched.items():
-        values = flatten_options(section.model, section.objective, PARAMS.train_options(name))
+        values = TrainingSpec(name, section.model, section.objective, PARAMS.train_config(name)).options()
         current = {key: current_value(key, values) for key in section.search_space}
         assert set(resolve_ratios(current, values)) == {
             split_ratio(key)[0] if "/" in key else key for key in section.search_space

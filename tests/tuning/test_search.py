@@ -20,7 +20,8 @@ from genlib.data.images import to_float
 from genlib.errors import InputError
 from genlib.evaluation.evaluator import Evaluator, TrialScorer
 from genlib.metrics.constraints import build_constraints
-from genlib.training.fit import fit, save_model
+from genlib.training.fit import fit
+from genlib.training.job import save_model
 from genlib.tuning.objective import SearchObjective
 from genlib.tuning.search import Resources, SearchConfig, search
 from genlib.tuning.searchers import POPULATION_BASED, SEARCHERS

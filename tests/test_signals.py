@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from genlib.distributed.signals import repeated_keyboard_interrupt
+from genlib.signals import repeated_keyboard_interrupt
 
 
 class Drops:

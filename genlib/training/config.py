@@ -1,0 +1,41 @@
+"""The options of a training run: one list, with the default and the range of each, for params.yaml and the loop."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from genlib.training.schedule import Schedule
+
+Precision = Literal["auto", "float32", "bfloat16"]
+COUNT: dict[str, Any] = {"ge": 1, "le": 10**12}
+SHARE: dict[str, Any] = {"ge": 0, "lt": 1}
+POSITIVE: dict[str, Any] = {"gt": 0}
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """How long to train, in what steps, by which optimisers; all counts are images seen.
+
+    `batch_size` is the global batch. `workers`: 0 trains in this process; a pair is the least and the most.
+    `lr_by_phase` overrides `lr` for the phases that it names; params.yaml writes it as `lr_<phase>`. The metadata of a
+    field are the range that params.yaml may give it.
+    """
+
+    total_images: int = field(default=100_000, metadata=COUNT)
+    batch_size: int = field(default=128, metadata={"ge": 1, "le": 2**20})
+    workers: int | Sequence[int] = 0
+    seed: int = field(default=0, metadata={"ge": 0, "lt": 2**32})
+    lr: float = field(default=1e-3, metadata=POSITIVE)
+    lr_by_phase: dict[str, float] = field(default_factory=dict)
+    beta1: float = field(default=0.9, metadata=SHARE)
+    beta2: float = field(default=0.999, metadata=SHARE)
+    eps: float = field(default=1e-8, metadata=POSITIVE)
+    schedule: Schedule = "constant"
+    warmup_fraction: float = field(default=0.0, metadata=SHARE)
+    decay_start: float = field(default=0.0, metadata=SHARE)
+    ema: float = field(default=0.999, metadata=SHARE)
+    precision: Precision = "auto"
+    report_every: int = field(default=20_000, metadata=COUNT)
+    checkpoint_every: int = field(default=100_000, metadata=COUNT)

@@ -1,0 +1,132 @@
+"""A training job: all that decides the weights, its digest, and the model folder that it becomes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from functools import cache
+from pathlib import Path
+from typing import Any, Self
+
+from safetensors.torch import save_file
+
+from genlib.data.dataset import Dataset
+from genlib.errors import InputError
+from genlib.files import file_sha256, json_sha256, replace_folder, with_checksum
+from genlib.training.checkpoints import latest_checkpoint
+from genlib.training.config import TrainConfig
+from genlib.training.overrides import flatten_options, resolve_ratios
+
+_CODE_FILES = (
+    "registry.py",
+    "validation.py",
+    "data/batches.py",
+    "data/dataset.py",
+    "data/images.py",
+    "data/streaming.py",
+)
+_CODE_FOLDERS = ("models/layers", "models/layers/cpu", "objectives/common", "training")
+
+
+@dataclass(frozen=True)
+class TrainingSpec:
+    """One entry of `models` in params.yaml: what to build and how to train it, on whatever data."""
+
+    name: str
+    model: dict[str, Any]
+    objective: dict[str, Any]
+    train: TrainConfig
+
+    def options(self) -> dict[str, Any]:
+        """Every option by its dotted key, with its value."""
+        return flatten_options(self.model, self.objective, asdict(self.train))
+
+    def with_overrides(self, overrides: Mapping[str, Any]) -> Self:
+        """The same with other values at dotted keys (`model.width`, `train.lr_g`) or ratios (`train.lr_d/lr_g`)."""
+        train = asdict(self.train)
+        sections = {"model": dict(self.model), "objective": dict(self.objective), "train": train}
+        for key, value in resolve_ratios(overrides, self.options()).items():
+            section, _, option = key.partition(".")
+            if option.startswith("lr_"):
+                train["lr_by_phase"][option.removeprefix("lr_")] = value
+            else:
+                sections[section][option] = value
+        return replace(self, model=sections["model"], objective=sections["objective"], train=TrainConfig(**train))
+
+
+@dataclass(frozen=True)
+class TrainingJob(TrainingSpec):
+    """A spec with its data. Two jobs of one digest give the same weights, so checkpoints go by it.
+
+    `checkpoint_dir`: where checkpoints are written and gone on from; None keeps none.
+    `digest`: 16 hex digits of model, objective, train options, data and code.
+    """
+
+    dataset: Dataset
+    checkpoint_dir: Path | None = None
+    digest: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        content = {
+            "model": self.model,
+            "objective": self.objective,
+            "train": asdict(self.train),
+            "data": self.dataset.sha256,
+            "code": _code_sha256(self.model["name"], self.objective["name"]),
+        }
+        object.__setattr__(self, "digest", json_sha256(content)[:16])
+
+    def with_checkpoints_in(self, root: Path) -> Self:
+        """The same with its checkpoints in the folder of its digest in `root`."""
+        return replace(self, checkpoint_dir=root / self.digest)
+
+
+def code_files(model_name: str, objective_name: str) -> list[Path]:
+    """The files whose content decides what a job of this model and this objective computes."""
+    package = Path(__file__).parents[1]
+    named = [f"models/{model_name}.py", f"objectives/{objective_name}.py", *_CODE_FILES]
+    shared = [path for folder in _CODE_FOLDERS for path in sorted((package / folder).glob("*.py"))]
+    return [package / name for name in named] + shared
+
+
+@cache
+def _code_sha256(model_name: str, objective_name: str) -> list[str]:
+    return [file_sha256(path) for path in code_files(model_name, objective_name)]
+
+
+def save_model(job: TrainingJob, folder: Path) -> None:
+    """Write the model folder of a finished job: averaged weights, raw weights beside them, and what rebuilds it.
+
+    Raises:
+        InputError: the job has no finished state.
+    """
+    checkpoint = latest_checkpoint(job.checkpoint_dir)
+    if checkpoint is None or checkpoint.images_seen < job.train.total_images:
+        raise InputError(f"{job.checkpoint_dir}: got no finished state of {job.name}, expected a job run to its end")
+    with replace_folder(folder) as partial:
+        save_file(checkpoint.tensors("ema."), partial / "model.safetensors")
+        save_file(checkpoint.tensors("model."), partial / "raw.safetensors")
+        config = with_checksum({**build_model_config(job), "model_sha256": file_sha256(partial / "model.safetensors")})
+        (partial / "config.json").write_text(json.dumps(config, indent=2) + "\n")
+        (partial / "history.tsv").write_text(history_to_tsv(checkpoint.history))
+
+
+def build_model_config(job: TrainingJob) -> dict[str, Any]:
+    """The content of `config.json`: what rebuilds the model, and what it was trained by and on."""
+    return {
+        "name": job.name,
+        "model": job.model,
+        "objective": job.objective,
+        "train": asdict(job.train),
+        "shape": job.dataset.shape,
+        "classes": len(job.dataset.classes),
+        "data_sha256": job.dataset.sha256,
+    }
+
+
+def history_to_tsv(rows: list[dict[str, float]]) -> str:
+    """Reports as tab-separated text: `images_seen` first, a column for all that was ever reported, blank where not."""
+    columns = list(dict.fromkeys(["images_seen", *(name for row in rows for name in row)]))
+    lines = [columns, *([f"{row[name]:.9g}" if name in row else "" for name in columns] for row in rows)]
+    return "".join("\t".join(line) + "\n" for line in lines)
