@@ -17,6 +17,7 @@ PACKAGE = Path(genlib.__file__).parent
 NO_WEIGHTS = {  # imported by training, and without influence on the weights
     "errors.py": "texts",
     "files.py": "how files are written and checked",
+    "migration.py": "old names, refused or renamed before anything is built",
     "data/config.py": "the source of a data set, whose content is in its hash",
     "data/splits.py": "likewise",
     "data/sources.py": "likewise",
