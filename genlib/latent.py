@@ -5,7 +5,7 @@ Codes are tensors [n, latent]. A conditional model needs the classes `y` int64 [
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from math import prod
 from typing import Literal, Protocol
@@ -125,13 +125,14 @@ def invert(
     lr: float = 0.1,
     seed: int = 0,
     y: Tensor | None = None,
-    on_step: Callable[[int], None] = lambda step: None,
+    track: Callable[[range], Iterable[int]] = iter,
 ) -> Inversion:
     """The most probable code of each of the images x [n, C, H, W], for models that do not encode.
 
     Adam minimises ||x - image(z)||^2 / (2 PIXEL_STD^2) + ||z||^2 / 2, the negative log posterior of a normal prior and
     normal pixels, from NUM_STARTS draws of the prior, with a rate that falls linearly to 0; the best result counts
-    (after Creswell and Bharath 2016, "Inverting the generator of a generative adversarial network").
+    (after Creswell and Bharath 2016, "Inverting the generator of a generative adversarial network"). `track` passes the
+    steps on, to print progress.
     """
     n, size = len(x), prod(x.shape[1:])
     first = torch.randn(NUM_STARTS, n, model.latent, generator=seeded_generator(seed, "invert")).flatten(0, 1)
@@ -145,8 +146,7 @@ def invert(
         return error / (2 * PIXEL_STD**2) + z.square().sum(1) / 2
 
     optimizer = torch.optim.Adam([z], lr)
-    for step in range(steps):
-        on_step(step)
+    for step in track(range(steps)):
         (z.grad,) = torch.autograd.grad(neg_log_posterior(squared_error()).sum(), z)
         optimizer.param_groups[0]["lr"] = lr * (1 - step / steps)
         optimizer.step()

@@ -12,7 +12,7 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from genlib.cli import main
-from genlib.figures.latent_tools import NUM_STEPS, LatentSpace, tools
+from genlib.figures.latent_tools import NUM_STEPS, TOOLS, LatentSpace
 
 
 def explored(project, model, *more):
@@ -36,7 +36,7 @@ def test_every_tool_that_the_model_can_do_draws_a_picture(project, model, tmp_pa
     assert explored(project, model, "--out", tmp_path, "--count", 3) == 0
     assert {path.stem for path in tmp_path.glob("*.png")} == CAN[model]
     said = capsys.readouterr().out.splitlines()
-    for name in tools():
+    for name in TOOLS:
         (line,) = (each for each in said if each.startswith((f"{name}: ", f"{tmp_path / name}.png: ")))
         assert ("left out" in line) == (name not in CAN[model])
     assert all(size(path)[0] > 64 for path in tmp_path.glob("*.png"))
@@ -69,7 +69,7 @@ def test_the_tools_use_the_codes_of_the_data(project):
     data = load_dataset(project / "data")
     subject = LatentSpace(load(project / "vae"), data.test[:2], data.train[:50], 0)
     torch.testing.assert_close(subject.mean, subject.train_codes.mean(0))
-    sheet = tools()["interpolate"](subject)
+    sheet = TOOLS["interpolate"](subject)
     ends = subject.model.decode_image(subject.z).detach()
     torch.testing.assert_close(sheet.images[0], ends[0])
     torch.testing.assert_close(sheet.images[NUM_STEPS - 1], ends[1])

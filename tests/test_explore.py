@@ -199,5 +199,5 @@ def test_the_same_seed_finds_the_same_codes(model):
 
 def test_inversion_tells_how_far_it_is(model):
     steps = []
-    invert(model, torch.zeros(1, *SHAPE), steps=4, on_step=steps.append)
+    invert(model, torch.zeros(1, *SHAPE), steps=4, track=lambda items: (steps.append(i) or i for i in items))
     assert steps == [0, 1, 2, 3]

@@ -1,4 +1,4 @@
-"""`genlib explore`: what is in a model's codes, one picture per tool of gallery.py."""
+"""`genlib explore`: one picture per tool of figures/latent_tools.py."""
 
 from __future__ import annotations
 
@@ -15,21 +15,20 @@ DEFAULT_OUT = Path("runs/explore")
 
 
 def explore(model: Path, data: Path, out: Path | None, what: str | None, seed: int, count: int) -> None:
-    """Look into a model's space of codes: one picture per tool."""
+    """Draw a model's latent space, one picture per tool."""
     if count < 1:
         raise InputError(f"--count: got {count}, expected a whole number of at least 1")
-    from genlib.figures.latent_tools import Unsupported, tools
+    from genlib.figures.latent_tools import TOOLS, Unsupported
 
-    known = tools()
-    asked = list(known) if what is None else what.split(",")
-    for name in asked:
-        if name not in known:
-            raise unknown_name("--what", name, known)
-    subject = _load_latent_space(model, data, seed, count)
+    names = list(TOOLS) if what is None else what.split(",")
+    for name in names:
+        if name not in TOOLS:
+            raise unknown_name("--what", name, TOOLS)
+    space = _load_latent_space(model, data, seed, count)
     folder = make_folder(out or DEFAULT_OUT / model.resolve().name, "--out")
-    for name in dict.fromkeys(asked):
+    for name in dict.fromkeys(names):
         try:
-            _save_grid(known[name](subject), folder / name)
+            _save_grid(TOOLS[name](space), folder / name)
         except Unsupported as reason:
             print(f"{name}: left out, {reason}")
 
@@ -43,7 +42,9 @@ def _load_latent_space(model: Path, data: Path, seed: int, count: int) -> Latent
 
     network, config, dataset = load(model), read_model_config(model), load_dataset(data)
     if not hasattr(network, "decode_image"):
-        raise InputError(f"{model}: got {config['model']['name']}, which has no codes, expected a model with image(z)")
+        raise InputError(
+            f"{model}: got {config['model']['name']}, which has no codes, expected a model with decode_image(z)"
+        )
     made_for, found = (tuple(config["shape"]), config["classes"]), (dataset.shape, len(dataset.classes))
     if made_for != found:
         raise InputError(f"{data}: got shape and classes {found}, expected those of the model, {made_for}")

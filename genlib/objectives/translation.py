@@ -115,18 +115,18 @@ class Translation(Objective):
         return {name: term() for name, term in terms.items() if self.term_weights[name]}
 
 
+def domain_batches(batch: Batch) -> dict[str, Batch]:
+    if batch.domain_b is None:
+        raise ValueError("translation needs the images of two domains")
+    return {"a": batch, "b": batch.domain_b}
+
+
 def domain_images(batch: Batch) -> ByDomain:
-    return {"a": batch.x, "b": second_batch(batch).x}
+    return {domain: each.x for domain, each in domain_batches(batch).items()}
 
 
 def domain_labels(batch: Batch) -> ByDomain:
-    return {"a": batch.y, "b": second_batch(batch).y}
-
-
-def second_batch(batch: Batch) -> Batch:
-    if batch.domain_b is None:
-        raise ValueError("translation needs the images of two domains")
-    return batch.domain_b
+    return {domain: each.y for domain, each in domain_batches(batch).items()}
 
 
 def translate_both(model: CycleGANModel, x: ByDomain) -> ByDomain:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import ClassVar, Literal, Protocol
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
@@ -66,23 +66,6 @@ class DiagonalNormal:
         return DiagonalNormal(self.mean.detach(), self.log_variance.detach())
 
 
-class PixelDistribution(Protocol):
-    """p(x|z) of images [..., C, H, W]."""
-
-    @property
-    def mean(self) -> Tensor:
-        """The mean image, in [-1, 1]."""
-
-    def log_prob(self, x: Tensor) -> Tensor:
-        """log p(x|z) [...] in nats of x as the model observes it; x [n, C, H, W] may meet [k, n, C, H, W]."""
-
-    def sample_from_noise(self, noise: Tensor) -> Tensor:
-        """An image [..., C, H, W] drawn by standard normal noise of that shape."""
-
-    def unflatten(self, k: int) -> PixelDistribution:
-        """[k n, C, H, W] -> [k, n, C, H, W]."""
-
-
 @dataclass(frozen=True)
 class Bernoulli:
     """Each pixel is white (+1) with probability sigmoid(logits), else black (-1).
@@ -123,6 +106,12 @@ class Gaussian:
 
     def unflatten(self, k: int) -> Gaussian:
         return Gaussian(*(torch.unflatten(each, 0, (k, -1)) for each in (self.mean, self.log_variance)))
+
+
+# p(x|z) of images [..., C, H, W], whose `mean` is in [-1, 1]. `log_prob(x)` [...] is in nats, of x as the model sees
+# it, where x [n, ...] may meet [k, n, ...]; `sample_from_noise` draws images by standard normal noise of their shape;
+# `unflatten(k)` is [k n, ...] -> [k, n, ...].
+PixelDistribution = Bernoulli | Gaussian
 
 
 def bound_log_variance(raw: Tensor) -> Tensor:
