@@ -1,22 +1,18 @@
-"""Judges' probabilities: the temperature that is fitted, and the error that tells whether they can be believed."""
+"""The calibration error against the sum by hand."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 import torch
-from torch.nn import functional as F
 
 from genlib.data.images import Images
-from genlib.metrics.classification import assign_bins, compute_accuracy, compute_ece
+from genlib.metrics.classification import assign_bins, compute_ece
 from genlib.metrics.inputs import FeatureSet, build_inputs, extract_features
 from genlib.metrics.registry import compute_metrics
-from genlib.models import cnn_classifier as classifier
-from genlib.models import resnet_classifier as scorer
-from genlib.models.layers.classifier import Temperature, fit_temperature
+from genlib.models import cnn_classifier, resnet_classifier
 
-JUDGES = {"classifier": classifier, "scorer": scorer}
-EVERY = pytest.mark.parametrize("name", JUDGES)
+JUDGES = {"classifier": cnn_classifier, "scorer": resnet_classifier}
 SHAPE = (1, 8, 8)
 
 
@@ -44,86 +40,6 @@ def draws(n, sureness=1.0):
 def seen(logits, labels):
     pixels = torch.zeros(len(logits), *SHAPE, dtype=torch.uint8)
     return FeatureSet(pixels, labels, torch.zeros(len(logits), 2), logits.softmax(1))
-
-
-# --- the temperature
-
-
-@pytest.mark.parametrize("sureness", [0.5, 1.0, 3.0, 20.0])
-def test_the_temperature_undoes_too_much_or_too_little_sureness(sureness):
-    assert fit_temperature(*draws(20_000, sureness)).item() == pytest.approx(sureness, rel=0.05)
-
-
-def test_the_temperature_is_the_one_that_scipy_finds():
-    optimize = pytest.importorskip("scipy.optimize")
-    logits, labels = draws(300, 2.5)
-
-    def loss(log_t):
-        return F.cross_entropy(logits.double() / np.exp(log_t), labels).item()
-
-    theirs = optimize.minimize_scalar(loss, bounds=(-4, 4), method="bounded", options={"xatol": 1e-9})
-    assert fit_temperature(logits, labels).log().item() == pytest.approx(theirs.x, abs=1e-5)
-
-
-def test_without_an_error_to_learn_from_the_temperature_stays_one():
-    logits = 10 * torch.eye(4)
-    assert fit_temperature(logits, torch.arange(4)) == 1
-    assert fit_temperature(logits, torch.tensor([0, 1, 2, 0])) != 1
-    assert fit_temperature(torch.empty(0, 4), torch.empty(0, dtype=torch.long)) == 1
-
-
-@EVERY
-def test_a_judge_is_calibrated_wherever_it_is_read(name):
-    judge, valid = made(name), images()
-    x = torch.rand(7, *SHAPE) * 2 - 1
-    before = judge(x)
-    judge.on_fit_end(images(), valid)
-    t = judge.temperature.value
-    assert t != 1
-    torch.testing.assert_close(judge(x), before / t)
-    torch.testing.assert_close(judge.head(judge.features(x)), before / t)
-    torch.testing.assert_close(
-        extract_features(judge, valid).probabilities, judge.head(extract_features(judge, valid).features).softmax(1)
-    )
-
-
-@EVERY
-def test_no_other_temperature_is_better_on_validation(name):
-    judge, valid = made(name), images(300)
-    sure = 5 * extract_features(judge, valid).probabilities.log()
-    valid = Images(valid.pixels, torch.multinomial(sure.softmax(1), 1).squeeze(1))
-    judge.on_fit_end(images(), valid)
-    logits = extract_features(judge, valid).probabilities.log()
-    at = [F.cross_entropy(logits * b, valid.labels).item() for b in (0.9, 1.0, 1.1)]
-    assert at[1] < min(at[0], at[2])
-
-
-@EVERY
-def test_calibration_leaves_accuracy_alone_and_can_be_done_again(name):
-    judge, valid = made(name), images()
-    before = compute_accuracy(extract_features(judge, valid))
-    for _ in range(2):
-        judge.on_fit_end(images(), valid)
-        first = judge.temperature.value.clone()
-    assert compute_accuracy(extract_features(judge, valid)) == before
-    judge.on_fit_end(images(), valid)
-    assert torch.equal(judge.temperature.value, first)
-
-
-@EVERY
-def test_without_labels_probabilities_stay_as_they_are(name):
-    judge = made(name, classes=0)
-    judge.on_fit_end(images(labels=False), images(labels=False))
-    assert judge.temperature.value == 1
-
-
-def test_a_temperature_is_saved_and_not_learned():
-    layer = Temperature()
-    assert not list(layer.parameters())
-    assert list(layer.state_dict()) == ["value"]
-
-
-# --- the calibration error
 
 
 def by_hand(view, bins=15):

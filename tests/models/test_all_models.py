@@ -16,7 +16,7 @@ from genlib.models.layers.sampling import CHUNK_SIZE
 from genlib.params import read_yaml
 from genlib.registry import build
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 SHAPES = [(1, 8, 8), (1, 16, 16), (1, 28, 28), (3, 32, 32), (3, 64, 64), (1, 9, 13)]
 CLASSES = 10
 N = 12
