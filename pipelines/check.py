@@ -146,7 +146,7 @@ def _check_searcher(params: Params) -> None:
         space = params.models[model].search_space
         if not any(is_continuous(entry) for key, entry in space.items() if not key.startswith("model.")):
             raise InputError(
-                f"params.yaml: models.{model}.search: got no uniform or loguniform knob of train or objective, "
+                f"params.yaml: models.{model}.search_space: got no uniform or loguniform knob of train or objective, "
                 f"expected one or more with the searcher {searcher}"
             )
 

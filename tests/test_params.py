@@ -1,4 +1,4 @@
-"""params.yaml: every wrong key and value is named with its path and what is legal there."""
+"""params.yaml: every wrong key and value is named with its path and what is expected there."""
 
 from pathlib import Path
 
@@ -37,10 +37,10 @@ WRONG = {
     "models.gan": ("gan", "valid dictionary"),
     "train.batch_size": (0, "greater than or equal to 1"),
     "train.lr": (-1.0, "greater than 0"),
-    "train.imagess": (5, "did you mean images"),
+    "train.total_image": (5, "did you mean total_images"),
     "models.gan.train.workers": ("two", "[least, most]"),
     "models.gan.train.ema": (1.0, "less than 1"),
-    "models.gan.train.warmupp": (0.1, "did you mean warmup"),
+    "models.gan.train.warmup_fractionn": (0.1, "did you mean warmup_fraction"),
     "models.gan.modle": ({}, "did you mean model"),
     "tune.models": (["classifier"], "expected gan"),
     "tune.trials": (0, "greater than or equal to 1"),
@@ -52,18 +52,18 @@ WRONG = {
 
 @pytest.mark.parametrize("key", WRONG)
 def test_a_wrong_key_or_value_is_named_in_one_line(values, key):
-    value, legal = WRONG[key]
-    values = merge(values, {"data": {"other": {"name": "printed_digits"}}})
+    value, expected = WRONG[key]
+    values = merge(values, {"data": {"domain_b": {"name": "printed_digits"}}})
     with pytest.raises(InputError) as error:
         parse_params(merge(values, expand_dotted({key: value})))
     message = str(error.value)
     assert message.startswith(f"params.yaml: {key}: ")
-    assert legal in message
+    assert expected in message
     assert "\n" not in message
 
 
 @pytest.mark.parametrize(
-    ("entry", "legal"),
+    ("entry", "expected"),
     [
         ({"loguniform": [0, 1]}, "low > 0"),
         ({"uniform": [2, 1]}, "low < high"),
@@ -74,16 +74,16 @@ def test_a_wrong_key_or_value_is_named_in_one_line(values, key):
         ({"uniform": [0, 1], "int": [0, 1]}, "one of"),
     ],
 )
-def test_a_wrong_distribution_is_named(values, entry, legal):
-    wrong = merge(values, expand_dotted({"models.gan.search": {"train.lr_g": entry}}))
-    with pytest.raises(InputError, match=r"models\.gan\.search\.train\.lr_g: got .*expected ") as error:
+def test_a_wrong_distribution_is_named(values, entry, expected):
+    wrong = merge(values, expand_dotted({"models.gan.search_space": {"train.lr_g": entry}}))
+    with pytest.raises(InputError, match=r"models\.gan\.search_space\.train\.lr_g: got .*expected ") as error:
         parse_params(wrong)
-    assert legal in str(error.value)
+    assert expected in str(error.value)
 
 
 @pytest.mark.parametrize(
     ("text", "found"),
-    [("a: [1", "not valid YAML"), ("- 1", "found list"), ("a: 1\na: 2", "not valid YAML"), (b"\xff\xfe\x00", "not")],
+    [("a: [1", "not valid YAML"), ("- 1", "got list"), ("a: 1\na: 2", "not valid YAML"), (b"\xff\xfe\x00", "not")],
 )
 def test_a_file_that_is_no_mapping_is_named(tmp_path, text, found):
     path = tmp_path / "params.yaml"
@@ -107,14 +107,14 @@ def test_a_models_own_settings_override_the_defaults(values):
 
 
 def test_merging_replaces_lists_and_search_spaces_whole():
-    base = {"a": {"b": 1, "c": [1, 2], "search": {"x": 1}}}
-    assert merge(base, {"a": {"c": [3], "search": {"y": 2}}}) == {"a": {"b": 1, "c": [3], "search": {"y": 2}}}
-    assert base == {"a": {"b": 1, "c": [1, 2], "search": {"x": 1}}}
+    base = {"a": {"b": 1, "c": [1, 2], "search_space": {"x": 1}}}
+    assert merge(base, {"a": {"c": [3], "search_space": {"y": 2}}}) == {"a": {"b": 1, "c": [3], "search_space": {"y": 2}}}
+    assert base == {"a": {"b": 1, "c": [1, 2], "search_space": {"x": 1}}}
 
 
 NULLS = {
     "a section": ({"a": {"b": {"c": 1}, "d": 2}}, {"a": {"b": None}}, {"a": {"d": 2}}),
-    "a search": ({"a": {"search": {"x": 1}}}, {"a": {"search": None}}, {"a": {}}),
+    "a search": ({"a": {"search_space": {"x": 1}}}, {"a": {"search_space": None}}, {"a": {}}),
     "an empty section": ({"a": {}}, {"a": None}, {}),
     "nothing": ({"a": 1}, {"b": None, "c": {"d": None}}, {"a": 1, "c": {"d": None}}),
     "a value": ({"a": {"b": 1}}, {"a": {"b": None}}, {"a": {"b": None}}),
@@ -154,9 +154,9 @@ def test_what_comes_later_replaces_what_it_contradicts():
 
 def test_a_second_domain_is_read(values):
     other = {"name": "folder_b", "root": "here", "seed": 3}
-    settings = parse_params(merge(values, {"data": {"other": other}})).data.to_config()
+    settings = parse_params(merge(values, {"data": {"domain_b": other}})).data.to_config()
     assert settings.domain_b == DomainBConfig("folder_b", Path("here"), 3)
-    bare = parse_params(merge(values, {"data": {"other": {"name": "usps"}}})).data.to_config()
+    bare = parse_params(merge(values, {"data": {"domain_b": {"name": "usps"}}})).data.to_config()
     assert bare.domain_b == DomainBConfig("usps", None, None)
 
 
@@ -184,5 +184,5 @@ def test_numbers_in_scientific_form_are_numbers(tmp_path):
 
 
 @pytest.mark.parametrize("preset", sorted((ROOT / "presets").glob("*.yaml")), ids=lambda path: path.stem)
-def test_every_preset_is_legal(values, preset):
+def test_every_preset_is_valid(values, preset):
     parse_params(merge(values, read_yaml(preset)))

@@ -19,7 +19,7 @@ from genlib.objectives.common.phases import Objective, Phase, StepLosses
 from genlib.params import load_params, read_yaml
 from pipelines.check import check
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
@@ -72,7 +72,7 @@ class Plain(nn.Module):
 
 
 class Alone(Objective):
-    def turns(self, model: nn.Module) -> tuple[Phase, ...]:
+    def phases(self, model: nn.Module) -> tuple[Phase, ...]:
         return (Phase("it", model, lambda batch: StepLosses(batch.x.mean((1, 2, 3)))),)
 
 
@@ -86,13 +86,13 @@ built: list[tuple[tuple[int, int, int], int]] = []
 
 @pytest.fixture
 def stubs(project, monkeypatch):
-    """The project with models of the stubs only, as files of their rooms would be: one needs labels, one a pair."""
-    for room, builders in STUBS.items():
+    """The project with models of the stubs only, as files of their packages would be: one needs labels, one a pair."""
+    for package, builders in STUBS.items():
         for name, builder in builders.items():
-            module = types.ModuleType(f"genlib.{room}.{name}")
+            module = types.ModuleType(f"genlib.{package}.{name}")
             module.Build = builder
             monkeypatch.setitem(sys.modules, module.__name__, module)
-    monkeypatch.setattr("genlib.registry.available", lambda room: sorted(STUBS[room]))
+    monkeypatch.setattr("genlib.registry.list_available", lambda package: sorted(STUBS[package]))
     built.clear()
     values = read_yaml(project / "params.yaml")
     values["models"] = {
@@ -102,7 +102,7 @@ def stubs(project, monkeypatch):
         "cgan": {"model": {"name": "labelled"}, "objective": {"name": "alone"}},
     }
     values["tune"]["models"] = []
-    values["data"].pop("other", None)
+    values["data"].pop("domain_b", None)
     (project / "params.yaml").write_text(json.dumps(values))
     return project
 
@@ -135,7 +135,7 @@ LACKING = {
         ["data.domain_b={name: folder, root: pictures}", "models.cyclegan.model.judge=true"],
         "models.cyclegan.model: judge needs labels",
     ),
-    "what no data would mend": ([*FLAT, "models.plain.train.lr_x=1.0"], "models.plain.train.lr_x: found 'lr_x'"),
+    "what no data would mend": ([*FLAT, "models.plain.train.lr_x=1.0"], "models.plain.train.lr_x: got 'lr_x'"),
 }
 
 
@@ -182,42 +182,42 @@ WRONG = {
     "unknown section": (["dota.name=digits"], "dota: unknown key"),
     "unknown key": (["train.batchsize=3"], "did you mean batch_size"),
     "unknown data set": (["data.name=mnits"], "did you mean mnist"),
-    "unknown model": (["models.gan.model.name=gann"], "models.gan.model.name: found 'gann' (did you mean gan?)"),
+    "unknown model": (["models.gan.model.name=gann"], "models.gan.model.name: got 'gann' (did you mean gan?)"),
     "unknown objective": (["models.vae.objective.name=elbow"], "did you mean elbo"),
     "unknown option": (["models.gan.model.widht=3"], "models.gan.model.widht: unknown key"),
     "wrong type of option": (["models.gan.model.width=wide"], "got 'wide', expected a whole number"),
     "option out of range": (["models.gan.model.width=0"], "models.gan.model: width must be at least 1, found 0"),
-    "unknown loss": (["models.gan.objective.loss=wasser"], "models.gan.objective.loss: found 'wasser'"),
+    "unknown loss": (["models.gan.objective.loss=wasser"], "models.gan.objective.loss: got 'wasser'"),
     "rate of no turn": (["models.vae.train.lr_g=0.1"], "models.vae.train.lr_g"),
-    "rate out of range": (["models.gan.train.lr_g=-1"], "models.gan.train.lr_g: found -1"),
+    "rate out of range": (["models.gan.train.lr_g=-1"], "models.gan.train.lr_g: got -1"),
     "unknown metric": (["evaluate.metrics=[frecht]"], "did you mean"),
     "unknown sweep metric": (["tune.metric=fid"], "tune.metric"),
     "sweep metric that is best in the middle": (["tune.metric=density"], "tune.metric"),
-    "unknown second sweep metric": (["tune.second_metric=covrage"], "tune.second_metric: found 'covrage'"),
+    "unknown second sweep metric": (["tune.second_metric=covrage"], "tune.second_metric: got 'covrage'"),
     "no trials": (["tune.trials=0"], "tune.trials: got 0, expected greater than or equal to 1"),
     "no time": (["tune.time_limit_minutes=0"], "tune.time_limit_minutes: got 0, expected greater than 0"),
-    "unknown searcher": (["tune.searcher=bayes"], "tune.searcher: found 'bayes'"),
+    "unknown searcher": (["tune.searcher=bayes"], "tune.searcher: got 'bayes'"),
     "unknown limit": (
         ["tune.constraints={covrage: 0.3}"],
-        "tune.constraints: found 'covrage' (did you mean 'coverage'?)",
+        "tune.constraints: got 'covrage' (did you mean",
     ),
-    "an empty space": (["models.gan.search={}"], "tune.models: found 'gan'"),
-    "a wrong distribution": (["models.gan.search={train.lr_g: {gauss: [0, 1]}}"], "search.train.lr_g: found {'gauss'"),
+    "an empty space": (["models.gan.search_space={}"], "tune.models: got 'gan'"),
+    "a wrong distribution": (["models.gan.search_space={train.lr_g: {gauss: [0, 1]}}"], "search_space.train.lr_g: got {'gauss'"),
     "a choice that is wrong among right ones": (
-        ["models.gan.search={objective.loss: {choice: [hinge, hing, hinge]}}"],
-        "objective.loss: found 'hing'",
+        ["models.gan.search_space={objective.loss: {choice: [hinge, hing, hinge]}}"],
+        "objective.loss: got 'hing'",
     ),
-    "a ratio to nothing": (["models.gan.search={model.width_d/widht: {uniform: [0, 1]}}"], "model.widht: found"),
-    "a ratio of nothing": (["models.gan.search={model.widht_d/width: {uniform: [0, 1]}}"], "widht_d: unknown key"),
+    "a ratio to nothing": (["models.gan.search_space={model.width_d/widht: {uniform: [0, 1]}}"], "model.widht: got"),
+    "a ratio of nothing": (["models.gan.search_space={model.widht_d/width: {uniform: [0, 1]}}"], "widht_d: unknown key"),
     "a population with nothing to change": (
-        ["tune.searcher=pbt", "models.gan.search={model.width_d: {int: [8, 16]}}"],
-        "models.gan.search: found no uniform or loguniform knob of train or objective",
+        ["tune.searcher=pbt", "models.gan.search_space={model.width_d: {int: [8, 16]}}"],
+        "models.gan.search_space: got no uniform or loguniform knob of train or objective",
     ),
     "a population of workers": (["tune.searcher=pb2", "tune.resources.workers=2"], "tune.resources.workers: got 2"),
     "workers that would be stopped": (["tune.resources.workers=2"], "expected 0 with the searcher random, or"),
     "no CPU for a trial": (["tune.resources.cpu=0"], "tune.resources.cpu: got 0, expected greater than 0"),
-    "knob of nothing": (["models.gan.search={objective.r9: {uniform: [0, 1]}}"], "objective.r9: unknown key"),
-    "knob out of range": (["models.gan.search={model.width: {int: [0, 3]}}"], "width must be at least 1"),
+    "knob of nothing": (["models.gan.search_space={objective.r9: {uniform: [0, 1]}}"], "objective.r9: unknown key"),
+    "knob out of range": (["models.gan.search_space={model.width: {int: [0, 3]}}"], "width must be at least 1"),
     "no root": (folder("nowhere"), "data.root"),
     "not an assignment": (["train.seed"], "SET"),
     "a value that is no YAML": (["train.lr=["], "SET: train.lr: not valid YAML"),
@@ -230,14 +230,14 @@ WRONG = {
     ),
     "missing torchvision data": (["data.name=mnist", "data.image_size=null"], "data.root"),
     "official without a test set": (["data.split=official"], "data.split"),
-    "unknown second domain": (["data.domain_b.name=usp"], "data.domain_b.name: found 'usp' (did you mean usps?)"),
+    "unknown second domain": (["data.domain_b.name=usp"], "data.domain_b.name: got 'usp' (did you mean usps?)"),
     "unknown key of the second domain": (["data.domain_b={name: digits, size: 3}"], "data.domain_b.size: unknown key"),
     "second domain that is not there": (
         ["data.domain_b={name: usps}"],
-        "data.domain_b.root: found no data/raw/usps.bz2",
+        "data.domain_b.root: got no data/raw/usps.bz2",
     ),
-    "root of the second domain": (["data.domain_b={name: folder, root: no}"], "data.domain_b.root: found no folder no"),
-    "one folder of two domains": (folder("pictures", **{"data.name": "folder_a"}), "data.root: found no folder"),
+    "root of the second domain": (["data.domain_b={name: folder, root: no}"], "data.domain_b.root: got no folder no"),
+    "one folder of two domains": (folder("pictures", **{"data.name": "folder_a"}), "data.root: got no folder"),
     "other channels": (
         ["data.domain_b={name: folder, root: red}"],
         "data.domain_b: got folder with 3 channels, expected 1",
@@ -246,7 +246,7 @@ WRONG = {
     "no data": (["data=null"], "data: missing"),
     "no models": (["models=null", "tune.models=[]"], "models: missing"),
     "a tuned model left out": (["models.gan=null"], "tune"),
-    "an option of nothing": (["models.gan.model.width=null"], "models.gan.model.width: found None"),
+    "an option of nothing": (["models.gan.model.width=null"], "models.gan.model.width: got None"),
 }
 
 
@@ -292,7 +292,7 @@ def test_a_wrong_folder_is_named(project, spoil, found):
 @pytest.mark.parametrize("address", ["htp://x", "http://", "http://host:port", "file:///tmp/x", "nonsense"])
 def test_a_malformed_tracking_address_is_named(project, monkeypatch, address):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
-    with pytest.raises(InputError, match="MLFLOW_TRACKING_URI: found"):
+    with pytest.raises(InputError, match="MLFLOW_TRACKING_URI: got"):
         check(None, [])
 
 
@@ -321,7 +321,7 @@ def test_a_section_is_taken_out_of_the_file_and_the_rest_kept(project):
     check(None, rid)
     assert (project / "params.yaml").read_text() == text
     check(None, ["data.domain_b=null", "models.cyclegan=null"])
-    assert load_params().data.domain_b is None and "other" not in read_yaml(project / "params.yaml")["data"]
+    assert load_params().data.domain_b is None and "domain_b" not in read_yaml(project / "params.yaml")["data"]
 
 
 def test_a_legal_folder_passes_and_answers_files_are_made_once(project):
