@@ -74,7 +74,7 @@ class ServerUnreachable(ConnectionError):
 
 @contextmanager
 def publishing(project_dir: Path) -> Iterator[None]:
-    """Publish the runs of a project while the body runs, and what is left at its end, in a process of its own.
+    """Publish the runs of a project, in a process of its own, while the body runs and once more at its end.
 
     Raises:
         InputError: the address of the server is malformed.
@@ -87,24 +87,23 @@ def publishing(project_dir: Path) -> Iterator[None]:
         print("genlib: the publisher of runs was ended early; `genlib sync` publishes the rest", file=sys.stderr)
 
 
-def watch(project_dir: Path) -> list[str]:
-    """Publish until the standard input ends, and then what is left; only wait while another process publishes.
-
-    Returns a line for each thing to say.
-    """
+def publish_until_stdin_ends(project_dir: Path) -> list[str]:
+    """What `publishing` starts; it only waits while another process publishes. Returns what `publish_rest` does."""
     os.nice(5)
-    closing = False
-    while not closing:
+    is_closing = False
+    while not is_closing:
         with publisher_lock(project_dir) as is_mine:
-            while not closing:
-                closing = bool(select.select([sys.stdin], [], [], PUBLISH_INTERVAL_S)[0])
-                if closing or not is_mine:
-                    break
+            while not (is_closing := bool(select.select([sys.stdin], [], [], PUBLISH_INTERVAL_S)[0])) and is_mine:
                 publish_all(project_dir, pending_runs(project_dir))
+    return publish_rest(project_dir)
+
+
+def publish_rest(project_dir: Path) -> list[str]:
+    """Publish what is pending, unless another process publishes; returns the lines to print."""
     while True:
         with publisher_lock(project_dir) as is_mine:
             problems = publish_all(project_dir, pending_runs(project_dir)) if is_mine else []
-        # A run that ended during this pass left it to this process.
+        # The process of a run that ended during this pass left that run to this one.
         if not is_mine or problems or not any("status" in read_header(run) for run in pending_runs(project_dir)):
             return [*problems, *old_records(project_dir)]
 
@@ -118,51 +117,37 @@ def old_records(project_dir: Path) -> list[str]:
     return [f"{folder}: got records of genlib 0.1, which are ignored; remove the folder"]
 
 
-def log_run(
-    experiment: str,
-    name: str,
-    metrics: Mapping[str, float],
-    *,
-    tags: Mapping[str, str],
-    params: Mapping[str, Any],
-    texts: Mapping[str, str],
-) -> None:
-    """Numbers of no stage (images evaluated, a survey, a benchmark) as a run, with `texts` as files by their name.
+def log_run(experiment: str, name: str, metrics: Mapping[str, float], texts: Mapping[str, str], **header: Any) -> None:
+    """Numbers of no stage (of a survey or a benchmark, say) as a run with these texts as artifacts.
 
-    Only where runs are kept already: at `MLFLOW_TRACKING_URI`, or in the project's mlflow.db.
+    Only where runs are kept already: at `MLFLOW_TRACKING_URI`, or in the project's mlflow.db. `header`: tags, params.
     """
     project_dir = provenance.main_worktree(Path.cwd())
     if not os.environ.get("MLFLOW_TRACKING_URI") and not (project_dir / "mlflow.db").exists():
         return
-    header = {"name": name, "experiment": experiment, "tags": tags, "params": params}
-    with open_run(project_dir, f"{experiment}-{os.getpid()}", **header) as run:
+    with open_run(project_dir, f"{experiment}-{os.getpid()}", name=name, experiment=experiment, **header) as run:
         run.log(metrics, step=0)
         for file, text in {**texts, "requirements.txt": provenance.installed_requirements()}.items():
             run.log_text(file, text)
-    with publisher_lock(project_dir) as is_mine:
-        for problem in publish_all(project_dir, pending_runs(project_dir)) if is_mine else ():
-            print(f"{name}: {problem}", file=sys.stderr)
+    for line in publish_rest(project_dir):
+        print(f"{name}: {line}", file=sys.stderr)
 
 
 def pending_runs(project_dir: Path) -> list[Path]:
-    """The run folders that MLflow does not have whole, in the order to publish them in."""
+    """The run folders that MLflow does not have whole, in the order of `all_runs`."""
     return [folder for folder in all_runs(project_dir) if not _read_published(folder).get("is_whole")]
 
 
 def all_runs(project_dir: Path) -> list[Path]:
-    """The run folders of a project, the oldest first; those that score the weights of other runs come last."""
+    """The run folders of a project, the oldest first, each before those nested in it; those with scores come last."""
+
+    def order(folder: Path) -> tuple[bool, int, int, int]:
+        root = _parent(folder) or folder
+        start_time, root_time = (read_header(each).get("start_time", 0) for each in (folder, root))
+        return any("weights" in row for row in read_rows(root)), root_time, len(folder.parts), start_time
+
     found = [*runs_dir(project_dir).glob(f"*/{HEADER}"), *runs_dir(project_dir).glob(f"*/nested/*/{HEADER}")]
-    return sorted((path.parent for path in found), key=_publish_order)
-
-
-def _publish_order(folder: Path) -> tuple[bool, int, int, int]:
-    root = _parent(folder) or folder
-    scores = any("weights" in row for row in read_rows(root))
-    return scores, _start_time(root), len(folder.parts), _start_time(folder)
-
-
-def _start_time(folder: Path) -> int:
-    return int(read_header(folder).get("start_time", 0))
+    return sorted((path.parent for path in found), key=order)
 
 
 def _parent(folder: Path) -> Path | None:
@@ -171,63 +156,55 @@ def _parent(folder: Path) -> Path | None:
 
 
 def publish(run_folder: Path) -> list[str]:
-    """Bring MLflow to what the folder, and the run folders nested in it, hold; returns what `publish_all` does."""
+    """Publish this folder and those nested in it; returns what `publish_all` does."""
     project_dir = next(path.parent for path in run_folder.parents if path.name == ".genlib")
     return publish_all(project_dir, [run for run in all_runs(project_dir) if run_folder in (run, _parent(run))])
 
 
-def publish_all(project_dir: Path, folders: Sequence[Path]) -> list[str]:
-    """Publish these run folders; returns a line for each that MLflow refuses, or one where the server is silent."""
+def publish_all(project_dir: Path, run_folders: Sequence[Path]) -> list[str]:
+    """Bring MLflow to what these folders hold. Returns a line for each that is refused, or one for a silent server."""
     problems: list[str] = []
-    if not folders:
+    if not run_folders:
         return problems
     try:
         client = connect(tracking_uri(project_dir), project_dir)
-        for folder in folders:
-            if reason := _why_refused(client, folder, project_dir):
-                problems.append(f"{folder}: not published ({reason})")
+        for folder in run_folders:
+            began = time.monotonic()
+            try:
+                _publish_run(client, folder, project_dir)
+            except Exception as error:  # whatever it is, it must not stop the others
+                check_reachable(client.tracking_uri)
+                if time.monotonic() - began > REQUEST_TIMEOUT_S:
+                    raise ServerUnreachable(f"{client.tracking_uri} does not answer ({one_line(error)})") from error
+                problems.append(f"{folder}: not published ({type(error).__name__}: {one_line(error)})")
     except ServerUnreachable as error:
-        later = "published by the next stage or by `genlib sync`"
-        problems.append(f"{error}; runs are kept in {runs_dir(project_dir)}, and {later}")
+        kept = f"runs are kept in {runs_dir(project_dir)}"
+        problems.append(f"{error}; {kept}, and published by the next stage or by `genlib sync`")
     return problems
-
-
-def _why_refused(client: MlflowClient, folder: Path, project_dir: Path) -> str:
-    """Publish one run; what MLflow, or the folder, has against it must not stop the others."""
-    began = time.monotonic()
-    try:
-        _publish_run(client, folder, project_dir)
-    except Exception as error:
-        check_reachable(client.tracking_uri)
-        reason = f"{type(error).__name__}: {one_line(error)}"
-        if time.monotonic() - began > REQUEST_TIMEOUT_S:
-            raise ServerUnreachable(f"{client.tracking_uri} does not answer ({reason})") from error
-        return reason
-    return ""
 
 
 def _publish_run(client: MlflowClient, folder: Path, project_dir: Path) -> None:
     header = read_header(folder)  # read first: where it says that the run has ended, all the rest is there
     if not header:
         raise ValueError(f"{HEADER} is broken")
+    run_id = _find_or_create(client, folder, header, project_dir)
     published = _read_published(folder)
-    if published.get("uri") != client.tracking_uri or not _exists(client, published["run_id"]):
-        published = {"uri": client.tracking_uri, "run_id": _find_or_create(client, folder, header, project_dir)}
+    if published.get("run_id") != run_id:  # published nowhere, or elsewhere
+        published = {"run_id": run_id, "files": {}}
     if published.get("is_whole"):
         return
-    run_id = published["run_id"]
     try:
         if published.get("header") != header:
             _publish_header(client, run_id, header)
             published["header"] = header
         rows = read_rows(folder)
-        new_rows = rows[published.get("lines", 0) :]
+        new_rows = rows[published.get("num_rows", 0) :]
         _log_metrics(client, run_id, [row for row in new_rows if "weights" not in row])
-        _publish_files(client, run_id, folder, published.setdefault("files", {}))
+        _publish_files(client, run_id, folder, published["files"])
         if "status" in header:
             client.set_terminated(run_id, header["status"], end_time=header["end_time"])
         _publish_scores(client, run_id, [row for row in new_rows if "weights" in row], project_dir)
-        published |= {"lines": len(rows), "is_whole": "status" in header}
+        published |= {"num_rows": len(rows), "is_whole": "status" in header}
     finally:
         write_json(published, folder / PUBLISHED)
 
@@ -238,31 +215,23 @@ def _read_published(folder: Path) -> dict[str, Any]:
         found = json.loads((folder / PUBLISHED).read_bytes())
     except (OSError, ValueError):
         return {}
-    return found if isinstance(found, dict) and "run_id" in found else {}
-
-
-def _exists(client: MlflowClient, run_id: str) -> bool:
-    from mlflow.exceptions import MlflowException
-
-    try:
-        client.get_run(run_id)
-    except MlflowException as error:
-        if error.error_code != "RESOURCE_DOES_NOT_EXIST":
-            raise
-        return False
-    return True
+    return found if isinstance(found, dict) else {}
 
 
 def _find_or_create(client: MlflowClient, folder: Path, header: Mapping[str, Any], project_dir: Path) -> str:
-    """The MLflow run of this folder; an earlier publisher that was killed may have made it."""
-    experiment_id = ensure_experiment(client, header["experiment"], project_dir)
-    tags = {SOURCE_TAG: f"{folder.relative_to(runs_dir(project_dir))}/{header['start_time']}"}
-    for run in client.search_runs([experiment_id], f"attributes.start_time = {header['start_time']}"):
-        if tags.items() <= run.data.tags.items():
+    """The id of the run of this folder, also of one that was deleted on MLflow's pages."""
+    from mlflow.entities import ViewType
+
+    experiment_id, start_time = ensure_experiment(client, header["experiment"], project_dir), header["start_time"]
+    source = f"{folder.relative_to(runs_dir(project_dir))}/{start_time}"
+    for run in client.search_runs([experiment_id], f"attributes.start_time = {start_time}", ViewType.ALL):
+        if run.data.tags.get(SOURCE_TAG) == source:
             return str(run.info.run_id)
-    if parent := _parent(folder):
-        tags["mlflow.parentRunId"] = _read_published(parent)["run_id"]
-    return str(client.create_run(experiment_id, header["start_time"], tags, header["name"]).info.run_id)
+    parent = _parent(folder)
+    nesting = {"mlflow.parentRunId": _read_published(parent)["run_id"]} if parent else {}
+    return str(
+        client.create_run(experiment_id, start_time, {SOURCE_TAG: source, **nesting}, header["name"]).info.run_id
+    )
 
 
 def _publish_header(client: MlflowClient, run_id: str, header: Mapping[str, Any]) -> None:
@@ -291,7 +260,7 @@ def _log_metrics(client: MlflowClient, run_id: str, rows: Sequence[Mapping[str, 
 
 
 def _publish_scores(client: MlflowClient, run_id: str, rows: Sequence[Mapping[str, Any]], project_dir: Path) -> None:
-    """Log each row to the run that trained its weights; weights trained elsewhere have none.
+    """Log each row to the run that trained its weights; for weights from elsewhere there is none.
 
     Raises:
         LookupError: that run is not published yet.
@@ -300,11 +269,10 @@ def _publish_scores(client: MlflowClient, run_id: str, rows: Sequence[Mapping[st
         experiment_id = client.get_run(run_id).info.experiment_id
         found = client.search_runs([experiment_id], f"tags.`{WEIGHTS_TAG}` = '{row['weights']}'")
         trained = [run.info.run_id for run in found if run.data.tags.get("genlib.stage") in TRAINING_STAGES]
+        pending = [read_header(run).get("tags", {}) for run in pending_runs(project_dir)]
         if trained:
             _log_metrics(client, trained[0], [row])
-        elif any(
-            read_header(run).get("tags", {}).get(WEIGHTS_TAG) == row["weights"] for run in pending_runs(project_dir)
-        ):
+        elif any(tags.get(WEIGHTS_TAG) == row["weights"] for tags in pending):
             raise LookupError("the run that trained the weights is not published yet")
 
 
@@ -409,7 +377,7 @@ def ensure_experiment(client: MlflowClient, name: str, project_dir: Path) -> str
 
 
 def main() -> None:
-    for line in watch(Path(sys.argv[1])):
+    for line in publish_until_stdin_ends(Path(sys.argv[1])):
         print(f"genlib: {line}", file=sys.stderr)
 
 

@@ -117,7 +117,7 @@ def test_a_publisher_killed_anywhere_leaves_no_second_run_and_no_second_point(ur
             def __getattr__(self, name):
                 def call(*arguments, **options):
                     result = getattr(self.client, name)(*arguments, **options)
-                    if next(calls, None) is None:
+                    if next(calls, None) is None:  # noqa: B023
                         raise Killed
                     return result
 

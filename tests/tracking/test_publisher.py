@@ -1,99 +1,136 @@
-"""Who sends: a stage for itself, or one process for all stages, for as long as it lives."""
+"""Who publishes: one process beside the stages, whatever dies."""
 
 import os
+import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
 
+import psutil
 import pytest
-from genlib.tracking.courier import Courier, attended, attending
-from genlib.tracking.journal import Journal
 
-from genlib.tracking.mlflow import connect, waiting
+from genlib.commands.sync import sync
+from genlib.tracking.mlflow import all_runs, pending_runs, publisher_lock, publishing
+from tracking.runs import by_name, points, published, start, trained
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 pytestmark = pytest.mark.filterwarnings("ignore")  # of MLflow and what it imports
 
 
 @pytest.fixture
-def home(tmp_path, monkeypatch):
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
+def project(tmp_path, monkeypatch):
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    monkeypatch.setenv("PYTHONPATH", f"{ROOT}{os.pathsep}{ROOT / 'tests'}")
     return tmp_path
 
 
-def logged(home, name):
-    """The journal of a stage that has ended."""
-    run = Journal(home / ".genlib/journal" / name).run("stage", name=name, experiment="digits", tags={}, params={})
-    run.log({"loss": 1.0}, 10)
-    run.end()
-    return run.journal.folder
+def uri(project):
+    return f"sqlite:///{project}/mlflow.db"
 
 
-def runs(home):
-    client = connect(f"sqlite:///{home}/mlflow.db", home)
-    place = client.get_experiment_by_name("digits")
-    found = client.search_runs([place.experiment_id]) if place else []
-    return sorted((run.info.run_name, run.info.status) for run in found)
-
-
-def post(home):
-    """The process that sends for all stages, once it does."""
-    env = os.environ | {"PYTHONPATH": str(ROOT)}
-    process = subprocess.Popen([sys.executable, "-m", "pipelines.post"], cwd=home, env=env, stdin=subprocess.PIPE)
-    until = time.monotonic() + 60
-    while not attended(home) and time.monotonic() < until:
+def wait_until(condition):
+    until = time.monotonic() + 120
+    while not condition():
+        assert time.monotonic() < until
         time.sleep(0.05)
-    return process
 
 
-def test_a_stage_sends_for_itself_unless_a_process_sends_for_all(home):
-    with attending(home) as alone:
-        assert alone and attended(home)
-        folder = logged(home, "train gan")
-        assert Courier(home, folder).close() is None and folder.exists()
-        with attending(home) as another:
-            assert not another
-    assert not attended(home)
-    assert Courier(home, folder).close() is None and not folder.exists()
-    assert runs(home) == [("train gan", "FINISHED")]
+def is_published(project):
+    with publisher_lock(project) as is_mine:
+        return not is_mine
 
 
-def test_what_stages_log_is_sent_when_the_process_for_all_is_told_to_end(home):
-    with post(home):
-        logged(home, "train gan")
-        half = Journal(home / ".genlib/journal/half")
-        half.run("stage", name="train vae", experiment="digits", tags={}, params={}).log({"loss": 1.0}, 10)
-    assert runs(home) == [("train gan", "FINISHED"), ("train vae", "RUNNING")]
-    half.run("stage", name="train vae", experiment="digits", tags={}, params={}).end()
-    assert Courier(home, half.folder).close() is None
-    assert runs(home) == [("train gan", "FINISHED"), ("train vae", "FINISHED")]
-    assert waiting(home / ".genlib/journal") == []
+def test_what_stages_log_is_published_by_one_process(project):
+    with publishing(project):
+        wait_until(lambda: is_published(project))
+        with publishing(project):  # the process of a stage, which leaves it to the other
+            trained(project)
+            start(project, "train vae").log({"loss": 1.0}, 10)
+        assert len(pending_runs(project)) == 2
+    assert {name: run.info.status for name, run in by_name(uri(project)).items()} == {
+        "train gan": "FINISHED",
+        "train vae": "RUNNING",
+    }
 
 
-def test_where_the_process_for_all_was_killed_stages_send_for_themselves(home):
-    process = post(home)
-    process.kill()
-    process.communicate()
-    assert not attended(home)
-    assert Courier(home, logged(home, "train gan")).close() is None
-    assert runs(home) == [("train gan", "FINISHED")]
+def test_another_process_takes_over_from_one_that_was_killed(project):
+    command = [sys.executable, "-m", "genlib.tracking.mlflow", str(project)]
+    first = subprocess.Popen(command, stdin=subprocess.PIPE)
+    wait_until(lambda: is_published(project))
+    with publishing(project):
+        trained(project)
+        first.kill()
+        first.communicate()
+    assert set(by_name(uri(project))) == {"train gan"} and pending_runs(project) == []
 
 
-def test_journals_are_sent_as_they_began(home):
-    for name in ("b", "c", "a"):
-        logged(home, name)
-        time.sleep(0.01)
-    assert [path.name for path in waiting(home / ".genlib/journal")] == ["b", "c", "a"]
+STAGE = """
+import sys, time
+from pathlib import Path
+from genlib.tracking.mlflow import publishing
+from tracking.runs import start
+with publishing(Path.cwd()), start(Path.cwd()) as run:
+    for step in range(10, int(sys.argv[1]), 10):
+        run.log({"loss": 1 / step}, step)
+    assert "mlflow" not in sys.modules
+    print("logged", flush=True)
+    time.sleep(60 if len(sys.argv) > 2 else 0)
+"""
 
 
-def test_a_silent_server_is_told_of_once(home, monkeypatch):
+def test_a_stage_that_is_killed_goes_on_as_one_run(project):
+    stage = [sys.executable, "-c", STAGE]
+    killed = subprocess.Popen([*stage, "40", "wait"], cwd=project, stdout=subprocess.PIPE, text=True)
+    assert killed.stdout.readline() == "logged\n"
+    killed.send_signal(signal.SIGKILL)
+    killed.communicate()  # ends with the publisher, which publishes what there is
+    assert by_name(uri(project))["train gan"].info.status == "RUNNING"
+    subprocess.run([*stage, "60"], cwd=project, check=True)
+    client, [run] = published(uri(project))
+    assert points(client, run, "loss") == [(step, 1 / step) for step in (10, 20, 30, 40, 50)]
+    assert run.info.status == "FINISHED"
+
+
+def test_a_silent_server_costs_one_line_and_sync_publishes_what_it_missed(project, monkeypatch, capfd):
+    monkeypatch.chdir(project)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
-    folder = logged(home, "train gan")
-    env = os.environ | {"PYTHONPATH": str(ROOT)}
-    done = subprocess.run(
-        [sys.executable, "-m", "pipelines.post"], cwd=home, env=env, input="", capture_output=True, text=True
-    )
-    assert done.returncode == 0 and folder.exists() and done.stdout == ""
-    (line,) = done.stderr.splitlines()
-    assert line.startswith("genlib: http://127.0.0.1:9 does not answer") and "sent by the next stage" in line
+    with publishing(project):
+        trained(project)
+    out, err = capfd.readouterr()
+    (line,) = err.splitlines()
+    assert out == "" and line.startswith("genlib: http://127.0.0.1:9 does not answer") and "genlib sync" in line
+    assert sync() == 1
+    assert "does not answer" in capfd.readouterr().err
+    monkeypatch.delenv("MLFLOW_TRACKING_URI")
+    assert sync() == sync() == 0
+    assert capfd.readouterr() == (f"all 1 runs are published to {uri(project)}\n" * 2, "")
+    assert set(by_name(uri(project))) == {"train gan"}
+    with publisher_lock(project):
+        assert sync() == 0
+    assert "a stage that is running publishes 1 runs" in capfd.readouterr().out
+
+
+def test_a_publisher_that_was_ended_early_is_told_of(project, capfd):
+    with publishing(project):
+        trained(project)
+        [publisher] = psutil.Process().children()
+        publisher.kill()
+    assert "`genlib sync` publishes the rest" in capfd.readouterr().err
+
+
+def test_records_of_an_older_version_are_ignored_and_said_once(project, monkeypatch, capfd):
+    monkeypatch.chdir(project)
+    (project / ".genlib/journal/train-gan").mkdir(parents=True)
+    (project / ".genlib/journal/train-gan/events.jsonl").write_text("{}\n")
+    for said in (1, 0):
+        with publishing(project):
+            pass
+        assert capfd.readouterr().err.count("got records of genlib 0.1, which are ignored") == said
+
+
+def test_runs_are_published_as_they_began(project):
+    for name in ("train b", "train c", "train a"):
+        trained(project, name)
+        time.sleep(0.01)
+    assert [path.name for path in all_runs(project)] == ["train-b-1", "train-c-1", "train-a-1"]
