@@ -27,12 +27,12 @@ def promote(model: str, as_json: bool) -> int:
         CLASSIFIER_TAG,
         PROMOTED_TAG,
         RESULTS_TAG,
-        WEIGHTS_TAG,
         ModelRegistry,
         results_from_tags,
         results_to_tag,
     )
     from genlib.tracking.promotion_checks import failed_checks
+    from genlib.tracking.run_folder import WEIGHTS_TAG
 
     folder, weights = Path("runs/train") / model, Path("runs/train") / model / "model.safetensors"
     network, found = load(folder), read_model_results(Path("runs"), model, with_tuning=False)
@@ -55,9 +55,13 @@ def promote(model: str, as_json: bool) -> int:
         if version is None:
             print(f"promote {model}: tracing and registering", file=sys.stderr, flush=True)
             files = [weights, folder / "config.json", Path("runs/evaluate") / model / "metrics.json"]
-            facts = {"tags": tags, "metrics": flatten_results(found.metrics)}
             version = registry.add_version(
-                network, files, f"promote {model}", str(card.get("data", "generators")), facts
+                network,
+                files,
+                f"promote {model}",
+                str(card.get("data", "generators")),
+                tags,
+                flatten_results(found.metrics),
             )
         best = registry.champion()
         rival = None if best is None or best[0] == version else best

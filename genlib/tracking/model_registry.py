@@ -1,8 +1,8 @@
-"""Generators -> MLflow's model registry: what serves them reads a traced graph, and nothing is unpickled.
+"""Generators -> MLflow's model registry, as traced graphs: what serves one unpickles nothing.
 
-A version is `torch.export`'s graph of code -> image (the code, and for a conditional model the class as one more
-number), with a signature, so that `mlflow models serve` gives images. Its tags say what made it and why it was or was
-not promoted.
+A version is the graph that `torch.export` makes of code -> image (a conditional model reads the class as one more
+number), with a signature, so that `mlflow models serve` gives images. Its tags say what made it, and why it was
+promoted or not.
 """
 
 from __future__ import annotations
@@ -18,19 +18,16 @@ from typing import TYPE_CHECKING, Any
 
 from genlib.metrics.result import MetricResult
 from genlib.tracking.mlflow import connect, ensure_experiment
+from genlib.tracking.run_folder import WEIGHTS_TAG
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from torch import Tensor, nn
 
 CHAMPION_ALIAS = "champion"
-RESULTS_TAG, WEIGHTS_TAG, CLASSIFIER_TAG, PROMOTED_TAG = (
-    "genlib.measures",
-    "genlib.model_sha256",
-    "genlib.judge_sha256",
-    "genlib.promoted",
-)
-NUM_EXAMPLES = 3  # images in the example: any number that is not 0 or 1 leaves the number open
+RESULTS_TAG, CLASSIFIER_TAG, PROMOTED_TAG = "genlib.measures", "genlib.judge_sha256", "genlib.promoted"
+REASON_TAG = "genlib.reason."
+NUM_EXAMPLES = 3  # images in the example: with 0 or 1, torch.export would fix their number
 
 
 class ModelRegistry:
@@ -56,45 +53,48 @@ class ModelRegistry:
         return next((str(each.version) for each in found if each.tags.get(WEIGHTS_TAG) == weights_sha256), None)
 
     def set_tags(self, version: str, tags: Mapping[str, str], reasons: Sequence[str]) -> None:
-        """Write tags and reasons on a version, in the place of earlier reasons."""
-        held = self.client.get_model_version(self.name, version).tags
-        for key in [key for key in held if key.startswith("genlib.reason.")]:
-            self.client.delete_model_version_tag(self.name, version, key)
-        told = {f"genlib.reason.{index}": reason for index, reason in enumerate(reasons, 1)}
-        for key, value in {**tags, **told}.items():
+        """Write tags on a version, and reasons in the place of earlier ones."""
+        for key in self.client.get_model_version(self.name, version).tags:
+            if key.startswith(REASON_TAG):
+                self.client.delete_model_version_tag(self.name, version, key)
+        numbered = {f"{REASON_TAG}{number}": reason for number, reason in enumerate(reasons, 1)}
+        for key, value in {**tags, **numbered}.items():
             self.client.set_model_version_tag(self.name, version, key, value)
 
     def set_champion(self, version: str) -> None:
         self.client.set_registered_model_alias(self.name, CHAMPION_ALIAS, version)
 
     def add_version(
-        self, model: nn.Module, files: Sequence[Path], run_name: str, experiment_name: str, run_facts: Mapping[str, Any]
+        self,
+        model: nn.Module,
+        files: Sequence[Path],
+        run_name: str,
+        experiment: str,
+        tags: Mapping[str, str],
+        metrics: Mapping[str, float],
     ) -> str:
-        """A new version, logged by a run of its own with `files` beside it; `facts`: tags and metrics of the run."""
+        """Log the model, `files` and metrics by a run of their own, and register it; returns the version."""
         import mlflow
         from mlflow.models import infer_signature
 
-        example = example_input(model)
-        graph = as_served_module(model)
-        signature = infer_signature(example.numpy(), graph(example).detach().numpy())
+        example, graph = example_input(model), as_served_module(model)
         os.environ["MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR"] = "false"
         logging.getLogger("mlflow").setLevel(logging.ERROR)
         mlflow.set_tracking_uri(self.uri)
-        run = self.client.create_run(
-            ensure_experiment(self.client, experiment_name, self.project_dir), tags=run_facts["tags"], run_name=run_name
-        )
+        experiment_id = ensure_experiment(self.client, experiment, self.project_dir)
+        run = self.client.create_run(experiment_id, tags=dict(tags), run_name=run_name)
         with warnings.catch_warnings(), mlflow.start_run(run_id=run.info.run_id):
             warnings.simplefilter("ignore")
             logged = mlflow.pytorch.log_model(
                 graph,
                 name="generator",
                 input_example=example.numpy(),
-                signature=signature,
+                signature=infer_signature(example.numpy(), graph(example).detach().numpy()),
                 serialization_format="pt2",
                 registered_model_name=self.name,
                 pip_requirements=["torch", "numpy"],
             )
-            mlflow.log_metrics(run_facts["metrics"], step=0, model_id=logged.model_id)
+            mlflow.log_metrics(dict(metrics), step=0, model_id=logged.model_id)
             for path in files:
                 mlflow.log_artifact(str(path), "model_folder")
         return str(logged.registered_model_version)
@@ -122,21 +122,17 @@ def as_served_module(model: Any) -> nn.Module:
             super().__init__()
             self.model = model
 
-        def forward(self, given: Tensor) -> Tensor:
-            codes = (given[:, : model.latent],)
-            asked = (given[:, model.latent].long(),) if given.shape[1] > model.latent else ()
-            made: Tensor = self.model.image(*codes, *asked)
-            return made.to(torch.float32)
+        def forward(self, codes_and_labels: Tensor) -> Tensor:
+            z, labels = codes_and_labels[:, : model.latent], codes_and_labels[:, model.latent :]
+            images: Tensor = self.model.decode_image(z, *([labels[:, 0].long()] if labels.shape[1] else []))
+            return images.to(torch.float32)
 
     return Generator().eval()
 
 
 def results_to_tag(results: Mapping[str, MetricResult]) -> str:
-    """The measures as one tag."""
-    short = {
-        name: {key: value for key, value in asdict(each).items() if key != "detail"} for name, each in results.items()
-    }
-    return json.dumps(short)
+    """The results without their details, as the value of a tag."""
+    return json.dumps({name: {**asdict(result), "detail": {}} for name, result in results.items()})
 
 
 def results_from_tags(tags: Mapping[str, str]) -> dict[str, MetricResult]:

@@ -1,4 +1,4 @@
-"""May a model take the champion's place? Not worse in quality, and no dearer than the limits in variety and copies."""
+"""May a model become the champion? If it is not worse in quality, and within the limits of diversity and copies."""
 
 from __future__ import annotations
 
@@ -7,10 +7,9 @@ from collections.abc import Mapping
 from genlib.metrics.constraints import build_constraints
 from genlib.metrics.result import MetricResult
 
-QUALITY_METRICS = ("kid", "frechet")  # of both less is better
-DIVERSITY_METRICS = ("coverage", "support")
-COPY_METRICS = ("copies",)
-DEFAULT_CONSTRAINTS = {"coverage": 0.3, "support": 0.5, "copies": 0.05}  # where tune.constraints says nothing of them
+QUALITY_METRICS = ("kid", "frechet")  # lower is better
+REQUIRED_METRICS = (QUALITY_METRICS, ("coverage", "support"), ("copies",))  # at least one of each group
+DEFAULT_CONSTRAINTS = {"coverage": 0.3, "support": 0.5, "copies": 0.05}  # replaced by those of tune.constraints
 
 
 def failed_checks(
@@ -18,29 +17,25 @@ def failed_checks(
     champion_results: Mapping[str, MetricResult] | None,
     relative_bounds: Mapping[str, float],
 ) -> list[str]:
-    """Why a model may not, one reason each; none where it may. `asked`: `tune.constraints`, by which LIMITS are replaced."""
-    quality = [name for name in QUALITY_METRICS if _is_usable(results, name)]
-    found = [] if quality else [f"{' and '.join(QUALITY_METRICS)}: {_why_unusable(results, QUALITY_METRICS[0])}"]
-    if champion_results is not None:
-        found += [reason for name in quality if (reason := _why_worse(name, results[name], champion_results.get(name)))]
-    for group in (DIVERSITY_METRICS, COPY_METRICS):
-        told = [name for name in group if _is_usable(results, name)]
-        if not told:
-            found.append(f"{' and '.join(group)}: {_why_unusable(results, group[0])}")
+    """Why a model may not become the champion, a line for each reason; `relative_bounds`: `tune.constraints`."""
+    usable = {
+        name: result for name, result in results.items() if result.value is not None and result.failed_control is None
+    }
+    reasons = [
+        f"{' and '.join(group)}: {_why_unusable(results, group[0])}"
+        for group in REQUIRED_METRICS
+        if usable.keys().isdisjoint(group)
+    ]
+    for name in QUALITY_METRICS:
+        if name in usable and champion_results is not None:
+            reasons += _why_worse(name, usable[name], champion_results.get(name))
     for name, amount in (DEFAULT_CONSTRAINTS | dict(relative_bounds)).items():
-        if not _is_usable(results, name):
-            continue
-        measure = results[name]
-        if measure.null is None or measure.value is None:
-            continue
-        (limit,) = build_constraints({name: amount}, {name: measure.null})
-        if limit.violation({name: measure.value}):
-            found.append(f"{name} {measure.value:.3g}: outside its limit, {limit}")
-    return found
-
-
-def _is_usable(results: Mapping[str, MetricResult], name: str) -> bool:
-    return name in results and results[name].value is not None and results[name].failed_control is None
+        result = usable.get(name)
+        if result and result.null is not None and result.value is not None:
+            (constraint,) = build_constraints({name: amount}, {name: result.null})
+            if constraint.violation({name: result.value}):
+                reasons.append(f"{name} {result.value:.3g}: outside its limit, {constraint}")
+    return reasons
 
 
 def _why_unusable(results: Mapping[str, MetricResult], name: str) -> str:
@@ -49,11 +44,12 @@ def _why_unusable(results: Mapping[str, MetricResult], name: str) -> str:
     return f"not to be known ({results[name].failed_control or results[name].detail.get('reason', 'no value')})"
 
 
-def _why_worse(name: str, new: MetricResult, old: MetricResult | None) -> str | None:
-    """Where the whole interval lies beyond the champion's."""
+def _why_worse(name: str, new: MetricResult, old: MetricResult | None) -> list[str]:
+    """A reason where the whole interval lies above the champion's."""
     if old is None or old.value is None or new.value is None:
-        return None
+        return []
     low, high = new.value if new.low is None else new.low, old.value if old.high is None else old.high
     if low <= high:
-        return None
-    return f"{name} {new.value:.4g}, at least {low:.4g}: worse than the champion's {old.value:.4g}, at most {high:.4g}"
+        return []
+    champion = f"the champion's {old.value:.4g}, at most {high:.4g}"
+    return [f"{name} {new.value:.4g}, at least {low:.4g}: worse than {champion}"]
