@@ -21,7 +21,7 @@ from genlib.report.curves import plot_training_curves
 from genlib.report.embedded_images import EmbeddedImage, max_bytes_each, read_png, to_data_uri, webp_sizes
 from genlib.report.leaderboard import Cell, Table
 from genlib.report.search_plots import search_plots
-from genlib.report.trials_table import SearchCost, TrialRow, hyperparameter_plots, read_trials, search_cost
+from genlib.report.trials_table import SearchCost, TrialRow, read_trials, search_cost
 from genlib.runs import Comparison, ModelResults, Results
 
 CLASSIFIER_ROLES = {
@@ -122,7 +122,6 @@ class ModelSection:
     trials: Sequence[TrialRow]
     cost: SearchCost | None
     search_plots: Sequence[EmbeddedImage]
-    hyperparameter_plots: Sequence[EmbeddedImage]
     changes: Sequence[MetricChange]
     notes: Sequence[str]
     num_seeds: int
@@ -146,7 +145,6 @@ class ModelSection:
             *self.loss_plots,
             *self.health_plots,
             *self.search_plots,
-            *self.hyperparameter_plots,
         ]
 
 
@@ -213,11 +211,8 @@ def _build_section(model: ModelResults, provenance: Provenance) -> ModelSection:
         health_plots=plot_training_curves(model.name, model.history, health=True),
         is_gan="d_real" in model.history,
         trials=trials,
-        cost=search_cost(sweep) if sweep else None,
-        search_plots=search_plots(model.name, trials, sweep.trials, provenance.metric, provenance.second_metric)
-        if sweep
-        else [],
-        hyperparameter_plots=hyperparameter_plots(model.name, sweep, provenance.metric) if sweep else [],
+        cost=search_cost(sweep.trials) if sweep else None,
+        search_plots=search_plots(model.name, trials, provenance.metric, provenance.second_metric),
         changes=changes,
         notes=notes,
         num_seeds=len(model.comparison.tuned_by_seed) if model.comparison else 0,

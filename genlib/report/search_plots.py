@@ -1,10 +1,15 @@
-"""A search as pictures: where the balance lies, which knobs went together, what it cost, what was traded for what."""
+"""A search as plots: balance of G and D, best score by images, Pareto front, hyperparameters together and each alone.
+
+Drawn here and not by optuna.visualization.matplotlib, which has no second theme, no mark for winner and default, and
+trials instead of images on its axis (docs/decisions.md).
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from itertools import accumulate
+from typing import TYPE_CHECKING, Any
 
 from genlib.formatting import display_name, format_number
 from genlib.report.embedded_images import EmbeddedImage
@@ -15,153 +20,122 @@ from genlib.training.gan_state import DIVERGED
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.colors import Colormap
 
 STATE_MARKERS = {"D wins": "^", "G wins": "v", "collapsed": "X", DIVERGED: "X"}
 X_KEY, Y_KEYS = "train.lr_g", ("train.lr_d", "train.lr_d/lr_g", "model.width_d", "model.width_d/width")
+MAX_VALUE_TICKS = 4  # a hyperparameter with so few values has a tick at each
 
-CsvRows = Sequence[Mapping[str, str]]
 
-
-def search_plots(
-    model: str, trials: Sequence[TrialRow], rows: CsvRows, metric: str, second_metric: str
-) -> list[EmbeddedImage]:
-    """Those of four pictures that there is something for: `rows` are the lines of trials.csv by the trials' numbers."""
-    known = {row["trial"]: row for row in rows}
-    scored = [(trial, known[trial.number]) for trial in trials if trial.score is not None]
+def search_plots(model: str, trials: Sequence[TrialRow], metric: str, second_metric: str) -> list[EmbeddedImage]:
+    """The plots that there is something for; `trials` come best first."""
+    scored = [trial for trial in trials if trial.score is not None]
     if len(scored) < 2:
         return []
-    makers = (_balance_map, _best_so_far, _plot_pareto_front, _parallel_coordinates)
-    pictures = [make(model, scored, metric, second_metric) for make in makers]
-    return [picture for picture in pictures if picture]
-
-
-ScoredTrials = Sequence[tuple[TrialRow, Mapping[str, str]]]
-
-
-def _balance_map(model: str, scored: ScoredTrials, metric: str, second_metric: str) -> EmbeddedImage | None:
-    """G's rate against D's, or against D's width; each trial coloured by its score and marked by how the game stood."""
-    row = scored[0][1]
-    vertical = next((key for key in Y_KEYS if key in row), None)
-    if X_KEY not in row or vertical is None:
-        return None
-    ratio = vertical == "train.lr_d/lr_g"
-    x = [parse_finite(row[X_KEY]) or math.nan for _, row in scored]
-    y = [
-        (parse_finite(row[vertical]) or math.nan) * (at if ratio else 1) for at, (_, row) in zip(x, scored, strict=True)
+    ranked = sorted(scored, key=lambda trial: not trial.may_win)
+    plots = [
+        _balance_map(model, ranked, metric),
+        _best_so_far(model, ranked, metric),
+        _pareto_front(model, ranked, metric, second_metric),
+        _parallel_coordinates(model, ranked, metric),
+        *(_hyperparameter_plot(model, ranked, metric, key) for key in ranked[0].hyperparameters),
     ]
-    places = _rank_fractions(scored, metric)
+    return [plot for plot in plots if plot]
+
+
+def _balance_map(model: str, ranked: Sequence[TrialRow], metric: str) -> EmbeddedImage | None:
+    """G's rate against D's rate or width; each trial coloured by its rank and marked by the state of the GAN."""
+    y_key = next((key for key in Y_KEYS if key in ranked[0].cells), None)
+    if X_KEY not in ranked[0].cells or y_key is None:
+        return None
+    of_rate = y_key.startswith("train.lr_d")
+    x = [trial.value(X_KEY) or math.nan for trial in ranked]
+    y = [trial.value(y_key) or math.nan for trial in ranked]
+    if y_key == "train.lr_d/lr_g":
+        y = [ratio * rate for ratio, rate in zip(y, x, strict=True)]
+    states = [trial.cells.get("health", "") for trial in ranked]
 
     def draw(axes: Axes, theme: Theme) -> None:
-        colours = _rank_colormap(theme)
-        for at, up, place, (trial, row) in zip(x, y, places, scored, strict=True):
-            stood = row.get("health", "")
-            mark = STATE_MARKERS.get(stood, "o")
-            colour = colours(place)
-            fill = "none" if trial.outcome and not trial.is_winner and mark != "X" else colour
-            size = 90 if trial.is_winner else 42
-            axes.scatter([at], [up], s=size, marker=mark, facecolors=fill, edgecolors=colour)
-            if trial.is_winner or trial.is_default:
-                _annotate(axes, theme, "winner" if trial.is_winner else "default", at, up)
-        for name in dict.fromkeys(
-            stood if (stood := row.get("health", "")) in STATE_MARKERS else "balanced" for _, row in scored
-        ):
+        colours = _rank_colours(theme, len(ranked))
+        for trial, colour, state, at_x, at_y in zip(ranked, colours, states, x, y, strict=True):
+            _draw_trial(axes, theme, at_x, at_y, trial, colour, STATE_MARKERS.get(state, "o"))
+        for name in dict.fromkeys(state if state in STATE_MARKERS else "balanced" for state in states):
             axes.scatter([], [], s=30, marker=STATE_MARKERS.get(name, "o"), color=theme.soft, label=name)
         axes.set_xscale(choose_axis_scale(x))
         axes.set_yscale(choose_axis_scale(y))
         axes.margins(0.12)
         axes.set_xlabel("learning rate of G")
-        axes.set_ylabel(
-            "learning rate of D" if vertical.startswith("train.lr_d") else display_name(vertical.rpartition(".")[2])
-        )
+        axes.set_ylabel("learning rate of D" if of_rate else display_name(y_key.rpartition(".")[2]))
         add_legend(axes, theme)
 
-    other = "learning rate" if vertical.startswith("train.lr_d") else "width"
-    stood = ", ".join(f"{mark} {sum(row.get('health') == mark for _, row in scored)}" for mark in STATE_MARKERS)
+    counts = ", ".join(f"{state} {states.count(state)}" for state in STATE_MARKERS)
     alt = (
-        f"Trials of {model} by the learning rate of the generator and the {other} of the discriminator, coloured by "
-        f"their {display_name(metric)}, the best red; hollow ones could not win. Ended as {stood}."
+        f"Trials of {model} by the learning rate of the generator and the {'learning rate' if of_rate else 'width'} of "
+        f"the discriminator, coloured by their {display_name(metric)}, the best red; hollow ones could not win. Ended "
+        f"as {counts}."
     )
     return render_plot("Balance map", alt, draw)
 
 
-def _best_so_far(model: str, scored: ScoredTrials, metric: str, second_metric: str) -> EmbeddedImage | None:
-    """The best score of a trial that may win, after all images that the search has spent."""
-    spent = sorted(
-        (parse_finite(row.get("spent", "")) or 0.0, trial.score or 0.0, not trial.outcome or trial.is_winner)
-        for trial, row in scored
-    )
-    if not spent[-1][0]:
+def _best_so_far(model: str, ranked: Sequence[TrialRow], metric: str) -> EmbeddedImage | None:
+    """The best score of a trial that may win, against the images that all trials have seen by then."""
+    trials = sorted(ranked, key=lambda trial: trial.value("spent") or 0.0)
+    images = [trial.value("spent") or 0.0 for trial in trials]
+    if not images[-1]:
         return None
-    pick = max if better_direction(metric) == "higher" else min
-    able = [(at, score) for at, score, may_win in spent if may_win]
-    steps = [(at, pick(score for _, score in able[: place + 1])) for place, (at, _) in enumerate(able)]
+    eligible = [(x, trial.score or 0.0) for x, trial in zip(images, trials, strict=True) if trial.may_win]
+    best = list(accumulate((score for _, score in eligible), max if better_direction(metric) == "higher" else min))
 
     def draw(axes: Axes, theme: Theme) -> None:
         from matplotlib.ticker import EngFormatter
 
-        for at, score, may_win in spent:
-            fill = theme.palette[1] if may_win else "none"
-            axes.scatter([at], [score], s=26, facecolors=fill, edgecolors=theme.palette[1], linewidths=1.2)
-        if steps:
-            x, y = zip(*[*steps, (spent[-1][0], steps[-1][1])], strict=True)
-            axes.step(x, y, where="post", color=theme.palette[0], linewidth=1.6)
-        axes.set_yscale(choose_axis_scale([score for _, score, _ in spent]))
+        for x, trial in zip(images, trials, strict=True):
+            _draw_trial(axes, theme, x, trial.score or 0.0, trial, theme.palette[1])
+        if best:
+            steps_x = [*(x for x, _ in eligible), images[-1]]
+            axes.step(steps_x, [*best, best[-1]], where="post", color=theme.palette[0], linewidth=1.6)
         axes.xaxis.set_major_formatter(EngFormatter(sep=""))
-        axes.set_xlabel("images spent by all trials")
-        axes.set_ylabel(display_name(metric))
+        axes.set_xlabel("images seen by all trials")
+        _set_score_axis(axes, ranked, metric)
 
-    end = f": {format_number(steps[-1][1])} after {format_number(spent[-1][0])} images" if steps else ""
-    return render_plot(
-        "Best so far",
-        f"The best {display_name(metric)} of {model} against the images that the search spent{end}.",
-        draw,
-    )
+    end = f": {format_number(best[-1])} after {format_number(images[-1])} images" if best else ""
+    alt = f"The best {display_name(metric)} of {model} against the images that the search has seen{end}."
+    return render_plot("Best so far", alt, draw)
 
 
-def _plot_pareto_front(model: str, scored: ScoredTrials, metric: str, second_metric: str) -> EmbeddedImage | None:
-    """The metric against diversity; the trials that no other beats in both are joined."""
-    both = [(trial, parse_finite(row.get(second_metric, "")), row) for trial, row in scored]
-    pairs = [(spread, trial.score or 0.0, trial, row) for trial, spread, row in both if spread is not None]
+def _pareto_front(model: str, ranked: Sequence[TrialRow], metric: str, second_metric: str) -> EmbeddedImage | None:
+    """The two metrics against each other; a line joins the trials that no other beats in both."""
+    pairs = [(x, trial) for trial in ranked if (x := trial.value(second_metric)) is not None]
     if second_metric == metric or len(pairs) < 2:
         return None
-    best = sorted((spread, score) for spread, score, _, row in pairs if row.get("front", "").lower() == "true")
+    front = sorted((x, trial.score or 0.0) for x, trial in pairs if trial.cells.get("front", "").lower() == "true")
 
     def draw(axes: Axes, theme: Theme) -> None:
-        if best:
-            axes.plot(*zip(*best, strict=True), color=theme.palette[0], linewidth=1.4, zorder=1)
-        for spread, score, trial, _ in pairs:
-            colour = theme.palette[0 if (spread, score) in best else 1]
-            fill = "none" if trial.outcome and not trial.is_winner else colour
-            axes.scatter(
-                [spread], [score], s=70 if trial.is_winner else 34, facecolors=fill, edgecolors=colour, zorder=2
-            )
-            if trial.is_winner or trial.is_default:
-                _annotate(axes, theme, "winner" if trial.is_winner else "default", spread, score)
-        axes.set_yscale(choose_axis_scale([score for _, score, _, _ in pairs]))
+        if front:
+            axes.plot(*zip(*front, strict=True), color=theme.palette[0], linewidth=1.4, zorder=1)
+        for x, trial in pairs:
+            colour = theme.palette[0 if (x, trial.score) in front else 1]
+            _draw_trial(axes, theme, x, trial.score or 0.0, trial, colour)
         axes.margins(0.1, 0.15)
         axes.set_xlabel(display_name(second_metric))
-        axes.set_ylabel(display_name(metric))
+        _set_score_axis(axes, ranked, metric)
 
-    alt = f"{display_name(metric)} against {display_name(second_metric)} of the trials of {model}; {len(best)} on the Pareto front."
+    names = f"{display_name(metric)} against {display_name(second_metric)}"
+    alt = f"{names} of the trials of {model}; {len(front)} on the Pareto front."
     return render_plot("Quality against diversity", alt[:1].upper() + alt[1:], draw)
 
 
-def _parallel_coordinates(model: str, scored: ScoredTrials, metric: str, second_metric: str) -> EmbeddedImage | None:
-    """A line a trial through all its knobs to its rank, the better the darker."""
-    knobs = [key for key in scored[0][1] if "." in key]
-    axes_of = {key: _to_unit_range([row[key] for _, row in scored]) for key in knobs}
-    places = _rank_fractions(scored, metric)
+def _parallel_coordinates(model: str, ranked: Sequence[TrialRow], metric: str) -> EmbeddedImage:
+    """A line for each trial through all its hyperparameters to its rank, the better the darker."""
+    keys = list(ranked[0].hyperparameters)
+    heights = [_to_unit_range([trial.cells[key] for trial in ranked]) for key in keys]
+    heights.append([1 - rank / (len(ranked) - 1) for rank in range(len(ranked))])
+    names = [*(key.partition(".")[2] for key in keys), display_name(metric)]
 
     def draw(axes: Axes, theme: Theme) -> None:
-        colours = _rank_colormap(theme)
-        for which, ((trial, _), place) in sorted(
-            enumerate(zip(scored, places, strict=True)), key=lambda each: -each[1][1]
-        ):
-            y = [*(axes_of[key][which] for key in knobs), 1 - place]
-            width, style = (2.2, "-") if trial.is_winner else (1.0, "--" if trial.outcome else "-")
-            axes.plot(range(len(y)), y, color=colours(place), linewidth=width, linestyle=style)
-        names = [*(key.partition(".")[2] for key in knobs), display_name(metric)]
+        lines = zip(ranked, _rank_colours(theme, len(ranked)), zip(*heights, strict=True), strict=True)
+        for trial, colour, y in reversed(list(lines)):
+            width, style = (2.2, "-") if trial.is_winner else (1.0, "-" if trial.may_win else "--")
+            axes.plot(range(len(y)), y, color=colour, linewidth=width, linestyle=style)
         axes.set_xticks(range(len(names)), names, rotation=30, ha="right", fontsize=7)
         axes.set_yticks([0, 1], ["low", "high"])
         axes.yaxis.get_majorticklabels()[0].set_fontsize(7)
@@ -169,42 +143,69 @@ def _parallel_coordinates(model: str, scored: ScoredTrials, metric: str, second_
         axes.set_ylim(-0.05, 1.05)
 
     alt = (
-        f"The knobs of the {len(scored)} trials of {model}, a line a trial, each from its lowest to its highest value; "
-        f"the line ends at the top for the best {display_name(metric)}."
+        f"The hyperparameters of the {len(ranked)} trials of {model}, a line a trial, each from its lowest to its "
+        f"highest value; the line ends at the top for the best {display_name(metric)}."
     )
-    return render_plot("Knobs together", alt, draw)
+    return render_plot("Hyperparameters together", alt, draw)
 
 
-def _rank_fractions(scored: ScoredTrials, metric: str) -> list[float]:
-    """0 for the best score of those that may win, 1 for the worst of those that may not."""
-    sign = -1 if better_direction(metric) == "higher" else 1
-    order = sorted(range(len(scored)), key=lambda which: _rank_key(scored[which][0], sign))
-    return [order.index(which) / (len(scored) - 1) for which in range(len(scored))]
+def _hyperparameter_plot(model: str, ranked: Sequence[TrialRow], metric: str, key: str) -> EmbeddedImage:
+    """The value of a hyperparameter against the metric."""
+    cells = [trial.cells[key] for trial in ranked]
+    numbers = _parse_all(cells)
+    places: Sequence[float | str] = numbers or cells
+
+    def draw(axes: Axes, theme: Theme) -> None:
+        for x, trial in zip(places, ranked, strict=True):
+            _draw_trial(axes, theme, x, trial.score or 0.0, trial, theme.palette[0 if trial.is_winner else 1])
+        axes.margins(x=0.12, y=0.15)
+        if numbers and len(set(numbers)) <= MAX_VALUE_TICKS:
+            axes.set_xticks(sorted(set(numbers)))
+        elif numbers:
+            axes.set_xscale(choose_axis_scale(numbers))
+        axes.set_xlabel(display_name(key.rpartition(".")[2]))
+        _set_score_axis(axes, ranked, metric)
+
+    best = "".join(f" The winner has {trial.format(key)}." for trial in ranked if trial.is_winner)
+    alt = f"{display_name(metric)} of the {len(ranked)} trials of {model} against {key}.{best}"
+    return render_plot(key, alt, draw)
 
 
-def _rank_key(trial: TrialRow, sign: int) -> tuple[bool, float]:
-    return bool(trial.outcome) and not trial.is_winner, sign * (trial.score or 0.0)
+def _draw_trial(
+    axes: Axes, theme: Theme, x: float | str, y: float, trial: TrialRow, colour: Any, marker: str = "o"
+) -> None:
+    """A dot: large for the winner, hollow where the trial could not win; winner and default are named."""
+    fill = colour if trial.may_win or marker == "X" else "none"
+    size = 80 if trial.is_winner else 36
+    axes.scatter([x], [y], s=size, marker=marker, facecolors=fill, edgecolors=colour, linewidths=1.3, zorder=2)
+    name = "winner" if trial.is_winner else "default" if trial.is_default else ""
+    axes.annotate(name, (x, y), (0, 8), textcoords="offset points", ha="center", fontsize=7.5, color=theme.ink)
 
 
-def _to_unit_range(values: Sequence[str]) -> list[float]:
-    """The values of one knob between 0 and 1: by their logarithm where they span much, words by their order."""
-    numbers = [parse_finite(value) for value in values]
-    known = [value for value in numbers if value is not None]
-    if len(known) < len(values):
-        words = sorted(set(values))
-        known = [float(words.index(value)) for value in values]
-    elif choose_axis_scale(known) == "log":
-        known = [math.log(value) for value in known]
-    low, high = min(known), max(known)
-    return [(value - low) / (high - low) if high > low else 0.5 for value in known]
+def _set_score_axis(axes: Axes, ranked: Sequence[TrialRow], metric: str) -> None:
+    axes.set_yscale(choose_axis_scale([trial.score or 0.0 for trial in ranked]))
+    axes.set_ylabel(display_name(metric))
 
 
-def _rank_colormap(theme: Theme) -> Colormap:
+def _rank_colours(theme: Theme, n: int) -> list[Any]:
     """From the colour of the best to one near the paper."""
     from matplotlib.colors import LinearSegmentedColormap
 
-    return LinearSegmentedColormap.from_list("rank", [theme.palette[0], theme.palette[1], theme.rule])
+    colormap = LinearSegmentedColormap.from_list("rank", [theme.palette[0], theme.palette[1], theme.rule])
+    return [colormap(rank / (n - 1)) for rank in range(n)]
 
 
-def _annotate(axes: Axes, theme: Theme, text: str, x: float, y: float) -> None:
-    axes.annotate(text, (x, y), (0, 8), textcoords="offset points", ha="center", fontsize=7.5, color=theme.ink)
+def _parse_all(cells: Sequence[str]) -> list[float]:
+    """The cells as numbers; none where one of them is a word."""
+    numbers = [number for cell in cells if (number := parse_finite(cell)) is not None]
+    return numbers if len(numbers) == len(cells) else []
+
+
+def _to_unit_range(cells: Sequence[str]) -> list[float]:
+    """Values of one hyperparameter between 0 and 1: by their logarithm where they span much, words by their order."""
+    words = sorted(set(cells))
+    values = _parse_all(cells) or [float(words.index(cell)) for cell in cells]
+    if _parse_all(cells) and choose_axis_scale(values) == "log":
+        values = [math.log(value) for value in values]
+    low, high = min(values), max(values)
+    return [(value - low) / (high - low) if high > low else 0.5 for value in values]

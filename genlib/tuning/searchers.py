@@ -1,105 +1,120 @@
-"""Who proposes the knobs of a trial, and who stops or changes it: one function a searcher, found by its name.
+"""What to search, and the searchers: one function each, found by its name, proposes, stops and changes trials.
 
-`random`: random points, with asynchronous successive halving (ASHA, Li et al. 2020), which stops the worse two thirds
-of the trials at every rung. `random_no_pruning`: the same points, every trial in full. `tpe`: a tree-structured Parzen
-estimator (Bergstra et al. 2011) by Optuna, with ASHA. `multi_objective`: Optuna on two metrics at once, in full. `pbt`: a
-population whose worse quarter takes over weights and knobs of the better one and changes the continuous ones
-(population-based training, Jaderberg et al. 2017). `pb2`: the same, with changes proposed by a Gaussian process
-(Parker-Holder et al. 2020).
+`random`: random points with asynchronous successive halving (ASHA, Li et al. 2020), which stops the worse two thirds of
+the trials at every rung. `random_no_pruning`: the same points, every trial in full. `tpe`: a tree-structured Parzen
+estimator (Bergstra et al. 2011) by Optuna, with ASHA. `multi_objective`: Optuna on two metrics at once, in full. `pbt`:
+population-based training (Jaderberg et al. 2017): the worse quarter of a population takes over weights and
+hyperparameters of the better one and changes the continuous ones. `pb2`: the same, with changes proposed by a Gaussian
+process (Parker-Holder et al. 2020).
 """
 
 from __future__ import annotations
 
 import random
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
+from genlib.tuning.objective import SearchObjective
 from genlib.tuning.space import Hyperparameters, SearchSpace, SpaceCodec, is_continuous, kind_and_args
 
 REDUCTION_FACTOR, NUM_RUNGS = 3, 3
-REPORTS_ASHA, REPORTS_PBT = (
-    9,
-    27,
-)  # reports of a trial in full: the first at the lowest rung; one at each change of a population
+REPORTS_ASHA = 9  # of a trial in full: the first report is at the lowest rung
+REPORTS_PBT = 27  # of a trial in full: a population may change at each
+NUM_POPULATION_CHECKPOINTS = 9  # of a trial, which others may take over; a snapshot may lag behind by some
 TIME_ATTR = "images_seen"
 
 
 @dataclass(frozen=True)
-class SearchSpec:
-    """What a searcher is made for: `images` are those of a trial in full, `points` the knobs of the first trials, and
-    `for_life` knobs that a trial of a population keeps."""
+class Resources:
+    """What one trial gets: `cpu` and `gpu` may be fractions. With `workers` it trains on so many, each with a CPU."""
 
-    space: SearchSpace
-    images_per_trial: int
-    seed: int = 0
-    points_to_evaluate: Sequence[Hyperparameters] = ()
-    frozen_keys: Collection[str] = ()
+    cpu: float = 1.0
+    gpu: float = 0.0
+    workers: int = 0
 
     @property
-    def mutable_keys(self) -> list[str]:
-        """What a population changes: the continuous knobs that are not for life."""
-        return [key for key, entry in self.space.items() if is_continuous(entry) and key not in self.frozen_keys]
+    def bundle(self) -> dict[str, float]:
+        """What Ray reserves for the trial itself; where workers train, one byte of memory, since nothing is refused."""
+        return {"CPU": 0, "memory": 1} if self.workers else {"CPU": self.cpu, "GPU": self.gpu}
+
+
+@dataclass(frozen=True)
+class SearchConfig:
+    """A search of `num_trials` trials that see `images_per_trial` images in full, with a `searcher` of this file.
+
+    `space`: a distribution for each hyperparameter, {"loguniform": [low, high]}, uniform, int or {"choice": [...]}.
+    `points_to_evaluate`: hyperparameters of the first trials. `frozen_keys`: those that a population does not change.
+    """
+
+    space: SearchSpace
+    search_objective: SearchObjective
+    num_trials: int
+    images_per_trial: int
+    searcher: str = "random"
+    points_to_evaluate: Sequence[Hyperparameters] = ()
+    time_limit_minutes: float | None = None
+    resources: Resources = field(default_factory=Resources)
+    seed: int = 0
+    frozen_keys: Collection[str] = ()
 
 
 @dataclass(frozen=True)
 class Searcher:
-    """Ray's parts of a search; `populous` where all trials go on side by side, however few run at a time."""
+    """Ray's parts of a search. `population_based`: all trials take turns, however few run at a time."""
 
     codec: SpaceCodec
     search_alg: Any
     scheduler: Any = None
     population_based: bool = False
 
-
-def random_asha(spec: SearchSpec) -> Searcher:
-    coding = SpaceCodec(spec.space)
-    return Searcher(coding, _random_search(spec, coding), _asha_scheduler(spec))
-
-
-def random_no_pruning(spec: SearchSpec) -> Searcher:
-    coding = SpaceCodec(spec.space)
-    return Searcher(coding, _random_search(spec, coding))
+    @property
+    def num_checkpoints(self) -> int | None:
+        """How many checkpoints of a trial stay; those of a trial outside of a population go when it has ended."""
+        return NUM_POPULATION_CHECKPOINTS if self.population_based else None
 
 
-def tpe(spec: SearchSpec) -> Searcher:
-    coding = SpaceCodec(_space_with_points(spec))
-    return Searcher(coding, _optuna_search(spec, coding, "objective", "min"), _asha_scheduler(spec))
+def random_points(config: SearchConfig, *, prune: bool) -> Searcher:
+    codec = SpaceCodec(config.space)
+    return Searcher(codec, _random_search(config, codec), _asha_scheduler(config) if prune else None)
 
 
-def multi_objective(spec: SearchSpec) -> Searcher:
-    coding = SpaceCodec(_space_with_points(spec))
-    return Searcher(coding, _optuna_search(spec, coding, ["objective", "diversity"], ["min", "min"]))
+def tpe(config: SearchConfig) -> Searcher:
+    codec = SpaceCodec(_space_with_points(config))
+    return Searcher(codec, _optuna_search(config, codec, "objective", "min"), _asha_scheduler(config))
 
 
-def pbt(spec: SearchSpec) -> Searcher:
+def multi_objective(config: SearchConfig) -> Searcher:
+    codec = SpaceCodec(_space_with_points(config))
+    return Searcher(codec, _optuna_search(config, codec, ["objective", "second_metric"], ["min", "min"]))
+
+
+def pbt(config: SearchConfig) -> Searcher:
     from ray.tune.schedulers import PopulationBasedTraining
 
-    coding = SpaceCodec(spec.space)
-    distributions, ends = coding.ray_distributions(), _mutation_bounds(spec, coding)
-    random.seed(spec.seed)  # the only source of chance that it knows
-    scheduler = PopulationBasedTraining(
-        hyperparam_mutations={name: distributions[name] for name in ends},
-        custom_explore_fn=ClampToBounds(ends),
-        **_population_args(spec),
-    )
-    return Searcher(coding, _random_search(spec, coding), scheduler, population_based=True)
+    codec = SpaceCodec(config.space)
+    distributions, bounds = codec.ray_distributions(), _mutation_bounds(config, codec)
+    mutations = {name: distributions[name] for name in bounds}
+    random.seed(config.seed)  # its only source of chance
+    scheduler = PopulationBasedTraining(hyperparam_mutations=mutations, **_population_args(config, bounds))
+    return Searcher(codec, _random_search(config, codec), scheduler, population_based=True)
 
 
-def pb2(spec: SearchSpec) -> Searcher:
+def pb2(config: SearchConfig) -> Searcher:
     import numpy as np
     from ray.tune.schedulers.pb2 import PB2
 
-    coding = SpaceCodec(spec.space, log_transform=True)
-    ends = _mutation_bounds(spec, coding)
-    np.random.seed(spec.seed)  # the only source of chance that it knows
-    scheduler = PB2(hyperparam_bounds=ends, custom_explore_fn=ClampToBounds(ends), **_population_args(spec))
-    return Searcher(coding, _random_search(spec, coding), scheduler, population_based=True)
+    codec = SpaceCodec(config.space, log_transform=True)
+    bounds = _mutation_bounds(config, codec)
+    np.random.seed(config.seed)  # its only source of chance
+    scheduler = PB2(hyperparam_bounds=bounds, **_population_args(config, bounds))
+    return Searcher(codec, _random_search(config, codec), scheduler, population_based=True)
 
 
-SEARCHERS: dict[str, Callable[[SearchSpec], Searcher]] = {
-    "random": random_asha,
-    "random_no_pruning": random_no_pruning,
+SEARCHERS: dict[str, Callable[[SearchConfig], Searcher]] = {
+    "random": partial(random_points, prune=True),
+    "random_no_pruning": partial(random_points, prune=False),
     "tpe": tpe,
     "multi_objective": multi_objective,
     "pbt": pbt,
@@ -109,67 +124,61 @@ POPULATION_BASED: tuple[str, ...] = ("pbt", "pb2")
 NO_PRUNING: tuple[str, ...] = ("random_no_pruning", "multi_objective")
 
 
-class ClampToBounds:
-    """Brings changed knobs back into the ends of their distributions."""
-
-    def __init__(self, bounds: Mapping[str, Sequence[float]]) -> None:
-        self.bounds = bounds
-
-    def __call__(self, config: dict[str, Any]) -> dict[str, Any]:
-        kept = {name: min(max(config[name], low), high) for name, (low, high) in self.bounds.items()}
-        return config | kept
-
-
-def _mutation_bounds(spec: SearchSpec, codec: SpaceCodec) -> dict[str, Any]:
-    return {codec.ray_name(key): codec.bounds(key) for key in spec.mutable_keys}
-
-
 def reports_per_trial(searcher: str) -> int:
     """How often a trial in full should report to this searcher."""
     return REPORTS_PBT if searcher in POPULATION_BASED else REPORTS_ASHA
 
 
-def _population_args(spec: SearchSpec) -> dict[str, Any]:
-    every = max(1, spec.images_per_trial // REPORTS_PBT)
-    return {"time_attr": TIME_ATTR, "metric": "objective", "mode": "min", "perturbation_interval": every}
+def _mutation_bounds(config: SearchConfig, codec: SpaceCodec) -> dict[str, Any]:
+    """Bounds of what a population changes: the continuous hyperparameters that are not frozen."""
+    mutable = [key for key, each in config.space.items() if is_continuous(each) and key not in config.frozen_keys]
+    return {codec.ray_name(key): codec.bounds(key) for key in mutable}
 
 
-def _asha_scheduler(spec: SearchSpec) -> Any:
+def _population_args(config: SearchConfig, bounds: Mapping[str, Sequence[float]]) -> dict[str, Any]:
+    return {
+        "time_attr": TIME_ATTR,
+        "metric": "objective",
+        "mode": "min",
+        "perturbation_interval": max(1, config.images_per_trial // REPORTS_PBT),
+        "custom_explore_fn": partial(_clamp, bounds=bounds),
+    }
+
+
+def _clamp(ray_config: dict[str, Any], bounds: Mapping[str, Sequence[float]]) -> dict[str, Any]:
+    """Changed hyperparameters, back within the bounds of their distributions."""
+    return ray_config | {name: min(max(ray_config[name], low), high) for name, (low, high) in bounds.items()}
+
+
+def _asha_scheduler(config: SearchConfig) -> Any:
     from ray.tune.schedulers import ASHAScheduler
 
-    lowest = max(1, spec.images_per_trial // REDUCTION_FACTOR ** (NUM_RUNGS - 1))
-    return ASHAScheduler(
-        TIME_ATTR,
-        "objective",
-        "min",
-        max_t=spec.images_per_trial,
-        grace_period=lowest,
-        reduction_factor=REDUCTION_FACTOR,
-    )
+    images = config.images_per_trial
+    lowest_rung = max(1, images // REDUCTION_FACTOR ** (NUM_RUNGS - 1))
+    return ASHAScheduler(TIME_ATTR, "objective", "min", images, lowest_rung, REDUCTION_FACTOR)
 
 
-def _random_search(spec: SearchSpec, codec: SpaceCodec) -> Any:
+def _random_search(config: SearchConfig, codec: SpaceCodec) -> Any:
     from ray.tune.search.basic_variant import BasicVariantGenerator
 
-    return BasicVariantGenerator(
-        points_to_evaluate=[codec.to_ray_config(point) for point in spec.points_to_evaluate], random_state=spec.seed
-    )
+    points = [codec.to_ray_config(point) for point in config.points_to_evaluate]
+    return BasicVariantGenerator(points_to_evaluate=points, random_state=config.seed)
 
 
-def _optuna_search(spec: SearchSpec, codec: SpaceCodec, metric: str | list[str], mode: str | list[str]) -> Any:
+def _optuna_search(config: SearchConfig, codec: SpaceCodec, metric: str | list[str], mode: str | list[str]) -> Any:
     import optuna
     from ray.tune.search.optuna import OptunaSearch
 
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    points = [codec.to_ray_config(point) for point in spec.points_to_evaluate]
-    return OptunaSearch(metric=metric, mode=mode, points_to_evaluate=points, seed=spec.seed)
+    points = [codec.to_ray_config(point) for point in config.points_to_evaluate]
+    return OptunaSearch(metric=metric, mode=mode, points_to_evaluate=points, seed=config.seed)
 
 
-def _space_with_points(spec: SearchSpec) -> SearchSpace:
+def _space_with_points(config: SearchConfig) -> SearchSpace:
     """The space with the choices of the points, which Optuna refuses where they are not among the others."""
     space = {}
-    for key, entry in spec.space.items():
-        kind, values = kind_and_args(entry)
-        wanted = [point[key] for point in spec.points_to_evaluate if kind == "choice" and point[key] not in values]
-        space[key] = {kind: [*values, *wanted]}
+    for key, distribution in config.space.items():
+        kind, args = kind_and_args(distribution)
+        points = config.points_to_evaluate if kind == "choice" else ()
+        space[key] = {kind: [*args, *(point[key] for point in points if point[key] not in args)]}
     return space

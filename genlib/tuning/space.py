@@ -1,4 +1,8 @@
-"""Knobs as Ray is told them: one flat name each, and numbers in the scale in which it should step."""
+"""A search space in Ray's terms: flat names, and numbers in the scale in which they are changed.
+
+Ratio keys (`train.lr_d/lr_g`) are keys of params.yaml and columns of trials.csv, but Ray takes a slash for a step into
+a nested config, so the names are translated.
+"""
 
 from __future__ import annotations
 
@@ -14,8 +18,8 @@ Hyperparameters = Mapping[str, Any]
 
 def kind_and_args(distribution: Distribution) -> tuple[str, list[Any]]:
     """("loguniform", [low, high]) of {"loguniform": [low, high]}."""
-    [(kind, values)] = distribution.items()
-    return kind, values
+    [(kind, args)] = distribution.items()
+    return kind, args
 
 
 def is_continuous(distribution: Distribution) -> bool:
@@ -24,43 +28,36 @@ def is_continuous(distribution: Distribution) -> bool:
 
 @dataclass(frozen=True)
 class SpaceCodec:
-    """Between the knobs of `space` and Ray's flat config; `logarithms`: whether loguniform ones go by their logarithm,
-    for whoever takes the space to be linear."""
+    """Translates between hyperparameters and Ray's config. `log_transform`: loguniform ones go by their logarithm, for
+    a searcher that takes the space to be linear."""
 
     space: SearchSpace
     log_transform: bool = False
 
     def ray_name(self, key: str) -> str:
-        """Ray takes a slash for a step into a nested config."""
         return key.replace("/", "|")
 
     def bounds(self, key: str) -> list[float]:
-        """Of a continuous knob."""
-        _, values = kind_and_args(self.space[key])
-        return (
-            [math.log(value) for value in values]
-            if self._is_log_transformed(key)
-            else [float(value) for value in values]
-        )
+        """Least and largest value of a continuous hyperparameter, as Ray sees them."""
+        args = kind_and_args(self.space[key])[1]
+        return [math.log(end) if self._is_log_transformed(key) else float(end) for end in args]
 
     def ray_distributions(self) -> dict[str, Any]:
-        """Ray's, by Ray's names."""
         return {self.ray_name(key): self._ray_distribution(key) for key in self.space}
 
     def to_ray_config(self, hyperparameters: Hyperparameters) -> dict[str, Any]:
         return {self.ray_name(key): self._to_ray_value(key, value) for key, value in hyperparameters.items()}
 
     def from_ray_config(self, config: Mapping[str, Any]) -> dict[str, Any]:
-        """The knobs, those outside of the space too."""
         keys = {self.ray_name(key): key for key in self.space}
-        found = {keys.get(name, name): value for name, value in config.items()}
-        return {key: math.exp(value) if self._is_log_transformed(key) else value for key, value in found.items()}
+        values = {keys.get(name, name): value for name, value in config.items()}
+        return {key: math.exp(value) if self._is_log_transformed(key) else value for key, value in values.items()}
 
     def _is_log_transformed(self, key: str) -> bool:
-        return self.log_transform and key in self.space and kind_and_args(self.space[key])[0] == "loguniform"
+        return self.log_transform and "loguniform" in self.space.get(key, ())
 
     def _to_ray_value(self, key: str, value: Any) -> Any:
-        """A whole number that stands for a continuous knob is made one that can be changed by less than 1."""
+        """Continuous values become floats: a population changes whole numbers by whole numbers."""
         if self._is_log_transformed(key):
             return math.log(max(value, kind_and_args(self.space[key])[1][0]))
         return float(value) if key in self.space and is_continuous(self.space[key]) else value
@@ -68,11 +65,9 @@ class SpaceCodec:
     def _ray_distribution(self, key: str) -> Any:
         from ray import tune
 
-        kind, values = kind_and_args(self.space[key])
+        kind, args = kind_and_args(self.space[key])
         if kind == "choice":
-            return tune.choice(values)
+            return tune.choice(args)
         if kind == "int":
-            return tune.randint(values[0], values[1] + 1)
-        if kind == "loguniform" and not self.log_transform:
-            return tune.loguniform(*values)
-        return tune.uniform(*self.bounds(key))
+            return tune.randint(args[0], args[1] + 1)
+        return tune.uniform(*self.bounds(key)) if kind == "uniform" or self.log_transform else tune.loguniform(*args)

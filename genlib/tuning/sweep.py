@@ -1,66 +1,94 @@
-"""A sweep of one model: what its trials do, what is sought, and where it goes on from when it is called again."""
+"""A sweep of one model: search its space on validation images, then rerun near ties with other seeds."""
 
 from __future__ import annotations
 
-import hashlib
-import json
 import shutil
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
+from dataclasses import asdict, dataclass, replace
+from functools import cached_property
 from pathlib import Path
+from statistics import median
 from typing import TYPE_CHECKING, Any
 
-from genlib.data.dataset import load_dataset
-from genlib.errors import InputError
-from genlib.evaluation.evaluator import Evaluator, TrialScorer
-from genlib.files import file_sha256
+from genlib.evaluation.evaluator import TrialScorer
+from genlib.files import file_sha256, json_sha256
 from genlib.metrics.constraints import build_constraints
 from genlib.metrics.registry import get_metric
+from genlib.training.job import TrainingJob
 from genlib.training.overrides import current_value
 from genlib.tuning.console import TrialConsole
 from genlib.tuning.objective import SearchObjective
-from genlib.tuning.search import Resources, SearchConfig, search
-from genlib.tuning.searchers import reports_per_trial
+from genlib.tuning.search import search
+from genlib.tuning.searchers import Resources, SearchConfig
+from genlib.tuning.space import SearchSpace
 from genlib.tuning.training_trial import TrainingTrial
-from pipelines.stage import PREPARED_DIR, TUNING_CLASSIFIER, Stage
+from genlib.tuning.trial import OUTCOME_COLUMNS, Trial
 
 if TYPE_CHECKING:
-    from genlib.tracking.run_folder import RunFolder
-    from genlib.training.job import TrainingJob
-    from genlib.tuning.trial import Trial
+    from genlib.params import TuneSection
 
-MAX_SCORED_IMAGES = 1000  # images, at the most, by which a trial is scored
+PACKAGE = Path(__file__).parent.parent
+SweepCallback = Callable[[str, Trial], None]  # called with "trial" or "repeat" and whatever trial changes
 
 
+@dataclass(frozen=True)
 class Sweep:
-    """The search of `stage`: judge A scores its trials on validation images, and neither test images nor judge B are
-    looked at."""
+    """The search for better params of `job`: `scorer` scores its trials on validation images.
 
-    def __init__(self, stage: Stage, run: RunFolder) -> None:
-        section, dataset = stage.params.tune, load_dataset(PREPARED_DIR)
-        self.title, self.run, self.tune_params = stage.title, run, section
-        self.search_space = stage.params.models[stage.model_name].search_space
-        self.job = trial_job(stage)
-        self.current_values = {key: current_value(key, self.job.options()) for key in self.search_space}
-        self.metric_names = tuple(dict.fromkeys((section.metric, section.second_metric, *section.constraints)))
-        rehearsal = TrialScorer(
-            Evaluator.from_folder(TUNING_CLASSIFIER, dataset),
-            self.metric_names,
-            min(MAX_SCORED_IMAGES, stage.params.evaluate.samples),
-            stage.params.evaluate.seed,
-        )
-        self.search_objective = SearchObjective(
+    `folder` keeps the state of sweeps of this model, on a disk that every node sees.
+    """
+
+    title: str
+    job: TrainingJob
+    scorer: TrialScorer
+    tune_params: TuneSection
+    search_space: SearchSpace
+    folder: Path
+
+    @cached_property
+    def objective(self) -> SearchObjective:
+        section = self.tune_params
+        return SearchObjective(
             section.metric,
             "lower" if get_metric(section.metric).better == "lower" else "higher",
-            tuple(build_constraints(section.constraints, rehearsal.baselines())),
+            tuple(build_constraints(section.constraints, self.scorer.baselines())),
             section.second_metric if section.searcher == "multi_objective" else "",
         )
-        self.folder = prepare_state_dir(stage, self.job)
-        cpus = max(1, int(section.resources.cpu))
-        self.trainable = TrainingTrial(replace(self.job, dataset=dataset.load_for_workers()), rehearsal, self.folder / "workers", cpus)
-        self.search_config = SearchConfig(
+
+    @cached_property
+    def current_values(self) -> dict[str, Any]:
+        """The hyperparameters of the search space as `job` has them."""
+        return {key: current_value(key, self.job.options()) for key in self.search_space}
+
+    @cached_property
+    def state_dir(self) -> Path:
+        """Named by a digest of all that decides the trials, with the code that scores them."""
+        code = [*sorted((PACKAGE / "metrics").rglob("*.py")), PACKAGE / "evaluation/evaluator.py"]
+        facts = {
+            "job": self.job.digest,
+            "search_space": self.search_space,
+            "tune": self.tune_params.model_dump(exclude={"models", "refit"}),
+            "scorer": [self.scorer.n, self.scorer.seed, self.scorer.evaluator.card["sha256"]],
+            "code": [file_sha256(path) for path in code],
+        }
+        return self.folder / json_sha256(facts)[:16]
+
+    @cached_property
+    def trainable(self) -> TrainingTrial:
+        num_threads = max(1, int(self.tune_params.resources.cpu))
+        job = replace(self.job, dataset=self.job.dataset.load_for_workers(), checkpoint_dir=None)
+        return TrainingTrial(job, self.scorer, self.state_dir / "workers", num_threads)
+
+    def run(self, on_trial: SweepCallback) -> tuple[list[Trial], dict[int, list[Trial]]]:
+        """The trials, the first with the current params, and reruns of near ties by the number of their trial."""
+        for other in self.folder.glob("*"):
+            if other != self.state_dir:
+                shutil.rmtree(other)
+        section = self.tune_params
+        config = SearchConfig(
             self.search_space,
-            self.search_objective,
+            self.objective,
             section.trials,
             self.job.train.total_images,
             section.searcher,
@@ -70,65 +98,67 @@ class Sweep:
             seed=self.job.train.seed,
             frozen_keys=[key for key in self.search_space if key.startswith("model.")],
         )
+        trials = self._search(config, "trial", on_trial)
+        return trials, self._rerun_near_ties(trials, config, on_trial)
 
-    def run_trials(self) -> list[Trial]:
-        """The trials, the first with the current params."""
-        with TrialConsole(self, self.run, self.search_config.num_trials) as board:
-            return search(self.trainable, self.search_config, self.folder / "search", board)
-
-    def rerun_near_ties(self, trials: Sequence[Trial]) -> dict[int, list[Trial]]:
-        """Runs of the near ties with other seeds, by the number of the trial they repeat."""
-        near = self.search_objective.near_ties(trials)
-        more = self.tune_params.finalist_seeds - 1
-        if len(near) < 2 or not more:
+    def _rerun_near_ties(
+        self, trials: Sequence[Trial], config: SearchConfig, on_trial: SweepCallback
+    ) -> dict[int, list[Trial]]:
+        near_ties, num_reruns = self.objective.near_ties(trials), self.tune_params.finalist_seeds - 1
+        if len(near_ties) < 2 or not num_reruns:
             return {}
-        seeds = [self.job.train.seed + 1 + each for each in range(more)]
-        points = [trial.hyperparameters | {"train.seed": seed} for trial in near for seed in seeds]
-        plan = replace(
-            self.search_config,
+        seeds = [self.job.train.seed + 1 + rerun for rerun in range(num_reruns)]
+        points = [trial.hyperparameters | {"train.seed": seed} for trial in near_ties for seed in seeds]
+        config = replace(
+            config,
             space={**self.search_space, "train.seed": {"choice": seeds}},
             num_trials=len(points),
             searcher="random_no_pruning",
             points_to_evaluate=points,
             time_limit_minutes=None,
         )
-        with TrialConsole(self, self.run, len(points), "repeat") as board:
-            runs = search(self.trainable, plan, self.folder / "repeats", board)
-        return {trial.number: runs[place * more : (place + 1) * more] for place, trial in enumerate(near)}
+        reruns = iter(self._search(config, "repeat", on_trial))
+        return {trial.number: [next(reruns) for _ in seeds] for trial in near_ties}
 
-    def delete_state(self) -> None:
-        """Forget where the search would go on from."""
-        shutil.rmtree(self.folder.parent, ignore_errors=True)
+    def _search(self, config: SearchConfig, kind: str, on_trial: SweepCallback) -> list[Trial]:
+        with closing(TrialConsole(self.title, self.objective, self.scorer.metrics, config.num_trials, kind)) as console:
 
+            def show_and_pass_on(trial: Trial) -> None:
+                console(trial)
+                on_trial(kind, trial)
 
-def trial_job(stage: Stage) -> TrainingJob:
-    """What a trial trains: it reports often enough for the lowest rung, and keeps its state as often."""
-    section = stage.params.tune
-    every = max(1, section.images_per_trial // reports_per_trial(section.searcher))
-    return stage.build_job(
-        total_images=section.images_per_trial, workers=section.resources.workers, report_every=every, checkpoint_every=every
-    )
+            return search(self.trainable, config, self.state_dir / f"{kind}s", show_and_pass_on)
 
+    def trials_table(
+        self, trials: Sequence[Trial], repeats: Mapping[int, Sequence[Trial]], winner: Trial | None
+    ) -> tuple[list[str], list[dict[str, Any]]]:
+        """Columns and rows of trials.csv: the trials, then the repeats of near ties."""
+        metric, *others = self.scorer.metrics
+        columns = ["trial", "repeat_of", "seed", *self.search_space, metric]
+        columns += [*(f"{metric}_{part}" for part in ("low", "high", "median")), *others, *OUTCOME_COLUMNS]
+        front = replace(self.objective, second_metric=self.tune_params.second_metric).pareto_front(trials)
+        rows: list[dict[str, Any]] = []
+        for trial in trials:
+            scores = [run.metrics[metric] for run in [trial, *repeats.get(trial.number, ())] if metric in run.metrics]
+            middle = median(scores) if scores and trial.number in repeats else None
+            marks = {"winner": trial is winner, "front": trial in front, f"{metric}_median": middle}
+            rows.append(self._trial_row(trial) | marks)
+        for number, reruns in repeats.items():
+            for rerun in reruns:
+                rows.append(self._trial_row(rerun) | {"trial": len(rows), "repeat_of": number})
+        return columns, [{key: row[key] for key in columns if key in row} for row in rows]
 
-def prepare_state_dir(stage: Stage, job: TrainingJob) -> Path:
-    """Where the state of this very search lies: by the digest of all that decides it. Those of others are removed.
-
-    Raises:
-        InputError: `ray.storage_path` is not a folder.
-    """
-    if "://" in stage.storage_path:
-        expected = "a folder that every node sees, where a sweep keeps its trials"
-        raise InputError(f"params.yaml: ray.storage_path: got {stage.storage_path!r}, expected {expected}")
-    facts: dict[str, Any] = {
-        "job": job.digest,
-        "search": stage.params.models[stage.model_name].search_space,
-        "tune": stage.params.tune.model_dump(exclude={"models", "refit"}),
-        "evaluate": [stage.params.evaluate.samples, stage.params.evaluate.seed],
-        "judge": file_sha256(TUNING_CLASSIFIER / "model.safetensors"),
-    }
-    digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
-    home = Path(stage.storage_path) / stage.title.replace(" ", "-")
-    for other in home.glob("*"):
-        if other.name != digest:
-            shutil.rmtree(other)
-    return home / digest
+    def _trial_row(self, trial: Trial) -> dict[str, Any]:
+        return {
+            **trial.metrics,
+            **trial.hyperparameters,
+            **asdict(trial),
+            "trial": trial.number,
+            "seed": trial.hyperparameters.get("train.seed", self.job.train.seed),
+            "feasible": self.objective.is_feasible(trial),
+            "winner": False,
+            "front": False,
+            "health": trial.health,
+            "seconds": round(trial.seconds, 1),
+            "spent": trial.cumulative_images,
+        }

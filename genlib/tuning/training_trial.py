@@ -1,9 +1,7 @@
-"""A trial that trains a model: a job with other knobs, scored at every report."""
+"""A trial that trains a model: a job with other hyperparameters, scored at every report."""
 
 from __future__ import annotations
 
-import hashlib
-import json
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -12,6 +10,7 @@ from queue import Queue
 from typing import Any
 
 from genlib.distributed.train import train_distributed
+from genlib.files import json_sha256
 from genlib.training.fit import fit
 from genlib.training.gan_state import CollapseStopper
 from genlib.training.job import TrainingJob
@@ -23,11 +22,10 @@ ScoreFn = Callable[[Any], dict[str, float]]
 
 @dataclass(frozen=True)
 class TrainingTrial:
-    """`job` with a trial's knobs, `score` gives metrics of the averaged model, which
-    stand before those of training in every report.
+    """`job` with the hyperparameters of a trial. `score_model` gives metrics of the averaged model,
+    which precede those of training in every report.
 
-    Where the job has workers the trial holds a Ray Train job, whose checkpoints lie in `shared`, a folder that every
-    node sees.
+    A job with workers is a Ray Train job, whose checkpoints lie in `shared_dir`, a folder that every node sees.
     """
 
     job: TrainingJob
@@ -36,20 +34,22 @@ class TrainingTrial:
     num_threads: int = 1
 
     def __call__(self, hyperparameters: dict[str, Any], folder: Path) -> Iterator[TrialReport]:
-        """Raises GivenUp where most generated images have a twin for too long."""
-        job, patience = self.job.with_overrides(hyperparameters), CollapseStopper(self.job.train.total_images)
+        """Raises TrialPruned where most generated images are near-duplicates for too long."""
+        job = self.job.with_overrides(hyperparameters)
+        stopper = CollapseStopper(job.train.total_images)
+        on_workers = bool(job.train.workers)
         for progress in (
-            self._train_on_workers(job, hyperparameters) if job.train.workers else self._train_in_process(job, folder)
+            self._train_on_workers(job, hyperparameters) if on_workers else self._train_in_process(job, folder)
         ):
-            lost = patience.should_stop(progress.images_seen, progress.metrics)
+            should_stop = stopper.should_stop(progress.images_seen, progress.metrics)
             if progress.resumed:
                 continue
             yield TrialReport(progress.images_seen, progress.metrics)
-            if lost:
-                raise TrialPruned("collapsed", "most generated images have a twin")
+            if should_stop:
+                raise TrialPruned("collapsed", "most generated images are near-duplicates")
 
     def add_scores(self, progress: Progress) -> Progress:
-        """The report without its model, with what that scores."""
+        """The report with the scores of its model, and without the model."""
         if progress.resumed:
             return progress
         scores = self.score_model(progress.model)
@@ -62,35 +62,30 @@ class TrainingTrial:
         return map(self.add_scores, fit(replace(job, checkpoint_dir=folder)))
 
     def _train_on_workers(self, job: TrainingJob, hyperparameters: dict[str, Any]) -> Iterator[Progress]:
-        """Ray Train calls, and Ray Tune asks: a thread between the two.
+        """Ray Train calls back and Ray Tune iterates: a thread stands between the two.
 
-        The last report waits until Ray Train has ended: Ray Tune ends the trial's process with it, and the CPUs of an
-        orphaned group of workers would stay taken.
+        The last report waits until Ray Train has ended: Ray Tune ends the process of the trial with it, and the CPUs of
+        an orphaned group of workers would stay taken.
         """
-        name = hashlib.sha256(json.dumps(hyperparameters, sort_keys=True).encode()).hexdigest()[:16]
-        told: Queue[Progress | BaseException | None] = Queue()
+        name = json_sha256(hyperparameters)[:16]
+        job = replace(job, checkpoint_dir=self.shared_dir / "states" / name)
+        messages: Queue[Progress | BaseException | None] = Queue()
 
         def train() -> None:
             try:
-                state = self.shared_dir / "states" / name
-                train_distributed(
-                    replace(job, checkpoint_dir=state),
-                    str(self.shared_dir / "train"),
-                    name,
-                    told.put,
-                    postprocess=self.add_scores,
-                )
-                told.put(None)
+                storage = str(self.shared_dir / "train")
+                train_distributed(job, storage, name, messages.put, postprocess=self.add_scores)
+                messages.put(None)
             except BaseException as error:
-                told.put(error)
+                messages.put(error)
 
         threading.Thread(target=train, daemon=True, name="train").start()
-        last: list[Progress] = []
-        while (progress := told.get()) is not None:
-            if isinstance(progress, BaseException):
-                raise progress
-            if progress.is_done:
-                last = [progress]
+        final_report: list[Progress] = []
+        while (message := messages.get()) is not None:
+            if isinstance(message, BaseException):
+                raise message
+            if message.is_done:
+                final_report = [message]
             else:
-                yield progress
-        yield from last
+                yield message
+        yield from final_report

@@ -1,24 +1,29 @@
-"""One trial of a search, as everybody but Ray sees it."""
+"""One trial of a search: what it reports on its way, and what everybody but Ray sees of it."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
+
+from genlib.training.gan_state import DIVERGED, gan_state
 
 TrialStatus = Literal["running", "finished", "stopped early", "collapsed", "diverged", "error"]
+STOPPED_STATUSES = ("stopped early", "collapsed", "diverged")
+# Columns of trials.csv beside hyperparameters and metrics; `spent` is Trial.cumulative_images.
+OUTCOME_COLUMNS = ("status", "feasible", "winner", "front", "health", "images_seen", "seconds", "spent", "reason")
 
 
 @dataclass(frozen=True)
 class TrialReport:
-    """What a trial says of itself on its way: how many images it has seen, and what it scores now."""
+    """What a trial yields: how many images it has seen, and its metrics there."""
 
     images_seen: int
     metrics: Mapping[str, float]
 
 
 class TrialPruned(Exception):
-    """A trial that is not worth its images any more: how it ends, and why."""
+    """Raised by a trial that is not worth more images: how it ends, and why."""
 
     def __init__(self, status: TrialStatus, reason: str) -> None:
         super().__init__(reason)
@@ -28,10 +33,9 @@ class TrialPruned(Exception):
 
 @dataclass
 class Trial:
-    """Its knobs, its last scores, how far it came (images, seconds), how it ended and, if badly, why.
+    """Metrics are those of the last report; hyperparameters of a trial of a population are those it has now.
 
-    `spent`: images of all trials together by the time this one ended. `knobs` of a trial of a population are those it
-    has now.
+    `cumulative_images`: images that all trials had seen when this one ended. `reason`: why it failed, if it did.
     """
 
     number: int
@@ -52,8 +56,12 @@ class Trial:
         """Ended for good: a process that died may be tried again."""
         return self.has_ended and self.status != "error"
 
+    @property
+    def health(self) -> str:
+        """State of a GAN's two players, "" for other models."""
+        if self.status in ("diverged", "collapsed"):
+            return DIVERGED if self.status == "diverged" else self.status
+        return gan_state(self.metrics) or ""
 
-class TrialCallback(Protocol):
-    """Who wants to know of trials as they go."""
 
-    def __call__(self, trial: Trial) -> None: ...
+TrialCallback = Callable[[Trial], None]
