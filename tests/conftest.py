@@ -28,6 +28,6 @@ def pytest_collection_modifyitems(items):
 @pytest.fixture(scope="session")
 def ray_session():
     """The number of CPUs of one Ray session, whose workers can import the tests' own modules."""
-    os.environ["PYTHONPATH"] = os.pathsep.join([str(Path(__file__).parent), os.environ["PYTHONPATH"]])
+    os.environ["PYTHONPATH"] = os.pathsep.join([os.environ["PYTHONPATH"], str(Path(__file__).parent)])
     with session() as cpus:
         yield cpus

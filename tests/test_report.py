@@ -41,7 +41,6 @@ from genlib.report.curves import UnhealthySpan, plot_training_curves, unhealthy_
 from genlib.report.embedded_images import EmbeddedImage, max_bytes_each, read_png, shrink_to
 from genlib.report.leaderboard import COLUMNS, build_tables, iter_rows
 from genlib.report.page import Provenance, render_page
-from genlib.report.trials_table import read_trials
 from genlib.runs import ModelResults, Results, read_results
 
 TAGS = {"genlib.commit": "c" * 40, "genlib.dirty": "true", "genlib.params_digest": "a" * 64}
@@ -318,23 +317,6 @@ def test_a_figure_that_is_new_is_shown_after_the_known_ones(tmp_path: Path) -> N
     write_evaluation(tmp_path, "vae", {}, figures=("interpolations", "samples"))
     html = render_page(read_results(tmp_path, ["vae"]), ORIGIN)
     assert html.index(">Samples</h3>") < html.index(">Interpolations</h3>")
-
-
-def test_sweep_is_sorted_and_marked(tree: Path) -> None:
-    sweep = read_results(tree, ["gan"], ["gan"]).models[0].sweep
-    assert sweep is not None
-    trials = read_trials(sweep, "kid")
-    assert [trial.number for trial in trials] == ["3", "2", "1", "0", "4", "5"]
-    assert [trial.outcome for trial in trials] == ["below a limit", "winner", "", "", "stopped early", "diverged"]
-
-
-def test_a_sweep_that_failed_has_no_winner(tmp_path: Path) -> None:
-    report_tree(tmp_path)
-    trials = "trial,train.lr_g,objective.d_steps_per_g_step,kid,status,feasible,images_seen,seconds\n0,0.0021,1,,error,False,0,0.0\n"
-    write(tmp_path / "runs/tune/gan/trials.csv", trials)
-    html = render_page(read_results(tmp_path, ["gan"], ["gan"]), ORIGIN)
-    assert "the default params stay" in html
-    assert ">winner<" not in html
 
 
 @pytest.mark.parametrize(

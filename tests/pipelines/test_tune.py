@@ -61,8 +61,8 @@ def swept(tmp_path_factory):
 
 def ended(project):
     """The knobs and seconds of the trials that the book says are finished."""
-    books = list((project / "runs/ray/tune-vae").glob("*/search/trial_log.json"))
-    trials = json.loads(books[0].read_text())["trials"] if books else []
+    books = list((project / "runs/ray/tune-vae").glob("*/trials/trial_log.json"))
+    trials = json.loads(books[0].read_text())["trials"].values() if books else []
     return {
         (trial["hyperparameters"]["train.lr"], trial["seconds"]) for trial in trials if trial["status"] == "finished"
     }

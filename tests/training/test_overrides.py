@@ -6,7 +6,6 @@ from prepared import PARAMS, digits, job
 from genlib.errors import InputError
 from genlib.training.job import TrainingSpec
 from genlib.training.overrides import current_value, resolve_ratios, split_ratio
-from genlib.tuning.space import SpaceCodec
 
 
 @pytest.fixture(scope="module")
@@ -57,23 +56,3 @@ def test_the_default_spaces_hold_knobs_that_exist():
         assert set(resolve_ratios(current, values)) == {
             split_ratio(key)[0] if "/" in key else key for key in section.search_space
         }
-
-
-@pytest.mark.parametrize("logarithms", [False, True])
-def test_a_config_of_ray_is_read_back_as_the_knobs(logarithms):
-    space = {
-        "train.lr_g": {"loguniform": [1e-4, 1e-2]},
-        "train.lr_d/lr_g": {"loguniform": [0.5, 2.0]},
-        "objective.r1": {"uniform": [0, 10]},
-        "model.pack": {"choice": [1, 2]},
-        "model.latent": {"int": [4, 32]},
-    }
-    knobs = {"train.lr_g": 1e-3, "train.lr_d/lr_g": 1.0, "objective.r1": 3, "model.pack": 2, "model.latent": 8}
-    coding = SpaceCodec(space, logarithms)
-    config = coding.to_ray_config(knobs | {"train.seed": 5})
-    assert not any("/" in name for name in config)
-    assert isinstance(config["objective.r1"], float), "a population rounds what is whole"
-    assert coding.from_ray_config(config) == pytest.approx(knobs | {"train.seed": 5})
-    assert set(coding.ray_distributions()) == {coding.ray_name(key) for key in space}
-    low, high = coding.bounds("train.lr_g")
-    assert low < config["train.lr_g"] < high
