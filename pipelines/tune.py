@@ -56,8 +56,12 @@ def build_sweep(stage: Stage) -> Sweep:
     section, settings = stage.params.tune, stage.params.evaluate
     every = max(1, section.images_per_trial // reports_per_trial(section.searcher))
     metrics = tuple(dict.fromkeys((section.metric, section.second_metric, *section.constraints)))
-    intervals = {"report_every": every, "checkpoint_every": every}
-    job = stage.build_job(total_images=section.images_per_trial, workers=section.resources.workers, **intervals)
+    job = stage.build_job(
+        total_images=section.images_per_trial,
+        workers=section.resources.workers,
+        report_every=every,
+        checkpoint_every=every,
+    )
     evaluator = Evaluator.from_folder(TUNING_CLASSIFIER, job.dataset)
     scorer = TrialScorer(evaluator, metrics, min(MAX_SCORED_IMAGES, settings.samples), settings.seed)
     space, folder = stage.params.models[stage.model_name].search_space, stage.title.replace(" ", "-")

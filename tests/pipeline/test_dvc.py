@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from genlib.training.job import code_files
 from genlib.data.png import write_grid
 from genlib.evaluation.evaluator import NUM_SUMMARY_METRICS, summary_metrics
 from genlib.params import load_params, read_yaml
+from genlib.training.job import code_files
 
 ROOT = Path(__file__).parent.parent.parent
 BIN = Path(sys.executable).parent

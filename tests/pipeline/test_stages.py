@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from prepared import digits
 from safetensors.torch import load_file
+from stage_process import start
 
 from genlib.training.checkpoints import latest_checkpoint
 
@@ -48,12 +49,6 @@ def calm(tmp_path_factory):
     _, errors = (process := start(folder, "train", "classifier", **UNTRACKED)).communicate()
     assert process.returncode == 0, errors
     return folder
-
-
-def start(project, *stage, **env):
-    env = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"} | env
-    command = [sys.executable, "-m", f"pipelines.{stage[0]}", *stage[1:]]
-    return subprocess.Popen(command, cwd=project, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
 def weights(project):

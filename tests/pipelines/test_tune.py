@@ -9,7 +9,7 @@ import pytest
 from prepared import digits
 from ruamel.yaml import YAML
 from safetensors.torch import load_file
-from test_stages import start
+from stage_process import start
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # of MLflow and what it imports
 PARAMS = """
