@@ -15,10 +15,10 @@ SPACE = {"train.lr_g": {"uniform": [0, 1]}, "train.lr_d/lr_g": {"uniform": [0, 1
 
 
 def build_sweep(folder=None, **tune_params):
-    job = SimpleNamespace(train=SimpleNamespace(seed=0), compute_digest=lambda: "job")
+    job = SimpleNamespace(train=SimpleNamespace(seed=0), digest="job")
     evaluator = SimpleNamespace(card={"sha256": "classifier"})
     scorer = SimpleNamespace(metrics=("kid", "coverage"), n=10, seed=0, evaluator=evaluator, baselines=dict)
-    return Sweep("tune gan", job, None, scorer, TuneSection(**tune_params), SPACE, folder)
+    return Sweep("tune gan", job, scorer, TuneSection(**tune_params), SPACE, folder)
 
 
 def trial(number, status="finished", reason="", seen=900, **metrics):
