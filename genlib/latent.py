@@ -7,13 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import cached_property
 from math import prod
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 import torch
 from torch import Tensor
 
 from genlib.data.batches import seeded_generator
+from genlib.data.images import Images, to_float
 from genlib.models.layers.sampling import map_in_chunks
 
 NUM_STARTS = 4  # starts of `invert` per image
@@ -108,6 +110,81 @@ def most_sensitive_axes(model: DecodingModel, z: Tensor, y: Tensor | None = None
     y = None if y is None else y.expand(model.latent)
     change = decode_image(model, z + step, y) - decode_image(model, z - step, y)
     return change.square().flatten(1).sum(1).argsort(descending=True, stable=True)
+
+
+@dataclass(frozen=True)
+class LatentSpace:
+    """A model with a code for each of `images`, and the mean and deviation of codes over `train`.
+
+    Where the model does not encode, the codes are draws of a standard normal, seeded by `seed` and `draw_name`.
+    """
+
+    model: Any
+    images: Images
+    train: Images
+    seed: int
+    draw_name: str = "explore"
+
+    @property
+    def is_conditional(self) -> bool:
+        return bool(getattr(self.model, "conditional", False))
+
+    @property
+    def has_encoder(self) -> bool:
+        return hasattr(self.model, "encode_mean")
+
+    @cached_property
+    def device(self) -> torch.device:
+        device: torch.device = next(self.model.parameters()).device
+        return device
+
+    @cached_property
+    def x(self) -> Tensor:
+        return to_float(self.images.pixels.to(self.device))
+
+    @cached_property
+    def y(self) -> Tensor | None:
+        """The classes of the images, for a conditional model."""
+        return self._labels(self.images)
+
+    @cached_property
+    def z(self) -> Tensor:
+        if self.has_encoder:
+            return encode_mean(self.model, self.x, self.y)
+        generator = seeded_generator(self.seed, self.draw_name)
+        return torch.randn(len(self.images), self.model.latent, generator=generator).to(self.device)
+
+    @cached_property
+    def train_codes(self) -> Tensor:
+        return encode_mean(self.model, to_float(self.train.pixels.to(self.device)), self._labels(self.train))
+
+    @cached_property
+    def mean(self) -> Tensor:
+        return self.train_codes.mean(0) if self.has_encoder else torch.zeros_like(self.z[0])
+
+    @cached_property
+    def std(self) -> Tensor:
+        return self.train_codes.std(0).clamp(min=1e-6) if self.has_encoder else torch.ones_like(self.z[0])
+
+    @cached_property
+    def axes(self) -> list[int]:
+        """Axes of the code of the first image, the most sensitive first."""
+        axes: list[int] = most_sensitive_axes(self.model, self.z[:1], self.first_labels(1)).tolist()
+        return axes
+
+    def first_labels(self, n: int) -> Tensor | None:
+        """The class of the first image n times, for a conditional model."""
+        return None if self.y is None else self.y[:1].expand(n)
+
+    def traverse(self, axes: list[int], reach: float, steps: int) -> Tensor:
+        """Images [axes * steps, C, H, W]: the first code with one coordinate changed, within `reach` deviations."""
+        start = (self.z[:1] - self.mean) / self.std
+        lines = torch.cat([traverse(start, axis, -reach, reach, steps) for axis in axes])
+        z = (self.mean + self.std * lines).flatten(0, 1)
+        return decode_image(self.model, z, self.first_labels(len(z)))
+
+    def _labels(self, images: Images) -> Tensor | None:
+        return images.labels.to(self.device) if self.is_conditional and images.labels is not None else None
 
 
 @dataclass(frozen=True)

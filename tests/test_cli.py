@@ -12,7 +12,8 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from genlib.cli import main
-from genlib.figures.latent_tools import NUM_STEPS, TOOLS, LatentSpace
+from genlib.figures.latent_tools import NUM_STEPS, TOOLS
+from genlib.latent import LatentSpace
 
 
 def explored(project, model, *more):

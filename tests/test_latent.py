@@ -8,7 +8,7 @@ import torch
 from scipy.stats import norm
 from torch import nn
 
-from genlib import latent as explore
+from genlib import latent
 from genlib.latent import (
     PIXEL_STD,
     attribute_vector,
@@ -62,7 +62,7 @@ def codes(n, latent=4, seed=1):
 
 
 def test_a_model_gives_back_the_images_it_can_make(model):
-    x = explore.decode_image(model, codes(5))
+    x = latent.decode_image(model, codes(5))
     torch.testing.assert_close(reconstruct(model, x), x)
     assert not reconstruct(model, x).requires_grad
 
@@ -70,19 +70,19 @@ def test_a_model_gives_back_the_images_it_can_make(model):
 def test_chunks_keep_codes_and_classes_together():
     z, y = codes(CHUNK_SIZE + 7), torch.arange(CHUNK_SIZE + 7)
     model = Labelled()
-    x = explore.decode_image(model, z, y)
+    x = latent.decode_image(model, z, y)
     torch.testing.assert_close(x, model.decode_image(z, y))
-    torch.testing.assert_close(explore.encode_mean(model, x, y), z, rtol=1e-3, atol=1e-3)
+    torch.testing.assert_close(latent.encode_mean(model, x, y), z, rtol=1e-3, atol=1e-3)
 
 
 def test_an_edit_moves_the_image_by_the_image_of_the_change(model):
-    x, change = explore.decode_image(model, codes(3)), codes(1, seed=2)
+    x, change = latent.decode_image(model, codes(3)), codes(1, seed=2)
     torch.testing.assert_close(edit(model, x, change), x + model.decode_image(change))
 
 
 def test_an_edit_may_exchange_the_class():
     model, y = Labelled(), torch.tensor([0, 3])
-    x = explore.decode_image(model, codes(2), y)
+    x = latent.decode_image(model, codes(2), y)
     torch.testing.assert_close(edit(model, x, torch.zeros(4), y, y + 5), x + 5)
 
 

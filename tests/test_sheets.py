@@ -7,7 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
-from genlib import latent as explore
+from genlib import latent
 from genlib.data.images import Images, to_pixels
 from genlib.figures.contact_sheets import interpolations, sample_neighbours, traversals, write_contact_sheets
 from genlib.metrics.classification import confusion_matrix
@@ -70,8 +70,8 @@ def test_walks_of_every_model_begin_and_end_where_they_say(name):
     assert len(lines) == len(says["axes"]) == len(set(says["axes"])) == 6
     assert (ways[:, 0] != ways[:, -1]).any()
     if name == "vae":
-        z = explore.encode_mean(e.model, e.test.pixels[:2] / 127.5 - 1)
-        ends = to_pixels(explore.decode_image(e.model, z))
+        z = latent.encode_mean(e.model, e.test.pixels[:2] / 127.5 - 1)
+        ends = to_pixels(latent.decode_image(e.model, z))
         assert (ways[0, [0, -1]].int() - ends.int()).abs().max() <= 1
 
 

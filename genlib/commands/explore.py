@@ -9,7 +9,8 @@ from genlib.errors import InputError, unknown_name
 from genlib.files import make_folder
 
 if TYPE_CHECKING:
-    from genlib.figures.latent_tools import ImageGrid, LatentSpace
+    from genlib.figures.latent_tools import ImageGrid
+    from genlib.latent import LatentSpace
 
 DEFAULT_OUT = Path("runs/explore")
 
@@ -36,7 +37,8 @@ def explore(model: Path, data: Path, out: Path | None, what: str | None, seed: i
 def _load_latent_space(model: Path, data: Path, seed: int, count: int) -> LatentSpace:
     """The model in its folder, and images of the kind it was trained on; held-out ones in the mix of their classes."""
     from genlib.data.dataset import load_dataset
-    from genlib.figures.latent_tools import MAX_TRAIN_CODES, LatentSpace
+    from genlib.figures.latent_tools import MAX_TRAIN_CODES
+    from genlib.latent import LatentSpace
     from genlib.metrics.inputs import stratified_order
     from genlib.registry import load, read_model_config
 

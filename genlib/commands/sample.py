@@ -102,9 +102,9 @@ def _draw_images(
         raise InputError(
             f"--truncation: got that {folder} draws no normal codes, expected a model whose prior is normal"
         )
-    from genlib import latent as explore
+    from genlib import latent
 
-    return explore.decode_image(network, sample_truncated_normal(count, network.latent, truncation, seed), y)
+    return latent.decode_image(network, sample_truncated_normal(count, network.latent, truncation, seed), y)
 
 
 def sample_truncated_normal(n: int, latent: int, max_abs: float, seed: int) -> Tensor:

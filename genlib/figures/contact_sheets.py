@@ -15,24 +15,20 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from genlib import latent as explore
-from genlib.data.batches import seeded_generator
-from genlib.data.images import to_float, to_pixels
+from genlib.data.images import Images, to_pixels
 from genlib.data.png import write_png
-from genlib.figures.latent import decode_interpolations, select_endpoints, select_test_images, select_test_labels
+from genlib.figures.latent import decode_interpolations, select_endpoints
 from genlib.files import write_text
+from genlib.latent import LatentSpace
 from genlib.metrics.authenticity import nearest_training
 from genlib.metrics.inputs import MetricInputs
 from genlib.metrics.registry import model_capabilities
 from genlib.metrics.stats.neighbours import nearest
 
 NUM_SAMPLES, NUM_TRAIN, NUM_SIMILAR = 64, 4, 3  # rows of the samples, and what stands in each beside the sample
-NUM_PATHS, NUM_STEPS, REACH_STD = (
-    6,
-    17,
-    2.5,
-)  # rows and frames of a walk, and how far from its middle it goes, in spreads
-MAX_ENCODED_IMAGES = 500  # training images whose codes are looked at
+NUM_PATHS, NUM_STEPS = 6, 17  # rows and frames of a path through the codes
+REACH_STD = 2.5  # deviations from the mean to either end of a traversal
+MAX_ENCODED_IMAGES = 500  # training images that are encoded
 MAX_SIDE = 64  # pixels of an image on a sheet, at the most
 
 
@@ -79,37 +75,16 @@ def interpolations(inputs: MetricInputs) -> tuple[Tensor, dict[str, Any]]:
 
 
 def traversals(inputs: MetricInputs) -> tuple[Tensor, dict[str, Any]]:
-    """A row an axis, the liveliest first: one code with that coordinate REACH spreads below its mean to as many above.
+    """A row per axis, the most sensitive first: one code with that coordinate from REACH_STD deviations below its mean
+    to as many above.
 
-    Mean and spread are those of the codes of training images, or of a standard normal.
+    Mean and deviation are those of the codes of training images, or of a standard normal.
     """
-    model: Any = inputs.model
-    z, mean, spread, y = _traversal_start(inputs)
-    chosen = explore.most_sensitive_axes(model, z, y)[:NUM_PATHS].tolist()
-    lines = [explore.traverse((z - mean) / spread, axis, -REACH_STD, REACH_STD, NUM_STEPS) for axis in chosen]
-    codes = mean + spread * torch.cat(lines)
-    many = None if y is None else y.expand(len(chosen) * NUM_STEPS)
-    images = to_pixels(explore.decode_image(model, codes.flatten(0, 1), many)).cpu()
-    return images.view(len(chosen), NUM_STEPS, *images.shape[1:]), {"axes": chosen, "reach": REACH_STD}
-
-
-def _traversal_start(inputs: MetricInputs) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
-    """One code [1, latent], the mean and spread of codes [latent], and the class where the model is told one."""
-    model: Any = inputs.model
-    y = select_test_labels(inputs, slice(0, 1))
-    device = next(model.parameters()).device
-    if "encodes" not in model_capabilities(model):
-        z = torch.randn(1, model.latent, generator=seeded_generator(inputs.seed, "axes")).to(device)
-        return z, torch.zeros_like(z[0]), torch.ones_like(z[0]), y
-    known = inputs.train[:MAX_ENCODED_IMAGES]
-    labels = None if y is None or known.labels is None else known.labels.to(device)
-    codes = explore.encode_mean(model, to_float(known.pixels.to(device)), labels)
-    return (
-        explore.encode_mean(model, select_test_images(inputs, slice(0, 1)), y),
-        codes.mean(0),
-        codes.std(0).clamp(min=1e-6),
-        y,
-    )
+    test, train = (Images(part.pixels, part.labels) for part in (inputs.test[:1], inputs.train[:MAX_ENCODED_IMAGES]))
+    space = LatentSpace(inputs.model, test, train, inputs.seed, draw_name="axes")
+    axes = space.axes[:NUM_PATHS]
+    images = to_pixels(space.traverse(axes, REACH_STD, NUM_STEPS)).cpu()
+    return images.view(len(axes), NUM_STEPS, *images.shape[1:]), {"axes": axes, "reach": REACH_STD}
 
 
 def _write_sheet(images: Tensor, metadata: dict[str, Any], path: Path) -> Path:

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from genlib import latent as explore
+from genlib import latent
 from genlib.data.batches import seeded_generator
 from genlib.data.images import to_float, to_pixels
 from genlib.data.png import make_grid
@@ -67,7 +67,7 @@ def plot_reconstructions(inputs: MetricInputs, path: Path, *, bands: int = 2) ->
     """Bands of test images, each above what the model gives back of it."""
     model: Any = inputs.model
     shown = inputs.test[: bands * COLUMNS]
-    again = explore.reconstruct(
+    again = latent.reconstruct(
         model, select_test_images(inputs, slice(0, len(shown))), select_test_labels(inputs, slice(0, len(shown)))
     )
     both = zip(*(torch.split(pixels, COLUMNS) for pixels in (shown.pixels, to_pixels(again).cpu())), strict=True)
@@ -118,15 +118,15 @@ def decode_interpolations(inputs: MetricInputs, ends: Tensor, steps: int) -> Ten
     y = select_test_labels(inputs, ends[:, 0])
     if "encodes" in model_capabilities(model):
         a, b = (
-            explore.encode_mean(model, select_test_images(inputs, one), select_test_labels(inputs, one))
+            latent.encode_mean(model, select_test_images(inputs, one), select_test_labels(inputs, one))
             for one in ends.T
         )
-        codes = explore.interpolate(a, b, steps, "linear")
+        codes = latent.interpolate(a, b, steps, "linear")
     else:
         draws = torch.randn(2, len(ends), model.latent, generator=seeded_generator(inputs.seed, "interpolation"))
         a, b = draws.to(next(model.parameters()).device)
-        codes = explore.interpolate(a, b, steps, "spherical")
-    return explore.decode_image(model, codes.flatten(0, 1), None if y is None else y.repeat_interleave(steps))
+        codes = latent.interpolate(a, b, steps, "spherical")
+    return latent.decode_image(model, codes.flatten(0, 1), None if y is None else y.repeat_interleave(steps))
 
 
 def select_endpoints(inputs: MetricInputs, rows: int) -> Tensor:

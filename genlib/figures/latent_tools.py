@@ -8,15 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import cached_property, partial
-from typing import Any
+from functools import partial
 
 import torch
 from torch import Tensor
 
 from genlib import latent
-from genlib.data.batches import seeded_generator
-from genlib.data.images import Images, to_float
+from genlib.latent import LatentSpace
 from genlib.progress import track_progress
 
 MAX_TRAIN_CODES = 1000  # training images that are encoded, at most
@@ -41,80 +39,26 @@ class ImageGrid:
     tensors: dict[str, Tensor] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
-class LatentSpace:
-    """A model, held-out images to decode and edit, and training images for the mean and deviation of its codes."""
+def decode_rows(space: LatentSpace, z: Tensor, y: Tensor | None) -> Tensor:
+    """The images of z [rows, columns, latent], each row of one class y [rows], one after the other."""
+    classes = None if y is None else y.repeat_interleave(z.shape[1])
+    return latent.decode_image(space.model, z.flatten(0, 1), classes)
 
-    model: Any
-    held_out: Images
-    train: Images
-    seed: int
 
-    @property
-    def is_conditional(self) -> bool:
-        return bool(getattr(self.model, "conditional", False))
+def require_encoder(space: LatentSpace) -> None:
+    if not space.has_encoder:
+        raise Unsupported("the model does not encode")
 
-    @property
-    def has_encoder(self) -> bool:
-        return hasattr(self.model, "encode_mean")
 
-    @cached_property
-    def x(self) -> Tensor:
-        return to_float(self.held_out.pixels)
-
-    @cached_property
-    def y(self) -> Tensor | None:
-        """The classes of the held-out images, for a conditional model."""
-        return self.held_out.labels if self.is_conditional else None
-
-    @cached_property
-    def train_codes(self) -> Tensor:
-        y = self.train.labels if self.is_conditional else None
-        return latent.encode_mean(self.model, to_float(self.train.pixels), y)
-
-    @cached_property
-    def z(self) -> Tensor:
-        """A code for each held-out image: its own, or a draw from the prior where the model does not encode."""
-        if self.has_encoder:
-            return latent.encode_mean(self.model, self.x, self.y)
-        return torch.randn(len(self.x), self.model.latent, generator=seeded_generator(self.seed, "explore"))
-
-    @cached_property
-    def mean(self) -> Tensor:
-        return self.train_codes.mean(0) if self.has_encoder else torch.zeros(self.model.latent)
-
-    @cached_property
-    def std(self) -> Tensor:
-        return self.train_codes.std(0) if self.has_encoder else torch.ones(self.model.latent)
-
-    @cached_property
-    def axes(self) -> list[int]:
-        """Axes of the code of the first image, the most sensitive first."""
-        axes: list[int] = latent.most_sensitive_axes(self.model, self.z[:1], self.first_labels(1)).tolist()
-        return axes
-
-    def first_labels(self, n: int) -> Tensor | None:
-        """The class of the first held-out image n times, for a conditional model."""
-        return None if self.y is None else self.y[:1].expand(n)
-
-    def decode_rows(self, z: Tensor, y: Tensor | None) -> Tensor:
-        """The images of z [rows, columns, latent], each row of one class y [rows], one after the other."""
-        classes = None if y is None else y.repeat_interleave(z.shape[1])
-        return latent.decode_image(self.model, z.flatten(0, 1), classes)
-
-    def require_encoder(self) -> None:
-        if not self.has_encoder:
-            raise Unsupported("the model does not encode")
-
-    def require_labels(self) -> tuple[Tensor, Tensor]:
-        """Of the training and of the held-out images."""
-        if self.train.labels is None or self.held_out.labels is None:
-            raise Unsupported("the data have no labels")
-        return self.train.labels, self.held_out.labels
+def require_labels(space: LatentSpace) -> tuple[Tensor, Tensor]:
+    """Of the training images and of the images."""
+    if space.train.labels is None or space.images.labels is None:
+        raise Unsupported("the data have no labels")
+    return space.train.labels, space.images.labels
 
 
 def reconstruct(space: LatentSpace) -> ImageGrid:
-    space.require_encoder()
+    require_encoder(space)
     decoded = latent.decode_image(space.model, space.z, space.y)
     error = float((decoded - space.x).square().mean())
     caption = f"{len(decoded)} held-out images, below each its reconstruction; mean squared error {error:.3g}"
@@ -127,18 +71,15 @@ def interpolate(space: LatentSpace) -> ImageGrid:
     paths = [latent.interpolate(*ends, NUM_STEPS, path) for path in ("linear", "spherical")]
     y = None if space.y is None else space.y.repeat_interleave(2)
     caption = f"{len(space.z)} paths from one code to another, each first linear, below it spherical"
-    return ImageGrid(space.decode_rows(torch.stack(paths, 1).flatten(0, 1), y), NUM_STEPS, caption)
+    return ImageGrid(decode_rows(space, torch.stack(paths, 1).flatten(0, 1), y), NUM_STEPS, caption)
 
 
 def traverse(space: LatentSpace) -> ImageGrid:
     """One code with one coordinate changed."""
     axes = space.axes[: len(space.z)]
-    start = (space.z[:1] - space.mean) / space.std.clamp(min=1e-6)
-    lines = torch.cat([latent.traverse(start, axis, -TRAVERSE_RANGE, TRAVERSE_RANGE, NUM_STEPS) for axis in axes])
-    images = space.decode_rows(space.mean + space.std * lines, space.first_labels(len(axes)))
     names = ", ".join(map(str, axes))
     caption = f"one code, each row one of its coordinates ({names}) from -{TRAVERSE_RANGE} to {TRAVERSE_RANGE} units"
-    return ImageGrid(images, NUM_STEPS, caption)
+    return ImageGrid(space.traverse(axes, TRAVERSE_RANGE, NUM_STEPS), NUM_STEPS, caption)
 
 
 def manifold(space: LatentSpace) -> ImageGrid:
@@ -153,21 +94,21 @@ def manifold(space: LatentSpace) -> ImageGrid:
 
 def attribute(space: LatentSpace) -> ImageGrid:
     """The vector of each class, added to the mean code."""
-    space.require_encoder()
-    labels, _ = space.require_labels()
+    require_encoder(space)
+    labels, _ = require_labels(space)
     if space.is_conditional:
         raise Unsupported("the model is given the class, its codes do not tell it")
     present = torch.unique(labels)
     vectors = torch.stack([latent.attribute_vector(space.train_codes, labels, label) for label in present.tolist()])
     z = space.mean + torch.tensor(STRENGTHS)[:, None] * vectors[:, None]
     caption = f"the mean code with {STRENGTHS[0]} to {STRENGTHS[-1]} times the vector of a class, a row each"
-    return ImageGrid(space.decode_rows(z, None), len(STRENGTHS), caption, {"vector": vectors, "label": present})
+    return ImageGrid(decode_rows(space, z, None), len(STRENGTHS), caption, {"vector": vectors, "label": present})
 
 
 def edit(space: LatentSpace) -> ImageGrid:
     """Images with their class exchanged."""
-    space.require_encoder()
-    train_labels, labels = space.require_labels()
+    require_encoder(space)
+    train_labels, labels = require_labels(space)
     columns = [space.x]
     for target in torch.unique(train_labels).tolist():
         if space.is_conditional:
