@@ -19,7 +19,8 @@ from typing import Any
 from benchmarks.results import record
 from genlib.distributed.session import session
 from genlib.tuning.objective import SearchObjective
-from genlib.tuning.search import SearchConfig, search
+from genlib.tuning.search import search
+from genlib.tuning.searchers import SearchConfig
 from genlib.tuning.trial import TrialReport
 
 TRIALS, REPORTS, PAUSE, BOUND = 16, 9, 0.1, 1.5

@@ -24,8 +24,8 @@ from genlib.params import load_params
 from genlib.training.job import TrainingJob
 from genlib.training.overrides import current_value
 from genlib.tuning.objective import SearchObjective
-from genlib.tuning.search import SearchConfig, search
-from genlib.tuning.searchers import reports_per_trial
+from genlib.tuning.search import search
+from genlib.tuning.searchers import SearchConfig, reports_per_trial
 from genlib.tuning.training_trial import TrainingTrial
 from genlib.tuning.trial import Trial
 
@@ -84,7 +84,7 @@ def sought(judge: Path, data: Path, folder: Path, images: int, searcher: str) ->
     aim = SearchObjective(tune.metric, "lower", tuple(build_constraints(tune.constraints, rehearsal.baselines())))
     for_life = [key for key in section.search_space if key.startswith("model.")]
     plan = SearchConfig(section.search_space, aim, TRIALS, images, searcher, frozen_keys=for_life)
-    return TrainingTrial(job, rehearsal, dataset.load_for_workers(), folder), plan
+    return TrainingTrial(replace(job, dataset=dataset.load_for_workers()), rehearsal, folder), plan
 
 
 def searched(run: TrainingTrial, plan: SearchConfig, folder: Path) -> Outcome:

@@ -22,7 +22,8 @@ from statistics import median
 from benchmarks.results import record
 from experiments.halving import sought
 from genlib.distributed.session import session
-from genlib.tuning.search import SearchConfig, search
+from genlib.tuning.search import search
+from genlib.tuning.searchers import SearchConfig
 from genlib.tuning.trial import Trial
 
 SEARCHERS = ("random_no_pruning", "random", "pbt")

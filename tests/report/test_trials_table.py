@@ -23,8 +23,8 @@ def test_trials_are_sorted_and_marked(sweep):
         *("violates a constraint", "winner", "", "", "stopped early", "diverged")
     ]
     assert [trial.is_default for trial in trials] == [False, False, False, True, False, False]
-    assert trials[1].metrics == {"kid": "0.190", "kid_median": "0.200", "coverage": "0.850"}
-    assert trials[1].hyperparameters["train.lr_d/lr_g"] == "0.500"
+    assert trials[1].metrics == {"kid": "0.19", "kid_median": "0.2", "coverage": "0.85"}
+    assert trials[1].hyperparameters["train.lr_d/lr_g"] == "0.5"
     assert (trials[1].format("images_seen"), trials[1].format("seconds")) == ("40,000", "12.9")
 
 

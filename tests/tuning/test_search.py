@@ -10,13 +10,6 @@ import pytest
 from documents import example
 
 from genlib.errors import InputError
-<<<<<<< HEAD
-from genlib.evaluation.evaluator import Evaluator, TrialScorer
-from genlib.metrics.constraints import build_constraints
-from genlib.training.fit import fit
-from genlib.training.job import save_model
-=======
->>>>>>> 66f188d (Tests of sweeps, trials and search plots; tests are a package, so that tests/pipelines does not hide pipelines)
 from genlib.tuning.objective import SearchObjective
 from genlib.tuning.search import search
 from genlib.tuning.searchers import POPULATION_BASED, SEARCHERS, Resources, SearchConfig

@@ -1,5 +1,6 @@
 """Trials that train a model: hyperparameters change a job, populations exchange weights, a search is not fooled."""
 
+import math
 from dataclasses import replace
 
 import pytest
@@ -12,7 +13,8 @@ from genlib.data.dataset import load_dataset
 from genlib.data.images import to_float
 from genlib.evaluation.evaluator import Evaluator, TrialScorer
 from genlib.metrics.constraints import build_constraints
-from genlib.training.fit import fit, save_model
+from genlib.training.fit import fit
+from genlib.training.job import save_model
 from genlib.tuning.objective import SearchObjective
 from genlib.tuning.search import search
 from genlib.tuning.searchers import Resources, SearchConfig
@@ -27,13 +29,13 @@ def data(tmp_path_factory):
 
 
 def latent(model):
-    """A score that one knob decides."""
+    """A score that one hyperparameter decides."""
     return {"latent": float(model.latent)}
 
 
 def trial(data, tmp_path, name="vae", score=latent, **train):
     run = job(name, data, **{"total_images": 144, "report_every": 16, "checkpoint_every": 16} | train)
-    return TrainingTrial(run, score, load_dataset(data).load_for_workers(), tmp_path / "workers")
+    return TrainingTrial(replace(run, dataset=run.dataset.load_for_workers()), score, tmp_path / "workers")
 
 
 def test_a_trial_trains_a_job_with_its_knobs_and_names_what_does_not_work(data, tmp_path):
@@ -103,7 +105,7 @@ def typical(images):
 
 @pytest.fixture(scope="module")
 def rehearsal(data, tmp_path_factory):
-    """Judge A, trained, with the metrics of the two searches."""
+    """The tuning classifier, trained, with the metrics of the two searches."""
     dataset, state = load_dataset(data), tmp_path_factory.mktemp("judge")
     judge = job("classifier", data, state, total_images=16_000, batch_size=64, lr=3e-3, ema=0.9, report_every=16_000)
     judge = replace(judge, model=judge.model | {"width": 12})
@@ -153,7 +155,7 @@ def test_a_trial_whose_repertoire_is_gone_is_given_up(data, tmp_path):
     assert lost.status == "collapsed" and lost.reason
     assert 160 <= lost.images_seen < 480
     assert not plan.search_objective.is_feasible(lost)
-    assert math.isfinite(next(itertools.chain(lost.metrics.values())))
+    assert math.isfinite(next(iter(lost.metrics.values())))
 
 
 def test_a_trial_may_hold_a_job_of_two_workers(data, tmp_path, ray_session):
