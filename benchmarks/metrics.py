@@ -97,10 +97,10 @@ def same_ours(x: Tensor, y: Tensor) -> Values:
 
 
 def measured(x: Tensor, y: Tensor, *names: str) -> Values:
-    from genlib.metrics.precision_recall import ball_membership
+    from genlib.metrics.precision_recall import count_ball_members
     from genlib.metrics.registry import get_metric
 
-    ball_membership.cache_clear()  # what the last round found of the same tensors
+    count_ball_members.cache_clear()  # what the last round found of the same tensors
     evidence = evidence_of(x, y)
     return {name: float(get_metric(name)(evidence).value or 0.0) for name in names}
 

@@ -32,7 +32,7 @@ from genlib.data.dataset import Dataset, load_dataset, prepare
 from genlib.data.images import Images
 from genlib.metrics.copies import MAX_HELD_OUT, CopyRadii
 from genlib.metrics.copying import average_cells, compare_cells
-from genlib.metrics.fld import MAX_FIT_IMAGES, GroupedDensity, IsotropicMixture, standardize
+from genlib.metrics.fld import MAX_FIT_IMAGES, IsotropicMixture, grouped_nll, standardize
 from genlib.metrics.inputs import extract_features
 from genlib.metrics.stats.clustering import assign_clusters, kmeans
 from genlib.metrics.stats.neighbours import nearest
@@ -181,7 +181,7 @@ def gaps(made: Callable[[], Seen], held: Seen, train: Tensor, repeats: int) -> T
     for _ in range(repeats):
         g, x, y = standardize(made().features, train, held.features[:MAX_FIT_IMAGES], 0)
         mixture = IsotropicMixture.fit(g, x)
-        found.append(GroupedDensity.from_mixture(mixture, y).nll() - GroupedDensity.from_mixture(mixture, x).nll())
+        found.append(grouped_nll(mixture, y)[0] - grouped_nll(mixture, x)[0])
     return torch.tensor(found, dtype=torch.float64)
 
 

@@ -16,7 +16,7 @@ def compare(stage: Stage) -> None:
     """Evaluate the refits of one model and write runs/compare/<model>: metrics.json, and values.json of each side."""
     from genlib.data.dataset import load_dataset
     from genlib.evaluation.evaluator import Evaluator, compute_applicable_metrics, flatten_results, summary_metrics
-    from genlib.metrics.result import report_to_json
+    from genlib.evaluation.runner import report_to_json
     from genlib.registry import load
 
     settings, refits = stage.params.evaluate, ROOT / "runs/tune" / stage.model_name

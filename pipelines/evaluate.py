@@ -13,6 +13,7 @@ def evaluate(stage: Stage) -> None:
     from genlib.data.dataset import load_dataset
     from genlib.distributed.extract_features import feature_extractor
     from genlib.evaluation.evaluator import Evaluator, compute_applicable_metrics, flatten_results, summary_metrics
+    from genlib.evaluation.runner import report_to_json
     from genlib.evaluation.verdicts import compute_verdicts
     from genlib.figures.contact_sheets import write_contact_sheets
     from genlib.figures.evaluation import write_figures
@@ -20,7 +21,6 @@ def evaluate(stage: Stage) -> None:
     from genlib.figures.translation import plot_translations
     from genlib.human.answers import read_answers
     from genlib.human.questions import WEIGHTS_ID_DIGITS
-    from genlib.metrics.result import report_to_json
     from genlib.registry import load
 
     settings = stage.params.evaluate

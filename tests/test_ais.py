@@ -17,7 +17,6 @@ from genlib.metrics.stats.annealing import (
     PerImageNormal,
     annealed_log_likelihood,
     hmc_step,
-    reverse_log_likelihood,
     sigmoid_schedule,
 )
 from genlib.metrics.stats.bayes import importance_log_likelihood
@@ -78,7 +77,7 @@ def test_both_bounds_close_upon_the_closed_form():
     exact, gaps = model.exact(x), []
     for distributions in (4, 12, 36):
         low = annealed_log_likelihood(model, x, num_distributions=distributions, num_chains=4, seed=0)
-        high = reverse_log_likelihood(model, x, z, num_distributions=distributions, num_chains=4, seed=0)
+        high = annealed_log_likelihood(model, x, posterior_draws=z, num_distributions=distributions, num_chains=4, seed=0)
         assert low.mean() < exact.mean() + 0.02 and high.mean() > exact.mean() - 0.02
         gaps.append(float((high - low).mean()))
     assert gaps[0] > 2 * gaps[1] > 3 * gaps[2] > 0
@@ -147,12 +146,12 @@ def test_neither_chunks_nor_company_change_an_image():
     model = Linear()
     z, x = model.drawn(9)
     options = {"distributions": 15, "chains": 4, "seed": 0}
-    whole, back = annealed_log_likelihood(model, x, **options), reverse_log_likelihood(model, x, z, **options)
+    whole, back = annealed_log_likelihood(model, x, **options), annealed_log_likelihood(model, x, posterior_draws=z, **options)
     for chunk in (1, 8, 12):
         torch.testing.assert_close(
             annealed_log_likelihood(model, x, chunk_size=chunk, **options), whole, rtol=0, atol=1e-6
         )
-        found = reverse_log_likelihood(model, x, z, chunk_size=chunk, **options)
+        found = annealed_log_likelihood(model, x, posterior_draws=z, chunk_size=chunk, **options)
         torch.testing.assert_close(found, back, rtol=0, atol=1e-6)
     torch.testing.assert_close(annealed_log_likelihood(model, x[:3], **options), whole[:3], rtol=0, atol=1e-6)
     assert torch.equal(annealed_log_likelihood(model, x, **options), whole)

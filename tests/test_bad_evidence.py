@@ -9,9 +9,9 @@ import pytest
 import torch
 
 from genlib.evaluation.controls import add_controls
+from genlib.evaluation.runner import compute_metrics, report_to_json
 from genlib.metrics.inputs import FeatureSet, MetricInputs
-from genlib.metrics.registry import IMAGE_NEEDS, compute_metrics, get_metric, metric_names
-from genlib.metrics.result import report_to_json
+from genlib.metrics.registry import IMAGE_NEEDS, get_metric, metric_names
 
 CLASSES, SIDE = 4, 8
 OF_PICTURES = [name for name in metric_names() if get_metric(name).needs in IMAGE_NEEDS]

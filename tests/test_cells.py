@@ -9,7 +9,7 @@ from test_metrics import evidence, real, view
 
 from genlib.data.images import Images
 from genlib.metrics.inputs import build_inputs, extract_features
-from genlib.metrics.stats.clustering import NUM_CLUSTERS, assign_clusters, classes_or_clusters, kmeans
+from genlib.metrics.stats.clustering import NUM_CLUSTERS, assign_clusters, kmeans
 from genlib.registry import build
 
 
@@ -67,8 +67,8 @@ def test_cells_are_the_nearest_centres_wherever_they_lie(scale):
 
 def test_kinds_are_the_judges_classes_or_cells_of_test_images():
     e = evidence(real(300, 4))
-    assert torch.equal(classes_or_clusters(e)(e.generated), e.generated.predicted_classes)
-    kind = classes_or_clusters(replace(e, has_class_names=False))(e.test)
+    assert torch.equal(e.classes_or_clusters()(e.generated), e.generated.predicted_classes)
+    kind = replace(e, has_class_names=False).classes_or_clusters()(e.test)
     assert len(kind.unique()) == NUM_CLUSTERS
     purity = sum(int(e.test.predicted_classes[kind == c].bincount().max()) for c in range(NUM_CLUSTERS)) / len(e.test)
     assert purity > 0.75
@@ -77,7 +77,7 @@ def test_kinds_are_the_judges_classes_or_cells_of_test_images():
 def test_the_order_of_the_judged_images_does_not_move_the_cells():
     e = replace(evidence(real(300, 4)), has_class_names=False)
     turned = classes_or_clusters(replace(e, samples=e.generated[torch.arange(299, -1, -1)]))
-    assert torch.equal(turned(e.generated), classes_or_clusters(e)(e.generated))
+    assert torch.equal(turned(e.generated), e.classes_or_clusters()(e.generated))
 
 
 @pytest.mark.parametrize("labelled", [True, False])
@@ -96,10 +96,10 @@ def test_a_judge_of_quarter_turns_names_no_class(labelled):
         if labelled
         else assign_clusters(e.generated.features, kmeans(e.test.features, NUM_CLUSTERS, e.seed))
     )
-    assert torch.equal(classes_or_clusters(e)(e.generated), expected)
+    assert torch.equal(e.classes_or_clusters()(e.generated), expected)
 
 
 def test_constant_features_are_one_kind():
     blind = view(torch.zeros(50, 3), torch.zeros(50, dtype=torch.long))
     e = replace(evidence(real(50, 4)), test=blind, has_class_names=False)
-    assert classes_or_clusters(e)(blind).unique().tolist() == [0]
+    assert e.classes_or_clusters()(blind).unique().tolist() == [0]

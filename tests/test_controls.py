@@ -16,9 +16,10 @@ from genlib.evaluation.controls import (
     num_memorized,
     run_controls,
 )
+from genlib.evaluation.runner import compute_metrics, report_to_json
 from genlib.metrics.inputs import FeatureSet, MetricInputs
-from genlib.metrics.registry import Metric, compute_metrics
-from genlib.metrics.result import MetricResult, UndefinedMetric, report_to_json
+from genlib.metrics.registry import metric
+from genlib.metrics.result import MetricResult, UndefinedMetric
 
 CLASSES = 4
 
@@ -182,14 +183,14 @@ def test_a_metric_without_a_value_is_not_struck():
     def undefined(evidence):
         raise UndefinedMetric("no")
 
-    metric = Metric(undefined, "samples", 1, "higher")
-    assert run_controls(metric, add_controls(evidence(), look), {"copies": "lower"})["copies"]["failed"] is None
+    found = metric()(undefined)
+    assert run_controls(found, add_controls(evidence(), look), {"copies": "lower"})["copies"]["failed"] is None
 
 
 def test_what_failed_is_the_doubt_of_the_measure_and_goes_into_the_file(monkeypatch):
     catches = {"collapse": "lower", "noise": "higher"}
-    found = {name: Metric(f, "samples", 1, "higher", catches) for name, f in (("kid", variety), ("support", nearness))}
-    monkeypatch.setattr("genlib.metrics.registry.get_metric", found.get)
+    found = {name: metric(must_detect=catches)(f) for name, f in (("kid", variety), ("support", nearness))}
+    monkeypatch.setattr("genlib.evaluation.runner.get_metric", found.get)
     measures = compute_metrics(add_controls(evidence(), look), list(found))
     assert measures["kid"].failed_control == "noise get 300 and real images 300 at n = 300"
     assert measures["support"].failed_control == "one image per class get 1 and real images 1 at n = 300"

@@ -16,12 +16,11 @@ from genlib.data.config import DataConfig
 from genlib.data.images import Images
 from genlib.data.sources import mnist
 from genlib.evaluation.controls import add_controls, num_memorized
+from genlib.evaluation.runner import compute_metrics, report_to_json
 from genlib.figures.diversity import plot_support_curve
 from genlib.metrics.inputs import FeatureSet, MetricInputs, MissingSet
 from genlib.metrics.modes import kl_of_counts, mode_kl, modes
-from genlib.metrics.ndb import bin_z_scores, count_different_bins, fit_bins, jensen_shannon, ndb
-from genlib.metrics.registry import compute_metrics
-from genlib.metrics.result import report_to_json
+from genlib.metrics.ndb import bin_z_scores, count_different_bins, jensen_shannon, ndb
 from genlib.metrics.stats import birthday as collisions
 from genlib.metrics.stats import neighbours
 from genlib.metrics.stats.birthday import (
@@ -31,7 +30,7 @@ from genlib.metrics.stats.birthday import (
     correlation_integral,
     num_pairs,
 )
-from genlib.metrics.stats.clustering import assign_clusters
+from genlib.metrics.stats.clustering import assign_clusters, kmeans_of_subset
 from genlib.metrics.support import MAX_CURVE_IMAGES, support
 from genlib.metrics.vendi import effective_number, vendi
 
@@ -148,7 +147,7 @@ def test_bins_are_the_published_ones_of_mnist():
     for seed in range(3):
         order = torch.randperm(60_000, generator=seeded_generator("mnist", seed))
         known, held = order[:50_000], order[50_000:]
-        centres = fit_bins(x[known], 100, seed)
+        centres = kmeans_of_subset(x[known], 100, seed, "bins")
         cell = assign_clusters(x, centres)
         sets = {
             "held out": cell[held],

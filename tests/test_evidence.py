@@ -7,10 +7,11 @@ import torch
 from torch import nn
 
 from genlib.data.images import Images
+from genlib.evaluation.runner import compute_metrics
 from genlib.figures.latent import plot_resampled_classes
 from genlib.metrics.classification import compute_accuracy
 from genlib.metrics.inputs import build_inputs, extract_features, stratified_order
-from genlib.metrics.registry import compute_metrics, metric_names
+from genlib.metrics.registry import metric_names
 from genlib.metrics.result import MetricResult
 from genlib.registry import build
 

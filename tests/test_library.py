@@ -67,8 +67,8 @@ def test_every_metric_listed_gives_a_value_or_the_reason():
     ("real", "fake", "says"),
     [
         (torch.zeros(9), SETS[1], r"real: got the shape \[9\], expected features \[n, d\]"),
-        (SETS[0], torch.zeros(9, 5), "fake: got 5 features, expected as many as of real, 6"),
-        (SETS[0], torch.zeros(0, 6), r"fake: found the shape \[0, 6\]"),
+        (SETS[0], torch.zeros(9, 5), "fake: got 5 features, expected 6, as many as of real"),
+        (SETS[0], torch.zeros(0, 6), r"fake: got the shape \[0, 6\]"),
         ("words", SETS[1], "real: got a str, expected an array or tensor"),
         (SETS[0], np.array([["a"]]), "fake: got a ndarray, expected an array or tensor"),
     ],

@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from genlib.errors import InputError
+from genlib.evaluation.runner import compute_metrics, report_to_json
 from genlib.metrics.authenticity import authenticity, nearest_training
 from genlib.metrics.conditional import label_agreement
 from genlib.metrics.frechet import frechet
@@ -18,15 +19,8 @@ from genlib.metrics.inception_score import inception_score
 from genlib.metrics.inputs import FeatureSet, MetricInputs
 from genlib.metrics.kid import kid
 from genlib.metrics.precision_recall import coverage
-from genlib.metrics.registry import (
-    Metric,
-    check_metric_names,
-    compute_metrics,
-    get_metric,
-    metric_names,
-    model_capabilities,
-)
-from genlib.metrics.result import MetricResult, UndefinedMetric, report_to_json
+from genlib.metrics.registry import check_metric_names, get_metric, metric_names, model_capabilities
+from genlib.metrics.result import MetricResult, UndefinedMetric
 from genlib.metrics.stats.intervals import group_slices, jackknife, mean_interval, t_quantile, wilson
 from genlib.metrics.support import simpson_estimate, support
 
@@ -332,7 +326,7 @@ def test_a_measure_holds_plain_finite_numbers_only():
     measure = MetricResult(torch.tensor(1.5), np.float32(1), n=np.int64(3), detail={"a": (torch.tensor(2),)})
     assert (type(measure.value), type(measure.low), type(measure.n)) == (float, float, int)
     assert measure.detail == {"a": [2]}
-    overflow = Metric(lambda e: MetricResult(float("inf")), "samples", 1, "higher")
+    overflow = metric()(lambda inputs: MetricResult(float("inf")))
     assert overflow(evidence(real(60, 4))).detail["reason"] == "the value came out as inf"
 
 
@@ -358,7 +352,7 @@ def test_what_a_model_can_do_is_told_by_its_methods(methods, can):
     model = type("Some", (), methods)()
     assert model_capabilities(model) == can and model_capabilities(None) == frozenset()
     for need in {"classifies", "likelihood", "conditional", "encodes", "translates"} - can:
-        found = Metric(lambda e: MetricResult(1.0), need, 1, "higher")(replace(evidence(real(60, 4)), model=model))
+        found = metric(needs=need)(lambda inputs: MetricResult(1.0))(replace(evidence(real(60, 4)), model=model))
         assert found.value is None and found.detail["reason"].startswith("this model ")
 
 
@@ -366,9 +360,7 @@ def test_what_a_model_can_do_is_told_by_its_methods(methods, can):
 
 
 def test_unknown_names_get_the_legal_ones_and_the_closest():
-    with pytest.raises(
-        InputError, match=r"evaluate.metrics: got 'frechett' \(did you mean 'frechet'\?\), expected acc"
-    ):
+    with pytest.raises(InputError, match=r"evaluate.metrics: got 'frechett' \(did you mean frechet\?\), expected acc"):
         check_metric_names(["kid", "frechett"])
     with pytest.raises(InputError, match=r"tune.metric: got 'xyz', expected "):
         check_metric_names(["xyz"], where="tune.metric")
@@ -377,7 +369,7 @@ def test_unknown_names_get_the_legal_ones_and_the_closest():
 def test_every_metric_is_found_under_its_own_name():
     assert {*SAMPLE_METRICS, "accuracy"} <= set(metric_names())
     for name in metric_names():
-        assert get_metric(name).compute.__name__ == name and get_metric(name).compute.__doc__
+        assert get_metric(name).compute.__name__ == name and get_metric(name).summary
 
 
 def test_names_need_no_torch():

@@ -34,7 +34,8 @@ from genlib.errors import InputError
 from genlib.evaluation.verdicts import compute_verdicts
 from genlib.figures.evaluation import plot_metric_chart
 from genlib.formatting import DASH, MINUS, format_interval, format_number
-from genlib.metrics.questions import ALIKE, COPIED, QUESTIONS, REAL
+from genlib.metrics.questions import ALIKE, COPIED, REAL
+from genlib.metrics.registry import metric_names
 from genlib.metrics.result import MetricResult
 from genlib.report.controls_table import build_control_rows
 from genlib.report.curves import UnhealthySpan, plot_training_curves, unhealthy_spans
@@ -219,7 +220,7 @@ def test_a_page_of_images_that_nothing_here_made(tree: Path) -> None:
 
 def test_the_chart_has_room_for_every_metric(tmp_path: Path) -> None:
     failed = {"controls": {"noise": {"failed": "noise get 1 and real images 1 at n = 100"}}}
-    many = {name: MetricResult(0.5, 0.4, 0.6, 0.55, 100) for metrics in QUESTIONS.values() for name in metrics}
+    many = {name: MetricResult(0.5, 0.4, 0.6, 0.55, 100) for name in metric_names()}
     sizes = {}
     for name, measures in {
         "one": {"kid": many["kid"]},

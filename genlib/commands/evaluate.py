@@ -41,8 +41,8 @@ def evaluate(
             require_writable(out, option)
     from genlib.data.image_sets import read_image_set
     from genlib.evaluation.image_sets import prepare_evaluation, render_evaluation_page
+    from genlib.evaluation.runner import report_to_json
     from genlib.evaluation.verdicts import compute_verdicts
-    from genlib.metrics.result import report_to_json
     from genlib.progress import track_progress
 
     given = {"real": real, "fake": fake} | ({} if train is None else {"train": train})
@@ -71,7 +71,7 @@ def evaluate(
 def _log_run(card: Mapping[str, Any], results: Mapping[str, MetricResult], sources: Mapping[str, str]) -> None:
     """As a run of the project that this is called in, if it is one."""
     from genlib.evaluation.evaluator import flatten_results
-    from genlib.metrics.result import report_to_json
+    from genlib.evaluation.runner import report_to_json
     from genlib.tracking.mlflow import log_run
 
     tags = {f"genlib.{key}": card[key] for key in ("stage", "commit", "dirty", "data_sha256") if key in card}

@@ -21,12 +21,13 @@ from genlib.data.images import Images, to_pixels
 from genlib.errors import InputError
 from genlib.evaluation.controls import add_controls
 from genlib.evaluation.feature_cache import CachedExtractor, ExtractFn
+from genlib.evaluation.runner import compute_metrics
 from genlib.files import file_sha256
 from genlib.metrics.classification import compute_accuracy
 from genlib.metrics.inputs import FeatureSet, MetricInputs, build_inputs, shuffle_real_sets
 from genlib.metrics.inputs import extract_features as plainly
 from genlib.metrics.questions import split_direction
-from genlib.metrics.registry import available_inputs, compute_metrics, get_metric, model_capabilities
+from genlib.metrics.registry import available_inputs, get_metric, model_capabilities
 from genlib.metrics.result import MetricResult, UndefinedMetric
 from genlib.metrics.translation import Domain, TranslationDirection, Translator
 from genlib.registry import load

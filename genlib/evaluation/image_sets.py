@@ -25,11 +25,11 @@ from genlib.evaluation.controls import add_controls
 from genlib.evaluation.evaluator import applicable_metrics
 from genlib.evaluation.extractors import MAX_COMPONENTS, Pca, list_torchvision_classifiers, load_torchvision_classifier
 from genlib.evaluation.feature_cache import CachedExtractor
+from genlib.evaluation.runner import compute_metrics
 from genlib.files import file_sha256
 from genlib.metrics.classification import compute_accuracy
 from genlib.metrics.inputs import FeatureSet, MetricInputs, MissingSet, shuffle_real_sets
 from genlib.metrics.registry import check_metric_names, metric_names
-from genlib.metrics.registry import compute_metrics as measured
 from genlib.metrics.result import MetricResult, UndefinedMetric
 from genlib.registry import load, read_model_config
 
@@ -121,7 +121,7 @@ class ImageSetEvaluation:
     def iter_results(self, metrics: Sequence[str] | None = None) -> Iterator[tuple[str, MetricResult]]:
         """One metric after the other: those asked for, or all that judge generated images."""
         for name in metrics or applicable_metrics(self.inputs, metric_names()):
-            yield name, measured(self.inputs, [name])[name]
+            yield name, compute_metrics(self.inputs, [name])[name]
 
 
 def prepare_evaluation(

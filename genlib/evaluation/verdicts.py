@@ -26,45 +26,11 @@ from typing import Literal
 
 from genlib.formatting import MINUS, display_name, format_number
 from genlib.metrics.questions import ALIKE, COPIED, REAL, split_direction
+from genlib.metrics.registry import Metric, metrics_of_verdict
 from genlib.metrics.result import MetricResult
 
 VerdictAnswer = Literal["yes", "nearly", "partly", "no", "cannot tell"]
-FaultShift = Literal["lower", "higher"]  # than real images: what the fault does to the metric
-
-PER_IMAGE: dict[str, FaultShift] = {"precision": "lower", "density": "lower"}
-DISTRIBUTION: dict[str, FaultShift] = {
-    "c2st": "higher",
-    "inception_score": "lower",
-    "frechet": "higher",
-    "kid": "higher",
-}
-MEMORIZATION: dict[str, FaultShift] = {
-    "copies": "higher",
-    "authenticity": "lower",
-    "copying": "lower",
-    "fld_gap": "lower",
-}
-SUPPORT_SIZE: dict[str, FaultShift] = {"support": "lower", "vendi": "lower"}
-MODES: dict[str, FaultShift] = {
-    "coverage": "lower",
-    "recall": "lower",
-    "modes": "lower",
-    "mode_kl": "higher",
-    "ndb": "higher",
-}
 HUMAN_METRICS = {"human_error_rate": "", "human_choice_error": ", asked side by side"}  # how they were asked
-SHARE_METRICS = (
-    "precision",
-    "density",
-    "inception_score",
-    "authenticity",
-    "support",
-    "vendi",
-    "coverage",
-    "recall",
-    "modes",
-)
-
 BEST_FIRST: dict[str, tuple[VerdictAnswer, ...]] = {
     REAL: ("cannot tell", "yes", "nearly", "no"),
     COPIED: ("cannot tell", "no", "partly", "yes"),
@@ -116,7 +82,7 @@ def compute_verdicts(results: Mapping[str, MetricResult]) -> tuple[Verdict, ...]
     for name, found in results.items():
         metric, ending = split_direction(name)
         ways.setdefault(ending, {})[metric] = found
-    known = {*PER_IMAGE, *DISTRIBUTION, *MEMORIZATION, *SUPPORT_SIZE, *MODES}
+    known = metrics_of_verdict("per_image", "distribution", "memorization", "support_size", "modes").keys()
     told = [
         _answer_questions(found, DIRECTION_PREFIX[ending]) for ending, found in ways.items() if known & found.keys()
     ]
@@ -140,7 +106,7 @@ def _answer_questions(results: Mapping[str, MetricResult], prefix: str) -> tuple
 
 
 def _answer_real(results: Mapping[str, MetricResult], *, per_image_only: bool) -> tuple[VerdictAnswer, str]:
-    asked = PER_IMAGE if per_image_only else PER_IMAGE | DISTRIBUTION
+    asked = metrics_of_verdict("per_image") if per_image_only else metrics_of_verdict("per_image", "distribution")
     heard = _usable_metrics(results, asked)
     finding = [witness for witness in heard if witness.has_fault]
     if not heard:
@@ -153,10 +119,11 @@ def _answer_real(results: Mapping[str, MetricResult], *, per_image_only: bool) -
 
 
 def _answer_copied(results: Mapping[str, MetricResult]) -> tuple[VerdictAnswer, str]:
-    heard = _usable_metrics(results, MEMORIZATION)
+    asked = metrics_of_verdict("memorization")
+    heard = _usable_metrics(results, asked)
     finding = [witness for witness in heard if witness.has_fault]
     if not heard:
-        return "cannot tell", _why_unknown(results, MEMORIZATION) + _membership_note(results)
+        return "cannot tell", _why_unknown(results, asked) + _membership_note(results)
     if not finding:
         return "no", f"{_count_text([], heard)} found copies: {_cite_findings(heard)}.{_membership_note(results)}"
     said = f"{_count_text(finding, heard)} found copies: {_cite_findings(finding)}.{_membership_note(results)}"
@@ -165,10 +132,11 @@ def _answer_copied(results: Mapping[str, MetricResult]) -> tuple[VerdictAnswer, 
 
 
 def _answer_alike(results: Mapping[str, MetricResult]) -> tuple[VerdictAnswer, str]:
-    different, kinds = _usable_metrics(results, SUPPORT_SIZE), _usable_metrics(results, MODES)
+    different = _usable_metrics(results, metrics_of_verdict("support_size"))
+    kinds = _usable_metrics(results, metrics_of_verdict("modes"))
     fewer, missing = ([witness for witness in heard if witness.has_fault] for heard in (different, kinds))
     if not different and not kinds:
-        return "cannot tell", _why_unknown(results, SUPPORT_SIZE | MODES)
+        return "cannot tell", _why_unknown(results, metrics_of_verdict("support_size", "modes"))
     if fewer:
         few = f"{_count_text(fewer, different)} found fewer different images than among real ones: {_cite_findings(fewer)}."
         return ("yes" if _max_fault_share(fewer) > ALIKE_MIN else "partly"), few
@@ -178,22 +146,22 @@ def _answer_alike(results: Mapping[str, MetricResult]) -> tuple[VerdictAnswer, s
     return "no", f"{_count_text([], heard)} found less variety than among real images: {_cite_findings(heard)}."
 
 
-def _usable_metrics(results: Mapping[str, MetricResult], shifts: Mapping[str, FaultShift]) -> list[MetricFinding]:
-    """The metrics that have something to say, in the order of `sides`."""
-    found = {metric: results[metric] for metric in shifts if metric in results}
+def _usable_metrics(results: Mapping[str, MetricResult], metrics: Mapping[str, Metric]) -> list[MetricFinding]:
+    """What those of `metrics` find that have a value, a baseline and no failed control."""
     return [
-        MetricFinding(metric, measure, _is_shifted(measure, shifts[metric]), _fault_share(metric, measure))
-        for metric, measure in found.items()
-        if measure.value is not None and measure.null is not None and measure.failed_control is None
+        MetricFinding(name, found, _is_shifted(found, metric), _fault_share(found, metric))
+        for name, metric in metrics.items()
+        if (found := results.get(name)) and found.value is not None and found.null is not None
+        if found.failed_control is None
     ]
 
 
-def _is_shifted(result: MetricResult, shift: FaultShift) -> bool:
-    """Whether the interval of the value lies wholly on this side of that of real images."""
+def _is_shifted(result: MetricResult, metric: Metric) -> bool:
+    """Whether the interval of the value lies wholly on the worse side of that of real images."""
     low, high = _bounds(result.value, result.low, result.high, bool(result.detail.get("more_than")))
     real = result.detail.get("null", {})
     real_low, real_high = _bounds(result.null, real.get("low"), real.get("high"), bool(real.get("more_than")))
-    return high < real_low if shift == "lower" else low > real_high
+    return low > real_high if metric.better == "lower" else high < real_low
 
 
 def _bounds(value: float | None, low: float | None, high: float | None, more_than: bool) -> tuple[float, float]:
@@ -201,14 +169,10 @@ def _bounds(value: float | None, low: float | None, high: float | None, more_tha
     return (point if low is None else low), (math.inf if more_than else point if high is None else high)
 
 
-def _fault_share(metric: str, result: MetricResult) -> float | None:
+def _fault_share(result: MetricResult, metric: Metric) -> float | None:
     """The share of the images that is at fault."""
-    value, null = float(result.value or 0.0), float(result.null or 0.0)
-    if metric == "copies":
-        return value - null
-    if metric == "c2st":
-        return 2 * value - 1
-    return 1 - value / null if metric in SHARE_METRICS and null > 0 else None
+    share_of = metric.verdict[1]
+    return share_of(float(result.value or 0.0), float(result.null or 0.0)) if share_of else None
 
 
 def _max_fault_share(findings: Sequence[MetricFinding]) -> float:
@@ -226,9 +190,9 @@ def _count_text(faulty: Sequence[MetricFinding], usable: Sequence[MetricFinding]
     return f"{len(faulty) or 'None'} of {len(usable)} metric{'s' if len(usable) > 1 else ''}"
 
 
-def _why_unknown(results: Mapping[str, MetricResult], shifts: Mapping[str, FaultShift]) -> str:
+def _why_unknown(results: Mapping[str, MetricResult], metrics: Mapping[str, Metric]) -> str:
     """Why nothing was heard."""
-    there = [(display_name(metric), results[metric]) for metric in shifts if metric in results]
+    there = [(display_name(metric), results[metric]) for metric in metrics if metric in results]
     doubted = [
         f"{name} failed its control: {measure.failed_control}" for name, measure in there if measure.failed_control
     ]

@@ -29,7 +29,7 @@ from genlib.figures.latent import write_model_figures
 from genlib.formatting import display_name, format_number
 from genlib.metrics.authenticity import nearest_training
 from genlib.metrics.inputs import FeatureSet, MetricInputs
-from genlib.metrics.questions import group_by_question
+from genlib.metrics.registry import group_by_question
 from genlib.metrics.result import MetricResult
 from genlib.metrics.stats.neighbours import nearest
 

@@ -158,13 +158,13 @@ def plot_resampled_classes(inputs: MetricInputs, probabilities: Tensor, path: Pa
     known = [y for y in range(probabilities.shape[1]) if probabilities[:, y].sum() > 0][:MAX_CLASSES]
     drawn = [importance_resample(probabilities, y, draws, inputs.seed) for y in known]
     seen = [
-        float((inputs.generated.predicted_classes[one.rows] == y).double().mean())
-        for y, one in zip(known, drawn, strict=True)
+        float((inputs.generated.predicted_classes[rows] == y).double().mean())
+        for y, (rows, _) in zip(known, drawn, strict=True)
     ]
-    remarks = [f"worth {one.effective_size:,.0f}, {share:.0%}" for one, share in zip(drawn, seen, strict=True)]
+    remarks = [f"worth {size:,.0f}, {share:.0%}" for (_, size), share in zip(drawn, seen, strict=True)]
     title = f"Images of each class, drawn again from {inputs.n:,} samples by a judge's p(y|x)"
     names = [(str(y), remark) for y, remark in zip(known, remarks, strict=True)]
-    return _plot_class_rows(inputs, [one.rows[:COLUMNS] for one in drawn], names, title, path)
+    return _plot_class_rows(inputs, [rows[:COLUMNS] for rows, _ in drawn], names, title, path)
 
 
 def _plot_class_rows(

@@ -1,4 +1,4 @@
-"""How probable are real images under whatever makes images of codes, encoder or not? For a few of them."""
+"""Annealed importance sampling: how probable are real images under any decoder? For a few of them."""
 
 from __future__ import annotations
 
@@ -13,12 +13,10 @@ from torch import Tensor, nn
 
 from genlib.data.batches import seeded_generator
 from genlib.data.images import dequantize, to_float
-from genlib.metrics.inputs import FeatureSet, MetricInputs
-from genlib.metrics.registry import metric
-from genlib.metrics.result import MetricResult, UndefinedMetric
-from genlib.metrics.stats.annealing import Decoder, annealed_log_likelihood, reverse_log_likelihood
+from genlib.metrics.base import MetricInputs, MetricResult, UndefinedMetric, metric
+from genlib.metrics.inputs import FeatureSet
+from genlib.metrics.stats.annealing import Decoder, annealed_log_likelihood
 from genlib.metrics.stats.bayes import LikelihoodModel, importance_log_likelihood
-from genlib.metrics.stats.intervals import mean_interval
 
 NUM_IMAGES = 10  # of test, and of train
 NUM_SIMULATED = 6
@@ -29,7 +27,7 @@ PIXEL_STD = 0.1  # of the noise around a decoder's images, in intensities from 0
 
 
 class ObservableDecoder(Decoder, Protocol):
-    """A decoder that says how it sees images, and can be drawn from; `nll_offset` as in `Likelihood`."""
+    """A decoder with a pixel likelihood that can be drawn from; `nll_offset` as in `LikelihoodModel`."""
 
     @property
     def pixel_likelihood(self) -> str: ...
@@ -41,7 +39,7 @@ class ObservableDecoder(Decoder, Protocol):
 
 @dataclass(frozen=True)
 class SphericalDecoder:
-    """p(x|z) = N(image(z), (2 DEVIATION)^2) of every number of an image in [-1, 1], whatever the model is."""
+    """p(x|z) = N(decode_image(z), (2 PIXEL_STD)^2) for each number of an image in [-1, 1], whatever the model is."""
 
     decode_image: Callable[..., Tensor]
     noise_dim: int
@@ -50,7 +48,7 @@ class SphericalDecoder:
 
     @classmethod
     def from_model(cls, model: Any, shape: tuple[int, ...]) -> SphericalDecoder:
-        """Of a model with latent layers, which knows what their noise leads to, or of a generator."""
+        """Of a model with latent layers, or of a generator."""
         if hasattr(model, "decode_noise"):
             return cls(lambda *codes: model.decode_noise(*codes).mean, model.noise_dim, shape)
         return cls(model.decode_image, model.latent, shape)
@@ -74,96 +72,87 @@ class SphericalDecoder:
         return self.decode_image(z) if y is None else self.decode_image(z, y)
 
 
-@metric(needs="decodes")
+@metric(
+    summary="log p(x) in nats by annealed importance sampling (Neal 2001; Wu et al. 2017), the mean over 10 test "
+    "images.",
+    question=("Real images probable?", 2),
+    needs="decodes",
+)
 def ais(inputs: MetricInputs) -> MetricResult:
-    """log p(x) in nats by annealed importance sampling (Neal 2001; Wu et al. 2017), the mean over 10 test images.
-
-    In expectation a lower bound; `detail.gap` is how far it lies from an upper one on images that the model made itself
-    (Grosse et al. 2015). Without a normalised likelihood of its own, a decoder's images are seen through Gaussian noise
-    of deviation 0.1; `detail.spherical` is that number of the others. `detail.train`: of as many training images.
-    Interval: t over images.
+    """In expectation a lower bound; `detail.gap` is how far it lies from an upper one on images that the model drew
+    (Grosse et al. 2015). A decoder without a normalised likelihood of its own gets Gaussian noise of deviation 0.1;
+    `detail.spherical` is that number of the others. `detail.train`: of as many training images. Interval: t over
+    images.
     """
     if len(inputs.test) < 2:
         raise UndefinedMetric(f"needs at least 2 test images, found {len(inputs.test)}")
-    model = deepcopy(cast(nn.Module, inputs.model)).eval().requires_grad_(False)
-    spherical = SphericalDecoder.from_model(model, tuple(inputs.test.pixels.shape[1:]))
-    own = getattr(model, "pixel_likelihood", "gray_bce") != "gray_bce"
-    decoder = cast(ObservableDecoder, model) if own else spherical
-    bench = DecoderEvaluator(inputs.seed, getattr(model, "conditional", False), next(model.parameters()).device)
-    chosen = torch.randperm(len(inputs.train), generator=seeded_generator(inputs.seed, "ais"))[:NUM_IMAGES]
-    test, train = (
-        bench.observe_images(decoder, inputs.test[:NUM_IMAGES]),
-        bench.observe_images(decoder, inputs.train[chosen]),
-    )
-    found = bench.log_likelihood(decoder, test)
+    model: Any = deepcopy(cast(nn.Module, inputs.model)).eval().requires_grad_(False)
+    spherical = DecoderEvaluator(SphericalDecoder.from_model(model, tuple(inputs.test.pixels.shape[1:])), model, inputs)
+    has_density = getattr(model, "pixel_likelihood", "gray_bce") != "gray_bce"
+    own = DecoderEvaluator(cast(ObservableDecoder, model), model, inputs) if has_density else spherical
+    rows = torch.randperm(len(inputs.train), generator=seeded_generator(inputs.seed, "ais"))[:NUM_IMAGES]
+    test, train = own.observe(inputs.test[:NUM_IMAGES]), own.observe(inputs.train[rows])
+    found = own.log_likelihood(*test)
     detail: dict[str, Any] = {
-        "of": "x given its label" if bench.conditional else "x",
-        "observation": decoder.pixel_likelihood,
+        "of": "x given its label" if own.is_conditional else "x",
+        "observation": own.decoder.pixel_likelihood,
         "chains": NUM_CHAINS,
         "distributions": NUM_DISTRIBUTIONS,
-        "gap": mean_with_interval(bench.sandwich_gap(decoder, test)),
-        "train": mean_with_interval(bench.log_likelihood(decoder, train)),
+        "gap": mean_with_interval(own.sandwich_gap(*test)),
+        "train": mean_with_interval(own.log_likelihood(*train)),
     }
-    if own:
-        detail["above_importance"] = mean_with_interval(
-            found - bench.importance_estimate(cast(LikelihoodModel, model), test)
-        )
-        detail["spherical"] = mean_with_interval(
-            bench.log_likelihood(spherical, bench.observe_images(spherical, inputs.test[:NUM_IMAGES]))
-        )
-    return MetricResult(**mean_with_interval(found), detail=detail)
-
-
-@dataclass(frozen=True)
-class ObservedImages:
-    """Images [n, ...] as a decoder sees them, and the labels that it is given."""
-
-    x: Tensor
-    y: Tensor | None
+    if has_density:
+        detail["above_importance"] = mean_with_interval(found - own.importance_estimate(*test))
+        detail["spherical"] = mean_with_interval(spherical.log_likelihood(*spherical.observe(inputs.test[:NUM_IMAGES])))
+    return MetricResult.of_mean(found, **detail)
 
 
 @dataclass(frozen=True)
 class DecoderEvaluator:
-    """What may be asked of a decoder; every answer is float64 [n], in nats of what `nll` speaks of."""
+    """Estimates for images x as the decoder observes them and their labels y, float64 [n] in nats."""
 
-    seed: int
-    conditional: bool
-    device: torch.device
+    decoder: ObservableDecoder
+    model: Any
+    inputs: MetricInputs
 
-    def observe_images(self, decoder: ObservableDecoder, feature_set: FeatureSet) -> ObservedImages:
-        if self.conditional and feature_set.labels is None:
+    @property
+    def is_conditional(self) -> bool:
+        return bool(getattr(self.model, "conditional", False))
+
+    def observe(self, images: FeatureSet) -> tuple[Tensor, Tensor | None]:
+        if self.is_conditional and images.labels is None:
             raise UndefinedMetric("the data have no labels")
-        u = torch.rand(feature_set.pixels.shape, generator=seeded_generator(self.seed, "observe"))
-        x = decoder.binarize_or_dequantize(to_float(feature_set.pixels).to(self.device), u.to(self.device))
-        return ObservedImages(
-            x, feature_set.labels.to(self.device) if self.conditional and feature_set.labels is not None else None
-        )
+        device = next(self.model.parameters()).device
+        u = torch.rand(images.pixels.shape, generator=seeded_generator(self.inputs.seed, "observe"))
+        x = self.decoder.binarize_or_dequantize(to_float(images.pixels).to(device), u.to(device))
+        return x, images.labels.to(device) if self.is_conditional and images.labels is not None else None
 
-    def log_likelihood(self, decoder: ObservableDecoder, images: ObservedImages) -> Tensor:
+    def log_likelihood(self, x: Tensor, y: Tensor | None, posterior_draws: Tensor | None = None) -> Tensor:
+        """A lower bound in expectation, or an upper one from exact draws of p(z|x)."""
         found = annealed_log_likelihood(
-            decoder, images.x, num_distributions=NUM_DISTRIBUTIONS, num_chains=NUM_CHAINS, seed=self.seed, y=images.y
+            self.decoder,
+            x,
+            y=y,
+            posterior_draws=posterior_draws,
+            num_distributions=NUM_DISTRIBUTIONS,
+            num_chains=NUM_CHAINS,
+            seed=self.inputs.seed,
         )
-        return found - decoder.nll_offset
+        return found - self.decoder.nll_offset
 
-    def importance_estimate(self, model: LikelihoodModel, images: ObservedImages) -> Tensor:
-        return (
-            importance_log_likelihood(model, images.x, num_samples=IMPORTANCE_SAMPLES, seed=self.seed, y=images.y)
-            - model.nll_offset
-        )
+    def importance_estimate(self, x: Tensor, y: Tensor | None) -> Tensor:
+        model, seed = cast(LikelihoodModel, self.model), self.inputs.seed
+        return importance_log_likelihood(model, x, num_samples=IMPORTANCE_SAMPLES, seed=seed, y=y) - model.nll_offset
 
-    def sandwich_gap(self, decoder: ObservableDecoder, images: ObservedImages) -> Tensor:
+    def sandwich_gap(self, x: Tensor, y: Tensor | None) -> Tensor:
         """The upper bound less the lower, of images that the decoder draws for the first of these labels."""
-        x, y = images.x[:NUM_SIMULATED], None if images.y is None else images.y[:NUM_SIMULATED]
-        generator = seeded_generator(self.seed, "simulate")
-        z = torch.randn(len(x), decoder.noise_dim, generator=generator).to(x)
-        drawn = ObservedImages(decoder.sample_pixels(z, torch.randn(x.shape, generator=generator).to(x), y), y)
-        upper = reverse_log_likelihood(
-            decoder, drawn.x, z, num_distributions=NUM_DISTRIBUTIONS, num_chains=NUM_CHAINS, seed=self.seed, y=y
-        )
-        return upper - decoder.nll_offset - self.log_likelihood(decoder, drawn)
+        x, y = x[:NUM_SIMULATED], None if y is None else y[:NUM_SIMULATED]
+        generator = seeded_generator(self.inputs.seed, "simulate")
+        z = torch.randn(len(x), self.decoder.noise_dim, generator=generator).to(x)
+        drawn = self.decoder.sample_pixels(z, torch.randn(x.shape, generator=generator).to(x), y)
+        return self.log_likelihood(drawn, y, z) - self.log_likelihood(drawn, y)
 
 
 def mean_with_interval(values: Tensor) -> dict[str, Any]:
-    """With its t-interval, as a `Measure` names them."""
-    low, high = mean_interval(values.tolist())
-    return {"value": float(values.mean()), "low": low, "high": high, "n": len(values)}
+    found = MetricResult.of_mean(values)
+    return {"value": found.value, "low": found.low, "high": found.high, "n": found.n}

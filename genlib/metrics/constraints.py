@@ -1,4 +1,4 @@
-"""What a sweep may not pay with: bounds on other metrics, beyond which no score counts."""
+"""Constraints of a sweep: bounds on other metrics, beyond which no score counts."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from genlib.metrics.registry import get_metric
 
 @dataclass(frozen=True)
 class Constraint:
-    """`metric` must be at least `bound`, or at most, where less is better."""
+    """`metric` must be at least `bound`, or at most."""
 
     metric: str
     bound: float
@@ -21,8 +21,7 @@ class Constraint:
         return f"{self.metric} {'at least' if self.at_least else 'at most'} {self.bound:.3g}"
 
     def violation(self, metrics: Mapping[str, float]) -> float:
-        """How far outside a model with these metrics is: 0 within, the gap as a share of gap and bound beyond, and 1
-        where there is no value."""
+        """0 within the bound; outside the gap over gap + |bound|; 1 where there is no value."""
         value = metrics.get(self.metric)
         if value is None:
             return 1.0
@@ -31,19 +30,18 @@ class Constraint:
 
 
 def build_constraints(relative_bounds: Mapping[str, float], baselines: Mapping[str, float]) -> list[Constraint]:
-    """The bounds of `tune.constraints`, from what real images get: of a metric of which more is better, at least that share
-    of theirs; of which less is better, at most that much above theirs.
+    """`tune.constraints`, relative to what real images get: at least this share of it where higher is better, at most
+    this much above it where lower is.
 
     Raises:
-        InputError: real images get no value, at so few of them.
+        InputError: a metric has no baseline, with so few real images.
     """
-    return [_build_constraint(name, amount, baselines) for name, amount in relative_bounds.items()]
-
-
-def _build_constraint(name: str, amount: float, baselines: Mapping[str, float]) -> Constraint:
-    if name not in baselines:
-        raise InputError(
-            f"tune.constraints.{name}: got no value for real images, expected a metric that these data allow"
-        )
-    more = get_metric(name).better != "lower"
-    return Constraint(name, amount * baselines[name] if more else baselines[name] + amount, more)
+    found = []
+    for name, amount in relative_bounds.items():
+        if name not in baselines:
+            expected = "a metric that these data allow"
+            raise InputError(f"tune.constraints.{name}: got no value for real images, expected {expected}")
+        at_least = get_metric(name).better != "lower"
+        bound = amount * baselines[name] if at_least else baselines[name] + amount
+        found.append(Constraint(name, bound, at_least))
+    return found

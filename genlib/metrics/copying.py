@@ -1,4 +1,4 @@
-"""Does it copy the data it was fitted to? Whether generated images are nearer to the training images than real ones."""
+"""Data-copying test: are generated images nearer to the training images than real ones are?"""
 
 from __future__ import annotations
 
@@ -8,45 +8,42 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from genlib.data.batches import seeded_generator
-from genlib.metrics.inputs import MetricInputs
-from genlib.metrics.registry import metric
-from genlib.metrics.result import MetricResult, UndefinedMetric
-from genlib.metrics.stats.clustering import assign_clusters, kmeans
+from genlib.metrics.base import MetricInputs, MetricResult, UndefinedMetric, metric
+from genlib.metrics.stats.clustering import assign_clusters, kmeans_of_subset
 from genlib.metrics.stats.neighbours import nearest
 from genlib.metrics.stats.ranking import auroc
 
 IMAGES_PER_CELL = 100  # images, which gives n / 100 cells, at least 1 and
 MAX_CELLS = 50  # as Meehan et al. have for 10,000 images
-MAX_FIT_IMAGES = 5000  # training images, at most, whose k-means makes the cells
 MIN_GENERATED = 20  # generated images that a cell must exceed to count: tau = 20 / m
 
 
-@metric(min_images=2 * MIN_GENERATED, better="real", must_detect={"copies": "lower"})
+@metric(
+    summary="C_T = sum_c P(c) Z_c / sum_c P(c) (Meehan et al. 2020): far below 0 for copies, above 0 for underfitting.",
+    question=("Copied?", 3),
+    better="real",
+    min_images=2 * MIN_GENERATED,
+    must_detect={"copies": "lower"},
+    verdict=("memorization", None),
+)
 def copying(inputs: MetricInputs) -> MetricResult:
-    """C_T = sum_c P(c) Z_c / sum_c P(c) (Meehan et al. 2020): far below 0 for copies, above 0 for underfitting.
-
-    Over cells c of k-means on training images that hold more than 20 of the n generated ones; P(c) is the share of the
+    """Over k-means cells c of training images that hold more than 20 of the n generated ones; P(c) is the share of the
     n test images, and Z_c the Mann-Whitney statistic of whether the generated images in c are farther from their
-    nearest training image than the test images in c. Standard normal per cell for equal laws. Interval: DeLong's of
-    each U / nm, combined over cells, which are independent. The distances are the judge's: a moved copy is not seen.
+    nearest training image than the test images in c: standard normal for equal distributions. Interval: DeLong's of
+    each U / nm, combined over cells, which are independent. In feature space: a moved copy is not seen.
     """
     train = inputs.train.features
     if not len(train):
         raise UndefinedMetric("needs training images, found none")
-    centres = kmeans(
-        _random_subset(train, inputs.seed), min(MAX_CELLS, max(1, inputs.n // IMAGES_PER_CELL)), inputs.seed
+    num_cells = min(MAX_CELLS, max(1, inputs.n // IMAGES_PER_CELL))
+    centres = kmeans_of_subset(train, num_cells, inputs.seed, "fitted")
+    of_generated, of_real = (
+        _distances_by_cell(images.features, train, centres) for images in (inputs.generated, inputs.real)
     )
-    made, real = inputs.generated.features, inputs.real.features
-    rows = compare_cells(_distances_by_cell(made, train, centres), _distances_by_cell(real, train, centres))
+    rows = compare_cells(of_generated, of_real)
     if not rows:
         raise UndefinedMetric(f"no cell holds more than {MIN_GENERATED} generated images and at least 2 test images")
-    value, low, high = average_cells(rows)
-    return MetricResult(value, low, high, n=inputs.n, detail={"cells": len(centres), "compared": rows})
-
-
-def _random_subset(x: Tensor, seed: int) -> Tensor:
-    return x[torch.randperm(len(x), generator=seeded_generator(seed, "fitted"))[:MAX_FIT_IMAGES]]
+    return MetricResult(*average_cells(rows), n=inputs.n, detail={"cells": len(centres), "compared": rows})
 
 
 def _distances_by_cell(x: Tensor, train: Tensor, centres: Tensor) -> list[Tensor]:
@@ -57,16 +54,12 @@ def _distances_by_cell(x: Tensor, train: Tensor, centres: Tensor) -> list[Tensor
 
 def compare_cells(generated: list[Tensor], real: list[Tensor]) -> list[dict[str, Any]]:
     """z with its interval for each cell that counts, how many images of each kind are there, and the cell's number."""
-    return [
-        {
-            "cell": c,
-            "made": len(x),
-            "real": len(y),
-            **dict(zip(("z", "low", "high"), mann_whitney_z(x, y), strict=True)),
-        }
-        for c, (x, y) in enumerate(zip(generated, real, strict=True))
-        if len(x) > MIN_GENERATED and len(y) > 1
-    ]
+    rows = []
+    for c, (x, y) in enumerate(zip(generated, real, strict=True)):
+        if len(x) > MIN_GENERATED and len(y) > 1:
+            z, low, high = mann_whitney_z(x, y)
+            rows.append({"cell": c, "made": len(x), "real": len(y), "z": z, "low": low, "high": high})
+    return rows
 
 
 def mann_whitney_z(x: Tensor, y: Tensor) -> tuple[float, float, float]:
@@ -77,7 +70,7 @@ def mann_whitney_z(x: Tensor, y: Tensor) -> tuple[float, float, float]:
     spread = n + m + 1 - float((ties**3 - ties).sum()) / ((n + m) * (n + m - 1))
     if spread <= 0:
         return 0.0, 0.0, 0.0
-    unit = math.sqrt(spread / (12 * n * m))  # the standard deviation of U / nm for equal laws
+    unit = math.sqrt(spread / (12 * n * m))  # the standard deviation of U / nm for equal distributions
     area, low, high = auroc(x, y)
     return (area - 0.5) / unit, (low - 0.5) / unit, (high - 0.5) / unit
 

@@ -1,4 +1,4 @@
-"""Do the generated images explain held-out ones, and training images better? Feature likelihood divergence.
+"""Feature likelihood divergence: do the generated images explain held-out ones, and training images better?
 
 Jiralerspong et al. 2023, "Feature likelihood divergence: evaluating the generalization of generative models using
 samples". Features are standardised by those of the test images, and around each of m generated ones lies a Gaussian:
@@ -11,7 +11,6 @@ whose v are fitted to training images. Around a copy v_j shrinks to nothing, whi
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -19,15 +18,11 @@ import torch
 from torch import Tensor
 
 from genlib.data.batches import seeded_generator
-from genlib.metrics.inputs import MetricInputs
-from genlib.metrics.registry import metric
-from genlib.metrics.result import MetricResult, UndefinedMetric
+from genlib.metrics.base import MetricInputs, MetricResult, UndefinedMetric, metric
+from genlib.metrics.stats.groups import group_index, kept_groups
 from genlib.metrics.stats.intervals import NUM_GROUPS, group_slices, jackknife
 
-NUM_STEPS, LR = (
-    50,
-    0.5,
-)  # of Adam (Kingma and Ba 2015), on log v, from 0; by hand, since torch's first step takes seconds
+NUM_STEPS, LR = 50, 0.5  # of Adam (Kingma and Ba 2015) on log v, from 0; by hand: torch's first step takes seconds
 BETA1, BETA2, EPS = 0.9, 0.999, 1e-8
 MAX_FIT_IMAGES = 4000  # training and test images, at most
 MAX_CENTRES = 1000  # generated images, at most
@@ -35,15 +30,15 @@ MAX_CENTRES = 1000  # generated images, at most
 
 @dataclass(frozen=True)
 class IsotropicMixture:
-    """`centres` float64 [1 + m, d], the first of them the origin; `log_v` float32 [1 + m]."""
+    """`centres` float64 [1 + m, d], the first of them the origin; `log_variance` float32 [1 + m]."""
 
     centres: Tensor
     log_variance: Tensor
 
     @classmethod
     def fit(cls, generated: Tensor, x: Tensor) -> IsotropicMixture:
-        """Around `made` [m, d], fitted to x [n, d]: the gradient of -log p(x_i) along log v_j is p(j|x_i) (d - |x_i -
-        g_j|^2 / v_j) / 2."""
+        """Around `generated` [m, d], fitted to x [n, d]: the gradient of -log p(x_i) along log v_j is
+        p(j|x_i) (d - |x_i - g_j|^2 / v_j) / 2."""
         centres = torch.cat([torch.zeros_like(generated[:1]), generated])
         squares, log_v = _squared_distances(x, centres), torch.zeros(len(centres))
         first, second, (n, d) = torch.zeros_like(log_v), torch.zeros_like(log_v), x.shape
@@ -68,86 +63,66 @@ def _squared_distances(x: Tensor, y: Tensor) -> Tensor:
     return torch.cdist(x, y, compute_mode="donot_use_mm_for_euclid_dist").square().float()
 
 
+def grouped_nll(mixture: IsotropicMixture, x: Tensor) -> list[float]:
+    """-log p(x) in nats a feature, the mean over x [n, d]: of all images and components, and without each of 20 groups
+    of both; the origin always stays."""
+    terms = mixture.component_log_densities(x)
+    groups = [slice(0, 1), *(slice(1 + g.start, 1 + g.stop) for g in group_slices(terms.shape[1] - 1))]
+    densities = torch.stack([terms[:, g].logsumexp(1) for g in groups], 1)
+    sizes, group = torch.tensor([g.stop - g.start for g in groups]), group_index(len(x))
+    found = []
+    for kept in kept_groups().bool():
+        components = torch.cat([torch.ones(1, dtype=torch.bool), kept])
+        density = densities[kept[group]][:, components].logsumexp(1) - sizes[components].sum().log()
+        found.append(-float(density.mean()) / x.shape[1])
+    return found
+
+
 @dataclass(frozen=True)
 class FldFit:
-    """The negative log-likelihood in nats a feature of `train` and `test` under the mixture around generated images,
-    each as `Grouped`, and of the test images under one around training images, float64 [n]."""
+    """NLL in nats a feature, of all images and without each group: of training and test images under the mixture around
+    generated images, and of test images under one around training images."""
 
-    train: GroupedDensity
-    test: GroupedDensity
-    baseline: Tensor
+    train: list[float]
+    test: list[float]
+    baseline: list[float]
+    sizes: dict[str, int]
 
-
-@dataclass(frozen=True)
-class GroupedDensity:
-    """Images under a mixture, so that both can lose a twentieth: log of the summed density of the origin and of each of
-    the 20 groups of components, float64 [n, 1 + 20], the sizes of those [1 + 20], and the number of features."""
-
-    group_log_densities: Tensor
-    sizes: Tensor
-    num_features: int
-
-    @classmethod
-    def from_mixture(cls, mixture: IsotropicMixture, x: Tensor) -> GroupedDensity:
-        terms = mixture.component_log_densities(x)
-        groups = [slice(0, 1), *(slice(1 + g.start, 1 + g.stop) for g in group_slices(terms.shape[1] - 1))]
-        parts = torch.stack([terms[:, g].logsumexp(1) for g in groups], 1)
-        return cls(parts, torch.tensor([g.stop - g.start for g in groups]), x.shape[1])
-
-    def nll(self, left_out: int | None = None) -> float:
-        """The mean, in nats a feature; without one of 20 groups of images and of components."""
-        rows, kept = (
-            torch.ones(len(self.group_log_densities), dtype=torch.bool),
-            torch.ones(len(self.sizes), dtype=torch.bool),
-        )
-        if left_out is not None:
-            rows[group_slices(len(rows))[left_out]], kept[1 + left_out] = False, False
-        density = self.group_log_densities[rows][:, kept].logsumexp(1) - self.sizes[kept].sum().log()
-        return -float(density.mean()) / self.num_features
+    def to_result(self, n: int, value: float, *without: float) -> MetricResult:
+        nll = {"nll_train": self.train[0], "nll_test": self.test[0], "nll_baseline": self.baseline[0]}
+        return MetricResult(value, *jackknife(value, without), n=n, detail=self.sizes | nll)
 
 
-@metric(min_images=40, better="lower", must_detect={"collapse": "higher", "noise": "higher"})
+@metric(
+    summary="100 (NLL of test images - baseline) in nats a feature: the baseline is that of a mixture around half of "
+    "the training images, fitted to the other half. About 0 for real images, higher for worse, copied or too few ones.",
+    question=("Real-looking?", 7),
+    better="lower",
+    min_images=40,
+    must_detect={"collapse": "higher", "noise": "higher"},
+)
 def fld(inputs: MetricInputs) -> MetricResult:
-    """100 (NLL of test images - baseline) in nats a feature: the baseline is that of a mixture around half of the
-    training images, fitted to the other half. About 0 for real images, higher for worse, copied or too few ones.
-
-    At most 1,000 generated and 4,000 training images. Interval: delete-group jackknife over generated and test images,
-    with the v as fitted.
-    """
+    """At most 1,000 generated and 4,000 training images. Interval: delete-group jackknife over generated and test
+    images, with the v as fitted."""
     fit = fit_mixtures(inputs)
-
-    def value(without: int | None) -> float:
-        kept = torch.ones(len(fit.baseline), dtype=torch.bool)
-        if without is not None:
-            kept[group_slices(len(kept))[without]] = False
-        return 100 * (fit.test.nll(without) - float(fit.baseline[kept].mean()))
-
-    return _result_of_fit(inputs, fit, value)
+    return fit.to_result(inputs.n, *(100 * (test - base) for test, base in zip(fit.test, fit.baseline, strict=True)))
 
 
-@metric(min_images=40, better="real", must_detect={"copies": "lower"})
+@metric(
+    summary="100 (NLL of training - NLL of test images) in nats a feature, under the mixture of `fld`: far below 0 for "
+    "copies.",
+    question=("Copied?", 4),
+    better="real",
+    min_images=40,
+    must_detect={"copies": "lower"},
+    verdict=("memorization", None),
+)
 def fld_gap(inputs: MetricInputs) -> MetricResult:
-    """100 (NLL of training - NLL of test images) in nats a feature, under the mixture of `fld`: far below 0 for copies.
-
-    A little below 0 for real images, since the v were fitted to the training ones; of those it takes at most 4,000, and
-    sees copies of no others. Interval: delete-group jackknife over generated, training and test images, v as fitted.
-    """
+    """A little below 0 for real images, since the v were fitted to the training ones; of those it takes at most 4,000,
+    and sees copies of no others. Interval: delete-group jackknife over generated, training and test images, v as
+    fitted."""
     fit = fit_mixtures(inputs)
-    return _result_of_fit(inputs, fit, lambda without: 100 * (fit.train.nll(without) - fit.test.nll(without)))
-
-
-def _result_of_fit(inputs: MetricInputs, fit: FldFit, value: Callable[[int | None], float]) -> MetricResult:
-    whole = value(None)
-    low, high = jackknife(whole, [value(g) for g in range(NUM_GROUPS)])
-    detail = {
-        "train": len(fit.train.group_log_densities),
-        "test": len(fit.test.group_log_densities),
-        "centres": int(fit.test.sizes.sum()) - 1,
-        "nll_train": fit.train.nll(),
-        "nll_test": fit.test.nll(),
-        "nll_baseline": float(fit.baseline.mean()),
-    }
-    return MetricResult(whole, low, high, n=inputs.n, detail=detail)
+    return fit.to_result(inputs.n, *(100 * (train - test) for train, test in zip(fit.train, fit.test, strict=True)))
 
 
 def fit_mixtures(inputs: MetricInputs) -> FldFit:
@@ -156,20 +131,21 @@ def fit_mixtures(inputs: MetricInputs) -> FldFit:
     return _cached_fit(inputs.generated.features, inputs.train.features, inputs.test.features, inputs.seed)
 
 
-@lru_cache(maxsize=8)  # value, null and controls are asked for by two metrics
+@lru_cache(maxsize=8)  # value, baseline and controls are asked for by two metrics
 def _cached_fit(generated: Tensor, train: Tensor, test: Tensor, seed: int) -> FldFit:
     g, x, y = standardize(generated[:MAX_CENTRES], train, test[:MAX_FIT_IMAGES], seed)
     mixture, half = IsotropicMixture.fit(g, x), len(x) // 2
-    baseline = IsotropicMixture.fit(x[: min(MAX_CENTRES, half)], x[half:])
-    density = baseline.component_log_densities(y).logsumexp(1) - math.log(len(baseline.centres))
-    return FldFit(
-        GroupedDensity.from_mixture(mixture, x), GroupedDensity.from_mixture(mixture, y), -density / x.shape[1]
-    )
+    around_train = IsotropicMixture.fit(x[: min(MAX_CENTRES, half)], x[half:])
+    density = around_train.component_log_densities(y).logsumexp(1) - math.log(len(around_train.centres))
+    nll, group = -density / x.shape[1], group_index(len(y))
+    baseline = [float(nll[kept[group]].mean()) for kept in kept_groups().bool()]
+    sizes = {"train": len(x), "test": len(y), "centres": len(g)}
+    return FldFit(grouped_nll(mixture, x), grouped_nll(mixture, y), baseline, sizes)
 
 
 def standardize(generated: Tensor, train: Tensor, test: Tensor, seed: int) -> tuple[Tensor, ...]:
-    """`made`, at most 4,000 rows of `train` and `test` by the mean and deviation of `test`, float64."""
+    """`generated`, at most 4,000 rows of `train` and `test` by the mean and deviation of `test`, float64."""
     mean, deviation = test.double().mean(0), test.double().std(0)
     scale = torch.where(deviation > 0, deviation, 1)
-    some = torch.randperm(len(train), generator=seeded_generator(seed, "fitted"))[:MAX_FIT_IMAGES]
-    return tuple((part.double() - mean) / scale for part in (generated, train[some], test))
+    rows = torch.randperm(len(train), generator=seeded_generator(seed, "fitted"))[:MAX_FIT_IMAGES]
+    return tuple((part.double() - mean) / scale for part in (generated, train[rows], test))

@@ -1,4 +1,4 @@
-"""Have generated and real features the same mean and covariance?"""
+"""Frechet distance: have generated and real features the same mean and covariance?"""
 
 from __future__ import annotations
 
@@ -8,37 +8,36 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from genlib.metrics.inputs import MetricInputs
-from genlib.metrics.registry import metric
-from genlib.metrics.result import MetricResult, UndefinedMetric
-from genlib.metrics.stats.intervals import group_slices, jackknife
+from genlib.metrics.base import MetricInputs, MetricResult, UndefinedMetric, metric
+from genlib.metrics.stats.groups import jackknife_of
 
 NUM_SIZES = 15
 
 
-@metric(min_images=40, better="lower", must_detect={"stored": "higher", "collapse": "higher", "noise": "higher"})
+@metric(
+    summary="||mu1 - mu2||^2 + Tr(S1 + S2 - 2 (S1 S2)^{1/2}) of the judge's features (Heusel et al. 2017); lower is "
+    "better.",
+    question=("Real-looking?", 5),
+    better="lower",
+    min_images=40,
+    must_detect={"stored": "higher", "collapse": "higher", "noise": "higher"},
+    verdict=("distribution", None),
+)
 def frechet(inputs: MetricInputs) -> MetricResult:
-    """||mu1 - mu2||^2 + Tr(S1 + S2 - 2 (S1 S2)^{1/2}) of the judge's features (Heusel et al. 2017); lower is better.
-
-    S with divisor n - 1. Interval: delete-group jackknife over both sets. Biased upwards by O(1/n), so only values at
-    equal n compare; `detail.infinite` is what it would be of infinitely many images, `detail.by_class` that of each
-    class where classes were asked for. It sees two moments and nothing else.
+    """S with divisor n - 1. Interval: delete-group jackknife over both sets. Biased upwards by O(1/n), so only values
+    at equal n compare; `detail.infinite` extrapolates to infinitely many images, `detail.by_class` is that of each
+    class where classes were asked for. Blind to all but two moments.
     """
     x, y = inputs.generated.features.double(), inputs.real.features.double()
     n, d = x.shape
     if n <= d:
         raise UndefinedMetric(f"needs more images than the judge's {d} features, found {n}")
-    value = frechet_distance(x, y)
-    low, high = jackknife(value, [frechet_distance(_drop_group(x, g), _drop_group(y, g)) for g in group_slices(n)])
+    value, low, high = jackknife_of(frechet_distance, x, y)
     mean = float((x.mean(0) - y.mean(0)).square().sum())
     detail = {"features": d, "mean": mean, "covariance": value - mean, "infinite": extrapolate_to_infinity(x, y)}
     if inputs.generated.labels is not None:
         detail["by_class"] = frechet_by_class(inputs)
     return MetricResult(value, max(0.0, low), high, n=n, detail=detail)
-
-
-def _drop_group(x: Tensor, group: slice) -> Tensor:
-    return torch.cat([x[: group.start], x[group.stop :]])
 
 
 def frechet_distance(x: Tensor, y: Tensor) -> float:
@@ -73,7 +72,7 @@ def extrapolate_to_infinity(x: Tensor, y: Tensor) -> dict[str, Any]:
     """The distance of infinitely many images: the intercept at 1/m = 0 of the distances of m (Chong and Forsyth 2020).
 
     m: 15 sizes from n / 10, but at least four times the number of features, to n; at each, the mean over disjoint
-    subsets. Rows stand in random order as they come, and test images so that each subset has the class mix of all.
+    subsets. Rows are in random order, test images so that each subset has the class mix of all.
     """
     n, d = x.shape
     least = max(n // 10, 4 * d)
@@ -82,8 +81,8 @@ def extrapolate_to_infinity(x: Tensor, y: Tensor) -> dict[str, Any]:
     sizes = torch.linspace(least, n, NUM_SIZES, dtype=torch.float64).long()
     distances = torch.tensor([_mean_subset_distance(x, y, m) for m in sizes.tolist()], dtype=torch.float64)
     inverse = 1 / sizes.double()
-    away = inverse - inverse.mean()
-    slope = (away @ distances) / away.square().sum()
+    centred = inverse - inverse.mean()
+    slope = (centred @ distances) / centred.square().sum()
     return {"value": distances.mean() - slope * inverse.mean(), "least": least}
 
 
@@ -93,12 +92,12 @@ def _mean_subset_distance(x: Tensor, y: Tensor, m: int) -> float:
 
 def frechet_by_class(inputs: MetricInputs) -> dict[str, Any]:
     """The distance between images asked for a class and test images of it, of each class, and the mean of these."""
-    made, real = inputs.generated, inputs.real
-    if made.labels is None or real.labels is None:
+    generated, real = inputs.generated, inputs.real
+    if generated.labels is None or real.labels is None:
         return {"reason": "the test images have no labels"}
-    values, d = {}, made.features.shape[1]
+    values, d = {}, generated.features.shape[1]
     for c in sorted(set(real.labels.tolist())):
-        x, y = made.features[made.labels == c].double(), real.features[real.labels == c].double()
+        x, y = (images.features[images.labels == c].double() for images in (generated, real))
         if (few := min(len(x), len(y))) <= d:
             return {"reason": f"needs more images of a class than the judge's {d} features, found {few} of class {c}"}
         values[c] = frechet_distance(x, y)

@@ -1,14 +1,13 @@
-"""What the metrics judge: train, valid, test and generated images as one judge sees them.
+"""What metrics read: training, validation, test and generated images as one feature extractor sees them.
 
-Looking is dear and happens once; every metric then reads the same tensors. `Evidence.null` is the same evidence with
-real held-out images in the place of the generated ones, so that what a perfect generator would score is computed by the
-very code that scores the model, at the same number of images; `Evidence.control` puts images there whose faults are
-known.
+Features are extracted once; every metric then reads the same tensors. `with_real_samples` puts held-out real images in
+the place of the generated ones, so that the baseline is computed by the very code that scores the model, at the same
+number of images; `with_control_samples` puts images there whose faults are known.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from functools import lru_cache
 from typing import Literal, NoReturn, Protocol, cast
@@ -20,6 +19,7 @@ from genlib.data.batches import seeded_generator
 from genlib.data.images import Images, to_float
 from genlib.human.answers import Answer
 from genlib.metrics.result import UndefinedMetric
+from genlib.metrics.stats.clustering import NUM_CLUSTERS, assign_clusters, kmeans
 
 CHUNK_SIZE = 500
 
@@ -36,7 +36,7 @@ class FeatureExtractor(Protocol):
 
 @dataclass(frozen=True)
 class FeatureSet:
-    """N images as a judge sees them, on the CPU: pixels uint8 [N, C, H, W], labels int64 [N] where there are any,
+    """N images as an extractor sees them, on the CPU: pixels uint8 [N, C, H, W], labels int64 [N] where there are any,
     features float32 [N, d], probabilities float32 [N, K]."""
 
     pixels: Tensor
@@ -45,7 +45,7 @@ class FeatureSet:
     probabilities: Tensor
 
     def __len__(self) -> int:
-        return len(self.pixels)
+        return len(self.features)
 
     def __getitem__(self, index: Tensor | slice) -> FeatureSet:
         labels = None if self.labels is None else self.labels[index]
@@ -53,7 +53,7 @@ class FeatureSet:
 
     @property
     def predicted_classes(self) -> Tensor:
-        """int64 [N], the class the judge gives each image."""
+        """The most probable class of each image, int64 [N]."""
         return self.probabilities.argmax(1)
 
     @property
@@ -66,31 +66,34 @@ class FeatureSet:
 
 
 class MissingSet(FeatureSet):
-    """Images that nobody gave: whatever reads them has no value, for this reason."""
+    """Images of which nothing is known, or only the parts given; what reads another part has no value, for a reason."""
 
-    def __init__(self, reason: str) -> None:
-        object.__setattr__(self, "reason", reason)
+    def __init__(self, reason: str, **known: Tensor | None) -> None:
+        vars(self).update(known, reason=reason)
 
     @property
     def is_available(self) -> bool:
-        return False
+        return "features" in vars(self)
+
+    def __getitem__(self, index: Tensor | slice) -> MissingSet:
+        parts = {name: part if part is None else part[index] for name, part in vars(self).items() if name != "reason"}
+        return MissingSet(vars(self)["reason"], **parts)
 
     def __getattr__(self, name: str) -> NoReturn:
         if name in {field.name for field in fields(FeatureSet)}:
-            raise UndefinedMetric(str(self.reason))
+            raise UndefinedMetric(str(vars(self)["reason"]))
         raise AttributeError(name)
 
 
 @dataclass(frozen=True)
 class MetricInputs:
-    """`fake`: n generated images, or None for a model that makes none; `train`, `valid`, `test`: all real images.
+    """`samples`: n generated images, or None for a model that makes none; `train`, `valid`, `test`: all real images.
 
-    `train` is `Absent` where nobody knows it. `valid` and `test` are shuffled, and each holds at least n. `model` is
-    what is judged, for metrics that ask it. `other`: the test images of the second domain, where there is one.
-    `fake.labels` are the classes that the model was asked for. `planted`: images whose faults are known, see
-    `controls`. `second`: the same images in the same order as another judge sees them. `named`: whether the judge's
-    probabilities are of the data's classes, rather than of cells or quarter turns that it made up where there are no
-    labels. `ratings`: what people said of the model's images and of real ones.
+    `valid` and `test` are shuffled, and each holds at least n. `samples.labels`: the classes that the model was asked
+    for. `model`: what is judged. `domain_b_test`: test images of the second domain, where there is one. `controls`:
+    images with planted faults. `second_inputs`: the same images in the same order by another extractor.
+    `has_class_names`: whether the probabilities are of the data's classes, and not of cells or turns that stand in for
+    them. `ratings`: what people said of generated and of real images.
     """
 
     train: FeatureSet
@@ -113,33 +116,37 @@ class MetricInputs:
     def generated(self) -> FeatureSet:
         """The generated images; a metric that needs them is not called without."""
         if self.samples is None:
-            raise ValueError("this evidence holds no generated images")
+            raise ValueError("these inputs hold no generated images")
         return self.samples
 
     @property
     def real(self) -> FeatureSet:
-        """The n test images that the generated ones are held against."""
+        """The n test images that the generated ones are compared with."""
         return self.test[: self.n]
 
     def with_real_samples(self) -> MetricInputs:
-        """The same evidence with n real images of `valid` in the place of the generated ones."""
-        return self._with_samples(
-            self.valid[: self.n], None if self.second_inputs is None else self.second_inputs.with_real_samples()
-        )
+        """The same inputs with n real images of `valid` in the place of the generated ones."""
+        second = self.second_inputs and self.second_inputs.with_real_samples()
+        return replace(self, samples=self.valid[: self.n], model=None, second_inputs=second)
 
     def with_control_samples(self, name: str) -> MetricInputs:
-        """The same evidence with the planted images `name` in the place of the generated ones."""
-        second = None if self.second_inputs is None else self.second_inputs.with_control_samples(name)
-        return replace(self._with_samples(self.controls[name], second), ratings=())
+        """The same inputs with the planted images `name` in the place of the generated ones."""
+        second = self.second_inputs and self.second_inputs.with_control_samples(name)
+        return replace(self, samples=self.controls[name], model=None, second_inputs=second, ratings=())
 
-    def _with_samples(self, samples: FeatureSet, second_inputs: MetricInputs | None) -> MetricInputs:
-        return replace(self, samples=samples, model=None, second_inputs=second_inputs)
+    def classes_or_clusters(self) -> Callable[[FeatureSet], Tensor]:
+        """images -> int64 [n]: the class that the classifier gives each, or the k-means cell of test images where it
+        knows no classes."""
+        if self.has_class_names:
+            return lambda images: images.predicted_classes
+        centres = kmeans(self.test.features, NUM_CLUSTERS, self.seed)
+        return lambda images: assign_clusters(images.features, centres)
 
 
 def extract_features(
     extractor: nn.Module, images: Images, device: torch.device | str = "cpu", chunk_size: int = CHUNK_SIZE
 ) -> FeatureSet:
-    """What `judge` sees in `images`; the judge is left on `device`."""
+    """Features and probabilities of `images`; the extractor is left on `device`."""
     was_training = extractor.training
     extractor.to(device).eval()
     with torch.no_grad(), torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False):
@@ -172,32 +179,32 @@ def build_inputs(
     model: object | None = None,
     device: torch.device | str = "cpu",
 ) -> MetricInputs:
-    """Evidence at the common size min(n, generated, valid, test).
+    """Inputs at the common size min(n, generated, valid, test); a set of which features are known is taken as it is.
 
-    What was looked at before may be given as views. `test` is shuffled so that each of its prefixes has the
-    class mix of the whole; `valid` and `fake` plainly, since a generator draws its classes at random too.
+    `test` is shuffled so that each of its prefixes has the class mix of the whole; `valid` and `samples` plainly, since
+    a generator draws its classes at random too.
     """
-    seen = [
-        view if isinstance(view, FeatureSet) else extract_features(extractor, view, device)
-        for view in (train, valid, test)
-    ]
-    known, (held, against) = seen[0], shuffle_real_sets(seen[1], seen[2], seed)
-    made = None
+
+    def extract(images: Images | FeatureSet) -> FeatureSet:
+        return images if isinstance(images, FeatureSet) else extract_features(extractor, images, device)
+
+    known, (shuffled_valid, shuffled_test) = extract(train), shuffle_real_sets(extract(valid), extract(test), seed)
+    generated = None
     if samples is not None:
-        chosen = shuffled_order(samples, seed, "fake")[: min(n, len(held), len(against))]
-        some = samples[chosen.to(samples.pixels.device)]
-        made = some if isinstance(some, FeatureSet) else extract_features(extractor, some, device)
-    return MetricInputs(known, held, against, made, seed, model, has_class_names=known.labels is not None)
+        chosen = shuffled_order(samples, seed, "fake")[: min(n, len(shuffled_valid), len(shuffled_test))]
+        generated = extract(samples[chosen.to(samples.pixels.device)])
+    has_class_names = known.labels is not None
+    return MetricInputs(known, shuffled_valid, shuffled_test, generated, seed, model, has_class_names=has_class_names)
 
 
 @lru_cache(maxsize=2)
 def shuffle_real_sets(valid: FeatureSet, test: FeatureSet, seed: int) -> tuple[FeatureSet, FeatureSet]:
-    """Both sets in their seeded order, the same whoever looks; kept, since a sweep looks again and again."""
+    """Both sets in their seeded order, the same for every extractor; cached for sweeps."""
     return valid[shuffled_order(valid, seed, "valid")], test[stratified_order(test.labels, len(test), seed)]
 
 
 def shuffled_order(images: Images | FeatureSet, seed: int, set_name: Literal["fake", "valid"]) -> Tensor:
-    """The seeded order, int64 [N], in which generated or validation images are judged."""
+    """The seeded order of generated or validation images, int64 [N]."""
     return torch.randperm(len(images), generator=seeded_generator(seed, set_name))
 
 

@@ -1,53 +1,61 @@
-"""Have generated and real features one law, as far as a kernel tells?
+"""Kernel inception distance: have generated and real features one distribution, as far as a kernel tells?
 
 Of the kernel's matrices only sums over sets of rows are needed: of groups, for the value and its interval, and of
-random subsets. With a set as a column of ones and zeros these are a^T K b, so K is made once, tile by tile, in
-the precision of the features; what is summed over rows is float64. Of subsets that are few among many rows, the
-kernel is made once more instead.
+random subsets. With a set as a column of ones and zeros these are a^T K b, so K is computed once, tile by tile, in
+the precision of the features; what is summed over rows is float64. For subsets that are few among many rows, the
+kernel is computed once more instead.
 """
 
 from __future__ import annotations
 
 from itertools import combinations_with_replacement, product
-from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from genlib.data.batches import seeded_generator
-from genlib.metrics.inputs import MetricInputs
-from genlib.metrics.registry import metric
-from genlib.metrics.result import MetricResult
-from genlib.metrics.stats.intervals import NUM_GROUPS, group_slices, jackknife
+from genlib.metrics.base import MetricInputs, MetricResult, metric
+from genlib.metrics.stats.groups import group_index, kept_groups, sums_without_groups
+from genlib.metrics.stats.intervals import NUM_GROUPS, jackknife
 
 NUM_SUBSETS, SUBSET_SIZE = 100, 1000
 TILE_SIZE = 1024  # rows and columns of the tile of K that is held at once
 MAX_SAFE_PRODUCT = 1e10  # product of two rows, over d, whose cube float32 holds
 
 
-@metric(min_images=40, better="lower", must_detect={"collapse": "higher", "noise": "higher"})
+@metric(
+    summary="Unbiased squared MMD with k(x, y) = (x.y / d + 1)^3 of the judge's features (Binkowski et al. 2018).",
+    question=("Real-looking?", 6),
+    better="lower",
+    min_images=40,
+    must_detect={"collapse": "higher", "noise": "higher"},
+    verdict=("distribution", None),
+)
 def kid(inputs: MetricInputs) -> MetricResult:
-    """Unbiased squared MMD with k(x, y) = (x.y / d + 1)^3 of the judge's features (Binkowski et al. 2018).
-
-    On all n images; lower is better, 0 in expectation for equal laws, so it may be negative. Interval: delete-group
-    jackknife over both sets. `detail.subsets` is the published form, mean and spread over 100 random subsets of 1,000
-    images of each kind, or of n / 2 where there are fewer than 2,000.
+    """On all n images; 0 in expectation for equal distributions, so it may be negative. Interval: delete-group
+    jackknife over both sets. `detail.subsets` is the published form, mean and deviation over 100 random subsets of
+    1,000 images of each kind, or of n / 2 where there are fewer than 2,000.
     """
     x, y = _avoid_overflow(inputs.generated.features, inputs.real.features)
     n, d = x.shape
-    groups, rows = _group_masks(n), _draw_subsets(n, inputs.seed)
+    groups, rows = F.one_hot(group_index(n), NUM_GROUPS).double(), _draw_subsets(n, inputs.seed)
     if _separate_is_cheaper(n, d):
-        sums, subsets = sum_kernel(x, y, groups, groups), _subset_mmds(x, y, rows)
+        sums = sum_kernel(x, y, groups, groups)
+        distances = torch.tensor([mmd(x[i], y[j]) for i, j in zip(*rows, strict=True)], dtype=torch.float64)
     else:
         sums = sum_kernel(x, y, *(torch.cat([groups, _subset_masks(chosen, n)], 1) for chosen in rows))
         xx, yy, xy = (part.diagonal()[NUM_GROUPS:] for part in sums)
-        subsets = _unbiased_mmd(xx, yy, xy, rows.shape[2])
-    sizes, kept = groups.sum(0), torch.ones(1 + NUM_GROUPS, NUM_GROUPS, dtype=torch.float64)
-    kept[1:] -= torch.eye(NUM_GROUPS)
-    xx, yy, xy = (torch.einsum("kg,gh,kh->k", kept, part[:NUM_GROUPS, :NUM_GROUPS], kept) for part in sums)
-    value, *without = _unbiased_mmd(xx, yy, xy, kept @ sizes).tolist()
-    low, high = jackknife(value, without)
-    return MetricResult(value, low, high, n=n, detail={"features": d, "subsets": _describe_subsets(subsets, rows)})
+        distances = _unbiased_mmd(xx, yy, xy, rows.shape[2])
+    xx, yy, xy = (sums_without_groups(part[:NUM_GROUPS, :NUM_GROUPS]) for part in sums)
+    value, *without = _unbiased_mmd(xx, yy, xy, kept_groups() @ groups.sum(0)).tolist()
+    subsets = {
+        "number": NUM_SUBSETS,
+        "size": rows.shape[2],
+        "mean": distances.mean(),
+        "sd": distances.std(correction=0),
+    }
+    return MetricResult(value, *jackknife(value, without), n=n, detail={"features": d, "subsets": subsets})
 
 
 def _separate_is_cheaper(n: int, d: int) -> bool:
@@ -61,21 +69,16 @@ def _avoid_overflow(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
     return (x, y) if longest / x.shape[1] < MAX_SAFE_PRODUCT else (x.double(), y.double())
 
 
-def _subset_mmds(x: Tensor, y: Tensor, rows: Tensor) -> Tensor:
-    """The distance between each subset of x and one of y, [S]."""
-    return torch.tensor([mmd(x[some], y[others]) for some, others in zip(*rows, strict=True)], dtype=torch.float64)
-
-
 def mmd(x: Tensor, y: Tensor) -> float:
     """The unbiased distance between x and y [n, d]."""
-    everyone = torch.ones(len(x), 1, dtype=torch.float64)
-    return float(_unbiased_mmd(*sum_kernel(x, y, everyone, everyone), everyone.sum(0)))
+    all_rows = torch.ones(len(x), 1, dtype=torch.float64)
+    return float(_unbiased_mmd(*sum_kernel(x, y, all_rows, all_rows), all_rows.sum(0)))
 
 
 def sum_kernel(x: Tensor, y: Tensor, masks_x: Tensor, masks_y: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Sums of the kernel over the pairs of a set of rows and another, [S, S]: within x, within y, and between them.
 
-    `a` and `b`, float64 [n, S] of ones and zeros, are the sets of rows of x and of y. A row's pair with itself is left
+    The masks, float64 [n, S] of ones and zeros, are the sets of rows of x and of y. A row's pair with itself is left
     out.
     """
     return _sum_within(x, masks_x), _sum_within(y, masks_y), _sum_between(x, y, masks_x, masks_y)
@@ -111,14 +114,6 @@ def _unbiased_mmd(xx: Tensor, yy: Tensor, xy: Tensor, n: Tensor | int) -> Tensor
     return (xx + yy) / (n * (n - 1)) - 2 * xy / n**2
 
 
-def _group_masks(n: int) -> Tensor:
-    """The jackknife's groups as sets, [n, G]."""
-    sets = torch.zeros(n, NUM_GROUPS, dtype=torch.float64)
-    for g, members in enumerate(group_slices(n)):
-        sets[members, g] = 1
-    return sets
-
-
 def _draw_subsets(n: int, seed: int) -> Tensor:
     """The rows of 100 random subsets of x and of y, [2, 100, size]."""
     generator, size = seeded_generator(seed, "subsets"), min(SUBSET_SIZE, n // 2)
@@ -127,9 +122,5 @@ def _draw_subsets(n: int, seed: int) -> Tensor:
 
 
 def _subset_masks(rows: Tensor, n: int) -> Tensor:
-    """Subsets as sets, [n, S]."""
+    """Subsets as masks, [n, S]."""
     return torch.zeros(len(rows), n, dtype=torch.float64).scatter_(1, rows, 1).T
-
-
-def _describe_subsets(distances: Tensor, rows: Tensor) -> dict[str, Any]:
-    return {"number": NUM_SUBSETS, "size": rows.shape[2], "mean": distances.mean(), "sd": distances.std(correction=0)}

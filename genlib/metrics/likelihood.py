@@ -1,8 +1,7 @@
-"""How probable are real images under the model? For models with a likelihood, on all test images."""
+"""Likelihood: how probable are real images under the model? For models with a likelihood, on all test images."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, cast
 
@@ -11,92 +10,92 @@ from torch import Tensor, nn
 
 from genlib.data.batches import seeded_generator
 from genlib.data.images import to_float
-from genlib.metrics.classification import calibration_error, confusion_matrix
-from genlib.metrics.inputs import MetricInputs
-from genlib.metrics.registry import metric, model_capabilities
-from genlib.metrics.result import MetricResult, UndefinedMetric
+from genlib.metrics.base import MetricInputs, MetricResult, UndefinedMetric, metric
+from genlib.metrics.registry import model_capabilities
 from genlib.metrics.stats.bayes import (
     LikelihoodModel,
     class_log_likelihoods,
-    compare_posteriors,
     estimate_elbo,
     importance_log_likelihood,
+    kl_divergence,
     log_frequencies,
     normalize_posterior,
     sum_over_classes,
 )
-from genlib.metrics.stats.intervals import mean_interval, wilson
+from genlib.metrics.stats.calibration import calibration_error, confusion_matrix
 from genlib.metrics.stats.ranking import auroc
 
 MAX_EVALUATIONS = 250_000  # pairs of an image and a sample that one metric may decode
-NUM_BINARIZATIONS = (
-    8  # binarisations of an image whose log-likelihoods Bayes' rule averages: one alone throws greys away
-)
+NUM_BINARIZATIONS = 8  # of an image, whose log-likelihoods Bayes' rule averages: one alone throws greys away
 
 
 def samples_within_budget(likelihoods: int, max_samples: int) -> int:
-    """Samples for each of so many likelihoods: `most`, or as many as EVALUATIONS allows."""
+    """Samples for each of so many likelihoods: `max_samples`, or as many as MAX_EVALUATIONS allows."""
     return max(1, min(max_samples, MAX_EVALUATIONS // likelihoods))
 
 
-@metric(needs="likelihood")
+@metric(
+    summary="E_q(z|x) [log p(x, z) - log q(z|x)] in nats, the mean over all test images (Kingma and Welling 2013).",
+    question=("Real images probable?", 3),
+    needs="likelihood",
+)
 def elbo(inputs: MetricInputs) -> MetricResult:
-    """E_q(z|x) [log p(x, z) - log q(z|x)] in nats, the mean over all test images (Kingma and Welling 2013).
-
-    A lower bound of log p(x), by at most 10 samples of z per image; given its label for a conditional model. Interval:
-    t over images.
-    """
+    """A lower bound of log p(x), by at most 10 samples of z per image; given its label for a conditional model.
+    Interval: t over images."""
     model, x, y = _likelihood_model(inputs), observe_test_images(inputs), _conditioning_labels(inputs)
     samples = samples_within_budget(len(x), 10)
     found = estimate_elbo(model, x, num_samples=samples, seed=inputs.seed, y=y)
-    return _mean_result(found - model.nll_offset, {"samples": samples, **_describe_likelihood(model, y)})
+    return MetricResult.of_mean(found - model.nll_offset, samples=samples, **_describe_likelihood(model, y))
 
 
-@metric(needs="likelihood", better="lower")
+@metric(
+    summary="-log p(x) in nats by importance sampling from q(z|x), the mean over all test images (Burda et al. 2016).",
+    question=("Real images probable?", 1),
+    needs="likelihood",
+    better="lower",
+)
 def nll(inputs: MetricInputs) -> MetricResult:
-    """-log p(x) in nats by importance sampling from q(z|x), the mean over all test images (Burda et al. 2016).
-
-    An upper bound in expectation, tighter with more samples: at most 200 per image, fewer for many images, and
-    `detail.samples` says how many. A conditional model is asked for -log p(x|y) at the label, and `detail.marginal` is
-    -log sum_y p(y) p(x|y). Binary images: of stochastically binarised pixels; real-valued: a density over intensities
-    from 0 to 1. Interval: t over images.
+    """An upper bound in expectation, tighter with more samples: at most 200 per image, `detail.samples`. A conditional
+    model is asked for -log p(x|y) at the label, and `detail.marginal` is -log sum_y p(y) p(x|y). Binary images: of
+    stochastically binarised pixels; real-valued: a density over intensities from 0 to 1. Interval: t over images.
     """
     model, x, y = _likelihood_model(inputs), observe_test_images(inputs), _conditioning_labels(inputs)
     if model.pixel_likelihood == "gray_bce":
         raise UndefinedMetric("grey levels under a Bernoulli are no normalised likelihood")
     samples = samples_within_budget(len(x), 200)
     found = importance_log_likelihood(model, x, num_samples=samples, seed=inputs.seed, y=y)
-    detail = {"samples": samples, **_describe_likelihood(model, y)}
+    detail: dict[str, Any] = {"samples": samples, **_describe_likelihood(model, y)}
     if y is not None:
         by_class, prior, k = _class_log_likelihoods(inputs, x, 20)
         detail["marginal"] = {"value": model.nll_offset - sum_over_classes(by_class, prior).mean(), "samples": k}
-    return _mean_result(model.nll_offset - found, detail)
+    return MetricResult.of_mean(model.nll_offset - found, **detail)
 
 
-@metric(needs="conditional")
+@metric(
+    summary="Share of all test images whose most probable class by Bayes' rule, from the model's p(x|y) and the "
+    "frequencies p(y) of the training labels, is their label. Interval: Wilson.",
+    question=("Classes told?", 3),
+    needs="conditional",
+)
 def bayes_accuracy(inputs: MetricInputs) -> MetricResult:
-    """Share of all test images whose most probable class by Bayes' rule, from the model's p(x|y) and the frequencies
-    p(y) of the training labels, is their label. Interval: Wilson.
-
-    `detail` compares this p(y|x) with the judge's: the share of images to which both give one class, and the mean
-    KL(judge || rule) in nats; `ece` is the calibration error of the rule; `confusion` is as in `accuracy`.
-    """
+    """`detail` compares this p(y|x) with the classifier's: the share of images to which both give one class, and the
+    mean KL(classifier || rule) in nats; `ece` is the calibration error of the rule."""
     y = cast(Tensor, _conditioning_labels(inputs))
     log_q, draws, k = _averaged_log_posterior(inputs)
-    right = log_q.argmax(1) == y
+    classes, log_p = log_q.argmax(1), inputs.test.probabilities.double().log()
+    right = classes == y
     correct = int(right.sum())
-    low, high = wilson(correct, len(y))
-    both = compare_posteriors(inputs.test.probabilities.double().log(), log_q)
-    detail: dict[str, Any] = {
-        "k": k,
-        "draws": draws,
-        "correct": correct,
-        "same_as_judge": both.same_class_rate,
-        "kl_from_judge": both.mean_kl,
-    }
-    detail["ece"] = calibration_error(log_q.exp().amax(1), right.double())
-    detail["confusion"] = confusion_matrix(y, log_q.argmax(1), log_q.shape[1])
-    return MetricResult(correct / len(y), low, high, n=len(y), detail=detail)
+    return MetricResult.of_share(
+        correct,
+        len(y),
+        k=k,
+        draws=draws,
+        correct=correct,
+        same_as_judge=float((log_p.argmax(1) == classes).double().mean()),
+        kl_from_judge=float(kl_divergence(log_p, log_q).mean()),
+        ece=calibration_error(log_q.exp().amax(1), right.double()),
+        confusion=confusion_matrix(y, classes, log_q.shape[1]),
+    )
 
 
 def log_posteriors(inputs: MetricInputs, n: int) -> Tensor:
@@ -114,15 +113,15 @@ def _averaged_log_posterior(inputs: MetricInputs) -> tuple[Tensor, int, int]:
     return normalize_posterior(total / draws, prior), draws, k
 
 
-@metric(needs="likelihood")
+@metric(
+    summary="How well -log p(x) tells foreign images from test images: the area under the ROC curve, 0.5 by chance.",
+    question=("Real images probable?", 4),
+    needs="likelihood",
+)
 def anomaly_auroc(inputs: MetricInputs) -> MetricResult:
-    """How well -log p(x) tells foreign images from test images: the area under the ROC curve, 0.5 by chance.
-
-    Foreign are the test images of the other domain; without one, the test images themselves with their pixels
-    shuffled. p(x) = sum_y p(y) p(x|y) for a conditional model. Interval: DeLong et al. 1988.
-    """
-    foreign = observe_test_images(inputs, ood=True)
-    known = observe_test_images(inputs)
+    """OOD AUROC. Foreign are the test images of the other domain; without one, the test images with their pixels
+    shuffled. p(x) = sum_y p(y) p(x|y) for a conditional model. Interval: DeLong et al. 1988."""
+    foreign, known = observe_test_images(inputs, ood=True), observe_test_images(inputs)
     scores = -_log_marginal(inputs, torch.cat([known, foreign]))
     value, low, high = auroc(scores[len(known) :], scores[: len(known)])
     against = "shuffled pixels" if inputs.domain_b_test is None else "the other domain"
@@ -175,17 +174,11 @@ def _class_log_likelihoods(
 def _log_marginal(inputs: MetricInputs, x: Tensor) -> Tensor:
     """log p(x) [n], whatever the model is conditioned on."""
     if _conditioning_labels(inputs) is None:
-        return importance_log_likelihood(
-            _likelihood_model(inputs), x, num_samples=samples_within_budget(len(x), 50), seed=inputs.seed
-        )
+        samples = samples_within_budget(len(x), 50)
+        return importance_log_likelihood(_likelihood_model(inputs), x, num_samples=samples, seed=inputs.seed)
     by_class, prior, _ = _class_log_likelihoods(inputs, x, 5)
     return sum_over_classes(by_class, prior)
 
 
 def _describe_likelihood(model: LikelihoodModel, y: Tensor | None) -> dict[str, str]:
     return {"of": "x" if y is None else "x given its label", "observation": model.pixel_likelihood}
-
-
-def _mean_result(values: Tensor, detail: Mapping[str, Any]) -> MetricResult:
-    low, high = mean_interval(values.tolist())
-    return MetricResult(float(values.mean()), low, high, n=len(values), detail=dict(detail))

@@ -1,55 +1,57 @@
-"""Is every kind made, and as often as it should be? Kinds are the judge's classes, or k-means cells without labels."""
+"""Modes: is every class generated, and as often as it should be? Or every k-means cell, where there are no classes."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
 
-from genlib.metrics.inputs import FeatureSet, MetricInputs
-from genlib.metrics.registry import metric
-from genlib.metrics.result import MetricResult, UndefinedMetric
-from genlib.metrics.stats.clustering import classes_or_clusters
+from genlib.metrics.base import MetricInputs, MetricResult, UndefinedMetric, metric, share_below_baseline
+from genlib.metrics.inputs import FeatureSet
 from genlib.metrics.stats.intervals import group_slices, jackknife
 
-WELL_COVERED = 20  # images of a kind from which on it is well covered
+WELL_COVERED = 20  # images of a class from which on it is well covered
 
 
-@metric(min_images=40)
+@metric(
+    summary="Number of kinds that at least one generated image is of (Metz et al. 2017, on stacked digits).",
+    question=("All alike?", 5),
+    min_images=40,
+    verdict=("modes", share_below_baseline),
+)
 def modes(inputs: MetricInputs) -> MetricResult:
-    """Number of kinds that at least one generated image is of (Metz et al. 2017, on stacked digits).
-
-    One image is little: `detail.well_covered` counts the kinds with 20. Interval: delete-group jackknife, which has
-    width where some kinds are rare. It sees neither sameness within a kind nor what the images look like.
-    """
+    """One image is little: `detail.well_covered` counts the kinds with 20. Interval: delete-group jackknife, which has
+    width where some kinds are rare. Blind to sameness within a kind and to what the images look like."""
     groups, real = count_by_cluster(inputs, inputs.test)
     counts = groups.sum(0)
-    value = float((counts > 0).sum())
+    value, in_test = float((counts > 0).sum()), int((real > 0).sum())
     low, high = jackknife(value, ((counts - groups) > 0).sum(1).tolist())
-    known = int((real > 0).sum())
     detail = {
         "kinds": "classes of the judge" if inputs.has_class_names else "k-means cells of the judge's features",
-        "in_test": known,
+        "in_test": in_test,
         "well_covered": int((counts >= WELL_COVERED).sum()),
         "counts": counts,
     }
-    return MetricResult(value, max(1.0, low), min(high, max(value, known)), n=inputs.n, detail=detail)
+    return MetricResult(value, max(1.0, low), min(high, max(value, in_test)), n=inputs.n, detail=detail)
 
 
-@metric(min_images=40, better="lower", must_detect={"noise": "higher"})
+@metric(
+    summary="KL(p || q) = sum_k p_k log(p_k / q_k) in nats, p_k the share of kind k among generated images and q_k "
+    'among training images (the convention of Lin et al. 2018, "PacGAN"): a kind that is not made costs little.',
+    question=("All alike?", 6),
+    better="lower",
+    min_images=40,
+    must_detect={"noise": "higher"},
+    verdict=("modes", None),
+)
 def mode_kl(inputs: MetricInputs) -> MetricResult:
-    """KL(p || q) = sum_k p_k log(p_k / q_k) in nats, p_k the share of kind k among generated images and q_k among
-    training images (the convention of Lin et al. 2018, "PacGAN"): a kind that is not made costs little.
-
-    Interval: delete-group jackknife over the generated images. Equal laws give about (K - 1) / 2 (1 / n + 1 / m) for n
-    generated and m training images, `detail.bias`, and that is in the value.
-    """
+    """Interval: delete-group jackknife over the generated images. Equal distributions give about (K - 1) / 2
+    (1 / n + 1 / m) for n generated and m training images: `detail.bias`, which is in the value."""
     groups, train = count_by_cluster(inputs, inputs.train)
     counts = groups.sum(0)
     foreign = (counts > 0) & (train == 0)
     if foreign.any():
-        raise UndefinedMetric(
-            f"{int(counts[foreign].sum())} generated images are of kinds that no training image is of"
-        )
+        count = int(counts[foreign].sum())
+        raise UndefinedMetric(f"{count} generated images are of kinds that no training image is of")
     value = kl_of_counts(counts, train)
     low, high = jackknife(value, [kl_of_counts(counts - group, train) for group in groups])
     freedom = int((train > 0).sum()) - 1
@@ -60,10 +62,10 @@ def mode_kl(inputs: MetricInputs) -> MetricResult:
 
 def count_by_cluster(inputs: MetricInputs, others: FeatureSet) -> tuple[Tensor, Tensor]:
     """How many images of each of 20 groups of generated ones, int64 [20, K], and of `others`, [K], are of each kind."""
-    kind = classes_or_clusters(inputs)
-    made, known = kind(inputs.generated), kind(others)
-    size = 1 + max(int(made.max()), int(known.max()))
-    groups = torch.stack([made[group].bincount(minlength=size) for group in group_slices(len(made))])
+    cluster_of = inputs.classes_or_clusters()
+    generated, known = cluster_of(inputs.generated), cluster_of(others)
+    size = 1 + max(int(generated.max()), int(known.max()))
+    groups = torch.stack([generated[group].bincount(minlength=size) for group in group_slices(len(generated))])
     return groups, known.bincount(minlength=size)
 
 

@@ -1,4 +1,4 @@
-"""Does every corner of the data get its share? Number of statistically different bins."""
+"""Number of statistically different bins: does every region of the data get its share?"""
 
 from __future__ import annotations
 
@@ -7,32 +7,33 @@ import math
 import torch
 from torch import Tensor
 
-from genlib.data.batches import seeded_generator
-from genlib.metrics.inputs import MetricInputs
-from genlib.metrics.registry import metric
-from genlib.metrics.result import MetricResult
-from genlib.metrics.stats.clustering import assign_clusters, kmeans
+from genlib.metrics.base import MetricInputs, MetricResult, metric
+from genlib.metrics.stats.clustering import assign_clusters, kmeans_of_subset
 from genlib.metrics.stats.intervals import Z
 
 MAX_BINS = 100
-MIN_PER_BIN = 20  # generated images to a bin, on the average, at the least
-MAX_FIT_IMAGES = 5000  # training images, at the most, that the bins are fitted to
+MIN_PER_BIN = 20  # generated images to a bin, on average, at least
 STANDARD_ERRORS = 3.0
 
 
-@metric(min_images=2 * MIN_PER_BIN, better="lower", must_detect={"collapse": "higher", "noise": "higher"})
+@metric(
+    summary="Number of k-means bins of the training images whose share of generated images is more than three standard "
+    "errors from their share of training images (Richardson and Weiss 2018); 0.3 of 100 for equal distributions.",
+    question=("All alike?", 7),
+    better="lower",
+    min_images=2 * MIN_PER_BIN,
+    must_detect={"collapse": "higher", "noise": "higher"},
+    verdict=("modes", None),
+)
 def ndb(inputs: MetricInputs) -> MetricResult:
-    """Number of k-means bins of the training images whose share of generated images is more than three standard errors
-    from their share of training images (Richardson and Weiss 2018); 0.3 of 100 for equal laws.
-
-    K bins of the judge's features, at most 100 and at most n / 20; `detail.share` is the number over K. Interval:
-    `counted_bins`. `detail.js` is the Jensen-Shannon divergence of the shares in nats, from 0 to log 2; equal laws give
-    about (K - 1) / 8 (1 / n + 1 / m), `detail.js_bias`.
+    """K bins in feature space, at most 100 and at most n / 20; `detail.share` is the number over K. Interval: see
+    `count_different_bins`. `detail.js` is the Jensen-Shannon divergence of the shares in nats, from 0 to log 2; equal
+    distributions give about (K - 1) / 8 (1 / n + 1 / m), `detail.js_bias`.
     """
-    made, train, n, m = inputs.generated.features, inputs.train.features, inputs.n, len(inputs.train)
-    centres = fit_bins(train, min(MAX_BINS, n // MIN_PER_BIN), inputs.seed)
+    generated, train, n, m = inputs.generated.features, inputs.train.features, inputs.n, len(inputs.train)
+    centres = kmeans_of_subset(train, min(MAX_BINS, n // MIN_PER_BIN), inputs.seed, "bins")
     k = len(centres)
-    counts, known = (assign_clusters(x, centres).bincount(minlength=k) for x in (made, train))
+    counts, known = (assign_clusters(x, centres).bincount(minlength=k) for x in (generated, train))
     value, low, high = count_different_bins(bin_z_scores(counts, known))
     detail = {
         "bins": k,
@@ -42,11 +43,6 @@ def ndb(inputs: MetricInputs) -> MetricResult:
         "js_bias": (k - 1) / 8 * (1 / n + 1 / m),
     }
     return MetricResult(value, low, high, n=n, detail=detail)
-
-
-def fit_bins(x: Tensor, k: int, seed: int) -> Tensor:
-    """Centres of k bins [k, d] of rows x [n, d]."""
-    return kmeans(x[torch.randperm(len(x), generator=seeded_generator(seed, "bins"))[:MAX_FIT_IMAGES]], k, seed)
 
 
 def bin_z_scores(counts: Tensor, others: Tensor) -> Tensor:

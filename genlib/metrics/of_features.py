@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial, update_wrapper
+from functools import partial
 from typing import Any
 
 import torch
@@ -13,56 +13,49 @@ from genlib.data.batches import seeded_generator
 from genlib.errors import InputError
 from genlib.metrics.inputs import FeatureSet, MetricInputs, MissingSet
 from genlib.metrics.registry import Metric, get_metric
-from genlib.metrics.result import MetricResult, UndefinedMetric
-
-
-class FeaturesOnly(FeatureSet):
-    """Images of which nothing is known but what a network sees of them."""
-
-    def __init__(self, features: Tensor) -> None:
-        known = {"features": features, "labels": None, "probabilities": features.new_ones(len(features), 1)}
-        vars(self).update(known)
-
-    def __len__(self) -> int:
-        return len(self.features)
-
-    def __getitem__(self, index: Tensor | slice) -> FeaturesOnly:
-        return FeaturesOnly(self.features[index])
-
-    def __getattr__(self, name: str) -> Any:
-        if name == "pixels":
-            raise UndefinedMetric("features were given, and no pixels")
-        raise AttributeError(name)
+from genlib.metrics.result import MetricResult
 
 
 def of_features(name: str) -> Callable[..., MetricResult]:
     """The metric `name` as a function of features."""
     metric = get_metric(name)
-    return update_wrapper(partial(_compute_from_features, metric), metric.compute)
+    function: Any = partial(_compute_from_features, metric)
+    function.__name__ = name
+    function.__doc__ = f"{metric.summary}\n\n{metric.compute.__doc__ or ''}"
+    return function  # type: ignore[no-any-return]
 
 
 def _compute_from_features(metric: Metric, real: Any, fake: Any, train: Any = None, *, seed: int = 0) -> MetricResult:
-    test, made = _to_feature_set(real, "real"), _to_feature_set(fake, "fake")
-    known = MissingSet("no training images were given") if train is None else _to_feature_set(train, "train")
-    for where, view in (("fake", made), ("train", known)):
-        if view.is_available and view.features.shape[1] != test.features.shape[1]:
-            raise InputError(
-                f"{where}: got {view.features.shape[1]} features, expected as many as of real, {test.features.shape[1]}"
-            )
-    n = min(len(test), len(made))
-    test, made = (view[torch.randperm(len(view), generator=seeded_generator(seed, "rows"))] for view in (test, made))
+    test, generated = _check_features(real, "real"), _check_features(fake, "fake")
+    known = None if train is None else _check_features(train, "train")
+    for where, features in (("fake", generated), ("train", known)):
+        if features is not None and features.shape[1] != test.shape[1]:
+            raise InputError(f"{where}: got {features.shape[1]} features, expected {test.shape[1]}, as many as of real")
+    n = min(len(test), len(generated))
+    test, generated = (x[torch.randperm(len(x), generator=seeded_generator(seed, "rows"))] for x in (test, generated))
     return metric(
         MetricInputs(
-            known, MissingSet("no second set of real images was given"), test, made[:n], seed, has_class_names=False
+            MissingSet("no training images were given") if known is None else _features_only(known),
+            MissingSet("no second set of real images was given"),
+            _features_only(test),
+            _features_only(generated[:n]),
+            seed,
+            has_class_names=False,
         )
     )
 
 
-def _to_feature_set(values: Any, where: str) -> FeaturesOnly:
+def _features_only(features: Tensor) -> FeatureSet:
+    probabilities = features.new_ones(len(features), 1)
+    known = {"labels": None, "features": features, "probabilities": probabilities}
+    return MissingSet("features were given, and no pixels", **known)
+
+
+def _check_features(values: Any, where: str) -> Tensor:
     try:
         features = torch.as_tensor(values)
     except (TypeError, ValueError, RuntimeError) as error:
         raise InputError(f"{where}: got a {type(values).__name__}, expected an array or tensor [n, d]") from error
     if features.ndim != 2 or features.is_complex() or 0 in features.shape:
         raise InputError(f"{where}: got the shape {list(features.shape)}, expected features [n, d], no complex ones")
-    return FeaturesOnly(features.detach().cpu().float())
+    return features.detach().cpu().float()

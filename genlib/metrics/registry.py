@@ -1,46 +1,32 @@
-"""A metric is a decorated function from evidence to a measure, known by its own name.
+"""A metric is a function from inputs to a result, and its decorator `@metric(...)`, which says all else about it.
 
-The source is the registry: whatever is decorated with `@metric(...)` in a file of this room exists. Names are read off
-the files without running them, so that settings can be checked without importing torch.
+The source is the registry: a function so decorated in a file of this folder is a metric under its own name. Names are
+read off the files without running them, so that params can be checked without importing torch.
 """
 
 from __future__ import annotations
 
 import ast
-import difflib
 import importlib
-import math
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from genlib.errors import InputError
+from genlib.errors import unknown_name
+from genlib.metrics.questions import QUESTIONS, Question, split_direction
 from genlib.metrics.result import MetricResult, UndefinedMetric
 
 if TYPE_CHECKING:
-    from genlib.evaluation.controls import Control, ExpectedShift
     from genlib.metrics.inputs import FeatureSet, MetricInputs
 
-Need = Literal[
-    "samples",
-    "labelled_samples",
-    "ratings",
-    "pair_ratings",
-    "timed_ratings",
-    "classifies",
-    "discriminates",
-    "likelihood",
-    "conditional",
-    "decodes",
-    "encodes",
-    "translates",
-]
 Better = Literal["higher", "lower", "real"]  # "real": the nearer to what real images get
-RATING_FORM: dict[str, Need] = {"two": "pair_ratings", "timed": "timed_ratings"}  # by how people were asked
-IMAGE_NEEDS = ("samples", "labelled_samples")  # real images can take the place of the generated ones
-MISSING: dict[Need, str] = {
+Control = Literal["copies", "stored", "collapse", "noise"]  # faults that are planted, see evaluation/controls
+ExpectedShift = Literal["lower", "higher", "count"]  # than real images, intervals apart; or the number of stored images
+VerdictGroup = Literal["per_image", "distribution", "memorization", "support_size", "modes"]
+FaultShare = Callable[[float, float], float | None]
+NEEDS = {  # what a metric may need, and what is said where that is missing
     "samples": "this model makes no images",
     "labelled_samples": "this model was not asked for classes",
     "ratings": "this model makes no images that people could rate",
@@ -54,53 +40,65 @@ MISSING: dict[Need, str] = {
     "encodes": "this model does not encode",
     "translates": "this model does not translate",
 }
+IMAGE_NEEDS = ("samples", "labelled_samples")  # real images can take the place of the generated ones
+RATING_NEEDS = {"two": "pair_ratings", "timed": "timed_ratings"}  # by the form of the answers
 
 
-def model_capabilities(model: object | None) -> frozenset[Need]:
+def model_capabilities(model: object | None) -> frozenset[str]:
     """What `model` can do, by the methods it has."""
-    likelihood = hasattr(model, "log_weights")
-    can: dict[Need, bool] = {
+    has_likelihood = hasattr(model, "log_weights")
+    can_score = hasattr(model, "log_likelihood") or hasattr(model, "discriminator")
+    can = {
         "samples": hasattr(model, "sample"),
         "classifies": hasattr(model, "features"),
         "discriminates": hasattr(model, "discriminator"),
-        "likelihood": likelihood,
-        "conditional": likelihood and getattr(model, "conditional", False),
-        "decodes": hasattr(model, "decode_image")
-        and (hasattr(model, "log_likelihood") or hasattr(model, "discriminator")),
+        "likelihood": has_likelihood,
+        "conditional": has_likelihood and getattr(model, "conditional", False),
+        "decodes": hasattr(model, "decode_image") and can_score,
         "encodes": hasattr(model, "encode_mean"),
         "translates": hasattr(model, "translate"),
     }
     return frozenset(need for need, able in can.items() if able)
 
 
-def available_inputs(inputs: MetricInputs) -> frozenset[Need]:
-    """What `evidence` allows to be measured: what its model can do, and images as far as there are any."""
+def available_inputs(inputs: MetricInputs) -> frozenset[str]:
+    """What `inputs` allow to be measured: what the model can do, and images and ratings as far as there are any."""
     can = model_capabilities(inputs.model) - {"samples"}
     if inputs.samples is None:
         return can
-    labelled = inputs.samples.labels is not None and "translates" not in can
-    images: set[Need] = {"samples", "labelled_samples"} if labelled else {"samples"}
+    found = {"samples"}
+    if inputs.samples.labels is not None and "translates" not in can:
+        found.add("labelled_samples")
     if inputs.model is not None or inputs.ratings:
-        images.add("ratings")
-    shown = {answer.form for answer in inputs.ratings}
-    images |= {need for form, need in RATING_FORM.items() if form in shown}
-    return can | images
+        found.add("ratings")
+    return can | found | {RATING_NEEDS[answer.form] for answer in inputs.ratings if answer.form in RATING_NEEDS}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Metric:
-    """`needs`: "samples", generated images, at least `minimum` of them; "labelled_samples", such as were made for given classes;
-    "ratings", "pair_ratings" or "timed_ratings", what people said of them one at a time, beside real ones or after a moment's look;
-    or what the model itself can do. `catches`: what planted faults must do to it."""
+    """A metric and what is known of it.
+
+    Args:
+        summary: what the page says of it: definition and source.
+        question: which question it answers, and its position on the page among the metrics of that question.
+        needs: one of NEEDS: samples, at least `min_images` of them, ratings, or what the model itself must do.
+        must_detect: what each planted fault has to do to it, else it is not believed.
+        verdict: the group of metrics with which it decides a verdict, and (value, baseline) -> the share of the images
+            that is at fault, where it can say that. What counts against the images is a value on the worse side of
+            that of real images: higher where lower is better, else lower.
+    """
 
     compute: Callable[[MetricInputs], MetricResult]
-    needs: Need
-    min_images: int
-    better: Better
+    summary: str = ""
+    question: tuple[Question, int] = ("What else?", 0)
+    needs: str = "samples"
+    min_images: int = 1
+    better: Better = "higher"
     must_detect: Mapping[Control, ExpectedShift] = field(default_factory=dict)
+    verdict: tuple[VerdictGroup | None, FaultShare | None] = (None, None)
 
     def __call__(self, inputs: MetricInputs) -> MetricResult:
-        """The value on this evidence, or None and the reason; no null."""
+        """The value, or None and the reason; no baseline."""
         try:
             self._check_inputs(inputs)
             return self.compute(inputs)
@@ -111,33 +109,26 @@ class Metric:
 
     def _check_inputs(self, inputs: MetricInputs) -> None:
         if self.needs not in available_inputs(inputs):
-            raise UndefinedMetric(MISSING[self.needs])
+            raise UndefinedMetric(NEEDS[self.needs])
         if self.needs not in IMAGE_NEEDS:
             return
         if inputs.n < self.min_images:
             raise UndefinedMetric(f"needs at least {self.min_images} images of each kind, found {inputs.n}")
-        for kind, view in (("generated", inputs.generated), ("test", inputs.test), ("training", inputs.train)):
-            if view.is_available:
-                _check_finite(kind, view)
+        for kind, images in (("generated", inputs.generated), ("test", inputs.test), ("training", inputs.train)):
+            if images.is_available:
+                _check_finite(kind, images)
 
 
-def _check_finite(kind: str, feature_set: FeatureSet) -> None:
-    finite = feature_set.features.isfinite().all(1) & feature_set.probabilities.isfinite().all(1)
+def _check_finite(kind: str, images: FeatureSet) -> None:
+    finite = images.features.isfinite().all(1) & images.probabilities.isfinite().all(1)
     if not finite.all():
-        raise UndefinedMetric(
-            f"the judge's features of {int((~finite).sum())} of {len(feature_set)} {kind} images are not finite"
-        )
+        bad = int((~finite).sum())
+        raise UndefinedMetric(f"the judge's features of {bad} of {len(images)} {kind} images are not finite")
 
 
-def metric(
-    *,
-    needs: Need = "samples",
-    min_images: int = 1,
-    better: Better = "higher",
-    must_detect: Mapping[Control, ExpectedShift] | None = None,
-) -> Callable[[Callable[[MetricInputs], MetricResult]], Metric]:
-    """Make a function a metric under its own name."""
-    return lambda compute: Metric(compute, needs, min_images, better, must_detect or {})
+def metric(**about: Any) -> Callable[[Callable[[MetricInputs], MetricResult]], Metric]:
+    """Makes a function a metric under its own name; `about`: the fields of `Metric`."""
+    return lambda compute: Metric(compute=compute, **about)
 
 
 @cache
@@ -152,8 +143,7 @@ def discover_metrics() -> dict[str, str]:
 
 
 def _is_metric(decorator: ast.expr) -> bool:
-    called = decorator.func if isinstance(decorator, ast.Call) else decorator
-    return isinstance(called, ast.Name) and called.id == "metric"
+    return isinstance(decorator, ast.Call) and isinstance(decorator.func, ast.Name) and decorator.func.id == "metric"
 
 
 def metric_names() -> tuple[str, ...]:
@@ -164,40 +154,34 @@ def check_metric_names(requested: Iterable[str], where: str = "evaluate.metrics"
     """Raises InputError, led by the key `where`, at the first name that is no metric."""
     for name in requested:
         if name not in discover_metrics():
-            close = difflib.get_close_matches(str(name), metric_names(), n=1)
-            hint = f" (did you mean '{close[0]}'?)" if close else ""
-            raise InputError(f"{where}: got '{name}'{hint}, expected {', '.join(metric_names())}")
+            raise unknown_name(where, name, metric_names())
 
 
 def get_metric(name: str) -> Metric:
-    """The metric called `name`."""
     check_metric_names([name])
     found: Metric = getattr(importlib.import_module(discover_metrics()[name]), name)
     return found
 
 
-def compute_metrics(inputs: MetricInputs, requested: Iterable[str]) -> dict[str, MetricResult]:
-    """Each metric's value and, by the same code on `evidence.null()` and on what is planted, its null and controls."""
-    requested = list(requested)
-    check_metric_names(requested)
-    null = inputs.with_real_samples()
-    return {name: _with_baseline(get_metric(name), inputs, null) for name in requested}
+def question_of(name: str) -> Question:
+    """The question that the metric `name` answers; the last one for a metric that there is no more."""
+    return _question_and_order(name)[0]
 
 
-def _with_baseline(metric: Metric, inputs: MetricInputs, baseline_inputs: MetricInputs) -> MetricResult:
-    from genlib.evaluation.controls import run_controls
-
-    measure = metric(inputs)
-    if metric.needs not in IMAGE_NEEDS:
-        by_chance = metric.needs in ("ratings", "pair_ratings")
-        reason = {"reason": "chance is 0.5" if by_chance else "real images cannot take a model's place"}
-        return replace(measure, detail={"null": reason, **measure.detail})
-    real = metric(baseline_inputs)
-    beside = {"low": real.low, "high": real.high, "ratio": _ratio_to_baseline(measure.value, real.value), **real.detail}
-    controls = run_controls(metric, inputs, metric.must_detect)
-    return replace(measure, null=real.value, detail={**measure.detail, "null": beside, "controls": controls})
+def group_by_question(names: Iterable[str]) -> dict[Question, list[str]]:
+    """`names` under their questions, in the order of the page."""
+    in_order = sorted(names, key=lambda name: _question_and_order(name)[1])
+    groups = {question: [name for name in in_order if question_of(name) == question] for question in QUESTIONS}
+    return {question: members for question, members in groups.items() if members}
 
 
-def _ratio_to_baseline(value: float | None, baseline: float | None) -> float | None:
-    ratio = math.nan if value is None or not baseline else value / baseline
-    return ratio if math.isfinite(ratio) else None
+def _question_and_order(name: str) -> tuple[Question, int]:
+    metric = split_direction(name)[0]
+    return get_metric(metric).question if metric in discover_metrics() else ("What else?", 0)
+
+
+@cache
+def metrics_of_verdict(*groups: VerdictGroup) -> dict[str, Metric]:
+    """The metrics of these groups, group by group and in the order of the page."""
+    known = {name: get_metric(name) for name in sorted(metric_names(), key=lambda name: _question_and_order(name)[1])}
+    return {name: metric for group in groups for name, metric in known.items() if metric.verdict[0] == group}

@@ -1,4 +1,4 @@
-"""A number that may leave the house: a value with its interval, what real images score, and on how many images."""
+"""The result of a metric: a value with its interval, what real images get, and on how many images."""
 
 from __future__ import annotations
 
@@ -7,17 +7,21 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from genlib.metrics.stats.intervals import mean_interval, wilson
+
 
 class UndefinedMetric(Exception):
-    """A metric has no value on this evidence; the message is the reason, for the reader of the report."""
+    """A metric has no value on these inputs; the message is the reason, for the reader of the report."""
 
 
 @dataclass(frozen=True)
 class MetricResult:
-    """`low` and `high`: 95 % interval; `null`: the same metric of real images in the place of the fakes, same `n`.
+    """`low` and `high`: 95 % interval; `null`: the same metric of real images in the place of the generated ones.
 
-    Value and null may be None, with the reason in `detail`. No number in it is ever infinite or NaN: such a measure
-    raises Undefined as it is made.
+    Value and null may be None, with the reason in `detail`. No number in it is infinite or NaN.
+
+    Raises:
+        UndefinedMetric: a number in it is not finite.
     """
 
     value: float | None = None
@@ -30,6 +34,16 @@ class MetricResult:
     def __post_init__(self) -> None:
         for name, part in asdict(self).items():
             object.__setattr__(self, name, to_jsonable(part, name))
+
+    @classmethod
+    def of_share(cls, count: int, n: int, **detail: Any) -> MetricResult:
+        """count / n, with Wilson's interval."""
+        return cls(count / n, *wilson(count, n), n=n, detail=detail)
+
+    @classmethod
+    def of_mean(cls, values: Any, **detail: Any) -> MetricResult:
+        """The mean of a tensor [n] of independent values, with its t-interval."""
+        return cls(float(values.mean()), *mean_interval(values.tolist()), n=len(values), detail=detail)
 
     @property
     def failed_control(self) -> str | None:
@@ -47,11 +61,16 @@ class MetricResult:
         return f"{self.value:.4g} [{', '.join(ends)}]{real}, n {self.n}{doubt}"
 
 
+def share_below_baseline(value: float, baseline: float) -> float | None:
+    """1 - value / baseline: by which share a share or an effective number falls short of that of real images."""
+    return 1 - value / baseline if baseline > 0 else None
+
+
 def to_jsonable(value: Any, where: str = "value") -> Any:
-    """`thing` in the plain numbers, strings, lists and dicts of JSON.
+    """`value` in the plain numbers, strings, lists and dicts of JSON.
 
     Raises:
-        Undefined: a number in it is not finite.
+        UndefinedMetric: a number in it is not finite.
     """
     if isinstance(value, Mapping):
         return {str(key): to_jsonable(part, f"{where}.{key}") for key, part in value.items()}
@@ -62,14 +81,3 @@ def to_jsonable(value: Any, where: str = "value") -> Any:
     if isinstance(value, float) and not math.isfinite(value):
         raise UndefinedMetric(f"the {where} came out as {value}")
     return value if value is None or isinstance(value, bool | int | float) else str(value)
-
-
-def report_to_json(results: Mapping[str, MetricResult], card: Mapping[str, Any]) -> dict[str, Any]:
-    """What `metrics.json` holds: each measure under `metrics`, each verdict under `verdicts`, and the `card`."""
-    from genlib.evaluation.verdicts import compute_verdicts
-
-    return {
-        "metrics": {name: asdict(measure) for name, measure in results.items()},
-        "verdicts": {verdict.key: asdict(verdict) for verdict in compute_verdicts(results)},
-        "card": to_jsonable(card, "card"),
-    }

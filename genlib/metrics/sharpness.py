@@ -1,4 +1,4 @@
-"""Are the images as sharp as real ones?"""
+"""Sharpness: are the images as sharp as real ones?"""
 
 from __future__ import annotations
 
@@ -6,32 +6,29 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from genlib.metrics.inputs import CHUNK_SIZE, MetricInputs
-from genlib.metrics.registry import metric
-from genlib.metrics.result import MetricResult, UndefinedMetric
-from genlib.metrics.stats.intervals import group_slices, jackknife
+from genlib.metrics.base import MetricInputs, MetricResult, UndefinedMetric, metric
+from genlib.metrics.inputs import CHUNK_SIZE
+from genlib.metrics.stats.groups import drop_group, jackknife_of
+from genlib.metrics.stats.intervals import group_slices
 
 LAPLACIAN = torch.tensor([[0.0, 1.0, 0.0], [1.0, -4.0, 1.0], [0.0, 1.0, 0.0]])
 
 
-@metric(min_images=20, better="real", must_detect={"noise": "higher"})
+@metric(
+    summary="Mean variance of the Laplacian of generated images over that of test images (Pech-Pacheco et al. 2000).",
+    question=("Real-looking?", 8),
+    better="real",
+    min_images=20,
+    must_detect={"noise": "higher"},
+)
 def sharpness(inputs: MetricInputs) -> MetricResult:
-    """Mean variance of the Laplacian of generated images over that of test images (Pech-Pacheco et al. 2000).
-
-    1 is as sharp as real, and best: blur lowers it, noise raises it. Interval: delete-group jackknife over both sets.
-    Of pixels alone, without a judge; it does not see what is drawn.
-    """
-    x, y = (laplacian_variance(view.pixels) for view in (inputs.generated, inputs.real))
-    if min(float(_drop_group(y, group).mean()) for group in group_slices(len(y))) == 0:
+    """1 is as sharp as real, and best: blur lowers it, noise raises it. Interval: delete-group jackknife over both
+    sets. Of pixels alone; blind to what is drawn."""
+    x, y = (laplacian_variance(images.pixels) for images in (inputs.generated, inputs.real))
+    if min(float(drop_group(y, group).mean()) for group in group_slices(len(y))) == 0:
         raise UndefinedMetric("the test images are flat")
-    value = float(x.mean() / y.mean())
-    without = [float(_drop_group(x, group).mean() / _drop_group(y, group).mean()) for group in group_slices(len(x))]
-    low, high = jackknife(value, without)
+    value, low, high = jackknife_of(lambda x, y: float(x.mean() / y.mean()), x, y)
     return MetricResult(value, max(0.0, low), high, n=len(x), detail={"made": x.mean(), "real": y.mean()})
-
-
-def _drop_group(values: Tensor, group: slice) -> Tensor:
-    return torch.cat([values[: group.start], values[group.stop :]])
 
 
 def laplacian_variance(pixels: Tensor) -> Tensor:

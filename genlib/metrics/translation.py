@@ -1,7 +1,7 @@
-"""Does a translation keep what it must, and does the way back lead home? For one way of a translator at a time.
+"""Translation between domains, one direction at a time: is the label kept, and does the way back return the image?
 
 The images translated are test images of the source domain. That they look like the target domain is for the metrics of
-any generated images to say, which are given each way too.
+generated images to say, which are computed for each direction too.
 """
 
 from __future__ import annotations
@@ -12,11 +12,8 @@ from typing import Literal, Protocol, cast
 from torch import Tensor
 
 from genlib.data.images import Images, to_float, to_pixels
+from genlib.metrics.base import MetricInputs, MetricResult, UndefinedMetric, metric
 from genlib.metrics.classification import compute_accuracy
-from genlib.metrics.inputs import MetricInputs
-from genlib.metrics.registry import metric
-from genlib.metrics.result import MetricResult, UndefinedMetric
-from genlib.metrics.stats.intervals import mean_interval
 
 Domain = Literal["a", "b"]
 MIN_IMAGES = 6  # images below which a t-interval is not to be had
@@ -28,7 +25,7 @@ class Translator(Protocol):
 
 @dataclass(frozen=True)
 class TranslationDirection:
-    """One way of a translator, and the images that are sent that way, on its device."""
+    """One direction of a translator, and the images that are translated, on its device."""
 
     translator: Translator
     to: Domain
@@ -39,7 +36,7 @@ class TranslationDirection:
         return self.translator.translate(to_float(self.source.pixels), self.to)
 
     def translate_back(self) -> Tensor:
-        """The translations of the translations into the domain they came from."""
+        """The translations of the translations into the source domain."""
         return self.translator.translate(self.translate(), "a" if self.to == "b" else "b")
 
     def translated_images(self) -> Images:
@@ -47,31 +44,33 @@ class TranslationDirection:
         return Images(to_pixels(self.translate()), self.source.labels)
 
 
-@metric(needs="translates")
+@metric(
+    summary="Share of translations to which the judge gives the label of their source. Interval: Wilson.",
+    question=("Well translated?", 1),
+    needs="translates",
+)
 def label_preservation(inputs: MetricInputs) -> MetricResult:
-    """Share of translations to which the judge gives the label of their source. Interval: Wilson.
-
-    The judge has learnt from both domains. Its null is the judge's accuracy on as many real images of the target, which
-    a translation can only exceed by being plainer than those. A translator that changes nothing scores what the judge
-    gets on the source, so read it beside a distance to the target, as `frechet`.
-    """
+    """The classifier has learnt from both domains. The baseline is its accuracy on as many real images of the target,
+    which a translation exceeds only by being plainer than those. A translator that changes nothing scores the accuracy
+    on the source, so read it beside a distance to the target, as `frechet`."""
     if inputs.generated.labels is None or inputs.valid.labels is None:
         raise UndefinedMetric("the two domains share no labels")
-    kept, real = compute_accuracy(inputs.generated), compute_accuracy(inputs.with_real_samples().generated)
-    return replace(kept, null=real.value, detail={**kept.detail, "null": {"low": real.low, "high": real.high}})
+    found, real = compute_accuracy(inputs.generated), compute_accuracy(inputs.with_real_samples().generated)
+    return replace(found, null=real.value, detail={**found.detail, "null": {"low": real.low, "high": real.high}})
 
 
-@metric(needs="translates", better="lower")
+@metric(
+    summary="Mean absolute difference, on the scale of intensities 0 to 1, between an image and its translation there "
+    "and back; lower is better. Interval: t over the images.",
+    question=("Well translated?", 2),
+    needs="translates",
+    better="lower",
+)
 def cycle_error(inputs: MetricInputs) -> MetricResult:
-    """Mean absolute difference, on the scale of intensities 0 to 1, between an image and its translation there and
-    back; lower is better. Interval: t over the images.
-
-    0 for a translator that changes nothing, and for one that hides the source in invisible detail (Chu, Zhmoginov and
-    Sandler 2017, "CycleGAN, a master of steganography").
-    """
+    """0 for a translator that changes nothing, and for one that hides the source in invisible detail (Chu, Zhmoginov
+    and Sandler 2017, "CycleGAN, a master of steganography")."""
     direction = cast(TranslationDirection, inputs.model)
-    apart = (direction.translate_back() - to_float(direction.source.pixels)).abs().flatten(1).mean(1) / 2
-    if len(apart) < MIN_IMAGES:
-        raise UndefinedMetric(f"needs at least {MIN_IMAGES} images, found {len(apart)}")
-    low, high = mean_interval(apart.tolist())
-    return MetricResult(float(apart.mean()), low, high, n=len(apart))
+    errors = (direction.translate_back() - to_float(direction.source.pixels)).abs().flatten(1).mean(1) / 2
+    if len(errors) < MIN_IMAGES:
+        raise UndefinedMetric(f"needs at least {MIN_IMAGES} images, found {len(errors)}")
+    return MetricResult.of_mean(errors)

@@ -1,32 +1,30 @@
-"""How many wholly different images would be as various? The Vendi score."""
+"""Vendi score: how many wholly different images would be as various?"""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
 
-from genlib.metrics.inputs import MetricInputs
-from genlib.metrics.registry import metric
-from genlib.metrics.result import MetricResult, UndefinedMetric
-from genlib.metrics.stats.intervals import group_slices, jackknife
+from genlib.metrics.base import MetricInputs, MetricResult, UndefinedMetric, metric, share_below_baseline
+from genlib.metrics.stats.groups import jackknife_of
 
 
-@metric(min_images=40, must_detect={"collapse": "lower"})
+@metric(
+    summary="exp(-sum_i l_i log l_i), l the eigenvalues of the matrix of cosines of the judge's features over n "
+    "(Friedman and Dieng 2023): the effective number of directions, from 1 to the number of features.",
+    question=("All alike?", 2),
+    min_images=40,
+    must_detect={"collapse": "lower"},
+    verdict=("support_size", share_below_baseline),
+)
 def vendi(inputs: MetricInputs) -> MetricResult:
-    """exp(-sum_i l_i log l_i), l the eigenvalues of the matrix of cosines of the judge's features over n (Friedman and
-    Dieng 2023): the effective number of directions, from 1 to the number of features.
-
-    Interval: delete-group jackknife. It needs no real images, so it is read against the null; it does not see sameness
-    within a class that fills as many directions as the class does.
-    """
+    """It uses no real images, so read it against the baseline. Blind to sameness within a class that fills as many
+    directions as the class does. Interval: delete-group jackknife."""
     x = inputs.generated.features.double()
     lengths = x.norm(dim=1, keepdim=True)
     if not lengths.all():
         raise UndefinedMetric(f"{int((lengths == 0).sum())} images have features of length 0, which point nowhere")
-    x = x / lengths
-    value = effective_number(x)
-    without = [effective_number(torch.cat([x[: g.start], x[g.stop :]])) for g in group_slices(len(x))]
-    low, high = jackknife(value, without)
+    value, low, high = jackknife_of(effective_number, x / lengths)
     return MetricResult(value, max(1.0, low), high, n=len(x), detail={"features": x.shape[1]})
 
 

@@ -8,7 +8,8 @@ from typing import Any
 
 from genlib.evaluation.controls import CONTROL_LABELS
 from genlib.formatting import format_interval, format_number
-from genlib.metrics.questions import group_by_question, split_direction
+from genlib.metrics.questions import split_direction
+from genlib.metrics.registry import group_by_question
 from genlib.runs import ModelResults
 
 SHIFT_WORDS = {"lower": "lower", "higher": "higher", "count": "their number"}

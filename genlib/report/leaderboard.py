@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from genlib.formatting import DASH, display_name, format_interval, format_number
-from genlib.metrics.questions import OTHER_QUESTION, QUESTIONS, group_by_question, question_of, split_direction
-from genlib.metrics.registry import discover_metrics, get_metric
+from genlib.metrics.questions import QUESTIONS, split_direction
+from genlib.metrics.registry import discover_metrics, get_metric, group_by_question, question_of
 from genlib.metrics.result import MetricResult
 from genlib.runs import Results, ResultsByMetric
 
@@ -44,11 +44,11 @@ def better_direction(metric: str) -> str:
 
 
 def describe_metric(metric: str) -> str:
-    """The first paragraph of the metric's definition, and which way of a translator it is of."""
-    name, ending = split_direction(metric)
-    text = (get_metric(name).compute.__doc__ or "") if name in discover_metrics() else ""
-    sentence = "Of images of {} translated to {}.".format(*DIRECTION_DOMAINS[ending]) if ending else ""
-    return " ".join([*text.split("\n\n")[0].split(), *sentence.split()])
+    """The metric's sentence for the page, and which direction of a translator it is of."""
+    name, suffix = split_direction(metric)
+    summary = get_metric(name).summary if name in discover_metrics() else ""
+    direction = "Of images of {} translated to {}.".format(*DIRECTION_DOMAINS[suffix]) if suffix else ""
+    return f"{summary} {direction}".strip()
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ class Table:
     @property
     def question_order(self) -> int:
         """Where its question stands among all."""
-        return [*QUESTIONS, OTHER_QUESTION].index(self.question)
+        return QUESTIONS.index(self.question)
 
     @property
     def has_best(self) -> bool:
@@ -106,7 +106,7 @@ def build_tables(results: Results) -> list[Table]:
     """
     made: list[Table] = []
     entrants, ways = _undirected_metrics(results), _directed_metrics(results)
-    for asked in (*QUESTIONS, OTHER_QUESTION):
+    for asked in QUESTIONS:
         for kind in (entrants, ways):
             answers = {name: _metrics_for_question(found, asked) for name, found in kind.items()}
             groups = sorted(_group_by_shared_metrics(answers), key=len, reverse=True)

@@ -10,9 +10,8 @@ from untrained_models import project as project
 from genlib.cli import main
 from genlib.data.dataset import load_dataset
 from genlib.evaluation.evaluator import Evaluator
+from genlib.evaluation.runner import compute_metrics, report_to_json
 from genlib.human.answers import read_answers
-from genlib.metrics.registry import compute_metrics
-from genlib.metrics.result import report_to_json
 from genlib.metrics.support import MAX_RATED_PAIRS
 from genlib.registry import load
 

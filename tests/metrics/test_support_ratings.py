@@ -10,7 +10,7 @@ from surveys import say
 from test_metrics import evidence, real, view
 
 from genlib.data.batches import seeded_generator
-from genlib.metrics.registry import compute_metrics
+from genlib.evaluation.runner import compute_metrics
 from genlib.metrics.stats import birthday as collisions
 from genlib.metrics.stats.birthday import DuplicateThresholds, PointSet, num_pairs
 from genlib.metrics.support import MAX_RATED_PAIRS, simpson_estimate, support, support_from_ratings

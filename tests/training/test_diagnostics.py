@@ -2,11 +2,11 @@
 
 import pytest
 import torch
+from genlib.tracking.journal import Reporter
 from prepared import digits, job
 
 from genlib.data.dataset import load_dataset
 from genlib.data.images import Images, to_float
-from genlib.tracking.journal import Reporter
 from genlib.training.diagnostics import K_NEAREST, NUM_COMPARED, is_gan, sample_diversity
 from genlib.training.fit import fit
 from genlib.training.gan_state import COLLAPSE_PATIENCE, GRACE_FRACTION, CollapseStopper, gan_state

@@ -1,9 +1,9 @@
 """log p(x) of any decoder by annealed importance sampling, and a bound from the other side.
 
-Chains of codes walk from the prior p(z) = N(0, 1) to the posterior p(z|x) by way of p_t(z), proportional to
-p(z) p(x|z)^beta_t, with one move of Hamiltonian Monte Carlo at each. Over such walks w = prod_t p(x|z_t)^(beta_t+1 -
+Chains of codes go from the prior p(z) = N(0, 1) to the posterior p(z|x) by way of p_t(z), proportional to
+p(z) p(x|z)^beta_t, with one move of Hamiltonian Monte Carlo at each. Over such chains w = prod_t p(x|z_t)^(beta_t+1 -
 beta_t) has the mean p(x), so the log of a mean of w is in expectation a lower bound (Neal 2001, "Annealed importance
-sampling"; Wu et al. 2017, "On the quantitative analysis of decoder-based generative models"). The walk back from one
+sampling"; Wu et al. 2017, "On the quantitative analysis of decoder-based generative models"). The chain back from one
 exact draw of p(z|x) has the mean 1 / p(x) and gives an upper bound (Grosse, Ghahramani and Adams 2015, "Sandwiching the
 marginal likelihood using bidirectional Monte Carlo").
 """
@@ -22,10 +22,10 @@ from torch import Tensor
 
 from genlib.data.batches import seeded_generator
 
-CHUNK_SIZE = 500  # chains that walk at a time
+CHUNK_SIZE = 500  # chains at a time
 LEAPFROG_STEPS = 10  # steps of a move
-TARGET_ACCEPTANCE = 0.65  # of moves, which the length of their steps is steered to
-INITIAL_STEP_SIZE, ADAPTATION_RATE = 0.3, 0.3  # that length at first, and how fast its logarithm follows
+TARGET_ACCEPTANCE = 0.65  # of moves, which the step size is adapted to
+INITIAL_STEP_SIZE, ADAPTATION_RATE = 0.3, 0.3  # how fast the logarithm of the step size follows
 
 LogLikelihood = Callable[[Tensor], Tensor]  # codes [k, n, d] -> log p(x|z) [k, n]
 
@@ -46,34 +46,30 @@ def annealed_log_likelihood(
     num_chains: int,
     seed: int,
     y: Tensor | None = None,
+    posterior_draws: Tensor | None = None,
     chunk_size: int = CHUNK_SIZE,
 ) -> Tensor:
-    """log p(x) by the mean of w over `chains` walks of `distributions` moves for each image; float64 [n].
+    """log p(x) by the mean of w over `num_chains` chains of `num_distributions` moves for each image; float64 [n].
 
-    In expectation a lower bound, which rises to log p(x) with `distributions`. With labels y, log p(x|y). It takes ten
-    gradients of the decoder a move; an image's random numbers depend on its row alone, and not on `chunk`.
+    In expectation a lower bound, which rises to log p(x) with `num_distributions`. With `posterior_draws` z [n, noise],
+    exact draws of p(z|x), which there are of x drawn from p(x|z), the chains run back from them: an upper bound. With
+    labels y, log p(x|y). Ten gradients of the decoder a move; an image's random numbers depend on its row alone.
     """
-    return _log_mean_weight(decoder, x, y, None, sigmoid_schedule(num_distributions), num_chains, seed, chunk_size)
-
-
-def reverse_log_likelihood(
-    decoder: Decoder,
-    x: Tensor,
-    z: Tensor,
-    *,
-    num_distributions: int,
-    num_chains: int,
-    seed: int,
-    y: Tensor | None = None,
-    chunk_size: int = CHUNK_SIZE,
-) -> Tensor:
-    """log p(x) by walks back from z [n, noise], exact draws of p(z|x): x must have been drawn from p(x|z); float64 [n].
-
-    In expectation an upper bound, which falls to log p(x) with `distributions`.
-    """
-    return -_log_mean_weight(
-        decoder, x, y, z, sigmoid_schedule(num_distributions).flip(0), num_chains, seed, chunk_size
-    )
+    schedule = sigmoid_schedule(num_distributions)
+    schedule = schedule if posterior_draws is None else schedule.flip(0)
+    found = []
+    at_once = max(1, chunk_size // num_chains)
+    for first in range(0, len(x), at_once):
+        rows = slice(first, first + at_once)
+        normal = PerImageNormal(x[rows], num_chains, seed, first)
+        if posterior_draws is None:
+            start = normal(decoder.noise_dim)
+        else:
+            start = posterior_draws[rows].to(x).expand(num_chains, -1, -1)
+        likelihood = partial(decoder.log_likelihood, x[rows], y=None if y is None else y[rows])
+        found.append(anneal_chains(likelihood, start, schedule.tolist(), normal).logsumexp(0).cpu())
+    log_mean_w = torch.cat(found) - math.log(num_chains)
+    return log_mean_w if posterior_draws is None else -log_mean_w
 
 
 def sigmoid_schedule(num_distributions: int) -> Tensor:
@@ -81,28 +77,6 @@ def sigmoid_schedule(num_distributions: int) -> Tensor:
     al. 2015)."""
     curve = torch.sigmoid(torch.linspace(-4, 4, num_distributions + 1, dtype=torch.float64))
     return (curve - curve[0]) / (curve[-1] - curve[0])
-
-
-def _log_mean_weight(
-    decoder: Decoder,
-    x: Tensor,
-    y: Tensor | None,
-    z: Tensor | None,
-    schedule: Tensor,
-    num_chains: int,
-    seed: int,
-    chunk_size: int,
-) -> Tensor:
-    """log of the mean of w over the chains, which start at z [n, noise], or at draws of the prior; float64 [n]."""
-    found = []
-    at_once = max(1, chunk_size // num_chains)
-    for first in range(0, len(x), at_once):
-        rows = slice(first, first + at_once)
-        normal = PerImageNormal(x[rows], num_chains, seed, first)
-        start = normal(decoder.noise_dim) if z is None else z[rows].to(x).expand(num_chains, -1, -1)
-        likelihood = partial(decoder.log_likelihood, x[rows], y=None if y is None else y[rows])
-        found.append(anneal_chains(likelihood, start, schedule.tolist(), normal).logsumexp(0).cpu())
-    return torch.cat(found) - math.log(num_chains)
 
 
 class PerImageNormal:
@@ -142,7 +116,7 @@ class ChainState:
         return beta * self.gradient - self.z
 
     def select(self, mask: Tensor, other: ChainState) -> ChainState:
-        """This point where `here` [k, n] is true, else the other."""
+        """This state where the mask [k, n] is true, else the other."""
         z = torch.where(mask[..., None], self.z, other.z)
         gradient = torch.where(mask[..., None], self.gradient, other.gradient)
         return ChainState(z, torch.where(mask, self.log_likelihood, other.log_likelihood), gradient)
@@ -153,24 +127,24 @@ def anneal_chains(
 ) -> Tensor:
     """log w of chains that start at z, float64 [k, n].
 
-    At each beta but the last one move, then w is multiplied by p(x|z)^(next beta - beta). The steps of one image's
-    chains are of one length, which follows the share of moves that they accept.
+    At each beta but the last one move, then w is multiplied by p(x|z)^(next beta - beta). The chains of one image share
+    a step size, which follows the share of moves that they accept.
     """
-    point, length = ChainState.evaluate_at(z, log_likelihood_fn), z.new_full((z.shape[1],), INITIAL_STEP_SIZE)
-    log_w = torch.zeros_like(point.log_likelihood, dtype=torch.float64)
+    state, step_size = ChainState.evaluate_at(z, log_likelihood_fn), z.new_full((z.shape[1],), INITIAL_STEP_SIZE)
+    log_w = torch.zeros_like(state.log_likelihood, dtype=torch.float64)
     for beta, following in pairwise(schedule):
-        point, acceptance = hmc_step(log_likelihood_fn, point, beta, length, normal(z.shape[-1] + 1))
-        length = length * (ADAPTATION_RATE * (acceptance.mean(0) - TARGET_ACCEPTANCE)).exp()
-        log_w += (following - beta) * point.log_likelihood.double()
+        state, acceptance = hmc_step(log_likelihood_fn, state, beta, step_size, normal(z.shape[-1] + 1))
+        step_size = step_size * (ADAPTATION_RATE * (acceptance.mean(0) - TARGET_ACCEPTANCE)).exp()
+        log_w += (following - beta) * state.log_likelihood.double()
     return log_w
 
 
 def hmc_step(
     log_likelihood_fn: LogLikelihood, start: ChainState, beta: float, step_size: Tensor, noise: Tensor
 ) -> tuple[ChainState, Tensor]:
-    """One move of Hamiltonian Monte Carlo, which leaves p(z) p(x|z)^beta as it is, and its probability of acceptance.
+    """A move of Hamiltonian Monte Carlo, which leaves p(z) p(x|z)^beta invariant, and its probability of acceptance.
 
-    `length` [n] of the leapfrog steps; standard normal noise [k, n, d + 1] for the momentum and for acceptance.
+    `step_size` [n] of the leapfrog steps; standard normal noise [k, n, d + 1] for the momentum and for acceptance.
     Neal 2011, "MCMC using Hamiltonian dynamics".
     """
     step, before = step_size[:, None], noise[..., :-1]

@@ -1,7 +1,7 @@
-"""When are two images the same? When they are of one kind and nearer than real ones of that kind ever are.
+"""The birthday paradox test: two images are the same when they are of one class and nearer than its threshold.
 
-The threshold is set kind by kind on pairs of real held-out images, because one threshold for all kinds would only ever
-see the narrowest (the digit 1). Distances are float64 throughout, in bounded memory.
+Thresholds are set class by class on pairs of real held-out images; one for all classes would only ever see the
+narrowest (the digit 1). Without classes, k-means clusters take their place. Distances are float64, in bounded memory.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ INFINITY = torch.tensor(torch.inf, dtype=torch.float64)
 
 @dataclass(frozen=True)
 class PointSet:
-    """n images as points `x` [n, d] of a space in which they are compared, each of a `kind`, int64 [n]."""
+    """n images as points `x` [n, d] of a space in which they are compared, each of a `cluster`, int64 [n]."""
 
     x: Tensor
     cluster: Tensor
@@ -30,21 +30,21 @@ class PointSet:
         return PointSet(self.x[index], self.cluster[index])
 
     def by_cluster(self) -> Iterator[tuple[int, Tensor]]:
-        """(kind, the rows of its members), for each kind that has any."""
-        for kind in sorted(set(self.cluster.tolist())):
-            yield kind, (self.cluster == kind).nonzero().squeeze(1)
+        """(cluster, the rows of its members), for each that has any."""
+        for cluster in sorted(set(self.cluster.tolist())):
+            yield cluster, (self.cluster == cluster).nonzero().squeeze(1)
 
 
 def _iter_squared_distances(x: Tensor) -> Iterator[tuple[int, Tensor]]:
     """(first row, squared distances [rows, n - first] to it and all rows after it), a few rows at a time: each pair of
-    rows of x once, infinite where it was told of before."""
+    rows of x once, infinite where it was given before."""
     x, start = x.double() - x.double().mean(0), 0
     norms = x.square().sum(1)
     while start < len(x):
         end = min(len(x), start + max(1, CHUNK_ELEMENTS // (len(x) - start)))
         products = torch.addmm(norms[start:], x[start:end], x[start:].T, alpha=-2).add_(norms[start:end, None])
-        told = torch.ones(end - start, end - start, dtype=torch.bool).tril()
-        products[:, : end - start].masked_fill_(told, torch.inf)
+        given_before = torch.ones(end - start, end - start, dtype=torch.bool).tril()
+        products[:, : end - start].masked_fill_(given_before, torch.inf)
         yield start, products.clamp_(min=0)
         start = end
 
@@ -75,8 +75,8 @@ def correlation_integral(x: Tensor, radii: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class DuplicateThresholds:
-    """Two images of one kind are the same when they are no farther apart than its `radius`, which for a kind that real
-    images showed no pair of is the smallest of the others."""
+    """Two images of one cluster are the same when they are no farther apart than its `radius`, which for a cluster
+    without a pair of real images is the smallest of the others."""
 
     radius: dict[int, float]
     rate: float  # share of all pairs of real images that the radii call the same
@@ -84,36 +84,37 @@ class DuplicateThresholds:
     def radius_of(self, cluster: int) -> float:
         return self.radius.get(cluster, min(self.radius.values(), default=0.0))
 
+    def _iter_duplicates(self, points: PointSet) -> Iterator[tuple[Tensor, int, Tensor]]:
+        """(members, start, same): whether members[start + i] is the same as members[start + j], bool [rows, m]."""
+        for cluster, members in points.by_cluster():
+            for start, squares in _iter_squared_distances(points.x[members]):
+                yield members, start, squares <= self.radius_of(cluster) ** 2
+
     def duplicate_counts(self, points: PointSet) -> Tensor:
         """How many others each image is the same as, int64 [n]."""
-        partners = torch.zeros(len(points), dtype=torch.long)
-        for kind, members in points.by_cluster():
-            counts = torch.zeros(len(members), dtype=torch.long)
-            for start, squares in _iter_squared_distances(points.x[members]):
-                same = squares <= self.radius_of(kind) ** 2
-                counts[start : start + len(same)] += same.sum(1)
-                counts[start:] += same.sum(0)
-            partners[members] = counts
-        return partners
+        counts = torch.zeros(len(points), dtype=torch.long)
+        for members, start, same in self._iter_duplicates(points):
+            counts[members[start : start + len(same)]] += same.sum(1)
+            counts[members[start:]] += same.sum(0)
+        return counts
 
     def sample_duplicates(self, points: PointSet, count: int, generator: torch.Generator) -> Tensor:
         """`count` of the pairs that are the same, or all there are, each as likely as any other: int64 [m, 2]."""
         keys, pairs = torch.empty(0), torch.empty(0, 2, dtype=torch.long)
-        for kind, members in points.by_cluster():
-            for start, squares in _iter_squared_distances(points.x[members]):
-                found = start + (squares <= self.radius_of(kind) ** 2).nonzero()
-                keys = torch.cat([keys, torch.rand(len(found), generator=generator)])
-                pairs = torch.cat([pairs, members[found]])
-                kept = keys.argsort(stable=True)[:count]
-                keys, pairs = keys[kept], pairs[kept]
+        for members, start, same in self._iter_duplicates(points):
+            found = start + same.nonzero()
+            keys = torch.cat([keys, torch.rand(len(found), generator=generator)])
+            pairs = torch.cat([pairs, members[found]])
+            kept = keys.argsort(stable=True)[:count]
+            keys, pairs = keys[kept], pairs[kept]
         return pairs
 
     def closest_scaled_pairs(self, points: PointSet, count: int) -> tuple[Tensor, Tensor]:
-        """The closest pairs of one kind, in units of its radius: float64 [m] ascending, images int64 [m, 2]."""
+        """The closest pairs of one cluster, in units of its radius: float64 [m] ascending, images int64 [m, 2]."""
         units, pairs = [torch.empty(0, dtype=torch.float64)], [torch.empty(0, 2, dtype=torch.long)]
-        for kind, members in points.by_cluster():
+        for cluster, members in points.by_cluster():
             distances, rows = closest_pairs(points.x[members], count)
-            units.append(distances / max(self.radius_of(kind), 1e-12))
+            units.append(distances / max(self.radius_of(cluster), 1e-12))
             pairs.append(members[rows])
         order = torch.cat(units).argsort(stable=True)[:count]
         return torch.cat(units)[order], torch.cat(pairs)[order]
@@ -124,16 +125,16 @@ def num_pairs(n: int) -> int:
 
 
 def calibrate_thresholds(real: PointSet, rate: float) -> DuplicateThresholds:
-    """Radii at which `rate` of all pairs of `real` are the same, equally likely in every kind.
+    """Radii at which `rate` of all pairs of `real` are the same, equally likely in every cluster.
 
-    Of the P_k pairs within kind k the m_k closest pass, m_k / P_k alike for all k and at least one pair each.
+    Of the P_k pairs within cluster k the m_k closest pass, m_k / P_k alike for all k and at least one pair each.
     """
-    sizes = {kind: num_pairs(len(members)) for kind, members in real.by_cluster()}
+    clusters = {cluster: members for cluster, members in real.by_cluster() if len(members) > 1}
+    sizes = {cluster: num_pairs(len(members)) for cluster, members in clusters.items()}
     within = rate * num_pairs(len(real)) / max(1, sum(sizes.values()))
     radius, same = {}, 0
-    for kind, members in real.by_cluster():
-        if sizes[kind]:
-            asked = min(sizes[kind], max(1, round(within * sizes[kind])))
-            distances, _ = closest_pairs(real.x[members], asked)
-            radius[kind], same = float(distances[-1]), same + len(distances)
+    for cluster, members in clusters.items():
+        passing = min(sizes[cluster], max(1, round(within * sizes[cluster])))
+        distances, _ = closest_pairs(real.x[members], passing)
+        radius[cluster], same = float(distances[-1]), same + len(distances)
     return DuplicateThresholds(radius, same / max(1, num_pairs(len(real))))

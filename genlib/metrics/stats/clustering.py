@@ -1,18 +1,21 @@
-"""Kinds of images: the classes of a judge that knows any, else cells of k-means."""
+"""k-means, exact in its final assignment."""
 
 from __future__ import annotations
-
-from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
 from genlib.data.batches import seeded_generator
-from genlib.metrics.inputs import FeatureSet, MetricInputs
 from genlib.metrics.stats.neighbours import nearest
 
 MAX_ITERATIONS = 50
-NUM_CLUSTERS = 10  # kinds, where there are no classes
+MAX_FIT_ROWS = 5000
+NUM_CLUSTERS = 10  # that stand in for classes where there are none
+
+
+def kmeans_of_subset(x: Tensor, k: int, seed: int, key: str) -> Tensor:
+    """`kmeans` of at most 5,000 rows of x, drawn by `key`."""
+    return kmeans(x[torch.randperm(len(x), generator=seeded_generator(seed, key))[:MAX_FIT_ROWS]], k, seed)
 
 
 def kmeans(x: Tensor, k: int, seed: int) -> Tensor:
@@ -43,18 +46,10 @@ def _kmeans_plus_plus(x: Tensor, k: int, seed: int) -> Tensor:
 
 
 def _assign_approximately(x: Tensor, centres: Tensor) -> Tensor:
-    """`cells` up to rounding, by one product."""
+    """`assign_clusters` up to rounding, by one product."""
     return torch.addmm(centres.square().sum(1), x, centres.T, alpha=-2).argmin(1)
 
 
 def assign_clusters(x: Tensor, centres: Tensor) -> Tensor:
     """The nearest centre of each row, int64 [n]."""
     return nearest(x, centres)[1][:, 0]
-
-
-def classes_or_clusters(inputs: MetricInputs) -> Callable[[FeatureSet], Tensor]:
-    """view -> the kind of each of its images, int64 [n]: the judge's class, or the cell of k-means on test images."""
-    if inputs.has_class_names:
-        return lambda view: view.predicted_classes
-    centres = kmeans(inputs.test.features, NUM_CLUSTERS, inputs.seed)
-    return lambda view: assign_clusters(view.features, centres)

@@ -1,0 +1,55 @@
+"""Calibration: does a classifier that is sure with probability c err in 1 - c of the cases?"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+NUM_BINS = 15
+
+
+def assign_bins(confidence: Tensor) -> Tensor:
+    """Bin b holds b / 15 < confidence <= (b + 1) / 15."""
+    return (confidence * NUM_BINS).ceil().long().clamp(1, NUM_BINS) - 1
+
+
+def _sum_by_bin(confidence: Tensor, values: Tensor) -> Tensor:
+    return torch.zeros(NUM_BINS, dtype=torch.float64).index_add(0, assign_bins(confidence), values)
+
+
+def calibration_error(confidence: Tensor, correct: Tensor) -> float:
+    """sum_b |sum of correct - sum of confidence within b| / n, both float64 [n]."""
+    return float(_sum_by_bin(confidence, correct - confidence).abs().sum()) / len(correct)
+
+
+def expected_error(confidence: Tensor) -> float:
+    """About the calibration error of n images, each of which is right with the probability of its confidence.
+
+    In a bin the number right less its mean has the variance v = sum c (1 - c), and E|N(0, v)| = sqrt(2 v / pi).
+    """
+    variance = _sum_by_bin(confidence, confidence * (1 - confidence))
+    return float((2 / math.pi * variance).sqrt().sum()) / len(confidence)
+
+
+def reliability_bins(confidence: Tensor, correct: Tensor) -> list[dict[str, float]]:
+    """Of each bin that holds images: its upper end, how many, their accuracy and their mean confidence."""
+    bins = assign_bins(confidence)
+    members = {b: (bins == b).nonzero().squeeze(1) for b in sorted(set(bins.tolist()))}
+    return [
+        {
+            "up_to": (b + 1) / NUM_BINS,
+            "n": len(rows),
+            "accuracy": float(correct[rows].mean()),
+            "confidence": float(confidence[rows].mean()),
+        }
+        for b, rows in members.items()
+    ]
+
+
+def confusion_matrix(labels: Tensor, classes: Tensor, num_classes: int) -> list[list[int]]:
+    """How many images of each label (a row) are given each class (a column), both int64 [n]."""
+    counts = torch.bincount(labels * num_classes + classes, minlength=num_classes * num_classes)
+    matrix: list[list[int]] = counts.view(num_classes, num_classes).tolist()
+    return matrix
