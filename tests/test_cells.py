@@ -76,7 +76,7 @@ def test_kinds_are_the_judges_classes_or_cells_of_test_images():
 
 def test_the_order_of_the_judged_images_does_not_move_the_cells():
     e = replace(evidence(real(300, 4)), has_class_names=False)
-    turned = classes_or_clusters(replace(e, samples=e.generated[torch.arange(299, -1, -1)]))
+    turned = replace(e, samples=e.generated[torch.arange(299, -1, -1)]).classes_or_clusters()
     assert torch.equal(turned(e.generated), e.classes_or_clusters()(e.generated))
 
 

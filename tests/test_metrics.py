@@ -19,7 +19,7 @@ from genlib.metrics.inception_score import inception_score
 from genlib.metrics.inputs import FeatureSet, MetricInputs
 from genlib.metrics.kid import kid
 from genlib.metrics.precision_recall import coverage
-from genlib.metrics.registry import check_metric_names, get_metric, metric_names, model_capabilities
+from genlib.metrics.registry import check_metric_names, get_metric, metric, metric_names, model_capabilities
 from genlib.metrics.result import MetricResult, UndefinedMetric
 from genlib.metrics.stats.intervals import group_slices, jackknife, mean_interval, t_quantile, wilson
 from genlib.metrics.support import simpson_estimate, support

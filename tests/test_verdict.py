@@ -252,8 +252,7 @@ def digits() -> MetricInputs:
 
 
 def judged(evidence: MetricInputs) -> dict[str, MetricResult]:
-    known = {*PER_IMAGE, *DISTRIBUTION, *MEMORIZATION, *SUPPORT_SIZE, *MODES}
-    return compute_metrics(evidence, [name for name in metric_names() if name in known])
+    return compute_metrics(evidence, [name for name in metric_names() if get_metric(name).verdict[0]])
 
 
 @pytest.mark.parametrize(
