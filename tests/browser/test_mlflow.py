@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 import torch
+from browser.chromium import CHROMIUM, browser
 from genlib.tracking.journal import Journal
 
-from browser.chromium import CHROMIUM, browser
 from genlib.tracking.mlflow import connect, send
 
 ROOT = Path(__file__).parents[2]

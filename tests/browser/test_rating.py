@@ -4,8 +4,8 @@ import threading
 
 import pytest
 import torch
-
 from browser.chromium import CHROMIUM, browser
+
 from genlib.human.answers import read_answers
 from genlib.human.app import Survey, create_app
 from genlib.human.questions import QUESTION_FORMS, same_different

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from browser.chromium import CHROMIUM, browser
 from report_tree import MODELS, report_tree
 
-from browser.chromium import CHROMIUM, browser
 from genlib.report.page import Provenance, render_page
 from genlib.runs import read_results
 

@@ -7,9 +7,10 @@ import pytest
 import torch
 
 from genlib.data.images import Images
-from genlib.metrics.classification import assign_bins, compute_ece
+from genlib.evaluation.runner import compute_metrics
+from genlib.metrics.classification import compute_ece
 from genlib.metrics.inputs import FeatureSet, build_inputs, extract_features
-from genlib.metrics.registry import compute_metrics
+from genlib.metrics.stats.calibration import assign_bins
 from genlib.models import cnn_classifier, resnet_classifier
 
 JUDGES = {"classifier": cnn_classifier, "scorer": resnet_classifier}

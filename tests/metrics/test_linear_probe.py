@@ -9,14 +9,13 @@ from torch.nn import functional as F
 
 from genlib.data.config import DataConfig
 from genlib.data.dataset import load_dataset, prepare
+from genlib.evaluation.runner import compute_metrics
 from genlib.metrics.inputs import FeatureSet, MetricInputs
 from genlib.metrics.linear_probe import (
-    LabelledFeatures,
     fit_logistic_regression,
     fit_probe,
     probe_accuracy,
 )
-from genlib.metrics.registry import compute_metrics
 from genlib.models import autoencoder
 
 SHAPE = (1, 8, 8)
@@ -42,7 +41,7 @@ def labelled(n, seed, d=5, classes=3):
     generator = torch.Generator().manual_seed(seed)
     y = torch.randint(0, classes, (n,), generator=generator)
     x = torch.randn(n, d, dtype=torch.float64, generator=generator)
-    return LabelledFeatures(x + F.one_hot(y, d), y)
+    return (x + F.one_hot(y, d), y)
 
 
 @pytest.mark.parametrize("penalty", [1.0, 1e-3])
@@ -61,7 +60,7 @@ def test_the_regression_is_that_of_scikit_learn(penalty):
 def test_the_probe_does_not_mind_the_units_of_a_feature_or_constants():
     parts = [labelled(300, seed) for seed in range(3)]
     units = torch.tensor([1e-3, 1.0, 7.0, 100.0, 1.0], dtype=torch.float64)
-    scaled = [LabelledFeatures(torch.cat([part.x * units + 5, torch.ones(300, 2)], 1), part.y) for part in parts]
+    scaled = [(torch.cat([part.x * units + 5, torch.ones(300, 2)], 1), part.y) for part in parts]
     assert fit_probe(*parts).value == fit_probe(*scaled).value > 0.5
 
 

@@ -9,11 +9,11 @@ import time
 from pathlib import Path
 
 import pytest
+from tracking.runs import TAGS, by_name, points, published, start, swept, trained
 
 from genlib.tracking import mlflow
 from genlib.tracking.mlflow import PUBLISHED, all_runs, log_run, pending_runs, publish, publish_all
 from genlib.tracking.run_folder import HEADER, METRICS, read_header
-from tracking.runs import TAGS, by_name, points, published, start, swept, trained
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # of MLflow and what it imports
 

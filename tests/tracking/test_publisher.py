@@ -9,10 +9,10 @@ from pathlib import Path
 
 import psutil
 import pytest
+from tracking.runs import by_name, points, published, start, trained
 
 from genlib.commands.sync import sync
 from genlib.tracking.mlflow import all_runs, pending_runs, publisher_lock, publishing
-from tracking.runs import by_name, points, published, start, trained
 
 ROOT = Path(__file__).parents[2]
 pytestmark = pytest.mark.filterwarnings("ignore")  # of MLflow and what it imports

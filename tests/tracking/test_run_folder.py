@@ -4,10 +4,10 @@ import json
 
 import pytest
 import torch
+from tracking.runs import start, swept
 
 from genlib.tracking.run_folder import HEADER, METRICS, read_header, read_rows
 from genlib.training.loop import Progress
-from tracking.runs import start, swept
 
 SAMPLES = torch.zeros(4, 1, 8, 8, dtype=torch.uint8)
 

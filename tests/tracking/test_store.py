@@ -7,11 +7,11 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from tracking.runs import by_name, trained
 
 from genlib.errors import InputError
 from genlib.tracking import mlflow
 from genlib.tracking.mlflow import ServerUnreachable, publish, publishing, tracking_uri
-from tracking.runs import by_name, trained
 
 ROOT = Path(__file__).parents[2]
 pytestmark = pytest.mark.filterwarnings("ignore")  # of MLflow and what it imports
