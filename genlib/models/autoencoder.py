@@ -76,7 +76,7 @@ class Autoencoder(nn.Module):
         require_one_of(OutputActivation, output=output)
         require_at_least(1, latent=latent, width=width)
         if tied and net == "conv":
-            raise ValueError("tied must be false with the net conv, found True")
+            raise ValueError("tied: got true, expected false with the net conv")
         super().__init__()
         self.latent, self.output = latent, output
         if net == "conv":

@@ -39,7 +39,7 @@ class GANModel(Protocol):
 def pack_images(x: Tensor, pack: int) -> Tensor:
     """Consecutive images [n, C, H, W] side by side along their channels, [n / pack, pack C, H, W]."""
     if len(x) % pack:
-        raise ValueError(f"pack must divide the images of a worker's batch, found {pack} and {len(x)}")
+        raise ValueError(f"pack: got {pack}, expected a divisor of the {len(x)} images of a worker's batch")
     return x.reshape(len(x) // pack, pack * x.shape[1], *x.shape[2:])
 
 
@@ -78,7 +78,7 @@ class Adversarial(Objective):
         require_in_range(1, 101, d_steps_per_g_step=self.d_steps_per_g_step)
         require_in_range(0, 1, label_smoothing=self.label_smoothing)
         if self.label_smoothing and self.gan_loss.relativistic:
-            raise ValueError(f"label_smoothing must be 0 with the loss {self.loss}, found {self.label_smoothing}")
+            raise ValueError(f"label_smoothing: got {self.label_smoothing}, expected 0 with the loss {self.loss}")
 
     def phases(self, model: Any) -> tuple[Phase, ...]:
         self.check(model)

@@ -33,7 +33,7 @@ class IWAEBound(Objective):
     def check(self, model: Any) -> None:
         super().check(model)
         if self.dreg and not has_one_latent_layer(model):
-            raise ValueError("dreg must be false where a model has several stochastic layers, found true")
+            raise ValueError("dreg: got true, expected false for a model with several stochastic layers")
 
     def step_losses(self, model: LikelihoodModel, batch: Batch) -> StepLosses:
         x, y = observed_batch(model, batch)

@@ -14,7 +14,7 @@ from genlib.objectives.common.phases import Objective, StepLosses
 from genlib.validation import require_one_of
 
 ReconstructionLoss = Literal["mse", "cross_entropy"]
-NEEDS_BOUNDED_OUTPUT = "cross_entropy needs an output between black and white: sigmoid or tanh"
+BOUNDED_OUTPUTS = "expected sigmoid or tanh with the loss cross_entropy"
 
 
 class AutoencoderModel(Protocol):
@@ -39,7 +39,7 @@ class Reconstruction(Objective):
     def check(self, model: Any) -> None:
         super().check(model)
         if self.loss == "cross_entropy" and model.output == "linear":
-            raise ValueError(f"{NEEDS_BOUNDED_OUTPUT}, found linear")
+            raise ValueError(f"output: got linear, {BOUNDED_OUTPUTS}")
 
     def step_losses(self, model: AutoencoderModel, batch: Batch) -> StepLosses:
         h = model.decoder(model.encode_mean(batch.x))
@@ -47,9 +47,7 @@ class Reconstruction(Objective):
         if self.loss == "mse":
             return StepLosses(error, {"mse": error})
         if batch.step == 0 and not model.slope > 0:
-            raise InputError(
-                f"{NEEDS_BOUNDED_OUTPUT}, found linear, chosen by auto as the images are not black and white"
-            )
+            raise InputError(f"output: got linear, chosen by auto for images in grey, {BOUNDED_OUTPUTS}")
         logits, intensity = model.intensity_logits(h), (batch.x + 1) / 2
         entropy = binary_cross_entropy_with_logits(logits, intensity, reduction="none").flatten(1).sum(1)
         return StepLosses(entropy, {"cross_entropy": entropy, "mse": error})

@@ -58,7 +58,7 @@ class Translation(Objective):
     def phases(self, model: Any) -> tuple[Phase, ...]:
         self.check(model)
         if self.semantic and model.judge is None:
-            raise ValueError(f"semantic must be 0 for a model without judge: true, found {self.semantic}")
+            raise ValueError(f"semantic: got {self.semantic}, expected 0 for a model without judge: true")
         judge = [] if model.judge is None else [Phase("judge", model.judge, partial(judge_step_losses, model))]
         d = Phase("d", model.d, partial(self.d_step_losses, model))
         return *judge, d, Phase("g", model.g, partial(self.g_step_losses, model))

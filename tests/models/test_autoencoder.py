@@ -79,11 +79,11 @@ def test_tied_weights_are_one_parameter_used_twice(net):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"latent": 0}, "latent must be at least 1, found 0"),
-        ({"width": 0}, "width must be at least 1, found 0"),
-        ({"net": "deep"}, "net must be one of linear, mlp, conv, found deep"),
-        ({"output": "relu"}, "output must be one of auto, linear, sigmoid, tanh, found relu"),
-        ({"net": "conv", "tied": True}, "tied must be false with the net conv, found True"),
+        ({"latent": 0}, "latent: got 0, expected at least 1"),
+        ({"width": 0}, "width: got 0, expected at least 1"),
+        ({"net": "deep"}, "net: got deep, expected one of linear, mlp, conv"),
+        ({"output": "relu"}, "output: got relu, expected one of auto, linear, sigmoid, tanh"),
+        ({"net": "conv", "tied": True}, "tied: got true, expected false with the net conv"),
     ],
 )
 def test_an_option_that_cannot_be_is_refused(options, message):

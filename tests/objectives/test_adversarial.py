@@ -162,7 +162,7 @@ def test_the_loss_of_packs_is_their_mean():
 
 def test_a_batch_that_packs_do_not_fill_is_refused():
     turn, _ = adversarial.Build().phases(made("packed gan"))
-    with pytest.raises(ValueError, match="pack must divide the images of a worker's batch, found 2 and 5"):
+    with pytest.raises(ValueError, match="pack: got 2, expected a divisor of the 5 images"):
         turn.step_losses(batch_of(images(), size=5))
 
 

@@ -74,7 +74,7 @@ def test_label_smoothing_calls_a_share_of_the_real_fake():
 
 
 def test_label_smoothing_has_no_meaning_for_paired_logits():
-    with pytest.raises(ValueError, match=r"^label_smoothing must be 0 with the loss relativistic"):
+    with pytest.raises(ValueError, match=r"^label_smoothing: got 0.1, expected 0 with the loss relativistic"):
         adversarial.Build(loss="relativistic", label_smoothing=0.1)
 
 

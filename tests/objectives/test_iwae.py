@@ -77,7 +77,7 @@ def test_at_the_exact_posterior_the_doubly_reparameterised_gradient_has_no_varia
 
 
 def test_doubly_reparameterised_gradients_need_one_stochastic_layer():
-    with pytest.raises(ValueError, match="dreg must be false"):
+    with pytest.raises(ValueError, match="dreg: got true, expected false"):
         iwae_bound.Build(dreg=True).phases(FAMILY["iwae, two layers"]())
 
 

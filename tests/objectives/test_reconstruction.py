@@ -72,12 +72,12 @@ def test_cross_entropy_is_that_of_the_output_as_an_intensity(output):
 
 
 def test_cross_entropy_of_a_linear_output_is_refused():
-    with pytest.raises(ValueError, match=r"sigmoid or tanh, found linear$"):
+    with pytest.raises(ValueError, match=r"^output: got linear, expected sigmoid or tanh"):
         reconstruction.Build(loss="cross_entropy").phases(made(output="linear"))
     model = made(net="mlp")
     (turn,) = reconstruction.Build(loss="cross_entropy").phases(model)
     model.on_fit_start(grey(), grey())
-    with pytest.raises(InputError, match="found linear, chosen by auto"):
+    with pytest.raises(InputError, match="got linear, chosen by auto"):
         turn.step_losses(next(batches(grey(), 8, seed=0)))
     model.on_fit_start(black_and_white(), grey())
     assert turn.step_losses(next(batches(black_and_white(), 8, seed=0))).loss.shape == (8,)

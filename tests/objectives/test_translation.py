@@ -131,7 +131,7 @@ def test_the_judge_is_heard_once_its_own_loss_is_small(sharpness, heard):
 
 
 def test_a_semantic_term_needs_a_judge():
-    with pytest.raises(ValueError, match=r"^semantic must be 0 for a model without judge: true, found 1.5$"):
+    with pytest.raises(ValueError, match=r"^semantic: got 1.5, expected 0 for a model without judge: true$"):
         translation.Build(semantic=1.5).phases(made(judge=False))
 
 

@@ -186,7 +186,7 @@ WRONG = {
     "unknown objective": (["models.vae.objective.name=elbow"], "did you mean elbo"),
     "unknown option": (["models.gan.model.widht=3"], "models.gan.model.widht: unknown key"),
     "wrong type of option": (["models.gan.model.width=wide"], "got 'wide', expected a whole number"),
-    "option out of range": (["models.gan.model.width=0"], "models.gan.model: width must be at least 1, found 0"),
+    "option out of range": (["models.gan.model.width=0"], "models.gan.model: width: got 0, expected at least 1"),
     "unknown loss": (["models.gan.objective.loss=wasser"], "models.gan.objective.loss: got 'wasser'"),
     "rate of no turn": (["models.vae.train.lr_g=0.1"], "models.vae.train.lr_g"),
     "rate out of range": (["models.gan.train.lr_g=-1"], "models.gan.train.lr_g: got -1"),
@@ -202,13 +202,19 @@ WRONG = {
         "tune.constraints: got 'covrage' (did you mean",
     ),
     "an empty space": (["models.gan.search_space={}"], "tune.models: got 'gan'"),
-    "a wrong distribution": (["models.gan.search_space={train.lr_g: {gauss: [0, 1]}}"], "search_space.train.lr_g: got {'gauss'"),
+    "a wrong distribution": (
+        ["models.gan.search_space={train.lr_g: {gauss: [0, 1]}}"],
+        "search_space.train.lr_g: got {'gauss'",
+    ),
     "a choice that is wrong among right ones": (
         ["models.gan.search_space={objective.loss: {choice: [hinge, hing, hinge]}}"],
         "objective.loss: got 'hing'",
     ),
     "a ratio to nothing": (["models.gan.search_space={model.width_d/widht: {uniform: [0, 1]}}"], "model.widht: got"),
-    "a ratio of nothing": (["models.gan.search_space={model.widht_d/width: {uniform: [0, 1]}}"], "widht_d: unknown key"),
+    "a ratio of nothing": (
+        ["models.gan.search_space={model.widht_d/width: {uniform: [0, 1]}}"],
+        "widht_d: unknown key",
+    ),
     "a population with nothing to change": (
         ["tune.searcher=pbt", "models.gan.search_space={model.width_d: {int: [8, 16]}}"],
         "models.gan.search_space: got no uniform or loguniform knob of train or objective",
@@ -217,7 +223,10 @@ WRONG = {
     "workers that would be stopped": (["tune.resources.workers=2"], "expected 0 with the searcher random, or"),
     "no CPU for a trial": (["tune.resources.cpu=0"], "tune.resources.cpu: got 0, expected greater than 0"),
     "knob of nothing": (["models.gan.search_space={objective.r9: {uniform: [0, 1]}}"], "objective.r9: unknown key"),
-    "knob out of range": (["models.gan.search_space={model.width: {int: [0, 3]}}"], "width must be at least 1"),
+    "knob out of range": (
+        ["models.gan.search_space={model.width: {int: [0, 3]}}"],
+        "width: got 0, expected at least 1",
+    ),
     "no root": (folder("nowhere"), "data.root"),
     "not an assignment": (["train.seed"], "SET"),
     "a value that is no YAML": (["train.lr=["], "SET: train.lr: not valid YAML"),
@@ -226,7 +235,7 @@ WRONG = {
     "a net that no machine holds": (["models.vae.model.width=100000"], "parameters, expected at most 2,147,483,648"),
     "turns without end": (
         ["models.gan.objective.d_steps_per_g_step=1000000"],
-        "d_steps_per_g_step must be at least 1 and below 101",
+        "d_steps_per_g_step: got 1000000, expected at least 1 and below 101",
     ),
     "missing torchvision data": (["data.name=mnist", "data.image_size=null"], "data.root"),
     "official without a test set": (["data.split=official"], "data.split"),

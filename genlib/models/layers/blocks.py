@@ -20,7 +20,7 @@ MIN_IMAGE_SIZE = 8  # pixels
 
 def check_shape(shape: Shape) -> None:
     if min(shape[1:]) < MIN_IMAGE_SIZE:
-        raise ValueError(f"shape must have sides of at least {MIN_IMAGE_SIZE} pixels, found {shape[1]}x{shape[2]}")
+        raise ValueError(f"shape: got {shape[1]}x{shape[2]} pixels, expected at least {MIN_IMAGE_SIZE} a side")
 
 
 def num_downsamples(shape: Shape) -> int:

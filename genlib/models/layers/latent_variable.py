@@ -87,30 +87,19 @@ class Bernoulli:
         white: Tensor = torch.special.ndtr(noise) < torch.sigmoid(self.logits)
         return 2 * white.to(noise.dtype) - 1
 
-    def unflatten(self, k: int) -> Bernoulli:
-        return Bernoulli(torch.unflatten(self.logits, 0, (k, -1)))
-
 
 @dataclass(frozen=True)
-class Gaussian:
+class Gaussian(DiagonalNormal):
     """Each pixel is N(mean, exp(log_variance)), both [..., C, H, W], the mean in [-1, 1]."""
-
-    mean: Tensor
-    log_variance: Tensor
 
     def log_prob(self, x: Tensor) -> Tensor:
         return DiagonalNormal(self.mean.flatten(-3), self.log_variance.flatten(-3)).log_prob(x.flatten(-3))
 
-    def sample_from_noise(self, noise: Tensor) -> Tensor:
-        return self.mean + (0.5 * self.log_variance).exp() * noise
-
-    def unflatten(self, k: int) -> Gaussian:
-        return Gaussian(*(torch.unflatten(each, 0, (k, -1)) for each in (self.mean, self.log_variance)))
+    sample_from_noise = DiagonalNormal.rsample
 
 
 # p(x|z) of images [..., C, H, W], whose `mean` is in [-1, 1]. `log_prob(x)` [...] is in nats, of x as the model sees
-# it, where x [n, ...] may meet [k, n, ...]; `sample_from_noise` draws images by standard normal noise of their shape;
-# `unflatten(k)` is [k n, ...] -> [k, n, ...].
+# it; `sample_from_noise` draws images by standard normal noise of their shape.
 PixelDistribution = Bernoulli | Gaussian
 
 
@@ -195,7 +184,8 @@ class LatentVariableModel(nn.Module):
     def log_likelihood(self, x: Tensor, noise: Tensor, y: Tensor | None = None) -> Tensor:
         """log p(x|noise) [k, n] of standard normal noise [k, n, noise_dim]; with one layer, these are the codes."""
         k = len(noise)
-        return self.decode_noise(noise.flatten(0, 1), None if y is None else y.repeat(k)).unflatten(k).log_prob(x)
+        p = self.decode_noise(noise.flatten(0, 1), None if y is None else y.repeat(k))
+        return p.log_prob(x.repeat(k, 1, 1, 1)).view(k, -1)
 
     def sample_pixels(self, noise: Tensor, pixel_noise: Tensor, y: Tensor | None = None) -> Tensor:
         """x ~ p(x|noise) [n, C, H, W] by standard normal `pixel_noise` of that shape."""
