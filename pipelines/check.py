@@ -23,6 +23,7 @@ from genlib.metrics.registry import check_metric_names
 from genlib.migration import require_current_names
 from genlib.params import Params, expand_dotted, merge, parse_params, parse_yaml, read_yaml
 from genlib.tracking.mlflow import tracking_uri
+from pipelines.repro_command import record_command
 from pipelines.stage import ROOT
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ def check(preset: str | None, assignments: list[str], tuned_model: str | None = 
 
     `tuned` is a model that is to be tuned.
     """
-    values = read_yaml(PARAMS)
+    values, before = read_yaml(PARAMS), PARAMS.read_bytes()
     overrides = {f"presets/{preset}.yaml": _load_preset(preset), "SET": _parse_assignments(assignments)}
     wanted = values
     for where, changes in overrides.items():
@@ -57,6 +58,7 @@ def check(preset: str | None, assignments: list[str], tuned_model: str | None = 
     _check_models_once(params, DataSpec.from_sources(params, domains))
     if wanted != values:
         _update_params_file(wanted)
+        record_command(Path(), before, preset, assignments)
     for stage in ("train", "tune", "evaluate", "compare"):
         (RUNS / stage).mkdir(parents=True, exist_ok=True)
     for model in params.models:

@@ -39,12 +39,12 @@ if pathlib.Path("fail").exists():
     time.sleep(4 if partner else 0)
 (out / "out").write_text(pathlib.Path("input").read_text() + os.environ.get("OMP_NUM_THREADS", ""))
 """
-LANES = """
+RUN = """
 import sys, pathlib
-from pipelines import lanes
-from genlib.errors import guarded
-lanes.ROOT = pathlib.Path.cwd()
-sys.exit(guarded(lambda: lanes.repro(sys.argv[1])))
+from pipelines import repro
+from genlib.errors import run_cli
+repro.ROOT = pathlib.Path.cwd()
+sys.exit(run_cli(lambda: repro.repro(sys.argv[1])))
 """
 ENV = os.environ | {"PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}", "PYTHONPATH": str(ROOT), "DVC_NO_ANALYTICS": "1"}
 
@@ -64,8 +64,8 @@ def project(tmp_path):
     return tmp_path
 
 
-def lanes(project, jobs="2"):
-    return subprocess.run([sys.executable, "-c", LANES, jobs], cwd=project, env=ENV, capture_output=True, text=True)
+def run_repro(project, jobs="2"):
+    return subprocess.run([sys.executable, "-c", RUN, jobs], cwd=project, env=ENV, capture_output=True, text=True)
 
 
 def begun(project):
@@ -90,35 +90,35 @@ def test_what_dvc_advises_when_a_stage_is_done_is_left_out():
 
 
 def test_stages_that_do_not_wait_for_each_other_run_at_once_and_only_what_changed_runs_again(project):
-    done = lanes(project)
+    done = run_repro(project)
     assert done.returncode == 0, done.stdout + done.stderr
     names = begun(project)
     assert sorted(names) == sorted(GRAPH) and names[0] == "prepare" and names[-1] == "report"
     assert "git add" not in done.stdout and "a: begun" in done.stdout
     assert (project / "a/out").read_text() == "1" + str(max(1, (os.cpu_count() or 1) // 2))
-    done = lanes(project)
+    done = run_repro(project)
     assert done.stdout.split() == ["every", "stage", "is", "up", "to", "date"] and not begun(project)
     plain = subprocess.run(["dvc", "repro"], cwd=project, env=ENV, capture_output=True, text=True)
     assert plain.returncode == 0 and not begun(project)
     with (project / "stage.py").open("a") as file:
         file.write("# of no stage\n")
     (project / "input").write_text("2")
-    assert lanes(project).returncode == 0 and sorted(begun(project)) == sorted(GRAPH)
+    assert run_repro(project).returncode == 0 and sorted(begun(project)) == sorted(GRAPH)
 
 
 def test_after_a_failure_what_runs_ends_and_nothing_begins(project):
     (project / "fail").write_text("a")
-    done = lanes(project)
+    done = run_repro(project)
     assert done.returncode == 1 and "a: " in done.stdout and "told to fail" in done.stdout
-    assert done.stderr.splitlines()[-1] == "genlib: a failed, 3 stages were not begun"
+    assert done.stderr.splitlines()[-1] == "genlib: a failed, 3 stages were not started"
     assert sorted(begun(project)) == ["a", "b", "prepare"] and (project / "b/out").exists()
     (project / "fail").unlink()
     (project / "b.mark").touch()  # the partner of `a` has been
-    assert lanes(project).returncode == 0 and sorted(begun(project)) == ["a", "judged", "report", "tuned"]
+    assert run_repro(project).returncode == 0 and sorted(begun(project)) == ["a", "judged", "report", "tuned"]
 
 
 def test_ctrl_c_begins_nothing_and_the_same_command_goes_on(project):
-    command = [sys.executable, "-c", LANES, "2"]
+    command = [sys.executable, "-c", RUN, "2"]
     (project / "dvc.yaml").write_text((project / "dvc.yaml").read_text().replace("stage.py b 'a'", "stage.py b never"))
     with subprocess.Popen(
         command, cwd=project, env=ENV, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True
@@ -132,13 +132,13 @@ def test_ctrl_c_begins_nothing_and_the_same_command_goes_on(project):
     assert process.returncode == 130 and b"Traceback" not in said
     assert "tuned" not in begun(project)
     (project / "dvc.yaml").write_text((project / "dvc.yaml").read_text().replace("stage.py b never", "stage.py b ''"))
-    assert lanes(project).returncode == 0
+    assert run_repro(project).returncode == 0
     assert begun(project)[-1] == "report"
 
 
 @pytest.mark.parametrize("jobs", ["0", "-1", "two", ""])
 def test_a_number_of_jobs_that_is_none_ends_with_one_line(project, jobs):
-    done = lanes(project, jobs)
+    done = run_repro(project, jobs)
     assert (
         done.returncode == 2
         and done.stderr == f"genlib: JOBS: got {jobs!r}, expected how many stages may run at once, 1 or more\n"
