@@ -3,62 +3,18 @@
 import json
 import subprocess
 import sys
-from dataclasses import asdict
 from importlib import import_module
 from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
+from evaluated_models import models as models
 from PIL import Image
-from prepared import SMALL
 from report_tree import report_tree
-from safetensors.torch import save_file
 
 from genlib.cli import COMMANDS, GROUPS, build_parser, main
 from genlib.commands import diff, doctor
 from genlib.commands.sample import parse_labels, sample_truncated_normal
-from genlib.files import file_sha256
-from genlib.metrics.result import MetricResult
-from genlib.registry import build
-from genlib.tracking.promotion_checks import failed_checks
-
-GOOD = {
-    "kid": MetricResult(0.10, 0.08, 0.12, 0.0, 300),
-    "frechet": MetricResult(2.0, 1.8, 2.2, 0.5, 300),
-    "coverage": MetricResult(0.8, 0.75, 0.85, 0.95, 300),
-    "support": MetricResult(400.0, 300.0, 500.0, 500.0, 300),
-    "copies": MetricResult(0.01, 0.0, 0.02, 0.0, 300),
-}
-
-
-@pytest.fixture(scope="module")
-def models(tmp_path_factory):
-    """Untrained models of 8 x 8 images, as runs/train and runs/evaluate of a project hold them."""
-    root = tmp_path_factory.mktemp("project")
-    for name in ("gan", "cgan", "classifier", "autoencoder"):
-        config = {"name": "cnn_classifier" if name == "classifier" else name, "width": SMALL} | (
-            {} if name == "classifier" else {"latent": SMALL}
-        )
-        torch.manual_seed(0)
-        folder = root / "runs/train" / name
-        folder.mkdir(parents=True)
-        save_file(build("models", config, (1, 8, 8), 10).state_dict(), folder / "model.safetensors")
-        (folder / "config.json").write_text(json.dumps({"model": config, "shape": [1, 8, 8], "classes": 10}))
-        judged(root, name, GOOD)
-    return root
-
-
-def judged(root, name, measures):
-    card = {
-        "data": "digits",
-        "data_sha256": "d" * 64,
-        "judge": {"sha256": "b" * 64},
-        "model_sha256": file_sha256(root / "runs/train" / name / "model.safetensors"),
-    }
-    path = root / "runs/evaluate" / name / "metrics.json"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps({"metrics": {key: asdict(each) for key, each in measures.items()}, "card": card}))
 
 
 def test_a_grid_files_and_an_array_hold_the_same_images(models, tmp_path):
@@ -209,22 +165,6 @@ def test_what_dvc_says_of_two_revisions_is_read_and_told_in_order(monkeypatch):
     assert [str(move) for move in found.metric_diffs] == [
         f"{name}: better: 3 [2.9, 3.1] -> 1 [0.9, 1.1]" for name in names
     ]
-
-
-@pytest.mark.parametrize(
-    ("changes", "reason"),
-    [
-        ({}, None),
-        ({"kid": MetricResult(0.13, 0.12, 0.14, 0.0, 300)}, None),
-        ({"kid": MetricResult(0.2, 0.15, 0.25, 0.0, 300)}, "kid 0.2, at least 0.15: worse than the champion's 0.1"),
-        ({"coverage": MetricResult(0.2, 0.1, 0.3, 0.95, 300)}, "coverage 0.2: outside its limit"),
-        ({"copies": MetricResult(0.2, 0.1, 0.3, 0.0, 300)}, "copies 0.2: outside its limit"),
-        ({"copies": MetricResult(detail={"reason": "too few"})}, "copies: not to be known (too few)"),
-    ],
-)
-def test_a_champion_gives_way_to_what_is_no_worse_and_within_the_limits(changes, reason):
-    found = failed_checks(GOOD | changes, GOOD, {})
-    assert (found == []) if reason is None else (len(found) == 1 and found[0].startswith(reason))
 
 
 def test_doctor_names_what_is_broken(monkeypatch, capsys, tmp_path):

@@ -1,1 +1,1 @@
-"""Where numbers go: written to a local journal at once, sent to MLflow when it answers."""
+"""Run folders, the record of what runs produce; their publishing to MLflow; the model registry."""

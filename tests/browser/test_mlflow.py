@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 import torch
 from browser.chromium import CHROMIUM, browser
-from genlib.tracking.journal import Journal
 
-from genlib.tracking.mlflow import connect, send
+from genlib.tracking.mlflow import connect, publish
+from genlib.tracking.run_folder import open_run
 
 ROOT = Path(__file__).parents[2]
 TAGS = {"genlib.stage": "tune", "genlib.model": "gan"}
@@ -38,17 +38,16 @@ pytestmark = [
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A store with a sweep of two trials, each with its knobs, a curve and a grid of images."""
     home = tmp_path_factory.mktemp("home")
-    made = Journal(home / ".genlib/journal/tune-gan")
-    sweep = made.run("stage", name="tune gan", experiment="digits", tags=TAGS, params={"tune": {"trials": 2}})
-    for number in range(2):
-        key, knobs = f"trial-{number}", {"train.lr_g": 0.001 * (number + 1)}
-        trial = made.run(key, name=f"trial {number}", experiment="digits", tags=TAGS, params=knobs, parent="stage")
-        for step in (10, 20):
-            trial.log({"kid": (2 - number) / step}, step)
-        trial.figure("samples", torch.arange(256, dtype=torch.uint8).view(4, 1, 8, 8), 20)
-        trial.end()
-    sweep.end()
-    send(made.folder, f"sqlite:///{home}/mlflow.db", home)
+    with open_run(home, "tune-gan", name="tune gan", experiment="digits", tags=TAGS, params={}) as sweep:
+        for number in range(2):
+            params = {"train.lr_g": 0.001 * (number + 1)}
+            with sweep.nested(f"trial-{number}", f"trial {number}", params) as trial:
+                for step in (10, 20):
+                    trial.log({"kid": (2 - number) / step}, step)
+                trial.log_images("samples", torch.arange(256, dtype=torch.uint8).view(4, 1, 8, 8), 20)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
+        assert publish(sweep.path) == []
     return home
 
 

@@ -100,28 +100,3 @@ def test_every_report_of_two_players_tells_their_repertoire(name, data):
 
 def test_a_model_of_one_player_is_not_watched(data):
     assert all("duplicate_rate" not in progress.metrics for progress in fit(job("vae", data)))
-
-
-class Tags:
-    """A tracker that keeps what it was tagged with."""
-
-    def __init__(self):
-        self.tags = []
-
-    def log(self, metrics, step):
-        pass
-
-    def tag(self, tags):
-        self.tags.append(tags["genlib.health"])
-
-
-def test_a_run_is_tagged_when_the_game_turns():
-    from genlib.training.loop import Progress
-
-    tracker = Tags()
-    report = Reporter(tracker)
-    turns = [(0.6, 0.6), (0.6, 0.6), (1.0, 1.0), (0.6, 0.6)]
-    for step, (real, fake) in enumerate(turns):
-        report(Progress(step, len(turns), {"d_real": real, "d_fake": fake}))
-    report(Progress(len(turns), len(turns), {"d_real": 0.6, "d_fake": 0.6, "duplicate_rate": 0.8}))
-    assert tracker.tags == ["balanced", "D wins", "balanced", "collapsed"]

@@ -12,7 +12,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from test_commands import GOOD, judged, models  # noqa: F401
+from evaluated_models import GOOD, judged
+from evaluated_models import models as models
 
 import genlib
 from genlib.cli import main
@@ -25,7 +26,7 @@ def told(capsys):
     return json.loads(capsys.readouterr().out)
 
 
-def test_a_champion_is_made_kept_and_served(models, monkeypatch, capsys):  # noqa: F811
+def test_a_champion_is_made_kept_and_served(models, monkeypatch, capsys):
     import mlflow
 
     uri = f"sqlite:///{models}/mlflow.db"
@@ -49,7 +50,7 @@ def test_a_champion_is_made_kept_and_served(models, monkeypatch, capsys):  # noq
     codes = torch.randn(5, 4)
     given = torch.cat([codes, torch.arange(5.0)[:, None]], 1)
     with torch.no_grad():
-        wanted = genlib.load("runs/train/cgan").image(codes, torch.arange(5)).numpy()
+        wanted = genlib.load("runs/train/cgan").decode_image(codes, torch.arange(5)).numpy()
     np.testing.assert_allclose(served(uri, f"models:/{name}@champion", given.tolist()), wanted, atol=1e-5)
 
     judged(models, "gan", GOOD)
