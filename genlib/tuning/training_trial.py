@@ -37,10 +37,9 @@ class TrainingTrial:
         """Raises TrialPruned where most generated images are near-duplicates for too long."""
         job = self.job.with_overrides(hyperparameters)
         stopper = CollapseStopper(job.train.total_images)
-        on_workers = bool(job.train.workers)
-        for progress in (
-            self._train_on_workers(job, hyperparameters) if on_workers else self._train_in_process(job, folder)
-        ):
+        name = json_sha256(hyperparameters)[:16]
+        reports = self._train_on_workers(job, name) if job.train.workers else self._train_in_process(job, folder)
+        for progress in reports:
             should_stop = stopper.should_stop(progress.images_seen, progress.metrics)
             if progress.resumed:
                 continue
@@ -61,13 +60,12 @@ class TrainingTrial:
         torch.set_num_threads(self.num_threads)
         return map(self.add_scores, fit(replace(job, checkpoint_dir=folder)))
 
-    def _train_on_workers(self, job: TrainingJob, hyperparameters: dict[str, Any]) -> Iterator[Progress]:
+    def _train_on_workers(self, job: TrainingJob, name: str) -> Iterator[Progress]:
         """Ray Train calls back and Ray Tune iterates: a thread stands between the two.
 
         The last report waits until Ray Train has ended: Ray Tune ends the process of the trial with it, and the CPUs of
         an orphaned group of workers would stay taken.
         """
-        name = json_sha256(hyperparameters)[:16]
         job = replace(job, checkpoint_dir=self.shared_dir / "states" / name)
         messages: Queue[Progress | BaseException | None] = Queue()
 

@@ -49,11 +49,10 @@ class TrialLog(tune.Callback):
 
     def stop_unfinished(self) -> None:
         """Mark as stopped what the time limit left under way; a trial that saw no image has not begun."""
-        for tune_id, trial in list(self.trials.items()):
-            if not trial.has_ended and trial.images_seen:
-                self._end(trial, "stopped early")
-            elif not trial.has_ended:
-                del self.trials[tune_id]
+        self.trials = {key: entry for key, entry in self.trials.items() if entry.has_ended or entry.images_seen}
+        for entry in self.trials.values():
+            if not entry.has_ended:
+                self._end(entry, "stopped early")
 
     def on_trial_result(self, iteration: int, trials: Any, trial: Any, result: Mapping[str, Any], **_: Any) -> None:
         entry = self._find_entry(trial, trials)
