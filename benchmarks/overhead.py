@@ -27,7 +27,7 @@ from genlib.tracking.run_folder import open_run
 from genlib.training.fit import build_objective, build_train_state
 from genlib.training.job import TrainingJob
 from genlib.training.loop import Progress, train
-from pipelines.console import Console
+from pipelines.console import open_console
 
 BOUND = 0.97
 
@@ -84,7 +84,11 @@ def everything(job: TrainingJob, folder: Path) -> float:
     header: dict[str, Any] = {"name": "benchmark", "experiment": "benchmark", "tags": {}, "params": {}}
     moments = []
     project_dir = folder.parent
-    with publishing(project_dir), open_run(project_dir, folder.name, **header) as run, Console("everything") as console:
+    with (
+        publishing(project_dir),
+        open_run(project_dir, folder.name, **header) as run,
+        open_console("everything") as console,
+    ):
 
         def on_progress(progress: Progress) -> None:
             run.report(progress)
