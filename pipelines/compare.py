@@ -57,15 +57,9 @@ def summarize_seeds(runs: Sequence[Mapping[str, Mapping[str, Any]]]) -> dict[str
 def _mean_and_range(results: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     values = [result["value"] for result in results if result["value"] is not None]
     value, low, high = (fmean(values), min(values), max(values)) if values else (None, None, None)
+    shared = {key: results[0][key] for key in ("null", "n")}
     detail = {"seeds": len(values), "interval": "range over seeds"}
-    return {
-        "value": value,
-        "low": low,
-        "high": high,
-        "null": results[0]["null"],
-        "n": results[0]["n"],
-        "detail": detail,
-    }
+    return {"value": value, "low": low, "high": high, **shared, "detail": detail}
 
 
 if __name__ == "__main__":
