@@ -65,14 +65,6 @@ def write_json(content: Any, path: Path) -> None:
     write_text(json.dumps(content, indent=2, allow_nan=False) + "\n", path)
 
 
-def read_json(path: Path) -> Any:
-    """The content of a JSON file that an earlier stage wrote."""
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path}: not readable as JSON ({error}), expected the file that its stage writes") from error
-
-
 def write_yaml(content: Any, path: Path) -> None:
     from ruamel.yaml import YAML
 

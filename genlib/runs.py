@@ -1,29 +1,32 @@
-"""What the stages left behind, read into plain values; only models asked for, so that stale folders are not seen.
+"""Run folders as plain values: what the stages left behind.
 
-Whatever a model lacks (a judge has no samples, most have no sweep) is empty here and absent from the page.
+Only the models asked for are read, so that stale folders are not seen. Whatever a model lacks (a classifier has no
+samples, most models have no sweep) is empty here and absent from the page.
 """
 
 from __future__ import annotations
 
 import csv
-import json
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from genlib.data.dataset import load_dataset
 from genlib.errors import InputError
+from genlib.files import read_checked_json
 from genlib.metrics.result import MetricResult
 from genlib.registry import read_model_config
 
+EXPECTED = "expected the file that its stage writes"
 ResultsByMetric = Mapping[str, MetricResult]
 History = Mapping[str, Sequence[float | None]]
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """Before judge B: each side over all seeds, and seed by seed."""
+    """By the reporting classifier: each side over all seeds, and the tuned side seed by seed."""
 
     default: ResultsByMetric
     tuned: ResultsByMetric
@@ -32,7 +35,7 @@ class Comparison:
 
 @dataclass(frozen=True)
 class SweepResults:
-    """`trials`: the rows of trials.csv as text; `best`: the winning values in best.yaml."""
+    """`trials`: the rows of trials.csv as text; `best_params`: the winning values in best.yaml, by dotted key."""
 
     trials: Sequence[Mapping[str, str]]
     best_params: Mapping[str, Any]
@@ -40,7 +43,7 @@ class SweepResults:
 
 @dataclass(frozen=True)
 class ContactSheet:
-    """Images side by side in a PNG file; `says`: how many `rows` and `columns` of them, and what they are."""
+    """Images side by side in a PNG file; `metadata`: how many `rows` and `columns` of them, and what they are."""
 
     file: Path
     metadata: Mapping[str, Any]
@@ -48,7 +51,7 @@ class ContactSheet:
 
 @dataclass(frozen=True)
 class ModelResults:
-    """`history`: by column, None where a report had no value; `figures`: name -> PNG file; `sheets`: by their names."""
+    """`history`: by column, None where a report had no value; `figures`, `sheets`: by the names of their PNG files."""
 
     name: str
     config: Mapping[str, Any] = field(default_factory=dict)
@@ -75,7 +78,7 @@ class Results:
 
 
 def read_results(root: Path, models: Collection[str], tuned_models: Collection[str] = ()) -> Results:
-    """What lies in data/prepared and runs of `root` for these models, and sweeps for those of them that are `tuned`.
+    """What lies in data/prepared and runs of `root` for these models, with the sweeps of `tuned_models`.
 
     Raises:
         InputError: a file is there but is not what its stage writes.
@@ -85,71 +88,62 @@ def read_results(root: Path, models: Collection[str], tuned_models: Collection[s
 
 
 def read_model_results(runs: Path, name: str, with_tuning: bool) -> ModelResults:
-    """What lies in the folder `runs` of one model, and of its sweep where it is `tuned`."""
-    train, evaluate = runs / "train" / name, runs / "evaluate" / name
-    judged = _read_json(evaluate / "metrics.json")
+    """What lies in the folder `runs` of one model."""
+    train, evaluate, compare = runs / "train" / name, runs / "evaluate" / name, runs / "compare" / name
+    evaluation = _read_json(evaluate / "metrics.json")
+    with _name_file(evaluate / "metrics.json", "metrics with their parts"):
+        metrics = _parse_metrics(evaluation.get("metrics", {}))
     return ModelResults(
         name,
         config=read_model_config(train) if (train / "config.json").exists() else {},
         history=_read_history(train / "history.tsv"),
-        metrics=_parse_metrics(judged.get("metrics", {}), evaluate / "metrics.json"),
-        card=judged.get("card", {}),
+        metrics=metrics,
+        card=evaluation.get("card", {}),
         figures={path.stem: path for path in sorted((evaluate / "figures").glob("*.png"))},
         sheets=read_sheets(evaluate / "figures/sheets"),
         sweep=_read_sweep(runs / "tune" / name, name) if with_tuning else None,
-        comparison=_read_comparison(runs / "compare" / name / "metrics.json") if with_tuning else None,
+        comparison=_read_comparison(compare / "metrics.json") if with_tuning else None,
     )
 
 
 def read_sheets(folder: Path) -> dict[str, ContactSheet]:
-    """The sheets in `folder`, by name; none where it is not there."""
+    """The contact sheets in `folder`, by name; none where it is not there."""
     return {path.stem: _read_sheet(path) for path in sorted(folder.glob("*.png"))}
 
 
 def _read_sheet(path: Path) -> ContactSheet:
-    says = _read_json(path.with_suffix(".json"))
-    if not all(isinstance(says.get(key), int) and says[key] > 0 for key in ("rows", "columns")):
-        raise _wrong_content(path.with_suffix(".json"), "no rows and columns of a sheet")
-    return ContactSheet(path, says)
+    metadata = _read_json(path.with_suffix(".json"))
+    if not all(isinstance(metadata.get(key), int) and metadata[key] > 0 for key in ("rows", "columns")):
+        raise InputError(f"{path.with_suffix('.json')}: got no rows and columns of a sheet, {EXPECTED}")
+    return ContactSheet(path, metadata)
 
 
 def _read_json(path: Path) -> dict[str, Any]:
-    """The content of a JSON file; nothing where there is no file."""
-    if not path.exists():
-        return {}
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path}: not readable as JSON ({error}), expected the file that its stage writes") from error
-    if not isinstance(found, dict):
-        raise _wrong_content(path, f"a JSON {type(found).__name__}")
-    return found
+    """The content of a JSON file; empty where there is no file."""
+    return read_checked_json(path, EXPECTED) if path.exists() else {}
 
 
-def _parse_metrics(entries: Any, path: Path) -> dict[str, MetricResult]:
-    names = MetricResult.__dataclass_fields__
+@contextmanager
+def _name_file(path: Path, content: str) -> Iterator[None]:
+    """An error in the block becomes one that names `path`, which does not hold `content`."""
     try:
-        return {
-            str(metric): MetricResult(**{key: value for key, value in parts.items() if key in names})
-            for metric, parts in entries.items()
-        }
-    except (AttributeError, TypeError) as error:
-        raise _wrong_content(path, f"metrics without their parts ({error})") from error
+        yield
+    except (OSError, ValueError, AttributeError, KeyError, TypeError, csv.Error) as error:
+        raise InputError(f"{path}: got no {content} ({error}), {EXPECTED}") from error
+
+
+def _parse_metrics(entries: Mapping[str, Any]) -> dict[str, MetricResult]:
+    return {metric: MetricResult.from_json(parts) for metric, parts in entries.items()}
 
 
 def _read_comparison(path: Path) -> Comparison | None:
-    found = _read_json(path)
-    if not found:
+    content = _read_json(path)
+    if not content:
         return None
-    try:
-        sides, seeds = found["metrics"], found["seeds"]["tuned"]
-        return Comparison(
-            _parse_metrics(sides["default"], path),
-            _parse_metrics(sides["tuned"], path),
-            {str(seed): _parse_metrics(measures, path) for seed, measures in seeds.items()},
-        )
-    except (AttributeError, KeyError, TypeError) as error:
-        raise _wrong_content(path, f"no comparison of two sides ({error})") from error
+    with _name_file(path, "comparison of two sides"):
+        default, tuned = (_parse_metrics(content["metrics"][side]) for side in ("default", "tuned"))
+        by_seed = {seed: _parse_metrics(metrics) for seed, metrics in content["seeds"]["tuned"].items()}
+        return Comparison(default, tuned, by_seed)
 
 
 def _read_sweep(folder: Path, model: str) -> SweepResults | None:
@@ -158,30 +152,19 @@ def _read_sweep(folder: Path, model: str) -> SweepResults | None:
     if not (folder / "trials.csv").exists():
         return None
     best = read_yaml(folder / "best.yaml") if (folder / "best.yaml").exists() else {}
-    knobs = (best.get("models") or {}).get(model) or {}
-    return SweepResults(_read_table(folder / "trials.csv", ",", first_column="trial"), flatten_dotted(knobs))
+    hyperparameters = (best.get("models") or {}).get(model) or {}
+    return SweepResults(_read_table(folder / "trials.csv", ",", "trial"), flatten_dotted(hyperparameters))
 
 
 def _read_history(path: Path) -> dict[str, list[float | None]]:
-    if not path.exists():
-        return {}
-    rows = _read_table(path, "\t", first_column="images_seen")
-    try:
+    rows = _read_table(path, "\t", "images_seen") if path.exists() else []
+    with _name_file(path, "numbers"):
         return {name: [float(row[name]) if row[name] else None for row in rows] for name in rows[0]} if rows else {}
-    except ValueError as error:
-        raise _wrong_content(path, f"what is not a number ({error})") from error
 
 
 def _read_table(path: Path, delimiter: str, first_column: str) -> list[dict[str, str]]:
-    try:
-        lines = list(csv.reader(path.read_text(encoding="utf-8").splitlines(), delimiter=delimiter))
-    except (OSError, ValueError, csv.Error) as error:
-        raise _wrong_content(path, f"no readable table ({error})") from error
-    columns, *rows = lines or [[]]
-    if columns[:1] != [first_column] or any(len(row) != len(columns) for row in rows):
-        raise _wrong_content(path, f"no table whose first column is {first_column} and whose rows are whole")
-    return [dict(zip(columns, row, strict=True)) for row in rows]
-
-
-def _wrong_content(path: Path, found: str) -> InputError:
-    return InputError(f"{path}: got {found}, expected the file that its stage writes")
+    with _name_file(path, f"table whose first column is {first_column}"):
+        columns, *rows = csv.reader(path.read_text(encoding="utf-8").splitlines(), delimiter=delimiter)
+        if columns[:1] != [first_column]:
+            raise ValueError(f"the columns are {columns}")
+        return [dict(zip(columns, row, strict=True)) for row in rows]

@@ -261,8 +261,8 @@ def test_a_sheet_stands_in_the_place_of_the_figure_that_it_shows_better(tree: Pa
     assert samples.endswith(
         "A row each: the sample, the training images nearest to it, the other samples nearest to it."
     )
-    figures = [figure for figure in Tags(html).all("figure") if "data-says" in figure]
-    says = [json.loads(str(figure["data-says"])) for figure in figures]
+    figures = [figure for figure in Tags(html).all("figure") if "data-metadata" in figure]
+    says = [json.loads(str(figure["data-metadata"])) for figure in figures]
     assert [(each["rows"], each["columns"]) for each in says] == [(20, 4), (2, 5), (2, 5)]
     assert "#model-gan.samples" in {link["href"] for link in Tags(html).all("a")}
 

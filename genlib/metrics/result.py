@@ -31,6 +31,11 @@ class MetricResult:
     n: int = 0
     detail: dict[str, Any] = field(default_factory=dict)
 
+    @classmethod
+    def from_json(cls, parts: Mapping[str, Any]) -> MetricResult:
+        """The result in an entry of metrics.json; keys that are no part of it are left out."""
+        return cls(**{key: value for key, value in parts.items() if key in cls.__dataclass_fields__})
+
     def __post_init__(self) -> None:
         for name, part in asdict(self).items():
             object.__setattr__(self, name, to_jsonable(part, name))

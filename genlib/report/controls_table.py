@@ -1,10 +1,9 @@
-"""What each metric made of the planted faults: a table that says which metrics are to be believed."""
+"""What each metric makes of images with a known fault: a table that says which metrics are to be believed."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 from genlib.evaluation.controls import CONTROL_LABELS
 from genlib.formatting import format_interval, format_number
@@ -15,10 +14,9 @@ from genlib.runs import ModelResults
 SHIFT_WORDS = {"lower": "lower", "higher": "higher", "count": "their number"}
 
 
-@dataclass(frozen=True)
-class ControlCell:
-    """One metric on one planted fault; `asked`: what the fault must do to it, "" where the metric need not see it;
-    `failed`: how it did not."""
+class ControlCell(NamedTuple):
+    """One metric on one control; `expected`: what the fault must do to it, "" where the metric need not detect it;
+    `failure`: how it did not."""
 
     text: str = ""
     interval: str = ""
@@ -26,9 +24,8 @@ class ControlCell:
     failure: str = ""
 
 
-@dataclass(frozen=True)
-class ControlRow:
-    """One metric on every fault, in the order of WORDS, and what it gives real images."""
+class ControlRow(NamedTuple):
+    """One metric on every control, in the order of CONTROL_LABELS; `baseline`: its value on real images."""
 
     metric: str
     baseline: str
@@ -37,22 +34,20 @@ class ControlRow:
 
 
 def build_control_rows(models: Iterable[ModelResults]) -> list[ControlRow]:
-    """A line per metric that was tried; of the first model that it was tried beside, for the faults are the same."""
-    found: dict[str, ControlRow] = {}
+    """A row per metric that has controls, of the first model that has it: the faults are the same for all."""
+    rows: dict[str, ControlRow] = {}
     for model in models:
-        for name, measure in model.metrics.items():
-            metric, controls = split_direction(name)[0], measure.detail.get("controls")
-            if controls and metric not in found:
-                found[metric] = _build_row(metric, controls)
-    return [found[name] for names in group_by_question(found).values() for name in names]
+        for name, result in model.metrics.items():
+            metric, controls = split_direction(name)[0], result.detail.get("controls")
+            if controls and metric not in rows:
+                first = next(iter(controls.values()))
+                cells = [_build_cell(controls.get(control)) for control in CONTROL_LABELS]
+                rows[metric] = ControlRow(metric, format_number(first["real"]), cells, first["n"])
+    return [rows[name] for names in group_by_question(rows).values() for name in names]
 
 
-def _build_row(metric: str, controls: dict[str, Any]) -> ControlRow:
-    first = next(iter(controls.values()))
-    cells = [_build_cell(controls[fault]) if fault in controls else ControlCell() for fault in CONTROL_LABELS]
-    return ControlRow(metric, format_number(first["real"]), cells, first["n"])
-
-
-def _build_cell(facts: dict[str, Any]) -> ControlCell:
-    ends = format_interval(facts["low"], facts["high"])
-    return ControlCell(format_number(facts["value"]), ends, SHIFT_WORDS[facts["must"]], facts.get("failed") or "")
+def _build_cell(facts: Mapping[str, Any] | None) -> ControlCell:
+    if facts is None:
+        return ControlCell()
+    interval = format_interval(facts["low"], facts["high"])
+    return ControlCell(format_number(facts["value"]), interval, SHIFT_WORDS[facts["must"]], facts.get("failed") or "")

@@ -1,4 +1,4 @@
-"""Training as curves over images seen: what was lowered, and for two players whether they are in balance."""
+"""Training as curves over images seen: the losses, and for a GAN whether its two networks are in balance."""
 
 from __future__ import annotations
 
@@ -10,17 +10,20 @@ from typing import TYPE_CHECKING, Any
 
 from genlib.formatting import display_name, format_number
 from genlib.report.embedded_images import EmbeddedImage
-from genlib.report.plots import Theme, add_legend, choose_axis_scale, render_plot
+from genlib.report.plots import INK, PALETTE, SOFT, add_legend, choose_axis_scale, render_plot
 from genlib.runs import History
 from genlib.training.gan_state import GANState, gan_state
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+Points = Sequence[tuple[float, float]]
+VERTICAL_TEXT_STYLE: dict[str, Any] = {"ha": "center", "va": "top", "rotation": 90, "color": INK, "fontsize": 7.5}
+
 
 @dataclass(frozen=True)
 class CurveGroup:
-    """Columns of a history that belong in one panel; `health`: they watch the training and are not lowered by it."""
+    """Columns of a history that share a panel; `is_health`: they watch the training, no step lowers them."""
 
     title: str
     pattern: str
@@ -29,7 +32,6 @@ class CurveGroup:
     log_scale: bool = False
 
 
-VERTICAL_TEXT_STYLE: Any = {"ha": "center", "va": "top", "rotation": 90}
 CURVE_GROUPS = (
     CurveGroup("Loss", r"loss(_\w+)?", is_health=False),
     CurveGroup("Discriminator is right", r"d_(real|fake)", is_fraction=True),
@@ -39,12 +41,10 @@ CURVE_GROUPS = (
     CurveGroup("Repertoire, in pixels", r"pixel_coverage|duplicate_rate", is_fraction=True),
 )
 
-Points = Sequence[tuple[float, float]]
-
 
 @dataclass(frozen=True)
 class UnhealthySpan:
-    """A stretch of training, in images seen, in which a game of two players stood badly."""
+    """A stretch of training, in images seen, in which a GAN was out of balance."""
 
     start: float
     end: float
@@ -52,42 +52,34 @@ class UnhealthySpan:
 
 
 def plot_training_curves(model: str, history: History, *, health: bool) -> list[EmbeddedImage]:
-    """One picture per family of columns; a column of no family is one of its own, among what is lowered."""
-    panels: dict[CurveGroup, dict[str, Points]] = {}
+    """A plot per group of columns; a column of no group is a loss on its own, after the others."""
+    panels: dict[CurveGroup, dict[str, Points]] = {group: {} for group in CURVE_GROUPS}
     for column in history:
-        family = _find_group(column)
-        points = _finite_points(history, column)
-        if column != "images_seen" and family.is_health == health and points:
-            panels.setdefault(family, {})[column] = points
-    bad = unhealthy_spans(history) if health else []
-    ordered = sorted(panels.items(), key=lambda item: _group_order(item[0]))
-    return [_plot_group(model, family, lines, bad) for family, lines in ordered]
+        group, points = _find_group(column), _finite_points(history, column)
+        if column != "images_seen" and group.is_health == health and points:
+            panels.setdefault(group, {})[column] = points
+    spans = unhealthy_spans(history) if health else []
+    return [_plot_group(model, group, lines, spans) for group, lines in panels.items() if lines]
 
 
 def unhealthy_spans(history: History) -> list[UnhealthySpan]:
     """The stretches between reports that end in a state other than balance; equal ones that touch are one."""
-    found: list[UnhealthySpan] = []
-    before = 0.0
+    spans: list[UnhealthySpan] = []
+    start = 0.0
     for row in zip(*history.values(), strict=True):
         report = {name: value for name, value in zip(history, row, strict=True) if value is not None}
-        seen, stands = report.pop("images_seen"), gan_state(report)
-        if stands and stands != "balanced":
-            goes_on = found and found[-1].state == stands and found[-1].end == before
-            start = found.pop().start if goes_on else before
-            found.append(UnhealthySpan(start, seen, stands))
-        before = seen
-    return found
+        end, state = report.pop("images_seen"), gan_state(report)
+        if state and state != "balanced":
+            extends_last = spans and spans[-1].state == state and spans[-1].end == start
+            spans.append(UnhealthySpan(spans.pop().start if extends_last else start, end, state))
+        start = end
+    return spans
 
 
 def _find_group(column: str) -> CurveGroup:
-    own = CurveGroup(
-        display_name(column).capitalize() if len(column) > 2 else column.upper(), re.escape(column), is_health=False
-    )
-    return next((family for family in CURVE_GROUPS if re.fullmatch(family.pattern, column)), own)
-
-
-def _group_order(group: CurveGroup) -> int:
-    return CURVE_GROUPS.index(group) if group in CURVE_GROUPS else len(CURVE_GROUPS)
+    title = display_name(column).capitalize() if len(column) > 2 else column.upper()
+    own = CurveGroup(title, re.escape(column), is_health=False)
+    return next((group for group in CURVE_GROUPS if re.fullmatch(group.pattern, column)), own)
 
 
 def _finite_points(history: History, column: str) -> Points:
@@ -98,45 +90,29 @@ def _finite_points(history: History, column: str) -> Points:
 def _plot_group(
     model: str, group: CurveGroup, lines: Mapping[str, Points], spans: Sequence[UnhealthySpan]
 ) -> EmbeddedImage:
-    ends = "; ".join(
-        f"{display_name(name)} from {format_number(p[0][1])} to {format_number(p[-1][1])}" for name, p in lines.items()
-    )
-    stood = "".join(f" From {format_number(s.start)} to {format_number(s.end)} images: {s.state}." for s in spans)
+    def draw(axes: Axes) -> None:
+        from matplotlib.ticker import EngFormatter, MaxNLocator
 
-    def draw(axes: Axes, theme: Theme) -> None:
-        for (name, points), colour in zip(lines.items(), theme.palette * len(lines), strict=False):
+        for (name, points), color in zip(lines.items(), PALETTE * len(lines), strict=False):
             x, y = zip(*points, strict=True)
-            axes.plot(x, y, color=colour, linewidth=1.6, label=display_name(name), marker="o" if len(x) == 1 else "")
+            axes.plot(x, y, color=color, linewidth=1.6, label=display_name(name), marker="o" if len(x) == 1 else "")
         if group.log_scale:
             axes.set_yscale(choose_axis_scale([y for points in lines.values() for _, y in points]))
         if group.is_fraction:
             axes.set_ylim(-0.03, 1.03)
-        for spell in spans:
-            _shade_span(axes, spell, theme)
-        _format_images_axis(axes)
+        for span in spans:
+            axes.axvspan(span.start, span.end, color=SOFT, alpha=0.15, linewidth=0)
+            middle, above = (span.start + span.end) / 2, axes.get_xaxis_transform()
+            axes.text(middle, 0.97, span.state, transform=above, **VERTICAL_TEXT_STYLE)
+        axes.xaxis.set_major_locator(MaxNLocator(6))
+        axes.xaxis.set_major_formatter(EngFormatter(sep=""))
+        axes.set_xlabel("images seen")
         if len(lines) > 1:
-            add_legend(axes, theme)
+            add_legend(axes)
 
-    return render_plot(group.title, f"{group.title} of {model} over images seen: {ends}.{stood}", draw)
-
-
-def _shade_span(axes: Axes, span: UnhealthySpan, theme: Theme) -> None:
-    axes.axvspan(span.start, span.end, color=theme.soft, alpha=0.15, linewidth=0)
-    middle = (span.start + span.end) / 2
-    axes.text(
-        middle,
-        0.97,
-        span.state,
-        transform=axes.get_xaxis_transform(),
-        color=theme.ink,
-        fontsize=7.5,
-        **VERTICAL_TEXT_STYLE,
+    ends = "; ".join(
+        f"{display_name(name)} from {format_number(points[0][1])} to {format_number(points[-1][1])}"
+        for name, points in lines.items()
     )
-
-
-def _format_images_axis(axes: Axes) -> None:
-    from matplotlib.ticker import EngFormatter, MaxNLocator
-
-    axes.xaxis.set_major_locator(MaxNLocator(6))
-    axes.xaxis.set_major_formatter(EngFormatter(sep=""))
-    axes.set_xlabel("images seen")
+    states = "".join(f" From {format_number(s.start)} to {format_number(s.end)} images: {s.state}." for s in spans)
+    return render_plot(group.title, f"{group.title} of {model} over images seen: {ends}.{states}", draw)

@@ -1,13 +1,13 @@
 "use strict";
-// Cuts the sheets of images apart and makes what turns them over. Without it the page shows the sheets as they are.
-const make = (name, parts = {}, ...children) => {
-  const made = document.createElement(name);
-  for (const [key, value] of Object.entries(parts)) made.setAttribute(key, value);
-  made.append(...children);
-  return made;
+// Cuts the contact sheets apart and makes them interactive. Without this script the page shows the sheets as they are.
+const createElement = (name, attributes = {}, ...children) => {
+  const element = document.createElement(name);
+  for (const [key, value] of Object.entries(attributes)) element.setAttribute(key, value);
+  element.append(...children);
+  return element;
 };
 
-const cutter = (sheet, rows, columns) => {
+const cellDrawer = (sheet, rows, columns) => {
   const width = sheet.naturalWidth / columns, height = sheet.naturalHeight / rows;
   return (canvas, row, column) => {
     canvas.width = Math.round(width);
@@ -17,36 +17,36 @@ const cutter = (sheet, rows, columns) => {
   };
 };
 
-const cell = (cut, row, column, words) => cut(make("canvas", { role: "img", "aria-label": words }), row, column);
+const cell = (drawCell, row, column, label) => drawCell(createElement("canvas", { role: "img", "aria-label": label }), row, column);
 
-const samples = (figure, sheet, says) => {
-  const cut = cutter(sheet, says.rows, says.columns);
-  const near = make("div", { class: "near" });
-  const said = make("p", { class: "note", role: "status" });
-  const buttons = Array.from({ length: says.rows }, (_, row) => {
-    const picture = cut(make("canvas", { "aria-hidden": "true" }), row, 0);
-    return make("button", { type: "button", "aria-label": `Sample ${row + 1}`, tabindex: "-1" }, picture);
+const chooseSample = (figure, sheet, metadata) => {
+  const drawCell = cellDrawer(sheet, metadata.rows, metadata.columns);
+  const near = createElement("div", { class: "near" });
+  const status = createElement("p", { class: "note", role: "status" });
+  const buttons = Array.from({ length: metadata.rows }, (_, row) => {
+    const picture = drawCell(createElement("canvas", { "aria-hidden": "true" }), row, 0);
+    return createElement("button", { type: "button", "aria-label": `Sample ${row + 1}`, tabindex: "-1" }, picture);
   });
-  const grid = make("div", { class: "samples", role: "group", "aria-label": figure.dataset.title }, ...buttons);
+  const grid = createElement("div", { class: "samples", role: "group", "aria-label": figure.dataset.title }, ...buttons);
   const group = (title, row, first, count) => {
     const pictures = Array.from({ length: count }, (_, place) => {
-      const distance = says.distances[row][first + place - 1].toFixed(2);
-      return make("li", {}, cell(cut, row, first + place, `${title}, ${place + 1}`), make("small", {}, distance));
+      const distance = metadata.distances[row][first + place - 1].toFixed(2);
+      return createElement("li", {}, cell(drawCell, row, first + place, `${title}, ${place + 1}`), createElement("small", {}, distance));
     });
-    return make("div", {}, make("h4", {}, title), make("ol", {}, ...pictures));
+    return createElement("div", {}, createElement("h4", {}, title), createElement("ol", {}, ...pictures));
   };
   const choose = (row) => {
     buttons.forEach((button, place) => button.setAttribute("aria-pressed", String(place === row)));
-    const own = make("li", {}, cell(cut, row, 0, `Sample ${row + 1}`), make("small", {}, "\u00a0"));
+    const own = createElement("li", {}, cell(drawCell, row, 0, `Sample ${row + 1}`), createElement("small", {}, "\u00a0"));
     near.replaceChildren(
-      make("div", { class: "own" }, make("h4", {}, `Sample ${row + 1}`), make("ol", {}, own)),
-      group("Nearest training images", row, 1, says.train),
-      group("Samples most like it", row, 1 + says.train, says.alike),
+      createElement("div", { class: "own" }, createElement("h4", {}, `Sample ${row + 1}`), createElement("ol", {}, own)),
+      group("Nearest training images", row, 1, metadata.train),
+      group("Samples most like it", row, 1 + metadata.train, metadata.alike),
     );
-    const nearest = says.distances[row][0];
-    said.textContent = `Sample ${row + 1}: the training image nearest to it is at ${nearest.toFixed(2)}, ${nearest < 1 ? "nearer" : "no nearer"} than training images lie to each other there; a copy is at 0.`;
+    const nearest = metadata.distances[row][0];
+    status.textContent = `Sample ${row + 1}: the training image nearest to it is at ${nearest.toFixed(2)}, ${nearest < 1 ? "nearer" : "no nearer"} than training images lie to each other there; a copy is at 0.`;
   };
-  const reach = (place) => {
+  const focusable = (place) => {
     buttons.forEach((button) => { button.tabIndex = -1; });
     buttons[place].tabIndex = 0;
     return buttons[place];
@@ -58,40 +58,40 @@ const samples = (figure, sheet, says) => {
     const there = { Home: 0, End: last }[event.key] ?? here + (steps[event.key]?.() ?? NaN);
     if (Number.isNaN(there)) return;
     event.preventDefault();
-    if (there >= 0 && there <= last) reach(there).focus();
+    if (there >= 0 && there <= last) focusable(there).focus();
   });
-  buttons.forEach((button, row) => button.addEventListener("click", () => { reach(row); choose(row); }));
-  reach(0);
+  buttons.forEach((button, row) => button.addEventListener("click", () => { focusable(row); choose(row); }));
+  focusable(0);
   choose(0);
-  figure.append(grid, near, said);
+  figure.append(grid, near, status);
 };
 
-const walk = (figure, sheet, says) => {
-  const cut = cutter(sheet, says.rows, says.columns), middle = (says.columns - 1) / 2;
-  const canvases = Array.from({ length: says.rows }, () => make("canvas", { role: "img" }));
-  const names = canvases.map((_, row) => (says.axes ? `coordinate ${says.axes[row]}` : `way ${row + 1}`));
-  const rows = canvases.map((canvas, row) => make("li", {}, canvas, make("small", {}, names[row])));
-  const slider = make("input", { type: "range", min: 0, max: says.columns - 1, step: 1, "aria-label": figure.dataset.title });
-  const told = make("output");
-  const words = (frame) => (says.reach
-    ? `${((frame / middle - 1) * says.reach).toFixed(2).replace("-", "\u2212")} spreads`
-    : `${Math.round((100 * frame) / (says.columns - 1))} % of the way`);
-  const turn = () => {
+const showFrames = (figure, sheet, metadata) => {
+  const drawCell = cellDrawer(sheet, metadata.rows, metadata.columns), middle = (metadata.columns - 1) / 2;
+  const canvases = Array.from({ length: metadata.rows }, () => createElement("canvas", { role: "img" }));
+  const names = canvases.map((_, row) => (metadata.axes ? `coordinate ${metadata.axes[row]}` : `way ${row + 1}`));
+  const rows = canvases.map((canvas, row) => createElement("li", {}, canvas, createElement("small", {}, names[row])));
+  const slider = createElement("input", { type: "range", min: 0, max: metadata.columns - 1, step: 1, "aria-label": figure.dataset.title });
+  const output = createElement("output");
+  const label = (frame) => (metadata.reach
+    ? `${((frame / middle - 1) * metadata.reach).toFixed(2).replace("-", "\u2212")} spreads`
+    : `${Math.round((100 * frame) / (metadata.columns - 1))} % of the way`);
+  const show = () => {
     const frame = Number(slider.value);
-    canvases.forEach((canvas, row) => cut(canvas, row, frame).setAttribute("aria-label", `${names[row]} at ${words(frame)}`));
-    told.textContent = words(frame);
-    slider.setAttribute("aria-valuetext", words(frame));
+    canvases.forEach((canvas, row) => drawCell(canvas, row, frame).setAttribute("aria-label", `${names[row]} at ${label(frame)}`));
+    output.textContent = label(frame);
+    slider.setAttribute("aria-valuetext", label(frame));
   };
-  slider.addEventListener("input", turn);
+  slider.addEventListener("input", show);
   slider.value = String(Math.round(middle));
-  turn();
-  figure.append(make("ol", { class: "frames" }, ...rows), make("div", { class: "slide" }, slider, told));
+  show();
+  figure.append(createElement("ol", { class: "frames" }, ...rows), createElement("div", { class: "slide" }, slider, output));
 };
 
-for (const figure of document.querySelectorAll("figure[data-says]")) {
+for (const figure of document.querySelectorAll("figure[data-metadata]")) {
   const holder = figure.querySelector(".sheet"), sheet = figure.querySelector("img");
   sheet.decode().then(() => {
-    (figure.classList.contains("neighbours") ? samples : walk)(figure, sheet, JSON.parse(figure.dataset.says));
+    (figure.classList.contains("neighbours") ? chooseSample : showFrames)(figure, sheet, JSON.parse(figure.dataset.metadata));
     holder.hidden = true;
   });
 }

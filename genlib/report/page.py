@@ -1,4 +1,4 @@
-"""The page: one file that opens from disk, asks for nothing and says what every number was made of."""
+"""The page: one file that opens from disk, loads nothing and says where every number comes from."""
 
 from __future__ import annotations
 
@@ -7,76 +7,107 @@ import re
 from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from genlib.evaluation.controls import CONTROL_LABELS
 from genlib.evaluation.verdicts import Verdict, compute_verdicts
 from genlib.formatting import display_name, format_number
-from genlib.report import controls_table as planted
 from genlib.report import leaderboard
+from genlib.report.controls_table import build_control_rows
 from genlib.report.curves import plot_training_curves
-from genlib.report.embedded_images import EmbeddedImage, max_bytes_each, read_png, to_data_uri, webp_sizes
-from genlib.report.leaderboard import Cell, Table
+from genlib.report.embedded_images import EmbeddedImage, read_png
 from genlib.report.search_plots import search_plots
 from genlib.report.trials_table import SearchCost, TrialRow, read_trials, search_cost
 from genlib.runs import Comparison, ModelResults, Results
 
 CLASSIFIER_ROLES = {
-    "classifier": "Judge A: scores sweeps, on validation images.",
-    "scorer": "Judge B: gives the reported numbers, on test images.",
+    "classifier": "The tuning classifier: scores sweeps, on validation images.",
+    "scorer": "The reporting classifier: gives the reported numbers, on test images.",
 }
-CAPTIONS = {
-    "samples": "The first images that were made, not picked by hand.",
-    "nearest_neighbours": "Generated images, each beside the training images nearest to it: copies would show here.",
-    "closest_pairs": "The generated images that are most alike: a small repertoire would show here.",
-    "support_curve": "Of all pairs of images, the share that is nearer to each other than r: where the curve lies "
-    "above that of real images, there are more twins than chance makes.",
-    "translations": "Test images of each domain, below each its translation, and below that the translation back.",
-    "classes": "Generated images of each class that the model was asked for, as they came.",
-    "resampled": "A sampler that knows no classes, made to: its images drawn again with the weights p(y|x) of judge A; "
-    "how many independent images each row's weights are worth, and how often judge B sees the class in it.",
-    "reconstructions": "Test images, and below each the image that its code gives back.",
-    "prior_and_mixture": "Codes of a standard normal are unlike those of images; codes of a fitted mixture are alike.",
-    "interpolation": "From code to code in equal steps: a space of codes without gaps shows no ghosts on the way.",
-    "posterior": "Classes of test images by judge B and by Bayes' rule from the model's p(x|y).",
-    "confusion": "Test images by their class and the class they are given, by the model or by Bayes' rule from p(x|y).",
-    "reliability": "How many images the model gets right, by how sure it is; each bin with its 95 % interval.",
-    "metrics": "Each metric on its own scale; the band is what real images score. Struck through: the metric failed a "
-    "control and is not to be believed.",
+MAX_FIGURES = 24  # of one model
+DATASET_DEFAULTS = {"name": "", "source": "", "classes": (), "shape": (), "counts": {}, "sha256": ""}
+CLASSIFIER_DEFAULTS = dict.fromkeys(("extractor", "layer", "accuracy", "sha256", "note"))
+
+
+class Figure(NamedTuple):
+    """A figure of the evaluation: its caption, and the class that the page's style knows it by."""
+
+    caption: str = ""
+    css_class: str = "photo"
+
+
+class Sheet(NamedTuple):
+    """A contact sheet that the page's script makes interactive; the page leaves out the figure that it `replaces`."""
+
+    title: str
+    caption: str
+    rows: str
+    replaces: str = ""
+
+
+FIGURES = {  # in the order of the page
+    "samples": Figure("The first generated images, not picked by hand."),
+    "nearest_neighbours": Figure(
+        "Generated images, each beside the training images nearest to it. Copies would show here.", "wide"
+    ),
+    "closest_pairs": Figure("The generated images that are most alike. A small repertoire would show here.", "wide"),
+    "support_curve": Figure(
+        "The share of all pairs of images that are nearer to each other than r. Where the curve lies above that of "
+        "real images, there are more near-duplicates than chance makes.",
+        "chart",
+    ),
+    "translations": Figure("Test images of each domain, below each its translation and the translation back.", "wide"),
+    "classes": Figure("Generated images of each class that the model was asked for, as they came."),
+    "resampled": Figure(
+        "Images of an unconditional model, drawn again with the weights p(y|x) of the tuning classifier; how many "
+        "independent images each row's weights are worth, and how often the reporting classifier sees the class in it."
+    ),
+    "reconstructions": Figure("Test images, and below each its reconstruction."),
+    "prior_and_mixture": Figure(
+        "Codes of a standard normal are unlike those of images; codes of a fitted mixture are alike."
+    ),
+    "interpolation": Figure("From code to code in equal steps. Without gaps between the codes no step is a blend."),
+    "posterior": Figure(
+        "Classes of test images by the reporting classifier, and by Bayes' rule from the model's p(x|y)."
+    ),
+    "confusion": Figure("Test images by their class and the class they are given, by the model or by Bayes' rule."),
+    "reliability": Figure("The accuracy by the model's confidence; each bin with its 95 % interval."),
+    "metrics": Figure(
+        "Each metric on its own scale; the band is what real images score. Struck through: the metric failed a control "
+        "and is not to be believed.",
+        "full chart",
+    ),
 }
-SHEET_TEXTS = {
-    "neighbours": (
+SHEETS = {
+    "neighbours": Sheet(
         "Samples",
-        "The first images that were made, not picked by hand. Choose one to see what it may be a copy of, and which "
-        "other samples are like it. Distances are the judge's; 1 is as far as the nearest training image lies from its "
-        "own nearest one.",
+        "The first generated images, not picked by hand. Choose one to see what it may be a copy of, and which other "
+        "samples are like it. Distances are in the classifier's features; 1 is as far as the nearest training image "
+        "lies from its own nearest one.",
         "A row each: the sample, the training images nearest to it, the other samples nearest to it.",
+        replaces="samples",
     ),
-    "between": (
+    "between": Sheet(
         "From code to code",
-        "Ways from one code to another; move the slider to walk along all of them.",
+        "Ways from one code to another. Move the slider to walk along all of them.",
         "A row each: the images on the way from one code to another, in equal steps.",
+        replaces="interpolation",
     ),
-    "axes": (
+    "axes": Sheet(
         "One coordinate of the code",
-        "One code, in each image another of its coordinates moved, those first that change the image the most. A "
+        "One code; in each image another of its coordinates moves, those first that change the image the most. A "
         "spread is that of the codes of training images, or of the prior where the model does not encode.",
         "A row each: one coordinate of a code from low to high, in equal steps.",
     ),
 }
-REPLACED_BY_SHEET = {"samples": "neighbours", "interpolation": "between"}  # figures that a sheet shows better
-WIDE_FIGURES = ("nearest_neighbours", "closest_pairs", "translations")
-CHART_FIGURES = ("metrics", "support_curve")
-DATASET_DEFAULTS = {"name": "", "source": "", "classes": (), "shape": (), "counts": {}, "sha256": ""}
 
 
 @dataclass(frozen=True)
 class Provenance:
-    """What made the page: the tags of its run, the params, the two metrics that sweeps look at, and how to make it
-    again."""
+    """Where the page comes from: the tags of its run, the params, the two metrics that sweeps look at, and the command
+    that makes it again."""
 
     tags: Mapping[str, str]
     params: Mapping[str, Any]
@@ -85,21 +116,19 @@ class Provenance:
     second_metric: str = "coverage"
 
 
-@dataclass(frozen=True)
-class MetricChange:
+class MetricChange(NamedTuple):
     """One metric before and after tuning."""
 
     metric: str
     better: str
-    default: Cell
-    tuned: Cell
-    baseline: Cell
+    default: leaderboard.Cell
+    tuned: leaderboard.Cell
+    baseline: leaderboard.Cell
     outcome: str
 
 
-@dataclass(frozen=True)
-class InteractiveSheet:
-    """A sheet of images that the reader turns over; `says`: what its script needs to know, as JSON."""
+class InteractiveSheet(NamedTuple):
+    """`metadata_json`: what the page's script needs to know of the images."""
 
     image: EmbeddedImage
     metadata_json: str
@@ -109,193 +138,156 @@ class InteractiveSheet:
 class ModelSection:
     """One model on the page; each of `verdicts` with the picture that shows it, where there is one."""
 
-    name: str
-    anchor: str
-    role: str
-    facts: Mapping[str, str]
+    model: ModelResults
     verdicts: Sequence[tuple[Verdict, EmbeddedImage | None]]
     sheets: Sequence[InteractiveSheet]
     figures: Sequence[EmbeddedImage]
     loss_plots: Sequence[EmbeddedImage]
     health_plots: Sequence[EmbeddedImage]
-    is_gan: bool
     trials: Sequence[TrialRow]
     cost: SearchCost | None
     search_plots: Sequence[EmbeddedImage]
     changes: Sequence[MetricChange]
     notes: Sequence[str]
-    num_seeds: int
-    config_json: str
-    card_json: str
+
+    @property
+    def name(self) -> str:
+        return self.model.name
+
+    @property
+    def anchor(self) -> str:
+        return _make_anchor(self.name)
+
+    @property
+    def role(self) -> str:
+        return CLASSIFIER_ROLES.get(self.name, "")
+
+    @property
+    def facts(self) -> dict[str, str]:
+        """The line under the model's name."""
+        options = {key: self.model.config.get(key, {}) for key in ("model", "objective", "train")}
+        images = options["train"].get("total_images")
+        facts = {
+            "model": options["model"].get("name"),
+            "objective": options["objective"].get("name"),
+            "images seen": None if images is None else f"{images:,}",
+            "workers": options["train"].get("workers") or None,
+            "seed": options["train"].get("seed"),
+        }
+        return {key: str(value) for key, value in facts.items() if value is not None}
 
     @property
     def tuning_summary(self) -> str:
         """What tuning did, in a sentence."""
         outcomes = [change.outcome for change in self.changes]
-        won, lost = (outcomes.count(f"{side} is better") for side in ("tuned", "default"))
+        better, worse = (outcomes.count(f"{side} is better") for side in ("tuned", "default"))
         cost = f", for {self.cost.images} images of searching" if self.cost else ""
-        return f"Tuned, {won} of {len(outcomes)} metrics are better and {lost} worse{cost}."
-
-    @property
-    def images(self) -> list[EmbeddedImage]:
-        sheets = [sheet.image for sheet in self.sheets]
-        return [
-            *sheets,
-            *self.figures,
-            *self.loss_plots,
-            *self.health_plots,
-            *self.search_plots,
-        ]
+        return f"Tuned, {better} of {len(outcomes)} metrics are better and {worse} worse{cost}."
 
 
 def render_page(results: Results, provenance: Provenance) -> str:
     """The whole page as HTML; the same results give the same bytes."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-    generators_first = sorted(results.models, key=lambda model: "samples" not in model.figures)
-    sections = [_build_section(model, provenance) for model in generators_first]
-    most = max_bytes_each(webp_sizes([picture for section in sections for picture in section.images]))
-    room = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
+    folder = Path(__file__).parent
+    environment = Environment(
+        loader=FileSystemLoader(folder),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    room.filters |= {
-        "uri": partial(to_data_uri, max_bytes=most),
-        "label": display_name,
-        "number": format_number,
-        "json": _to_json,
-    }
-    tables, script = leaderboard.build_tables(results), Path(__file__).with_name("page.js").read_text(encoding="utf-8")
-    return room.get_template("page.html").render(
+    environment.filters |= {"label": display_name, "number": format_number, "json": _to_json}
+    generators_first = sorted(results.models, key=lambda model: "samples" not in model.figures)
+    tables, script = leaderboard.build_tables(results), (folder / "page.js").read_text(encoding="utf-8")
+    metrics = dict.fromkeys(row.metric for table in tables for row in table.rows)
+    cards = [model.card["judge"] for model in results.models if model.card.get("judge")]
+    return environment.get_template("page.html").render(
         data=DATASET_DEFAULTS | dict(results.dataset),
         provenance=provenance,
-        classifier=_reporting_classifier(results),
+        classifier=CLASSIFIER_DEFAULTS | cards[0] if cards else {},
         tables=tables,
-        meanings=_metric_descriptions(tables),
+        meanings={name: text for name in metrics if (text := leaderboard.describe_metric(name))},
         faults=list(CONTROL_LABELS.values()),
-        controls=planted.build_control_rows(results.models),
-        sections=sections,
+        controls=build_control_rows(results.models),
+        sections=[_build_section(model, provenance) for model in generators_first],
         script=script,
         script_hash=b64encode(sha256(script.encode()).digest()).decode("ascii"),
     )
 
 
-def _reporting_classifier(results: Results) -> dict[str, Any]:
-    """Who gave the numbers, as the cards say; nothing where none were given."""
-    cards = [model.card["judge"] for model in results.models if model.card.get("judge")]
-    return dict.fromkeys(("extractor", "layer", "accuracy", "sha256", "note")) | cards[0] if cards else {}
-
-
-def _metric_descriptions(tables: Sequence[Table]) -> dict[str, str]:
-    names = dict.fromkeys(row.metric for table in tables for row in table.rows)
-    return {name: text for name in names if (text := leaderboard.describe_metric(name))}
-
-
 def _build_section(model: ModelResults, provenance: Provenance) -> ModelSection:
     changes, notes = _metric_changes(model.comparison) if model.comparison else ([], [])
-    turned, pictures, sweep = _embed_sheets(model), _embed_figures(model), model.sweep
-    seen = pictures | {"samples": turned["neighbours"].image} if "neighbours" in turned else pictures
-    trials = read_trials(sweep, provenance.metric) if sweep else []
+    sheets = {name: _embed_sheet(model, name) for name in SHEETS if name in model.sheets}
+    figures = _embed_figures(model)
+    sheets_by_figure = {SHEETS[name].replaces: sheet.image for name, sheet in sheets.items()}
+    metric, sweep = provenance.metric, model.sweep
+    trials = read_trials(sweep, metric) if sweep else []
     return ModelSection(
-        name=model.name,
-        anchor=_make_anchor(model.name),
-        role=CLASSIFIER_ROLES.get(model.name, ""),
-        facts=_summary_facts(model),
-        verdicts=[(verdict, seen.get(verdict.figure)) for verdict in compute_verdicts(model.metrics)],
-        sheets=list(turned.values()),
-        figures=list(pictures.values()),
+        model,
+        verdicts=[
+            (verdict, sheets_by_figure.get(verdict.figure, figures.get(verdict.figure)))
+            for verdict in compute_verdicts(model.metrics)
+        ],
+        sheets=list(sheets.values()),
+        figures=list(figures.values()),
         loss_plots=plot_training_curves(model.name, model.history, health=False),
         health_plots=plot_training_curves(model.name, model.history, health=True),
-        is_gan="d_real" in model.history,
         trials=trials,
         cost=search_cost(sweep.trials) if sweep else None,
-        search_plots=search_plots(model.name, trials, provenance.metric, provenance.second_metric),
+        search_plots=search_plots(model.name, trials, metric, provenance.second_metric),
         changes=changes,
         notes=notes,
-        num_seeds=len(model.comparison.tuned_by_seed) if model.comparison else 0,
-        config_json=_to_json(model.config),
-        card_json=_to_json(model.card),
     )
 
 
-def _summary_facts(model: ModelResults) -> dict[str, str]:
-    """The line under a model's name."""
-    config, train = model.config, model.config.get("train", {})
-    found = {
-        "model": config.get("model", {}).get("name"),
-        "objective": config.get("objective", {}).get("name"),
-        "images seen": f"{train['total_images']:,}" if "total_images" in train else None,
-        "workers": train.get("workers") or None,
-        "seed": train.get("seed"),
-    }
-    return {key: str(value) for key, value in found.items() if value is not None}
-
-
 def _make_anchor(*names: str) -> str:
-    """Where on the page a model is, or something of it."""
+    """The name of a model, or of a part of it, by which links find it."""
     return "model-" + ".".join(re.sub(r"[^a-zA-Z0-9_-]", "-", name) for name in names)
 
 
 def _embed_figures(model: ModelResults) -> dict[str, EmbeddedImage]:
-    """The evaluation's pictures by name, the known ones in the order of CAPTIONS."""
-    shown = [
-        name for name in model.figures if name not in REPLACED_BY_SHEET or REPLACED_BY_SHEET[name] not in model.sheets
+    """The evaluation's figures that no sheet replaces, by name; unknown ones come last."""
+    replaced = {SHEETS[name].replaces for name in model.sheets if name in SHEETS}
+    names = [
+        *(name for name in FIGURES if name in model.figures),
+        *(name for name in model.figures if name not in FIGURES),
     ]
-    names = sorted(shown, key=lambda name: [*CAPTIONS, name].index(name))
-    return {name: _embed_figure(model, name) for name in names}
-
-
-def _embed_sheets(model: ModelResults) -> dict[str, InteractiveSheet]:
-    """The sheets that the page knows how to turn over, in the order of SHEETS."""
-    return {name: _embed_sheet(model, name) for name in SHEET_TEXTS if name in model.sheets}
-
-
-def _embed_sheet(model: ModelResults, name: str) -> InteractiveSheet:
-    title, caption, alt = SHEET_TEXTS[name]
-    sheet = model.sheets[name]
-    anchor = _make_anchor(model.name, "samples" if name == "neighbours" else name)
-    words = f"{title} of {model.name}. {alt}"
-    picture = EmbeddedImage(title, words, read_png(sheet.file), css_class=name, caption=caption, anchor=anchor)
-    return InteractiveSheet(picture, json.dumps(sheet.metadata))
+    return {name: _embed_figure(model, name) for name in [n for n in names if n not in replaced][:MAX_FIGURES]}
 
 
 def _embed_figure(model: ModelResults, name: str) -> EmbeddedImage:
-    caption = CAPTIONS.get(name, "")
-    alt = f"{display_name(name).capitalize()} of {model.name}. {caption}".strip()
+    title, (caption, css_class) = display_name(name).capitalize(), FIGURES.get(name, Figure())
+    alt = f"{title} of {model.name}. {caption}".strip()
     if name == "metrics":
         alt = leaderboard.describe_results(model.name, model.metrics)
-    kind = (
-        "full chart"
-        if name == "metrics"
-        else "chart"
-        if name in CHART_FIGURES
-        else "wide"
-        if name in WIDE_FIGURES
-        else "photo"
-    )
-    content = read_png(model.figures[name])
-    return EmbeddedImage(
-        display_name(name).capitalize(),
-        alt,
-        content,
-        css_class=kind,
-        caption=caption,
-        anchor=_make_anchor(model.name, name),
-    )
+    return EmbeddedImage(title, alt, read_png(model.figures[name]), css_class, caption, _make_anchor(model.name, name))
+
+
+def _embed_sheet(model: ModelResults, name: str) -> InteractiveSheet:
+    text, sheet = SHEETS[name], model.sheets[name]
+    anchor = _make_anchor(model.name, "samples" if name == "neighbours" else name)
+    alt = f"{text.title} of {model.name}. {text.rows}"
+    image = EmbeddedImage(text.title, alt, read_png(sheet.file), name, text.caption, anchor, lossless=True)
+    return InteractiveSheet(image, json.dumps(sheet.metadata))
 
 
 def _metric_changes(comparison: Comparison) -> tuple[list[MetricChange], list[str]]:
     """What tuning changed, metric by metric, and the reasons for what has no value."""
-    both = {name: found for name, found in comparison.default.items() if name in comparison.tuned}
-    table = leaderboard.build_table({"default": both, "tuned": {name: comparison.tuned[name] for name in both}})
-    changes = []
-    for row in table.rows:
-        default, tuned = row.cells
-        outcome = leaderboard.compare_results(row.metric, both[row.metric], comparison.tuned[row.metric])
-        changes.append(MetricChange(row.metric, row.better, default, tuned, row.baseline, outcome))
+    default, tuned = comparison.default, comparison.tuned
+    sides = {"default": default, "tuned": tuned}
+    both = {side: {name: metrics[name] for name in default if name in tuned} for side, metrics in sides.items()}
+    table = leaderboard.build_table(both)
+    changes = [
+        MetricChange(
+            row.metric,
+            row.better,
+            *row.cells,
+            row.baseline,
+            leaderboard.compare_results(row.metric, default[row.metric], tuned[row.metric]),
+        )
+        for row in table.rows
+    ]
     return changes, table.notes
 
 

@@ -1,80 +1,54 @@
-"""The look of drawn plots: one small picture per panel, once on light paper and once on dark."""
+"""The look of plots that the page draws: one small panel each, on white; a dark page inverts them by its style."""
 
 from __future__ import annotations
 
 import io
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from genlib.report.embedded_images import EmbeddedImage
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
-SIZE_INCHES = (4.4, 2.5)  # inches
-DPI = 150
-
-
-@dataclass(frozen=True)
-class Theme:
-    """Colours as in page.html; `lines` in the order in which they are used."""
-
-    paper: str
-    ink: str
-    soft: str
-    rule: str
-    palette: tuple[str, ...]
-
-
-LIGHT = Theme("#ffffff", "#24211d", "#6d675f", "#ddd8d0", ("#c8442f", "#3f78a8", "#5a8a4f", "#9a6fb0", "#b98a2d"))
-DARK = Theme("#1f1d1a", "#ece7df", "#a39c92", "#3d3934", ("#ef7a64", "#82b4dc", "#93c286", "#c5a0d8", "#deb864"))
-
-DrawPanel = Callable[["Axes", Theme], None]
+SIZE_INCHES, DPI = (4.4, 2.5), 150
+INK, SOFT, RULE = "#24211d", "#6d675f", "#ddd8d0"  # as in page.html
+PALETTE = ("#c8442f", "#3f78a8", "#5a8a4f", "#9a6fb0", "#b98a2d")  # of lines, in the order in which they are drawn
+STYLE = {
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.spines.left": False,
+    "axes.edgecolor": RULE,
+    "axes.grid": True,
+    "axes.grid.axis": "y",
+    "grid.color": RULE,
+    "grid.linewidth": 0.6,
+    "axes.axisbelow": True,
+    "axes.labelcolor": SOFT,
+    "axes.labelsize": 8,
+    **{f"{axis}tick.{key}": value for axis in "xy" for key, value in (("color", SOFT), ("labelsize", 8))},
+    **{f"{axis}tick.{kind}.size": 0 for axis in "xy" for kind in ("major", "minor")},
+}
 
 
-def render_plot(title: str, alt: str, draw: DrawPanel) -> EmbeddedImage:
-    """The picture that `draw` makes, in both themes; where everything stands is found once."""
-    from matplotlib.layout_engine import ConstrainedLayoutEngine
-
-    light, dark = (_draw_figure(draw, theme) for theme in (LIGHT, DARK))
-    ConstrainedLayoutEngine().execute(light)
-    for found, axes in zip(light.axes, dark.axes, strict=True):
-        axes.set_position(found.get_position())
-    return EmbeddedImage(title, alt, _encode_png(light), _encode_png(dark))
-
-
-def _draw_figure(draw: DrawPanel, theme: Theme) -> Figure:
+def render_plot(title: str, alt: str, draw: Callable[[Axes], None]) -> EmbeddedImage:
+    """The panel that `draw` fills."""
+    from matplotlib import rc_context
     from matplotlib.figure import Figure
     from matplotlib.ticker import AutoLocator
 
-    figure = Figure(figsize=SIZE_INCHES, dpi=DPI, facecolor=theme.paper)
-    axes = figure.add_subplot(facecolor=theme.paper)
-    _style_axes(axes, theme)
-    draw(axes, theme)
-    if isinstance(axes.xaxis.get_major_locator(), AutoLocator):
-        axes.locator_params(axis="x", nbins=5)
-    return figure
+    with rc_context(STYLE):
+        figure = Figure(figsize=SIZE_INCHES, dpi=DPI, layout="constrained")
+        axes = figure.add_subplot()
+        draw(axes)
+        if isinstance(axes.xaxis.get_major_locator(), AutoLocator):
+            axes.locator_params(axis="x", nbins=5)
+        png = io.BytesIO()
+        figure.savefig(png, format="png", facecolor="white", pil_kwargs={"compress_level": 1})  # becomes WebP
+    return EmbeddedImage(title, alt, png.getvalue())
 
 
-def _encode_png(figure: Figure) -> bytes:
-    file = io.BytesIO()
-    figure.savefig(file, format="png", pil_kwargs={"compress_level": 1})  # the page packs it anew
-    return file.getvalue()
-
-
-def _style_axes(axes: Axes, theme: Theme) -> None:
-    axes.spines[["top", "right", "left"]].set_visible(False)
-    axes.spines["bottom"].set_color(theme.rule)
-    axes.grid(axis="y", color=theme.rule, linewidth=0.6)
-    axes.set_axisbelow(True)
-    axes.tick_params(which="both", length=0, labelsize=8, colors=theme.soft)
-    axes.xaxis.label.set(color=theme.soft, fontsize=8)
-    axes.yaxis.label.set(color=theme.soft, fontsize=8)
-
-
-def add_legend(axes: Axes, theme: Theme) -> None:
+def add_legend(axes: Axes) -> None:
     """Above the panel, in one line."""
     axes.legend(
         loc="lower left",
@@ -82,7 +56,7 @@ def add_legend(axes: Axes, theme: Theme) -> None:
         ncols=5,
         frameon=False,
         fontsize=8,
-        labelcolor=theme.ink,
+        labelcolor=INK,
         handlelength=1.2,
         columnspacing=1.4,
         borderpad=0.2,

@@ -1,6 +1,6 @@
 """A search as plots: balance of G and D, best score by images, Pareto front, hyperparameters together and each alone.
 
-Drawn here and not by optuna.visualization.matplotlib, which has no second theme, no mark for winner and default, and
+Drawn here and not by optuna.visualization.matplotlib, which has no mark for winner and default, and
 trials instead of images on its axis (docs/decisions.md).
 """
 
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from genlib.formatting import display_name, format_number
 from genlib.report.embedded_images import EmbeddedImage
 from genlib.report.leaderboard import better_direction
-from genlib.report.plots import Theme, add_legend, choose_axis_scale, render_plot
+from genlib.report.plots import INK, PALETTE, RULE, SOFT, add_legend, choose_axis_scale, render_plot
 from genlib.report.trials_table import TrialRow, parse_finite
 from genlib.training.gan_state import DIVERGED
 
@@ -54,18 +54,18 @@ def _balance_map(model: str, ranked: Sequence[TrialRow], metric: str) -> Embedde
         y = [ratio * rate for ratio, rate in zip(y, x, strict=True)]
     states = [trial.cells.get("health", "") for trial in ranked]
 
-    def draw(axes: Axes, theme: Theme) -> None:
-        colours = _rank_colours(theme, len(ranked))
+    def draw(axes: Axes) -> None:
+        colours = _rank_colours(len(ranked))
         for trial, colour, state, at_x, at_y in zip(ranked, colours, states, x, y, strict=True):
-            _draw_trial(axes, theme, at_x, at_y, trial, colour, STATE_MARKERS.get(state, "o"))
+            _draw_trial(axes, at_x, at_y, trial, colour, STATE_MARKERS.get(state, "o"))
         for name in dict.fromkeys(state if state in STATE_MARKERS else "balanced" for state in states):
-            axes.scatter([], [], s=30, marker=STATE_MARKERS.get(name, "o"), color=theme.soft, label=name)
+            axes.scatter([], [], s=30, marker=STATE_MARKERS.get(name, "o"), color=SOFT, label=name)
         axes.set_xscale(choose_axis_scale(x))
         axes.set_yscale(choose_axis_scale(y))
         axes.margins(0.12)
         axes.set_xlabel("learning rate of G")
         axes.set_ylabel("learning rate of D" if of_rate else display_name(y_key.rpartition(".")[2]))
-        add_legend(axes, theme)
+        add_legend(axes)
 
     counts = ", ".join(f"{state} {states.count(state)}" for state in STATE_MARKERS)
     alt = (
@@ -85,14 +85,14 @@ def _best_so_far(model: str, ranked: Sequence[TrialRow], metric: str) -> Embedde
     eligible = [(x, trial.score or 0.0) for x, trial in zip(images, trials, strict=True) if trial.may_win]
     best = list(accumulate((score for _, score in eligible), max if better_direction(metric) == "higher" else min))
 
-    def draw(axes: Axes, theme: Theme) -> None:
+    def draw(axes: Axes) -> None:
         from matplotlib.ticker import EngFormatter
 
         for x, trial in zip(images, trials, strict=True):
-            _draw_trial(axes, theme, x, trial.score or 0.0, trial, theme.palette[1])
+            _draw_trial(axes, x, trial.score or 0.0, trial, PALETTE[1])
         if best:
             steps_x = [*(x for x, _ in eligible), images[-1]]
-            axes.step(steps_x, [*best, best[-1]], where="post", color=theme.palette[0], linewidth=1.6)
+            axes.step(steps_x, [*best, best[-1]], where="post", color=PALETTE[0], linewidth=1.6)
         axes.xaxis.set_major_formatter(EngFormatter(sep=""))
         axes.set_xlabel("images seen by all trials")
         _set_score_axis(axes, ranked, metric)
@@ -109,12 +109,12 @@ def _pareto_front(model: str, ranked: Sequence[TrialRow], metric: str, second_me
         return None
     front = sorted((x, trial.score or 0.0) for x, trial in pairs if trial.cells.get("front", "").lower() == "true")
 
-    def draw(axes: Axes, theme: Theme) -> None:
+    def draw(axes: Axes) -> None:
         if front:
-            axes.plot(*zip(*front, strict=True), color=theme.palette[0], linewidth=1.4, zorder=1)
+            axes.plot(*zip(*front, strict=True), color=PALETTE[0], linewidth=1.4, zorder=1)
         for x, trial in pairs:
-            colour = theme.palette[0 if (x, trial.score) in front else 1]
-            _draw_trial(axes, theme, x, trial.score or 0.0, trial, colour)
+            colour = PALETTE[0 if (x, trial.score) in front else 1]
+            _draw_trial(axes, x, trial.score or 0.0, trial, colour)
         axes.margins(0.1, 0.15)
         axes.set_xlabel(display_name(second_metric))
         _set_score_axis(axes, ranked, metric)
@@ -131,15 +131,15 @@ def _parallel_coordinates(model: str, ranked: Sequence[TrialRow], metric: str) -
     heights.append([1 - rank / (len(ranked) - 1) for rank in range(len(ranked))])
     names = [*(key.partition(".")[2] for key in keys), display_name(metric)]
 
-    def draw(axes: Axes, theme: Theme) -> None:
-        lines = zip(ranked, _rank_colours(theme, len(ranked)), zip(*heights, strict=True), strict=True)
+    def draw(axes: Axes) -> None:
+        lines = zip(ranked, _rank_colours(len(ranked)), zip(*heights, strict=True), strict=True)
         for trial, colour, y in reversed(list(lines)):
             width, style = (2.2, "-") if trial.is_winner else (1.0, "-" if trial.may_win else "--")
             axes.plot(range(len(y)), y, color=colour, linewidth=width, linestyle=style)
         axes.set_xticks(range(len(names)), names, rotation=30, ha="right", fontsize=7)
         axes.set_yticks([0, 1], ["low", "high"])
         axes.yaxis.get_majorticklabels()[0].set_fontsize(7)
-        axes.grid(axis="x", color=theme.rule, linewidth=0.8)
+        axes.grid(axis="x", color=RULE, linewidth=0.8)
         axes.set_ylim(-0.05, 1.05)
 
     alt = (
@@ -155,9 +155,9 @@ def _hyperparameter_plot(model: str, ranked: Sequence[TrialRow], metric: str, ke
     numbers = _parse_all(cells)
     places: Sequence[float | str] = numbers or cells
 
-    def draw(axes: Axes, theme: Theme) -> None:
+    def draw(axes: Axes) -> None:
         for x, trial in zip(places, ranked, strict=True):
-            _draw_trial(axes, theme, x, trial.score or 0.0, trial, theme.palette[0 if trial.is_winner else 1])
+            _draw_trial(axes, x, trial.score or 0.0, trial, PALETTE[0 if trial.is_winner else 1])
         axes.margins(x=0.12, y=0.15)
         if numbers and len(set(numbers)) <= MAX_VALUE_TICKS:
             axes.set_xticks(sorted(set(numbers)))
@@ -172,14 +172,14 @@ def _hyperparameter_plot(model: str, ranked: Sequence[TrialRow], metric: str, ke
 
 
 def _draw_trial(
-    axes: Axes, theme: Theme, x: float | str, y: float, trial: TrialRow, colour: Any, marker: str = "o"
+    axes: Axes, x: float | str, y: float, trial: TrialRow, colour: Any, marker: str = "o"
 ) -> None:
     """A dot: large for the winner, hollow where the trial could not win; winner and default are named."""
     fill = colour if trial.may_win or marker == "X" else "none"
     size = 80 if trial.is_winner else 36
     axes.scatter([x], [y], s=size, marker=marker, facecolors=fill, edgecolors=colour, linewidths=1.3, zorder=2)
     name = "winner" if trial.is_winner else "default" if trial.is_default else ""
-    axes.annotate(name, (x, y), (0, 8), textcoords="offset points", ha="center", fontsize=7.5, color=theme.ink)
+    axes.annotate(name, (x, y), (0, 8), textcoords="offset points", ha="center", fontsize=7.5, color=INK)
 
 
 def _set_score_axis(axes: Axes, ranked: Sequence[TrialRow], metric: str) -> None:
@@ -187,11 +187,11 @@ def _set_score_axis(axes: Axes, ranked: Sequence[TrialRow], metric: str) -> None
     axes.set_ylabel(display_name(metric))
 
 
-def _rank_colours(theme: Theme, n: int) -> list[Any]:
+def _rank_colours(n: int) -> list[Any]:
     """From the colour of the best to one near the paper."""
     from matplotlib.colors import LinearSegmentedColormap
 
-    colormap = LinearSegmentedColormap.from_list("rank", [theme.palette[0], theme.palette[1], theme.rule])
+    colormap = LinearSegmentedColormap.from_list("rank", [PALETTE[0], PALETTE[1], RULE])
     return [colormap(rank / (n - 1)) for rank in range(n)]
 
 
