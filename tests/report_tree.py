@@ -9,10 +9,14 @@ from typing import Any
 
 from PIL import Image, ImageDraw
 
+from genlib.report.page import Provenance
+
 MODELS = ("classifier", "scorer", "vae", "gan")
 KNOBS = ("train.lr_g", "objective.d_steps_per_g_step")
 JUDGE = {"extractor": "scorer", "layer": "features[32]", "accuracy": 0.978, "sha256": "b" * 64}
 MISSED = "noise get 1.03 and real images 0.97 at n = 359"
+TAGS = {"genlib.commit": "c" * 40, "genlib.dirty": "true", "genlib.params_digest": "a" * 64}
+ORIGIN = Provenance(TAGS, {"data": {"name": "digits"}}, "kid")
 SHORT = "needs at least 500 images of each kind, found 359"
 
 
@@ -31,6 +35,14 @@ def report_tree(root: Path) -> Path:
     write_sheets(root, "gan")
     write_tune(root, "gan")
     write_comparison(root, "gan")
+    return root
+
+
+def bare(root: Path, *models: str) -> Path:
+    """A project in which these models were trained and nothing else was done."""
+    write_dataset(root)
+    for model in models:
+        write_train(root, model, "images_seen\tloss\n")
     return root
 
 
