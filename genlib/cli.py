@@ -21,7 +21,7 @@ class Parser(argparse.ArgumentParser):
     """A wrong argument is a wrong input like any other."""
 
     def error(self, message: str) -> NoReturn:
-        raise InputError(f"{message}, expected see {self.prog} --help")
+        raise InputError(f"{message}; see {self.prog} --help")
 
 
 class RenamedOption(argparse.Action):
@@ -184,6 +184,7 @@ def _add_sync_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _add_doctor_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", dest="as_json", help="print facts for programs")
+    parser.add_argument("--fix", action="store_true", help="remove the state that genlib 0.1 left in .genlib")
 
 
 def _add_completion_arguments(parser: argparse.ArgumentParser) -> None:
@@ -192,19 +193,19 @@ def _add_completion_arguments(parser: argparse.ArgumentParser) -> None:
 
 COMMANDS: dict[str, tuple[Callable[[argparse.ArgumentParser], None], str]] = {
     "sample": (_add_sample_arguments, "Draw images from a trained model."),
-    "explore": (_add_explore_arguments, "Look into a model's space of codes: one picture per tool."),
-    "report": (_add_report_arguments, "Write the page of the runs that there are so far."),
-    "evaluate": (_add_evaluate_arguments, "Judge images that nothing here made: real-looking, copied, all alike?"),
+    "explore": (_add_explore_arguments, "Explore a model's latent space: one picture per tool."),
+    "report": (_add_report_arguments, "Write the page of the runs so far."),
+    "evaluate": (_add_evaluate_arguments, "Evaluate images from any source: real-looking, copied, all alike?"),
     "diff": (_add_diff_arguments, "Say what changed between two sets of runs, and what got better."),
     "rate": (_add_rate_arguments, "Ask people, on a page of this machine: real or fake?"),
     "promote": (_add_promote_arguments, "Register a generator, and make it champion if its numbers allow it."),
     "sync": (_add_sync_arguments, "Publish the runs that the tracking server missed."),
-    "doctor": (_add_doctor_arguments, "Say whether what genlib needs is there, and how to mend what is not."),
-    "completion": (_add_completion_arguments, "Print what completes these words in a shell."),
+    "doctor": (_add_doctor_arguments, "Check what genlib needs, and say how to fix what is broken."),
+    "completion": (_add_completion_arguments, "Print the completion script of a shell."),
 }
 GROUPS = {
-    "look": ("sample", "explore", "report"),
-    "judge": ("evaluate", "diff", "rate"),
-    "keep": ("promote", "sync"),
-    "mend": ("doctor", "completion"),
+    "inspect": ("sample", "explore", "report"),
+    "evaluate": ("evaluate", "diff", "rate"),
+    "publish": ("promote", "sync"),
+    "diagnose": ("doctor", "completion"),
 }

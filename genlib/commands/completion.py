@@ -1,4 +1,4 @@
-"""`genlib completion`: what a shell needs to complete the words of the command."""
+"""`genlib completion`: the script by which a shell completes the command."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from genlib.errors import InputError
 
 
 def completion(shell: str) -> None:
-    """Print what completes these words in a shell."""
+    """Print the completion script of a shell."""
     from genlib.cli import build_parser
 
     try:

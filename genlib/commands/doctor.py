@@ -1,4 +1,4 @@
-"""`genlib doctor`: is what genlib stands on there, and does it fit together? One line each, and how to mend it."""
+"""`genlib doctor`: is what genlib needs there, and does it fit together? One line each, and how to fix it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 import re
 import shutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from importlib import metadata
 from pathlib import Path
@@ -17,37 +17,40 @@ from genlib.errors import InputError, one_line
 GIB = 2**30
 MIN_PYTHON = (3, 11)
 CHECKED_PACKAGES = ("torch", "torchvision", "ray", "mlflow", "dvc", "optuna", "safetensors", "pydantic")
+CORE_PACKAGES = ("torch", "safetensors")
 SETUP_COMMAND = "make setup"
+OLD_STATE = (".genlib/journal", ".genlib/journal.lock", ".genlib/courier.lock")  # of genlib 0.1, which nothing reads
 Level = Literal["ok", "note", "broken"]
 
 
 @dataclass(frozen=True)
 class CheckResult:
-    """`note`: it works without."""
+    """`level`: "note" where genlib works without; `fix`: what to do about it."""
 
     name: str
     level: Level
     found: str
-    mend: str = ""
+    fix: str = ""
 
     def __str__(self) -> str:
-        return f"{self.level:6}  {self.name}: {self.found}{f'; to mend: {self.mend}' if self.mend else ''}"
+        return f"{self.level:6}  {self.name}: {self.found}{f'; to fix: {self.fix}' if self.fix else ''}"
 
 
-def doctor(as_json: bool) -> int:
-    """Say whether what genlib needs is there, and how to mend what is not."""
-    findings = [finding for check in all_checks() for finding in check()]
-    broken = sum(finding.level == "broken" for finding in findings)
+def doctor(as_json: bool, fix: bool) -> int:
+    """Check what genlib needs, and say how to fix what is broken."""
+    for path in old_state() if fix else ():
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+        print(f"{path}: removed", file=sys.stderr)
+    results = [result for check in all_checks() for result in check()]
+    broken = sum(result.level == "broken" for result in results)
     if as_json:
-        print(json.dumps([asdict(finding) for finding in findings], indent=2))
+        print(json.dumps([asdict(result) for result in results], indent=2))
     else:
-        for finding in findings:
-            print(finding)
-        print(f"{broken} of {len(findings)} broken" if broken else "nothing is broken")
+        print(*results, f"{broken} of {len(results)} broken" if broken else "nothing is broken", sep="\n")
     return 1 if broken else 0
 
 
-def all_checks() -> list[Callable[[], list[CheckResult]]]:
+def all_checks() -> list[Callable[[], Iterator[CheckResult]]]:
     return [
         check_python,
         check_packages,
@@ -58,128 +61,141 @@ def all_checks() -> list[Callable[[], list[CheckResult]]]:
         check_git,
         check_dvc,
         check_tracking,
+        check_old_state,
         check_browser,
     ]
 
 
-def check_python() -> list[CheckResult]:
-    text = sys.version.split()[0]
+def check_python() -> Iterator[CheckResult]:
+    version = sys.version.split()[0]
     if sys.version_info < MIN_PYTHON:
-        return [CheckResult("Python", "broken", text, "Python {}.{} or later".format(*MIN_PYTHON))]
-    return [CheckResult("Python", "ok", f"{text} in {sys.prefix}")]
+        yield CheckResult("Python", "broken", version, "Python {}.{} or later".format(*MIN_PYTHON))
+    else:
+        yield CheckResult("Python", "ok", f"{version} in {sys.prefix}")
 
 
-def check_packages() -> list[CheckResult]:
-    """The versions of requirements.lock, where that is here; torch, numpy and safetensors are enough elsewhere."""
-    locked, found = read_lock_file(Path("requirements.lock")), []
+def check_packages() -> Iterator[CheckResult]:
+    """The versions of requirements.lock, where that is here; elsewhere the core packages are enough."""
+    locked = read_lock_file(Path("requirements.lock"))
     for name in CHECKED_PACKAGES:
-        have, want = installed_version(name), locked.get(name)
-        if have is None:
-            core = name in ("torch", "safetensors")
-            found.append(CheckResult(name, "broken" if core or want else "note", "not installed", SETUP_COMMAND))
-        elif want and have.partition("+")[0] != want:
-            found.append(CheckResult(name, "note", f"{have}, requirements.lock says {want}", SETUP_COMMAND))
+        version, wanted = installed_version(name), locked.get(name)
+        if version is None:
+            level: Level = "broken" if wanted or name in CORE_PACKAGES else "note"
+            yield CheckResult(name, level, "not installed", SETUP_COMMAND)
+        elif wanted and version.partition("+")[0] != wanted:
+            yield CheckResult(name, "note", f"{version}, requirements.lock has {wanted}", SETUP_COMMAND)
         else:
-            found.append(CheckResult(name, "ok", have))
-    return found
+            yield CheckResult(name, "ok", version)
 
 
-def check_torchvision() -> list[CheckResult]:
+def check_torchvision() -> Iterator[CheckResult]:
     """torchvision is built for one torch."""
-    have, vision = installed_version("torch"), installed_version("torchvision")
-    if have is None or vision is None:
-        return []
-    asked = (re.match(r"torch\s*\(?==\s*([\w.]+)", line) for line in metadata.requires("torchvision") or ())
-    want = next((found[1] for found in asked if found), have)
-    if have.partition("+")[0] != want.partition("+")[0]:
-        return [
-            CheckResult(
-                "torch and torchvision",
-                "broken",
-                f"torchvision {vision} is for torch {want}, not {have}",
-                SETUP_COMMAND,
-            )
-        ]
-    return [CheckResult("torch and torchvision", "ok", "made for each other")]
+    name, torch, torchvision = "torch and torchvision", installed_version("torch"), installed_version("torchvision")
+    if torch is None or torchvision is None:
+        return
+    requirements = (re.match(r"torch\s*\(?==\s*([\w.]+)", line) for line in metadata.requires("torchvision") or ())
+    wanted = next((match[1] for match in requirements if match), torch)
+    if torch.partition("+")[0] == wanted.partition("+")[0]:
+        yield CheckResult(name, "ok", "built for each other")
+    else:
+        found = f"torchvision {torchvision} is for torch {wanted}, not {torch}"
+        yield CheckResult(name, "broken", found, SETUP_COMMAND)
 
 
-def check_devices() -> list[CheckResult]:
+def check_devices() -> Iterator[CheckResult]:
     try:
         import torch
     except Exception as error:
-        return [CheckResult("torch", "broken", f"cannot be imported ({one_line(error)})", SETUP_COMMAND)]
+        yield CheckResult("torch", "broken", f"cannot be imported ({one_line(error)})", SETUP_COMMAND)
+        return
     if torch.cuda.is_available():
         names = [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
-        return [CheckResult("GPU", "ok", ", ".join(names))]
-    if shutil.which("nvidia-smi"):
-        mend = "a torch built for the driver's CUDA, or a newer driver"
-        return [CheckResult("GPU", "note", f"there may be one, but torch {torch.__version__} sees none", mend)]
-    return [CheckResult("GPU", "ok", f"none; {torch.get_num_threads()} threads of the CPU compute")]
+        yield CheckResult("GPU", "ok", ", ".join(names))
+    elif shutil.which("nvidia-smi"):
+        fix = "a torch built for the driver's CUDA, or a newer driver"
+        yield CheckResult("GPU", "note", f"there may be one, but torch {torch.__version__} sees none", fix)
+    else:
+        yield CheckResult("GPU", "ok", f"none; {torch.get_num_threads()} threads of the CPU compute")
 
 
-def check_memory() -> list[CheckResult]:
+def check_memory() -> Iterator[CheckResult]:
     if installed_version("psutil") is None:
-        return []
+        return
     import psutil
 
     free, total = psutil.virtual_memory().available / GIB, psutil.virtual_memory().total / GIB
     level: Level = "note" if free < 2 else "ok"
-    return [CheckResult("memory", level, f"{free:.1f} of {total:.1f} GiB free", "2 GiB free" if free < 2 else "")]
+    yield CheckResult("memory", level, f"{free:.1f} of {total:.1f} GiB free", "2 GiB free" if free < 2 else "")
 
 
-def check_disk() -> list[CheckResult]:
-    usage = shutil.disk_usage(Path.cwd())
-    free = usage.free / GIB
+def check_disk() -> Iterator[CheckResult]:
+    free = shutil.disk_usage(Path.cwd()).free / GIB
     level: Level = "broken" if free < 0.2 else "note" if free < 2 else "ok"
-    return [CheckResult("disk", level, f"{free:.1f} GiB free here", "" if level == "ok" else "make room: 2 GiB")]
+    yield CheckResult("disk", level, f"{free:.1f} GiB free here", "" if level == "ok" else "make room: 2 GiB")
 
 
-def check_git() -> list[CheckResult]:
+def check_git() -> Iterator[CheckResult]:
     from genlib.provenance import commit
 
     if not shutil.which("git"):
-        return [CheckResult("git", "broken", "not installed", "the Debian package git")]
-    found = commit(Path.cwd())
-    if found == "unknown":
-        return [CheckResult("git", "note", "no commit here", "git init, then a first commit")]
-    return [CheckResult("git", "ok", found[:12])]
+        yield CheckResult("git", "broken", "not installed", "the Debian package git")
+    elif (head := commit(Path.cwd())) == "unknown":
+        yield CheckResult("git", "note", "no commit here", "git init, then a first commit")
+    else:
+        yield CheckResult("git", "ok", head[:12])
 
 
-def check_dvc() -> list[CheckResult]:
-    if installed_version("dvc") is None:
-        return []
+def check_dvc() -> Iterator[CheckResult]:
     program = Path(sys.executable).with_name("dvc")
+    if installed_version("dvc") is None:
+        return
     if not program.exists() and not shutil.which("dvc"):
-        return [CheckResult("dvc command", "broken", f"no {program}", SETUP_COMMAND)]
-    if Path("dvc.yaml").exists() and not Path(".dvc").is_dir():
-        return [CheckResult("dvc command", "broken", "no .dvc beside dvc.yaml", "dvc init")]
-    return [CheckResult("dvc command", "ok", "there")]
+        yield CheckResult("dvc command", "broken", f"no {program}", SETUP_COMMAND)
+    elif Path("dvc.yaml").exists() and not Path(".dvc").is_dir():
+        yield CheckResult("dvc command", "broken", "no .dvc beside dvc.yaml", "dvc init")
+    else:
+        yield CheckResult("dvc command", "ok", "there")
 
 
-def check_tracking() -> list[CheckResult]:
+def check_tracking() -> Iterator[CheckResult]:
     """Whether the server answers, or the SQLite file is one."""
     from genlib import provenance
     from genlib.tracking import mlflow
 
-    home = provenance.main_worktree(Path.cwd())
+    name, project_dir = "MLflow's address", provenance.main_worktree(Path.cwd())
     try:
-        uri = mlflow.tracking_uri(home)
+        uri = mlflow.tracking_uri(project_dir)
         mlflow.check_reachable(uri)
     except InputError as error:
-        return [CheckResult("MLflow's address", "broken", str(error), "MLFLOW_TRACKING_URI")]
+        yield CheckResult(name, "broken", str(error), "MLFLOW_TRACKING_URI")
+        return
     except mlflow.ServerUnreachable as error:
-        kept = "start it; until then runs are kept in .genlib/runs"
-        return [CheckResult("MLflow's address", "note", str(error), kept)]
-    pending = len(mlflow.pending_runs(home))
+        yield CheckResult(name, "note", str(error), "start it; until then runs are kept in .genlib/runs")
+        return
+    pending = len(mlflow.pending_runs(project_dir))
     later = f"; {pending} runs are not published" if pending else ""
-    return [CheckResult("MLflow's address", "ok", f"{uri}{later}", "genlib sync" if pending else "")]
+    yield CheckResult(name, "ok", f"{uri}{later}", "genlib sync" if pending else "")
 
 
-def check_browser() -> list[CheckResult]:
-    found = shutil.which("chromium")
-    if found:
-        return [CheckResult("chromium", "ok", found)]
-    return [CheckResult("chromium", "note", "none, the tests of pages are skipped", "the Debian package chromium")]
+def check_old_state() -> Iterator[CheckResult]:
+    for path in old_state():
+        yield CheckResult("old state", "note", f"{path} is of genlib 0.1, and ignored", "genlib doctor --fix")
+
+
+def old_state() -> list[Path]:
+    """What genlib 0.1 left in the project."""
+    from genlib import provenance
+
+    project_dir = provenance.main_worktree(Path.cwd())
+    return [project_dir / name for name in OLD_STATE if (project_dir / name).exists()]
+
+
+def check_browser() -> Iterator[CheckResult]:
+    chromium = shutil.which("chromium")
+    if chromium:
+        yield CheckResult("chromium", "ok", chromium)
+    else:
+        yield CheckResult("chromium", "note", "none, the tests of pages are skipped", "the Debian package chromium")
 
 
 def installed_version(name: str) -> str | None:

@@ -7,9 +7,14 @@ import re
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from genlib.errors import InputError
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from genlib.runs import ModelResults
 
 CHAMPION_METRICS = ("kid", "frechet", "coverage", "support", "copies")
 CARD_TAGS = ("commit", "dirty", "data_sha256", "params_digest")
@@ -17,88 +22,85 @@ CARD_TAGS = ("commit", "dirty", "data_sha256", "params_digest")
 
 def promote(model: str, as_json: bool) -> int:
     """Register a generator, and make it champion if its numbers allow it."""
-    from genlib import provenance
-    from genlib.evaluation.evaluator import flatten_results
-    from genlib.files import file_sha256
-    from genlib.registry import load
-    from genlib.runs import read_model_results
-    from genlib.tracking.mlflow import ServerUnreachable, tracking_uri
-    from genlib.tracking.model_registry import (
-        CLASSIFIER_TAG,
-        PROMOTED_TAG,
-        RESULTS_TAG,
-        ModelRegistry,
-        results_from_tags,
-        results_to_tag,
-    )
-    from genlib.tracking.promotion_checks import failed_checks
-    from genlib.tracking.run_folder import WEIGHTS_TAG
+    from genlib.tracking.mlflow import ServerUnreachable
 
-    folder, weights = Path("runs/train") / model, Path("runs/train") / model / "model.safetensors"
-    network, found = load(folder), read_model_results(Path("runs"), model, with_tuning=False)
-    if not hasattr(network, "decode_image") or not hasattr(network, "sample"):
-        raise InputError(f"{folder}: got a model that decodes no codes, expected a generator with image(z)")
-    card = found.card
-    if card.get("model_sha256") != file_sha256(weights):
-        raise InputError(f"runs/evaluate/{model}: got no numbers of these weights, expected after evaluate@{model}")
-    judge = str((card.get("judge") or {}).get("sha256", ""))
-    home = provenance.main_worktree(Path.cwd())
-    name = registry_name(card)
-    tags = {f"genlib.{key}": str(card.get(key, "")) for key in CARD_TAGS} | {
-        "genlib.stage": "promote",
-        "genlib.model": model,
-    }
-    tags |= {WEIGHTS_TAG: str(card["model_sha256"]), CLASSIFIER_TAG: judge}
+    network, results = _load_evaluated(model)
+    name = registry_name(results.card)
     try:
-        registry = ModelRegistry(tracking_uri(home), home, name)
-        version = registry.find_version(tags[WEIGHTS_TAG])
-        if version is None:
-            print(f"promote {model}: tracing and registering", file=sys.stderr, flush=True)
-            files = [weights, folder / "config.json", Path("runs/evaluate") / model / "metrics.json"]
-            version = registry.add_version(
-                network,
-                files,
-                f"promote {model}",
-                str(card.get("data", "generators")),
-                tags,
-                flatten_results(found.metrics),
-            )
-        best = registry.champion()
-        rival = None if best is None or best[0] == version else best
-        reasons = failed_checks(found.metrics, results_from_tags(rival[1]) if rival else None, _load_constraints())
-        if rival and rival[1].get(CLASSIFIER_TAG) != judge:
-            reasons.append(f"judge: version {rival[0]}, the champion, was judged by another; promote it anew first")
-        known = results_to_tag({key: found.metrics[key] for key in CHAMPION_METRICS if key in found.metrics})
-        registry.set_tags(version, tags | {RESULTS_TAG: known, PROMOTED_TAG: str(not reasons).lower()}, reasons)
-        if not reasons:
-            registry.set_champion(version)
+        version, champion, reasons = _register(network, results, name)
     except ServerUnreachable as error:
         raise InputError(f"MLFLOW_TRACKING_URI: got that {error}, expected a server or database") from error
-    _print_decision(model, name, version, rival[0] if rival else None, reasons, as_json)
+    uri = f"models:/{name}/{version}"
+    if as_json:
+        facts = {"model": model, "uri": uri, "promoted": not reasons, "champion_before": champion, "reasons": reasons}
+        print(json.dumps(facts, indent=2))
+    elif reasons:
+        print(*(f"refused: {reason}" for reason in reasons), sep="\n")
+    else:
+        print(f"{uri} is models:/{name}@champion" + (f", in the place of version {champion}" if champion else ""))
     return 1 if reasons else 0
 
 
 def registry_name(card: Mapping[str, Any]) -> str:
-    """The registry's name for generators of one data set: only such can be held against each other."""
+    """The registry's name for generators of one data set, the only ones that compare."""
     data = re.sub(r"[^\w-]", "-", str(card.get("data", "data")))
     return f"{data}-{str(card.get('data_sha256', ''))[:8]}"
+
+
+def _load_evaluated(model: str) -> tuple[nn.Module, ModelResults]:
+    """A generator, and the evaluation of exactly its weights."""
+    from genlib.files import file_sha256
+    from genlib.registry import load
+    from genlib.runs import read_model_results
+
+    folder = Path("runs/train") / model
+    network, results = load(folder), read_model_results(Path("runs"), model, with_tuning=False)
+    if not hasattr(network, "decode_image") or not hasattr(network, "sample"):
+        raise InputError(f"{folder}: got a model that decodes no codes, expected a generator with decode_image(z)")
+    if results.card.get("model_sha256") != file_sha256(folder / "model.safetensors"):
+        raise InputError(f"runs/evaluate/{model}: got no numbers of these weights, expected after evaluate@{model}")
+    return network, results
+
+
+def _register(network: nn.Module, results: ModelResults, name: str) -> tuple[str, str | None, list[str]]:
+    """The version of these weights, the champion's before, and why the version is not champion now."""
+    from genlib import provenance
+    from genlib.evaluation.evaluator import flatten_results
+    from genlib.tracking import model_registry
+    from genlib.tracking.mlflow import tracking_uri
+    from genlib.tracking.promotion_checks import failed_checks
+    from genlib.tracking.run_folder import WEIGHTS_TAG
+
+    model, card, metrics = results.name, results.card, results.metrics
+    classifier = str((card.get("judge") or {}).get("sha256", ""))
+    tags = {f"genlib.{key}": str(card.get(key, "")) for key in CARD_TAGS}
+    tags |= {"genlib.stage": "promote", "genlib.model": model}
+    tags |= {WEIGHTS_TAG: str(card["model_sha256"]), model_registry.CLASSIFIER_TAG: classifier}
+    project_dir = provenance.main_worktree(Path.cwd())
+    registry = model_registry.ModelRegistry(tracking_uri(project_dir), project_dir, name)
+    version = registry.find_version(tags[WEIGHTS_TAG])
+    if version is None:
+        print(f"promote {model}: tracing and registering", file=sys.stderr, flush=True)
+        train, evaluate = Path("runs/train") / model, Path("runs/evaluate") / model
+        files = [train / "model.safetensors", train / "config.json", evaluate / "metrics.json"]
+        experiment = str(card.get("data", "generators"))
+        version = registry.add_version(network, files, f"promote {model}", experiment, tags, flatten_results(metrics))
+    champion = registry.champion()
+    if champion is not None and champion[0] == version:
+        champion = None
+    rival_results = model_registry.results_from_tags(champion[1]) if champion else None
+    reasons = failed_checks(metrics, rival_results, _load_constraints())
+    if champion and champion[1].get(model_registry.CLASSIFIER_TAG) != classifier:
+        reasons.append(f"judge: the champion, version {champion[0]}, was evaluated by another; promote it again first")
+    known = model_registry.results_to_tag({key: metrics[key] for key in CHAMPION_METRICS if key in metrics})
+    outcome = {model_registry.RESULTS_TAG: known, model_registry.PROMOTED_TAG: str(not reasons).lower()}
+    registry.set_tags(version, tags | outcome, reasons)
+    if not reasons:
+        registry.set_champion(version)
+    return version, champion[0] if champion else None, reasons
 
 
 def _load_constraints() -> Mapping[str, float]:
     from genlib.params import PARAMS, load_params
 
     return load_params().tune.constraints if PARAMS.is_file() else {}
-
-
-def _print_decision(
-    model: str, name: str, version: str, champion: str | None, reasons: list[str], as_json: bool
-) -> None:
-    where = f"models:/{name}/{version}"
-    if as_json:
-        facts = {"model": model, "uri": where, "promoted": not reasons, "champion_before": champion, "reasons": reasons}
-        print(json.dumps(facts, indent=2))
-        return
-    for reason in reasons:
-        print(f"refused: {reason}")
-    if not reasons:
-        print(f"{where} is models:/{name}@champion" + (f", in the place of version {champion}" if champion else ""))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 DEFAULT_OUT = Path("runs/samples")
-MAX_GRID_IMAGES = 1024  # images on a grid at the most
+MAX_GRID_IMAGES = 1024
 
 
 def sample(
@@ -64,29 +64,28 @@ def sample(
 
 def parse_labels(text: str) -> list[int]:
     """ "0,3-5" -> [0, 3, 4, 5]."""
-    found: list[int] = []
+    labels: list[int] = []
     for part in text.split(","):
         ends = re.fullmatch(r"(\d{1,6})(?:-(\d{1,6}))?", part.strip())
-        if not ends or int(ends[2] or ends[1]) < int(ends[1]):
+        classes = range(int(ends[1]), int(ends[2] or ends[1]) + 1) if ends else ()
+        if not classes:
             raise InputError(f"--labels: got {part!r}, expected classes as in 7 or 0,1,2 or 0-9")
-        found += range(int(ends[1]), int(ends[2] or ends[1]) + 1)
-    return found
+        labels += classes
+    return labels
 
 
 def _cycle_labels(folder: Path, network: Any, count: int, labels: Sequence[int] | None) -> Tensor | None:
-    """The class of each image, those wanted in turn; all in turn where a conditional model is asked for none."""
+    """The class of each image: `labels` in turn, or all classes in turn; None where the model is unconditional."""
     import torch
 
     if not getattr(network, "conditional", False):
         if labels is not None:
             raise InputError(f"--labels: got that {folder} is asked for no classes, expected a conditional model")
         return None
-    known = int(network.classes)
-    beyond = [label for label in labels or () if label >= known]
-    if beyond:
-        raise InputError(f"--labels: got {beyond[0]}, expected 0 to {known - 1}")
-    turns = torch.tensor(labels or range(known))
-    return turns[torch.arange(count) % len(turns)]
+    cycle = torch.tensor(labels or range(network.classes))
+    if cycle.max() >= network.classes:
+        raise InputError(f"--labels: got {int(cycle.max())}, expected 0 to {network.classes - 1}")
+    return cycle[torch.arange(count) % len(cycle)]
 
 
 def _draw_images(
@@ -94,10 +93,9 @@ def _draw_images(
 ) -> Tensor:
     if not hasattr(network, "sample"):
         raise InputError(f"{folder}: got a model that makes no images, expected one with sample(n)")
-    given = {} if y is None else {"y": y}
     if truncation is None:
-        drawn: Tensor = network.sample(count, seed=seed, **given)
-        return drawn
+        images: Tensor = network.sample(count, seed=seed, **({} if y is None else {"y": y}))
+        return images
     if not hasattr(network, "decode_image") or hasattr(network, "mixture"):
         raise InputError(
             f"--truncation: got that {folder} draws no normal codes, expected a model whose prior is normal"
@@ -107,8 +105,8 @@ def _draw_images(
     return latent.decode_image(network, sample_truncated_normal(count, network.latent, truncation, seed), y)
 
 
-def sample_truncated_normal(n: int, latent: int, max_abs: float, seed: int) -> Tensor:
-    """Codes [n, latent] of a standard normal, each number within `reach` of 0, by the inverse of its distribution.
+def sample_truncated_normal(n: int, width: int, max_abs: float, seed: int) -> Tensor:
+    """Codes [n, width] of a standard normal, each number within `max_abs` of 0, by the inverse of its CDF.
 
     Brock et al. 2019, "Large scale GAN training for high fidelity natural image synthesis": truncation trades variety
     for quality.
@@ -117,27 +115,19 @@ def sample_truncated_normal(n: int, latent: int, max_abs: float, seed: int) -> T
 
     from genlib.data.batches import seeded_generator
 
-    edge = math.erf(max_abs / math.sqrt(2))  # the mass within
-    u = torch.rand(n, latent, generator=seeded_generator(seed, "truncated"), dtype=torch.float64)
-    return (math.sqrt(2) * torch.erfinv((2 * u - 1) * edge)).clamp(-max_abs, max_abs).float()
+    mass = math.erf(max_abs / math.sqrt(2))  # of the normal, within
+    u = torch.rand(n, width, generator=seeded_generator(seed, "truncated"), dtype=torch.float64)
+    return (math.sqrt(2) * torch.erfinv((2 * u - 1) * mass)).clamp(-max_abs, max_abs).float()
 
 
 def _write_pngs(pixels: Tensor, y: Tensor | None, folder: Path) -> None:
     """A PNG an image; of a conditional model in a folder for each class, as `genlib evaluate` reads them."""
     from genlib.data.png import write_png
+    from genlib.progress import track_progress
 
-    for index, image in enumerate(_with_progress_bar(pixels)):
-        home = folder if y is None else make_folder(folder / str(int(y[index])), "--png-folder")
-        write_png(image, home / f"{index:06d}.png")
-
-
-def _with_progress_bar(pixels: Tensor) -> Iterator[Tensor]:
-    """With a bar where that takes long."""
-    import sys
-
-    from tqdm import tqdm
-
-    yield from tqdm(pixels, "writing", unit=" images", disable=len(pixels) < 2000 or not sys.stderr.isatty())
+    for index, image in enumerate(track_progress(pixels, "writing images")):
+        target = folder if y is None else make_folder(folder / str(int(y[index])), "--png-folder")
+        write_png(image, target / f"{index:06d}.png")
 
 
 def _write_npz(pixels: Tensor, y: Tensor | None, path: Path) -> None:

@@ -274,20 +274,14 @@ def _embed_sheet(model: ModelResults, name: str) -> InteractiveSheet:
 
 def _metric_changes(comparison: Comparison) -> tuple[list[MetricChange], list[str]]:
     """What tuning changed, metric by metric, and the reasons for what has no value."""
-    default, tuned = comparison.default, comparison.tuned
-    sides = {"default": default, "tuned": tuned}
-    both = {side: {name: metrics[name] for name in default if name in tuned} for side, metrics in sides.items()}
-    table = leaderboard.build_table(both)
-    changes = [
-        MetricChange(
-            row.metric,
-            row.better,
-            *row.cells,
-            row.baseline,
-            leaderboard.compare_results(row.metric, default[row.metric], tuned[row.metric]),
-        )
-        for row in table.rows
-    ]
+    shared = [name for name in comparison.default if name in comparison.tuned]
+    default, tuned = ({name: side[name] for name in shared} for side in (comparison.default, comparison.tuned))
+    table = leaderboard.build_table({"default": default, "tuned": tuned})
+    changes = []
+    for row in table.rows:
+        before, after = row.cells
+        outcome = leaderboard.compare_results(row.metric, default[row.metric], tuned[row.metric])
+        changes.append(MetricChange(row.metric, row.better, before, after, row.baseline, outcome))
     return changes, table.notes
 
 

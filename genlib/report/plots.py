@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from genlib.report.embedded_images import EmbeddedImage
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 SIZE_INCHES, DPI = (4.4, 2.5), 150
 INK, SOFT, RULE = "#24211d", "#6d675f", "#ddd8d0"  # as in page.html
 PALETTE = ("#c8442f", "#3f78a8", "#5a8a4f", "#9a6fb0", "#b98a2d")  # of lines, in the order in which they are drawn
-STYLE = {
+STYLE: dict[Any, Any] = {
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.spines.left": False,
