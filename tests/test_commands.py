@@ -181,6 +181,10 @@ def test_doctor_names_what_is_broken(monkeypatch, capsys, tmp_path):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
     assert main(["doctor"]) == 0
     assert "does not answer" in capsys.readouterr().out
+    (tmp_path / ".genlib/journal").mkdir(parents=True)
+    assert any("0.1" in result.found for result in doctor.check_old_state())
+    assert main(["doctor", "--fix"]) == 0
+    assert not (tmp_path / ".genlib/journal").exists()
     versions = {"torch": "2.11.0", "torchvision": "0.28.0"}
     monkeypatch.setattr(doctor, "installed_version", versions.get)
-    assert doctor.check_torchvision()[0].level == "broken"
+    assert next(doctor.check_torchvision()).level == "broken"
