@@ -6,14 +6,14 @@ from dataclasses import replace
 from pathlib import Path
 
 from genlib.figures.evaluation import plot_metric_chart
-from genlib.metrics.questions import QUESTIONS
+from genlib.metrics.registry import metric_names
 from genlib.metrics.result import MetricResult
 from genlib.report.embedded_images import EmbeddedImage, read_png
 
 
 def test_the_chart_has_room_for_every_metric(tmp_path: Path) -> None:
     failed = {"controls": {"noise": {"failed": "noise get 1 and real images 1 at n = 100"}}}
-    many = {name: MetricResult(0.5, 0.4, 0.6, 0.55, 100) for metrics in QUESTIONS.values() for name in metrics}
+    many = {name: MetricResult(0.5, 0.4, 0.6, 0.55, 100) for name in metric_names()}
     sizes = {}
     for name, measures in {
         "one": {"kid": many["kid"]},
