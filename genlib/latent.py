@@ -3,8 +3,6 @@
 Codes are tensors [n, latent]. A conditional model needs the classes `y` int64 [n] as well.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cached_property

@@ -4,8 +4,6 @@ Where a model encodes, a unit of a code is the standard deviation over training 
 codes are those of a standard normal.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial

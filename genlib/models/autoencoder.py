@@ -4,8 +4,6 @@ Its codes have no prior. Samples decode codes of a Gaussian mixture fitted to th
 2020, "From variational to deterministic autoencoders") or, for comparison, of the standard normal.
 """
 
-from __future__ import annotations
-
 from itertools import pairwise
 from math import prod
 from typing import Literal

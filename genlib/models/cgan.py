@@ -5,8 +5,6 @@ discriminator gets one as further channels of the image (`concat`), or adds <v_y
 (`projection`; Miyato and Koyama 2018, "cGANs with projection discriminator").
 """
 
-from __future__ import annotations
-
 from typing import ClassVar, Literal, cast
 
 import torch

@@ -4,8 +4,6 @@ It serves early stopping, tuning and resampling; reported numbers come from `res
 it predicts by how many quarter turns an image was rotated.
 """
 
-from __future__ import annotations
-
 from itertools import pairwise
 
 from torch import nn

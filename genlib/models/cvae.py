@@ -4,8 +4,6 @@ Sohn, Lee and Yan 2015, "Learning structured output representation using deep co
 of z stays N(0, 1) whatever the label, as in Kingma et al. 2014, "Semi-supervised learning with deep generative models".
 """
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor, nn
 

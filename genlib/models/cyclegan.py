@@ -3,8 +3,6 @@
 Zhu, Park, Isola and Efros 2017, "Unpaired image-to-image translation using cycle-consistent adversarial networks".
 """
 
-from __future__ import annotations
-
 from typing import Literal
 
 import torch

@@ -5,8 +5,6 @@ a width of 32 these are the networks of Ray's tuning example, pbt_dcgan_mnist. `
 comparison.
 """
 
-from __future__ import annotations
-
 from typing import ClassVar
 
 from torch import Tensor, nn

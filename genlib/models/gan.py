@@ -4,8 +4,6 @@ Radford, Metz and Chintala 2015, "Unsupervised representation learning with deep
 normalisation: the generator normalises groups of channels within an image, the discriminator nothing.
 """
 
-from __future__ import annotations
-
 from torch import nn
 
 from genlib.models.layers.backbones import Backbone, build_decoder

@@ -4,8 +4,6 @@ One stochastic layer: x - 200 - 200 - z 50 and back, tanh. Two: x - 200 - 200 - 
 p(x, h, z) = p(z) p(h|z) p(x|h) and q(h, z|x) = q(h|x) q(z|h). Images are flattened to intensities in [0, 1].
 """
 
-from __future__ import annotations
-
 import math
 
 import torch

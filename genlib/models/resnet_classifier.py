@@ -4,8 +4,6 @@ Reported numbers come from it; nothing is tuned, stopped or filtered by it, and 
 with `cnn_classifier`. On data without labels it predicts by how many quarter turns an image was rotated.
 """
 
-from __future__ import annotations
-
 from itertools import pairwise
 
 from torch import nn

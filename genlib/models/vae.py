@@ -3,8 +3,6 @@
 Kingma and Welling 2013, "Auto-encoding variational Bayes".
 """
 
-from __future__ import annotations
-
 from torch import Tensor
 
 from genlib.models.layers.blocks import Shape, conv_decoder, conv_encoder

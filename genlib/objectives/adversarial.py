@@ -6,8 +6,6 @@ et al. 2020, "Analyzing and improving the image quality of StyleGAN"). In a cond
 the batch. A D that sees packs of images gives one logit a pack, which counts for each image of it.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol

@@ -4,8 +4,6 @@ The second is the self-supervised task of Gidaris, Singh and Komodakis 2018, "Un
 predicting image rotations".
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 

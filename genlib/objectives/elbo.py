@@ -3,8 +3,6 @@
 Kingma and Welling 2013; beta weights the KL as in Higgins et al. 2017, "beta-VAE".
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 from torch import Tensor

@@ -4,8 +4,6 @@ Burda, Grosse and Salakhutdinov 2016, "Importance weighted autoencoders"; k = 1 
 the gradient, that of log w_i has the weight v_i = w_i / sum w.
 """
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 from typing import Any

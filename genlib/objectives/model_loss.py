@@ -1,7 +1,5 @@
 """The loss that a model defines itself, where no other model has it (a flow, a normalising map)."""
 
-from __future__ import annotations
-
 from typing import Protocol
 
 from torch import Tensor

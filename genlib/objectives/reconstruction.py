@@ -1,7 +1,5 @@
 """The image from its code, by squared error or by the cross-entropy of intensities (x + 1) / 2."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 

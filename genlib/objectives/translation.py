@@ -7,8 +7,6 @@ the cross-entropy of a judge, trained beside on the real images of both domains,
 et al. 2018, "CyCADA"); as there, it is off until the judge's own loss is below 1.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial

@@ -3,8 +3,6 @@
 None normalises over the batch, and the image-to-vector half does not normalise at all.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from itertools import pairwise
 from math import prod

@@ -5,8 +5,6 @@
 with mean m and variance v of each channel (Ioffe and Szegedy 2015), and all means over the batches of all workers.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import torch

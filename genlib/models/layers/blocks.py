@@ -3,8 +3,6 @@
 Nothing here looks across the batch, so two workers with half a batch each equal one with the whole.
 """
 
-from __future__ import annotations
-
 from itertools import pairwise
 from math import gcd, prod
 

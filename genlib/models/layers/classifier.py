@@ -4,8 +4,6 @@ Logits are divided by one temperature, fitted on images held out of training: Gu
 calibration of modern neural networks". One T for all classes, so no image changes its most probable class.
 """
 
-from __future__ import annotations
-
 from typing import ClassVar, cast
 
 import torch

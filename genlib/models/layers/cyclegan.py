@@ -5,8 +5,6 @@ networks", at 8 to 64 pixels. They normalise groups of at least two channels wit
 would lose its bias to rounding.
 """
 
-from __future__ import annotations
-
 from functools import partial
 from itertools import pairwise
 

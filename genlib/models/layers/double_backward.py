@@ -1,7 +1,5 @@
 """Gradients that can be differentiated again, for autograd functions with a backward of their own."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import torch

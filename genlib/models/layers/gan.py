@@ -1,7 +1,5 @@
 """The contract of every GAN, and the first and last layers of its two networks."""
 
-from __future__ import annotations
-
 from typing import ClassVar, Literal
 
 import torch

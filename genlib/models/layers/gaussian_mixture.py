@@ -5,8 +5,6 @@ sum_i log sum_k w_k exp E log N(z_i + e; m_k, S_k), e ~ N(0, r I), where the exp
 r tr(S_k^-1) / 2. The M-step then adds r I to each covariance.
 """
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 

@@ -5,11 +5,9 @@ precision. A model defines `encode` and `decode`; the rest follows from them. Co
 [k, n, latent], and the images are encoded once for all k.
 """
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, Self
 
 import torch
 from torch import Tensor, nn
@@ -41,7 +39,7 @@ class DiagonalNormal:
     log_variance: Tensor
 
     @classmethod
-    def from_moments(cls, moments: Tensor) -> DiagonalNormal:
+    def from_moments(cls, moments: Tensor) -> Self:
         """From [..., 2 d]: the mean, then the log-variance."""
         mean, log_variance = moments.float().chunk(2, dim=-1)
         return cls(mean, log_variance)
@@ -62,8 +60,8 @@ class DiagonalNormal:
         """KL from the standard normal: sum (mean^2 + variance - 1 - log variance) / 2."""
         return 0.5 * (self.mean.square() + self.log_variance.exp() - 1 - self.log_variance).sum(-1)
 
-    def detach(self) -> DiagonalNormal:
-        return DiagonalNormal(self.mean.detach(), self.log_variance.detach())
+    def detach(self) -> Self:
+        return type(self)(self.mean.detach(), self.log_variance.detach())
 
 
 @dataclass(frozen=True)

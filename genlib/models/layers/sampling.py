@@ -1,7 +1,5 @@
 """Functions of many images, evaluated a chunk at a time: samples of a model, and maps over rows."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 import torch

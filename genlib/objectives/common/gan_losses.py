@@ -3,8 +3,6 @@
 A logit l stands for the probability sigmoid(l) of being real: -log D = softplus(-l) and -log(1 - D) = softplus(l).
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal

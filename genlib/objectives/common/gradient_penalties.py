@@ -3,8 +3,6 @@
 In float32 whatever the step's precision, since the squares lose too much in bfloat16.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 import torch

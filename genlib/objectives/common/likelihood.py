@@ -1,8 +1,6 @@
 """What objectives ask of a model with a likelihood."""
 
-from __future__ import annotations
-
-from typing import Protocol
+from typing import Protocol, Self
 
 from torch import Tensor
 
@@ -15,7 +13,7 @@ class Posterior(Protocol):
     def rsample(self, noise: Tensor) -> Tensor: ...
     def log_ratio(self, z: Tensor) -> Tensor: ...
     def kl(self) -> Tensor: ...
-    def detach(self) -> Posterior: ...
+    def detach(self) -> Self: ...
 
 
 class LikelihoodModel(Protocol):

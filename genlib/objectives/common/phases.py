@@ -1,7 +1,5 @@
 """An objective as the training loop sees it: the phases of one training step, one optimiser each."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial

@@ -6,8 +6,6 @@ have few channels.
 with mean m, variance v and all means over one group of channels of one image (Wu and He 2018).
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import torch

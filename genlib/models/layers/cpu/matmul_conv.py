@@ -4,8 +4,6 @@ On a CPU in float32, oneDNN computes an image of one channel from many, or the g
 speed of a matrix product. The parameters are those of torch's layers.
 """
 
-from __future__ import annotations
-
 from typing import cast
 
 import torch
