@@ -3,6 +3,7 @@
 # make submit ADDRESS=http://head:8265 [STAGE=train@gan]        make faults       60 kills, the long form of a test
 # make docs-check   what the pages say to type, the slow of it too
 # make bench        the tables of docs/benchmarks.md, 40 minutes; make bench-quick: minutes, and nothing is kept
+# make science      the experiments, one after another, hours; run again, it goes on where it was
 # make peers        install what benchmarks compare with, beside .venv
 SHELL := /bin/bash
 PYTHON ?= python3
@@ -21,7 +22,7 @@ SET ?=
 TRIALS ?=
 STAGE ?=
 
-.PHONY: setup repro test ui tune submit bench bench-quick peers faults docs-check lint lock clean
+.PHONY: setup repro test ui tune submit bench bench-quick science peers faults docs-check lint lock clean
 
 setup: $(STAMP)
 
@@ -59,6 +60,9 @@ bench: peers
 
 bench-quick: peers
 	@python -m benchmarks --quick
+
+science: setup
+	@python -m experiments
 
 peers: setup
 	@test -x .venv-peers/bin/python || $(PYTHON) -m venv .venv-peers

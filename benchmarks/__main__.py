@@ -18,7 +18,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 LOGS = ROOT / ".genlib/benchmarks"
-LONGEST = 1500  # seconds that one benchmark may take
+TIMEOUT_S = 1500  # seconds that one benchmark may take
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ def main() -> int:
     began, failed = time.monotonic(), 0
     for number, (name, options) in enumerate(asked, 1):
         print(f"[{number}/{len(asked)}] {name} {options}", flush=True)
-        failed += not ran(name, str(options).split())
+        failed += not run_benchmark(name, str(options).split())
     print(f"{len(asked) - failed} of {len(asked)} ran to their end in {(time.monotonic() - began) / 60:.1f} minutes")
     if quick:
         print(page.tables(NAMES))
@@ -74,12 +74,12 @@ def main() -> int:
     return 1 if failed else 0
 
 
-def ran(name: str, options: list[str]) -> bool:
+def run_benchmark(name: str, options: list[str]) -> bool:
     """Run one benchmark with its words in a file; whether it came to its end, which is recorded where it did not."""
-    from benchmarks.results import forget, put
+    from benchmarks.results import put_row, remove_row
 
     log, began = LOGS / f"{name}.log", time.monotonic()
-    code = waited([sys.executable, "-m", f"benchmarks.{name}", *options], log)
+    code = run_logged([sys.executable, "-m", f"benchmarks.{name}", *options], log)
     seconds, words = time.monotonic() - began, log.read_text(errors="replace").splitlines()
     for line in words:
         if line.endswith((", ok", ", NOT REACHED")):
@@ -88,25 +88,25 @@ def ran(name: str, options: list[str]) -> bool:
     if code:
         print(f"    FAILED with code {code} after {seconds:.0f} s: {words[-1] if words else ''} ({log})", flush=True)
         detail = {"code": code, "said": words[-1:]}
-        put({"name": failure, "ratio": 0.0, "bound": 1.0, "ok": False, "benchmark": name, "detail": detail})
+        put_row({"name": failure, "ratio": 0.0, "bound": 1.0, "ok": False, "benchmark": name, "detail": detail})
         return False
-    forget(failure)
+    remove_row(failure)
     print(f"    {seconds:.0f} s", flush=True)
     return True
 
 
-def waited(command: list[str], log: Path) -> int:
+def run_logged(command: list[str], log: Path) -> int:
     """The exit code of a command whose words go into `log`; what takes too long is ended, with all that it began."""
     with log.open("w") as words:
         process = subprocess.Popen(command, cwd=ROOT, stdout=words, stderr=subprocess.STDOUT, start_new_session=True)
         try:
-            return process.wait(LONGEST)
+            return process.wait(TIMEOUT_S)
         except BaseException as reason:
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
             if not isinstance(reason, subprocess.TimeoutExpired):
                 raise
-            words.write(f"took longer than {LONGEST} s\n")
+            words.write(f"took longer than {TIMEOUT_S} s\n")
             return 124
 
 

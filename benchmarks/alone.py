@@ -17,11 +17,15 @@ from pathlib import Path
 from typing import Any
 
 MIB = 1024  # KiB, which the kernel counts in
-STATUS, CLEAR, PEAK = Path("/proc/self/status"), Path("/proc/self/clear_refs"), "5"  # proc(5): 5 resets VmHWM
+STATUS, CLEAR_REFS, RESET_PEAK = (
+    Path("/proc/self/status"),
+    Path("/proc/self/clear_refs"),
+    "5",
+)  # proc(5): 5 resets VmHWM
 
 
 @dataclass(frozen=True)
-class Done:
+class WorkResult:
     """What the work returned, its seconds, and MiB: at its beginning, and the most that was held until its end."""
 
     value: Any
@@ -30,7 +34,7 @@ class Done:
     peak: int
 
 
-class Alone:
+class IsolatedWork:
     """A fresh process for `work(*prepare(work, *facts))`; `prepare` may try `work` on little, so that all is imported.
 
     It starts at once, several beside each other, and a `with` is entered when it is prepared; where all are, nothing
@@ -47,11 +51,11 @@ class Alone:
         self.process.start()
         there.close()
 
-    def __call__(self) -> Done:
+    def __call__(self) -> WorkResult:
         self.line.send("go")
         return self._answer()  # type: ignore[no-any-return]
 
-    def __enter__(self) -> Alone:
+    def __enter__(self) -> IsolatedWork:
         self._answer()
         return self
 
@@ -73,14 +77,14 @@ def _serve(
     line.send("ready")
     with suppress(EOFError):  # the other end is closed
         while line.recv():
-            CLEAR.write_text(PEAK)
-            before, began = memory("VmRSS"), time.perf_counter()
+            CLEAR_REFS.write_text(RESET_PEAK)
+            before, began = memory_mib("VmRSS"), time.perf_counter()
             value = work(*given)
             seconds = time.perf_counter() - began
-            line.send(Done(value, seconds, before, memory("VmHWM")))
+            line.send(WorkResult(value, seconds, before, memory_mib("VmHWM")))
 
 
-def memory(what: str) -> int:
+def memory_mib(what: str) -> int:
     """MiB of this process: `VmRSS` now, `VmHWM` at the most."""
     found = re.search(rf"^{what}:\s+(\d+) kB", STATUS.read_text(), re.MULTILINE)
     assert found is not None

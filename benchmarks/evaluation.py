@@ -25,8 +25,8 @@ from genlib.metrics.registry import IMAGE_NEEDS, get_metric, metric_names
 from genlib.metrics.result import MetricResult
 from genlib.registry import load
 
-APART = "ais"
-SECONDS = 180
+EXCLUDED = "ais"
+BUDGET_S = 180
 T = TypeVar("T")
 
 
@@ -56,11 +56,11 @@ def main() -> None:
     parser.add_argument("--model", default="gan")
     parser.add_argument("--images", type=int, default=10_000)
     asked = parser.parse_args()
-    evidence, looking = timed(lambda: evidence_of(asked.data, asked.runs, asked.model, asked.images))
+    evidence, looking = run_timed(lambda: load_inputs(asked.data, asked.runs, asked.model, asked.images))
     print(f"{asked.model}, n = {evidence.n}; images made, looked at and planted in {looking:.1f} s")
     print("| metric | seconds | value | null | controls | measured | real images |\n|:--|--:|--:|--:|--:|:--|:--|")
     began = time.process_time()
-    rows = [measured(name, evidence) for name in applicable_metrics(evidence, metric_names()) if name != APART]
+    rows = [measure_metric(name, evidence) for name in applicable_metrics(evidence, metric_names()) if name != EXCLUDED]
     processor, total = time.process_time() - began, sum(row.total for row in rows)
     rows.sort(key=lambda row: -row.total)
     print(*rows, sep="\n")
@@ -75,41 +75,41 @@ def main() -> None:
         "of": {row.name: round(row.total, 2) for row in rows},
     }
     record(
-        "evaluation: all metrics of one model, AIS apart / 180 s", total / SECONDS, 1.0, at_least=False, detail=detail
+        "evaluation: all metrics of one model, AIS apart / 180 s", total / BUDGET_S, 1.0, at_least=False, detail=detail
     )
 
 
-def evidence_of(data: Path, runs: Path, model: str, n: int) -> MetricInputs:
+def load_inputs(data: Path, runs: Path, model: str, n: int) -> MetricInputs:
     dataset = load_dataset(data)
-    second = lengthened(Evaluator.from_folder(runs / "classifier", dataset), n)
-    bench = lengthened(Evaluator.from_folder(runs / "scorer", dataset, second_evaluator=second), n)
+    second = extend_valid(Evaluator.from_folder(runs / "classifier", dataset), n)
+    bench = extend_valid(Evaluator.from_folder(runs / "scorer", dataset, second_evaluator=second), n)
     return bench.test_inputs(load(runs / model), n, 0)[""]
 
 
-def lengthened(bench: Evaluator, n: int) -> Evaluator:
+def extend_valid(bench: Evaluator, n: int) -> Evaluator:
     """`bench` with as many training images moved to `valid` as that lacks of n."""
     train, valid = bench.real.train, bench.real.valid
     kept = len(train) - max(0, n - len(valid))
-    return replace(bench, real=RealFeatures(train[:kept], joined(valid, train[kept:]), bench.real.test))
+    return replace(bench, real=RealFeatures(train[:kept], concat_feature_sets(valid, train[kept:]), bench.real.test))
 
 
-def joined(one: FeatureSet, other: FeatureSet) -> FeatureSet:
+def concat_feature_sets(one: FeatureSet, other: FeatureSet) -> FeatureSet:
     both = one.images + other.images
     features = torch.cat([one.features, other.features])
     return FeatureSet(both.pixels, both.labels, features, torch.cat([one.probabilities, other.probabilities]))
 
 
-def measured(name: str, evidence: MetricInputs) -> Row:
+def measure_metric(name: str, evidence: MetricInputs) -> Row:
     metric = get_metric(name)
-    measure, value = timed(lambda: metric(evidence))
+    measure, value = run_timed(lambda: metric(evidence))
     if metric.needs not in IMAGE_NEEDS:
         return Row(name, measure, None, (value, 0.0, 0.0))
-    null, again = timed(lambda: metric(evidence.with_real_samples()))
-    controls, planted = timed(lambda: run_controls(metric, evidence, metric.must_detect))
+    null, again = run_timed(lambda: metric(evidence.with_real_samples()))
+    controls, planted = run_timed(lambda: run_controls(metric, evidence, metric.must_detect))
     return Row(name, replace(measure, detail={**measure.detail, "controls": controls}), null, (value, again, planted))
 
 
-def timed(work: Callable[[], T]) -> tuple[T, float]:
+def run_timed(work: Callable[[], T]) -> tuple[T, float]:
     began = time.perf_counter()
     return work(), time.perf_counter() - began
 

@@ -19,14 +19,14 @@ from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits as cross_entropy
 from torch.nn.functional import softplus
 
-from benchmarks.loops import BATCH, Task, Window, ours, timed
-from benchmarks.peers import digits
+from benchmarks.loops import BATCH, Task, Window, images_per_second, ours
+from benchmarks.peers import make_digits
 from benchmarks.results import record
 from genlib.data.images import save_images, to_float
 
 SIDE, BOUND = 32, 0.95
 GAN = {"name": "dcgan", "latent": 64, "width": 32, "width_d": 32}
-VAE = {"name": "vae", "latent": 16, "width": 32, "observation": "intensity"}
+VAE = {"name": "vae", "latent": 16, "width": 32, "pixel_likelihood": "gray_bce"}
 
 
 def main() -> None:
@@ -36,13 +36,15 @@ def main() -> None:
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "images.safetensors"
-        save_images(digits(SIDE), file)
-        for objective, model, floor in (("adversarial", GAN, gan), ("elbo", VAE, vae)):
+        save_images(make_digits(SIDE), file)
+        for objective, model, floor in (("adversarial", GAN, gan_step), ("elbo", VAE, vae_step)):
             task = Task(model, {"name": objective}, str(file), torch.get_num_threads())
-            compare(task, floor, asked.rounds, asked.seconds)
+            compare_to_floor(task, floor, asked.rounds, asked.seconds)
 
 
-def compare(task: Task, floor: Callable[[Task, Tensor], Callable[[], None]], rounds: int, seconds: float) -> None:
+def compare_to_floor(
+    task: Task, floor: Callable[[Task, Tensor], Callable[[], None]], rounds: int, seconds: float
+) -> None:
     mine, x = ours.prepare(task), to_float(task.load().pixels).contiguous(memory_format=torch.channels_last)
 
     def bare(window: Window) -> None:
@@ -51,7 +53,7 @@ def compare(task: Task, floor: Callable[[Task, Tensor], Callable[[], None]], rou
             step()
             window.step(BATCH)
 
-    pairs = [(timed(mine, seconds), timed(bare, seconds)) for _ in range(rounds)]
+    pairs = [(images_per_second(mine, seconds), images_per_second(bare, seconds)) for _ in range(rounds)]
     detail = {
         "model": task.model,
         "side": SIDE,
@@ -63,7 +65,7 @@ def compare(task: Task, floor: Callable[[Task, Tensor], Callable[[], None]], rou
     record(name, median(ratios), BOUND, at_least=True, detail=detail, rounds=ratios)
 
 
-def gan(task: Task, x: Tensor) -> Callable[[], None]:
+def gan_step(task: Task, x: Tensor) -> Callable[[], None]:
     """A step of both players, D frozen in G's turn."""
     state, _ = task.start((1, SIDE, SIDE))
     model: Any = state.model
@@ -87,7 +89,7 @@ def gan(task: Task, x: Tensor) -> Callable[[], None]:
     return step
 
 
-def vae(task: Task, x: Tensor) -> Callable[[], None]:
+def vae_step(task: Task, x: Tensor) -> Callable[[], None]:
     """A step of the evidence lower bound of grey images."""
     state, _ = task.start((1, SIDE, SIDE))
     model: Any = state.model

@@ -17,14 +17,14 @@ from statistics import median
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from benchmarks.loops import BATCH, Task, ours, timed
-from benchmarks.peers import digits
+from benchmarks.loops import BATCH, Task, images_per_second, ours
+from benchmarks.peers import make_digits
 from benchmarks.results import record
 from genlib.data.images import save_images
 from genlib.training.loop import train
 
 BOUND = 0.6
-SIDE, SQUARE = 32, 2048
+SIDE, MATRIX_SIZE = 32, 2048
 MODEL = {"name": "dcgan", "latent": 64, "width": 64, "width_d": 64}
 
 
@@ -35,10 +35,13 @@ def main() -> None:
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "images.safetensors"
-        save_images(digits(SIDE), file)
+        save_images(make_digits(SIDE), file)
         task = Task(MODEL, {"name": "adversarial"}, str(file), torch.get_num_threads())
-        each, run = flops(task), ours.prepare(task)
-        pairs = [(timed(run, asked.seconds) * each / 1e9, product(asked.seconds / 4)) for _ in range(asked.rounds)]
+        each, run = count_flops(task), ours.prepare(task)
+        pairs = [
+            (images_per_second(run, asked.seconds) * each / 1e9, matmul_gflops(asked.seconds / 4))
+            for _ in range(asked.rounds)
+        ]
     detail = {
         "model": MODEL,
         "threads": torch.get_num_threads(),
@@ -50,7 +53,7 @@ def main() -> None:
     record(name, median(ratios), BOUND, at_least=True, detail=detail, rounds=ratios)
 
 
-def flops(task: Task) -> float:
+def count_flops(task: Task) -> float:
     """Operations an image, of one whole step."""
     images = task.load()
     state, plan = task.start(images.shape)
@@ -60,16 +63,16 @@ def flops(task: Task) -> float:
     return counter.get_total_flops() / BATCH
 
 
-def product(seconds: float) -> float:
+def matmul_gflops(seconds: float) -> float:
     """GFLOP/s of float32 products of two square matrices."""
-    a, b = torch.randn(2, SQUARE, SQUARE)
-    out = torch.empty(SQUARE, SQUARE)
+    a, b = torch.randn(2, MATRIX_SIZE, MATRIX_SIZE)
+    out = torch.empty(MATRIX_SIZE, MATRIX_SIZE)
     torch.mm(a, b, out=out)
     times, began = 0, time.perf_counter()
     while time.perf_counter() - began < seconds:
         torch.mm(a, b, out=out)
         times += 1
-    return times * 2 * SQUARE**3 / (time.perf_counter() - began) / 1e9
+    return times * 2 * MATRIX_SIZE**3 / (time.perf_counter() - began) / 1e9
 
 
 if __name__ == "__main__":

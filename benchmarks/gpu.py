@@ -34,15 +34,21 @@ from genlib.training.job import TrainingJob, TrainingSpec
 from genlib.training.loop import freeze_except, train
 from genlib.training.state import TrainState
 
-SHAPE, IMAGES, STEPS, WARM = (3, 64, 64), 8192, 20, 3
-PLAN = TrainConfig(IMAGES, 128, precision="float32")
+SHAPE, IMAGES, STEPS, WARMUP_STEPS = (3, 64, 64), 8192, 20, 3
+CONFIG = TrainConfig(IMAGES, 128, precision="float32")
 NETS = {
-    "vae": TrainingSpec("vae", {"name": "vae", "latent": 64, "width": 64}, {"name": "elbo"}, PLAN),
-    "dcgan": TrainingSpec("dcgan", {"name": "dcgan", "latent": 100, "width": 64, "width_d": 64}, {"name": "adversarial"}, PLAN),
-    "cyclegan": TrainingSpec("cyclegan", {"name": "cyclegan", "width": 64, "blocks": 6, "width_d": 64}, {"name": "translation"},
-                    replace(PLAN, batch_size=16)),
-}  # fmt: skip
-FORMS = ("float32", "bfloat16", "not channels last", "compiled")
+    "vae": TrainingSpec("vae", {"name": "vae", "latent": 64, "width": 64}, {"name": "elbo"}, CONFIG),
+    "dcgan": TrainingSpec(
+        "dcgan", {"name": "dcgan", "latent": 100, "width": 64, "width_d": 64}, {"name": "adversarial"}, CONFIG
+    ),
+    "cyclegan": TrainingSpec(
+        "cyclegan",
+        {"name": "cyclegan", "width": 64, "blocks": 6, "width_d": 64},
+        {"name": "translation"},
+        replace(CONFIG, batch_size=16),
+    ),
+}
+VARIANTS = ("float32", "bfloat16", "not channels last", "compiled")
 FLOOR, BOUND = "captured graph", 0.7
 MNIST = {  # as in presets/mnist.yaml, and the upper end of the interval of its KID in docs/results.md
     "gan": (
@@ -73,20 +79,20 @@ def main() -> int:
         print("benchmarks.gpu: got no CUDA device, expected a machine that has one", file=sys.stderr)
         return 2
     for name, job in NETS.items():
-        throughput(name, job, asked.rounds, asked.seconds)
+        measure_throughput(name, job, asked.rounds, asked.seconds)
     for name in MNIST if asked.data else ():
-        quality(name, asked.data, asked.runs)
+        measure_time_to_quality(name, asked.data, asked.runs)
     return 0
 
 
 # --- images a second
 
 
-def throughput(name: str, job: TrainingSpec, rounds: int, seconds: float) -> None:
-    steps: dict[str, Callable[[], object]] = {form: loop(job, form) for form in FORMS}
-    steps[FLOOR] = captured(job)
-    found = [{form: rate(step, job, seconds) for form, step in steps.items()} for _ in range(rounds)]
-    best = [max(each[form] for form in FORMS) / each[FLOOR] for each in found]
+def measure_throughput(name: str, job: TrainingSpec, rounds: int, seconds: float) -> None:
+    steps: dict[str, Callable[[], object]] = {form: loop_steps(job, form) for form in VARIANTS}
+    steps[FLOOR] = capture_graph(job)
+    found = [{form: images_per_second(step, job, seconds) for form, step in steps.items()} for _ in range(rounds)]
+    best = [max(each[form] for form in VARIANTS) / each[FLOOR] for each in found]
     detail = {
         "device": torch.cuda.get_device_name(),
         "torch": torch.__version__,
@@ -96,7 +102,7 @@ def throughput(name: str, job: TrainingSpec, rounds: int, seconds: float) -> Non
     record(f"gpu: {name}, best loop / captured graph", median(best), BOUND, at_least=True, detail=detail, rounds=best)
 
 
-def rate(steps: Callable[[], object], job: TrainingSpec, seconds: float) -> float:
+def images_per_second(steps: Callable[[], object], job: TrainingSpec, seconds: float) -> float:
     """Images a second of what takes STEPS steps at every call, the first of which is not counted."""
     steps()
     torch.cuda.synchronize()
@@ -108,9 +114,9 @@ def rate(steps: Callable[[], object], job: TrainingSpec, seconds: float) -> floa
     return times * STEPS * job.train.batch_size / (time.perf_counter() - began)
 
 
-def loop(job: TrainingSpec, form: str) -> Callable[[], object]:
+def loop_steps(job: TrainingSpec, form: str) -> Callable[[], object]:
     """STEPS steps of `train()` as it is, in this form."""
-    state, plan = begun(job), job.train
+    state, plan = start_state(job), job.train
     if form == "not channels last":
         state.model.to(memory_format=torch.contiguous_format)
     if form == "compiled":
@@ -119,40 +125,40 @@ def loop(job: TrainingSpec, form: str) -> Callable[[], object]:
     endless = replace(
         plan, total_images=2**62, precision=precision, report_every=STEPS * plan.batch_size, checkpoint_every=2**62
     )
-    other = noise("b") if job.name == "cyclegan" else None
-    reports = train(state, noise("a"), endless, domain_b=other)
+    other = noise_images("b") if job.name == "cyclegan" else None
+    reports = train(state, noise_images("a"), endless, domain_b=other)
     return lambda: next(reports)
 
 
-def begun(job: TrainingSpec) -> TrainState:
+def start_state(job: TrainingSpec) -> TrainState:
     return build_train_state(job, build_objective(job), SHAPE, 0, 2, torch.device("cuda"))
 
 
-def noise(name: str) -> Images:
+def noise_images(name: str) -> Images:
     return Images(torch.randint(0, 256, (IMAGES, *SHAPE), dtype=torch.uint8, generator=seeded_generator(name)).cuda())
 
 
-class Still(Batch):
+class GraphBatch(Batch):
     """A batch of whose draws a graph can be captured: made on the GPU, by its default generator."""
 
     def _draw(self, sampler: Callable[..., Tensor], name: str, shape: tuple[int, ...]) -> Tensor:
         return sampler(self.global_size, *shape, device=self.pixels.device)
 
 
-def captured(job: TrainingSpec) -> Callable[[], object]:
+def capture_graph(job: TrainingSpec) -> Callable[[], object]:
     """The replay of whole steps: terms, gradients and Adam of every turn, in bfloat16."""
-    state, _ = begun(job)
+    state, _ = start_state(job)
     n = job.train.batch_size
     for optimizer in state.optimizers:
         for group in optimizer.param_groups:
             group["capturable"] = True
     for pool in getattr(state.model, "pool", nn.ModuleDict()).values():
-        pool.exchange = lambda fakes, seen, draw: fakes  # its draws are the CPU's
-    x, other = (noise(name).pixels[:n] for name in "ab")
+        pool.query = lambda fakes, seen, draw: fakes  # its draws are the CPU's
+    x, other = (noise_images(name).pixels[:n] for name in "ab")
 
     def step() -> None:
-        two = Still(other, None, n, slice(0, n), 0, 1)
-        batch = Still(x, None, n, slice(0, n), 0, 1, two)
+        two = GraphBatch(other, None, n, slice(0, n), 0, 1)
+        batch = GraphBatch(x, None, n, slice(0, n), 0, 1, two)
         for turn, optimizer in zip(state.phases, state.optimizers, strict=True):
             freeze_except(turn.module, state.model)
             with torch.autocast("cuda", torch.bfloat16):
@@ -164,7 +170,7 @@ def captured(job: TrainingSpec) -> Callable[[], object]:
     aside = torch.cuda.Stream()
     aside.wait_stream(torch.cuda.current_stream())
     with torch.cuda.stream(aside):
-        for _ in range(WARM):
+        for _ in range(WARMUP_STEPS):
             step()
     torch.cuda.current_stream().wait_stream(aside)
     graph = torch.cuda.CUDAGraph()
@@ -176,7 +182,7 @@ def captured(job: TrainingSpec) -> Callable[[], object]:
 # --- seconds to a quality
 
 
-def quality(name: str, data: Path, runs: Path) -> None:
+def measure_time_to_quality(name: str, data: Path, runs: Path) -> None:
     """Seconds of training until judge B's KID of 5,000 images is as low as it became; judging is not counted."""
     model, objective, plan, wanted = MNIST[name]
     bench = Evaluator.from_folder(runs / "scorer", load_dataset(data))

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.alone import Alone, Done
+from benchmarks.alone import IsolatedWork, WorkResult
 from benchmarks.results import record
 
 if TYPE_CHECKING:
@@ -28,13 +28,13 @@ if TYPE_CHECKING:
 
     from genlib.metrics.inputs import MetricInputs
 
-K, SUBSETS, SIZE, FEW = 5, 100, 1000, 200
+K, NUM_SUBSETS, SUBSET_SIZE, WARMUP_ROWS = 5, 100, 1000, 200
 Values = Mapping[str, float]
 Side = Callable[["Tensor", "Tensor"], Values]
 
 
 @dataclass(frozen=True)
-class Contest:
+class Comparison:
     """Two sides that compute the same values of features x (generated) and y (real), float32 [n, d]. `checked`: what
     of ours is held against theirs instead of `ours`, untimed. `apart`: the most that may lie between two values, of
     the larger. `faster`: how many times, at the least; `memory`: our peak over theirs, at the most."""
@@ -52,20 +52,20 @@ class Contest:
 
 
 def prdc_ours(x: Tensor, y: Tensor) -> Values:
-    return measured(x, y, "precision", "recall", "density", "coverage")
+    return metric_values(x, y, "precision", "recall", "density", "coverage")
 
 
 def fidelity_ours(x: Tensor, y: Tensor) -> Values:
     """With density and coverage, which take no time beside precision and recall."""
-    return measured(x, y, "precision", "recall", "density", "coverage", "kid")
+    return metric_values(x, y, "precision", "recall", "density", "coverage", "kid")
 
 
-def fidelity_checked(x: Tensor, y: Tensor) -> Values:
+def fidelity_on_their_subsets(x: Tensor, y: Tensor) -> Values:
     """The kernel distance on the subsets that torch-fidelity draws."""
     from genlib.metrics.kid import mmd
 
-    found = [mmd(x[a].double(), y[b].double()) for a, b in their_subsets(len(x), len(y))]
-    return {**measured(x, y, "precision", "recall"), "kid": sum(found) / SUBSETS}
+    found = [mmd(x[a].double(), y[b].double()) for a, b in draw_subsets(len(x), len(y))]
+    return {**metric_values(x, y, "precision", "recall"), "kid": sum(found) / NUM_SUBSETS}
 
 
 def frechet_ours(x: Tensor, y: Tensor) -> Values:
@@ -87,25 +87,25 @@ def nearest_ours(x: Tensor, y: Tensor) -> Values:
     return {"mean distance": float(distances.mean()), "sum of rows": float(rows.sum())}
 
 
-def same_ours(x: Tensor, y: Tensor) -> Values:
+def close_pairs_ours(x: Tensor, y: Tensor) -> Values:
     import torch
 
     from genlib.metrics.stats.birthday import DuplicateThresholds, PointSet
 
     points = PointSet(x, torch.zeros(len(x), dtype=torch.long))
-    return {"pairs": float(DuplicateThresholds({0: near(x)}, 0.0).duplicate_counts(points).sum() // 2)}
+    return {"pairs": float(DuplicateThresholds({0: close_radius(x)}, 0.0).duplicate_counts(points).sum() // 2)}
 
 
-def measured(x: Tensor, y: Tensor, *names: str) -> Values:
+def metric_values(x: Tensor, y: Tensor, *names: str) -> Values:
     from genlib.metrics.precision_recall import count_ball_members
     from genlib.metrics.registry import get_metric
 
     count_ball_members.cache_clear()  # what the last round found of the same tensors
-    evidence = evidence_of(x, y)
+    evidence = make_inputs(x, y)
     return {name: float(get_metric(name)(evidence).value or 0.0) for name in names}
 
 
-def evidence_of(x: Tensor, y: Tensor) -> MetricInputs:
+def make_inputs(x: Tensor, y: Tensor) -> MetricInputs:
     """Generated features x before real ones y; pictures of 8 x 8 and ten classes are made up from them."""
     import torch
 
@@ -135,7 +135,9 @@ def fidelity_theirs(x: Tensor, y: Tensor) -> Values:
     from torch_fidelity.metric_prc import prc_features_to_metric
 
     shares = prc_features_to_metric(x, y, prc_neighborhood=K, prc_batch_size=10_000, save_cpu_ram=False, verbose=False)
-    kid = kid_features_to_metric(x, y, kid_subsets=SUBSETS, kid_subset_size=size(x), rng_seed=2020, verbose=False)
+    kid = kid_features_to_metric(
+        x, y, kid_subsets=NUM_SUBSETS, kid_subset_size=subset_size(x), rng_seed=2020, verbose=False
+    )
     return {
         "precision": shares["precision"],
         "recall": shares["recall"],
@@ -163,24 +165,24 @@ def nearest_theirs(x: Tensor, y: Tensor) -> Values:
     return {"mean distance": float(distances.mean()), "sum of rows": float(rows.sum())}
 
 
-def same_theirs(x: Tensor, y: Tensor) -> Values:
+def close_pairs_theirs(x: Tensor, y: Tensor) -> Values:
     from sklearn.neighbors import NearestNeighbors
 
-    found = NearestNeighbors(radius=near(x), algorithm="brute").fit(x.double().numpy())
+    found = NearestNeighbors(radius=close_radius(x), algorithm="brute").fit(x.double().numpy())
     return {"pairs": (found.radius_neighbors_graph().nnz) // 2}
 
 
 # --- what both are given
 
 
-def prepared(side: Side, rows: int, width: int) -> tuple[Tensor, Tensor]:
+def prepare_features(side: Side, rows: int, width: int) -> tuple[Tensor, Tensor]:
     """The features, once `side` was tried on a few of them."""
-    x, y = features(rows, width)
-    side(x[:FEW], y[:FEW])
+    x, y = make_features(rows, width)
+    side(x[:WARMUP_ROWS], y[:WARMUP_ROWS])
     return x, y
 
 
-def features(rows: int, width: int) -> tuple[Tensor, Tensor]:
+def make_features(rows: int, width: int) -> tuple[Tensor, Tensor]:
     """Features as a net has them: rectified, of few directions and ten classes, generated ones a little off."""
     import torch
 
@@ -195,20 +197,20 @@ def features(rows: int, width: int) -> tuple[Tensor, Tensor]:
     return drawn(0.1), drawn(0.0)
 
 
-def size(x: Tensor) -> int:
+def subset_size(x: Tensor) -> int:
     """Of a subset: 1,000 rows, or half of fewer than 2,000."""
-    return min(SIZE, len(x) // 2)
+    return min(SUBSET_SIZE, len(x) // 2)
 
 
-def their_subsets(n: int, m: int) -> list[tuple[Any, Any]]:
+def draw_subsets(n: int, m: int) -> list[tuple[Any, Any]]:
     """The rows that torch-fidelity draws."""
     import numpy as np
 
-    rng, drawn = np.random.RandomState(2020), min(SIZE, n // 2)
-    return [(rng.choice(n, drawn, replace=False), rng.choice(m, drawn, replace=False)) for _ in range(SUBSETS)]
+    rng, drawn = np.random.RandomState(2020), min(SUBSET_SIZE, n // 2)
+    return [(rng.choice(n, drawn, replace=False), rng.choice(m, drawn, replace=False)) for _ in range(NUM_SUBSETS)]
 
 
-def near(x: Tensor) -> float:
+def close_radius(x: Tensor) -> float:
     """A radius that few pairs are within: a thousandth of those of the first thousand rows, between two of them."""
     import torch
 
@@ -217,15 +219,15 @@ def near(x: Tensor) -> float:
     return float((some[at] + some[at + 1]) / 2)
 
 
-FIDELITY = Contest(
-    "torch-fidelity: KID, precision, recall", fidelity_ours, fidelity_theirs, 1e-3, 3, 0.5, fidelity_checked
+FIDELITY = Comparison(
+    "torch-fidelity: KID, precision, recall", fidelity_ours, fidelity_theirs, 1e-3, 3, 0.5, fidelity_on_their_subsets
 )
-PRDC = Contest("prdc: precision, recall, density, coverage", prdc_ours, prdc_theirs, 1e-3, 3, 0.5)
+PRDC = Comparison("prdc: precision, recall, density, coverage", prdc_ours, prdc_theirs, 1e-3, 3, 0.5)
 OTHERS = (
-    Contest("torch-fidelity: Fréchet distance", frechet_ours, frechet_theirs, 1e-5, 1, 1),
-    Contest("torchmetrics: KID on all rows", kernel_ours, kernel_theirs, 1e-3, 1, 0.5),
-    Contest("scikit-learn: five nearest", nearest_ours, nearest_theirs, 1e-6, 1, 1),
-    Contest("scikit-learn: pairs within a radius", same_ours, same_theirs, 0, 1, 1),
+    Comparison("torch-fidelity: Fréchet distance", frechet_ours, frechet_theirs, 1e-5, 1, 1),
+    Comparison("torchmetrics: KID on all rows", kernel_ours, kernel_theirs, 1e-3, 1, 0.5),
+    Comparison("scikit-learn: five nearest", nearest_ours, nearest_theirs, 1e-6, 1, 1),
+    Comparison("scikit-learn: pairs within a radius", close_pairs_ours, close_pairs_theirs, 0, 1, 1),
 )
 
 
@@ -237,10 +239,13 @@ def main() -> None:
     asked = parser.parse_args()
     shape = asked.rows, asked.features
     contests = (FIDELITY, PRDC, *OTHERS)
-    found: dict[str, list[tuple[Done, Done]]] = {contest.name: [] for contest in contests}
+    found: dict[str, list[tuple[WorkResult, WorkResult]]] = {contest.name: [] for contest in contests}
     with ExitStack() as ends:
         pairs = {
-            contest.name: (Alone(prepared, contest.ours, *shape), Alone(prepared, contest.theirs, *shape))
+            contest.name: (
+                IsolatedWork(prepare_features, contest.ours, *shape),
+                IsolatedWork(prepare_features, contest.theirs, *shape),
+            )
             for contest in contests
         }
         for process in (side for pair in pairs.values() for side in pair):
@@ -248,12 +253,12 @@ def main() -> None:
         for _ in range(asked.rounds):
             for name, (ours, theirs) in pairs.items():
                 found[name].append((ours(), theirs()))
-    together(found[FIDELITY.name], found[PRDC.name])
+    record_combined(found[FIDELITY.name], found[PRDC.name])
     for contest in contests:
-        told(contest, found[contest.name], *shape)
+        record_comparison(contest, found[contest.name], *shape)
 
 
-def together(fidelity: list[tuple[Done, Done]], prdc: list[tuple[Done, Done]]) -> None:
+def record_combined(fidelity: list[tuple[WorkResult, WorkResult]], prdc: list[tuple[WorkResult, WorkResult]]) -> None:
     """All five metrics against both programs that it takes to have them: their seconds summed, the higher peak."""
     rounds = [(done, a, b) for (done, a), (_, b) in zip(fidelity, prdc, strict=True)]
     detail = {"seconds": [[round(side.seconds, 2) for side in each] for each in rounds]}
@@ -264,10 +269,10 @@ def together(fidelity: list[tuple[Done, Done]], prdc: list[tuple[Done, Done]]) -
     record(f"{name}, our peak / theirs", median(smaller), 0.5, at_least=False, detail={}, rounds=smaller)
 
 
-def told(contest: Contest, pairs: list[tuple[Done, Done]], rows: int, width: int) -> None:
+def record_comparison(contest: Comparison, pairs: list[tuple[WorkResult, WorkResult]], rows: int, width: int) -> None:
     """Record the ratios of time and memory, and how far apart the values are."""
-    checked = contest.checked(*features(rows, width)) if contest.checked else pairs[0][0].value
-    gap = apart(checked, pairs[0][1].value)
+    checked = contest.checked(*make_features(rows, width)) if contest.checked else pairs[0][0].value
+    gap = largest_difference(checked, pairs[0][1].value)
     detail: dict[str, Any] = {
         "rows": rows,
         "features": width,
@@ -287,7 +292,7 @@ def told(contest: Contest, pairs: list[tuple[Done, Done]], rows: int, width: int
         record(f"{name}, values apart", gap, 0, at_least=False, detail={})
 
 
-def apart(ours: Values, theirs: Values) -> float:
+def largest_difference(ours: Values, theirs: Values) -> float:
     """The most that lies between two values of one name, of the larger."""
     gaps = [abs(ours[name] - theirs[name]) / max(abs(ours[name]), abs(theirs[name]), 1e-300) for name in theirs]
     return max(gaps)

@@ -27,8 +27,8 @@ from genlib.data.sources import mnist
 from genlib.errors import InputError
 from genlib.metrics.stats.neighbours import CHUNK_ELEMENTS, nearest
 
-X, AMONG, D = 10_000, 60_000, 784
-BOUND, GIB = 1.3, 1.5
+NUM_QUERIES, NUM_ROWS, NUM_FEATURES = 10_000, 60_000, 784
+BOUND, BOUND_GIB = 1.3, 1.5
 
 
 def main() -> None:
@@ -38,14 +38,15 @@ def main() -> None:
     parser.add_argument("--k", type=int, default=5)
     parser.add_argument("--once", action="store_true", help="search once and print the peak memory in GiB")
     asked = parser.parse_args()
-    name, x, among = data(asked.root)
+    name, x, among = load_rows(asked.root)
     if asked.once:
         nearest(x, among, asked.k)
         print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20)
         return
-    gib = peak(asked.root, asked.k)
+    gib = peak_memory_gib(asked.root, asked.k)
     rows = [
-        (seconds(lambda: nearest(x, among, asked.k)), seconds(lambda: products(x, among))) for _ in range(asked.rounds)
+        (run_timed(lambda: nearest(x, among, asked.k)), run_timed(lambda: bare_products(x, among)))
+        for _ in range(asked.rounds)
     ]
     detail: dict[str, Any] = {
         "data": name,
@@ -57,25 +58,25 @@ def main() -> None:
     name = "neighbours: search / bare matrix products"
     record(name, median(ratios), BOUND, at_least=False, detail=detail, rounds=ratios)
     memory = {"gib": round(gib, 3), "data": name, "k": asked.k}
-    record("neighbours: peak memory / 1.5 GiB", gib / GIB, 1.0, at_least=False, detail=memory)
+    record("neighbours: peak memory / 1.5 GiB", gib / BOUND_GIB, 1.0, at_least=False, detail=memory)
 
 
-def data(root: Path) -> tuple[str, Tensor, Tensor]:
+def load_rows(root: Path) -> tuple[str, Tensor, Tensor]:
     """What it is, and float32 rows [10000, 784] and [60000, 784] in [0, 1]."""
     try:
         source = mnist(DataConfig(name="mnist", root=root))
     except InputError:
         generator = torch.Generator().manual_seed(0)
-        x, among = (torch.rand(n, D, generator=generator) for n in (X, AMONG))
+        x, among = (torch.rand(n, NUM_FEATURES, generator=generator) for n in (NUM_QUERIES, NUM_ROWS))
         return "uniform random numbers", x, among
-    return "MNIST, test among train", rows_of(source.test().pixels), rows_of(source.train().pixels)
+    return "MNIST, test among train", to_rows(source.test().pixels), to_rows(source.train().pixels)
 
 
-def rows_of(pixels: Tensor) -> Tensor:
+def to_rows(pixels: Tensor) -> Tensor:
     return pixels.flatten(1).float().div_(255)
 
 
-def products(x: Tensor, among: Tensor) -> None:
+def bare_products(x: Tensor, among: Tensor) -> None:
     """The products of all rows, in chunks as large as those of the search."""
     rows = CHUNK_ELEMENTS // len(among)
     out = torch.empty(rows, len(among))
@@ -83,13 +84,13 @@ def products(x: Tensor, among: Tensor) -> None:
         torch.mm(part, among.T, out=out[: len(part)])
 
 
-def seconds(work: Callable[[], object]) -> float:
+def run_timed(work: Callable[[], object]) -> float:
     began = time.perf_counter()
     work()
     return time.perf_counter() - began
 
 
-def peak(root: Path, k: int) -> float:
+def peak_memory_gib(root: Path, k: int) -> float:
     """GiB, of a fresh process that searches once."""
     command = [sys.executable, "-m", "benchmarks.neighbours", "--once", "--root", str(root), "--k", str(k)]
     return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout)

@@ -38,7 +38,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=60.0)
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        rows = measure(Path(folder), asked.rounds, asked.seconds)
+        rows = measure_pairs(Path(folder), asked.rounds, asked.seconds)
     detail = {
         "model": "gan",
         "threads": torch.get_num_threads(),
@@ -50,22 +50,22 @@ def main() -> None:
     record(name, median(ratios), BOUND, at_least=True, detail=detail, rounds=ratios)
 
 
-def measure(folder: Path, rounds: int, seconds: float) -> list[tuple[float, float]]:
+def measure_pairs(folder: Path, rounds: int, seconds: float) -> list[tuple[float, float]]:
     """Images/s of the bare loop and of the whole, for every pair of windows."""
     prepare(DataConfig(name="digits", image_size=16), folder / "data")
     params = load_params()
     section = params.models["gan"]
     training = replace(params.train_config("gan"), workers=0, total_images=4_000)
     job = TrainingJob("gan", section.model, section.objective, training, load_dataset(folder / "data"))
-    bare(job)
-    rate = bare(job)
+    run_bare(job)
+    rate = run_bare(job)
     images = int(rate * seconds)
     long = replace(training, total_images=images, report_every=int(10 * rate), checkpoint_every=int(30 * rate))
     job = replace(job, train=long)
-    return [(bare(job), everything(job, folder / str(pair))) for pair in range(rounds)]
+    return [(run_bare(job), run_everything(job, folder / str(pair))) for pair in range(rounds)]
 
 
-def bare(job: TrainingJob) -> float:
+def run_bare(job: TrainingJob) -> float:
     """Images/s of `train()` alone, with one report at the end."""
     dataset, images = job.dataset, job.train.total_images
     state = build_train_state(
@@ -78,7 +78,7 @@ def bare(job: TrainingJob) -> float:
     return state.images_seen / (time.monotonic() - began)
 
 
-def everything(job: TrainingJob, folder: Path) -> float:
+def run_everything(job: TrainingJob, folder: Path) -> float:
     """Images/s of the job as a stage runs it, from its first step to its last checkpoint; MLflow's database is there
     from the first pair on, as in a project."""
     header: dict[str, Any] = {"name": "benchmark", "experiment": "benchmark", "tags": {}, "params": {}}

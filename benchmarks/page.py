@@ -10,7 +10,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from benchmarks.results import rows
+from benchmarks.results import read_rows
 from genlib import provenance
 from genlib.files import write_text
 
@@ -20,24 +20,24 @@ PACKAGES = ("torch", "ray", "mlflow", "dvc", "numpy", "scikit-learn", "torch-fid
 BEGIN, END = "<!-- measured: written by make bench -->", "<!-- end -->"
 
 
-def write(benchmarks: Sequence[str]) -> None:
+def write_page(benchmarks: Sequence[str]) -> None:
     """Put the machine and the tables between the markers of the page."""
     before, _, rest = PAGE.read_text().partition(BEGIN)
     _, _, after = rest.partition(END)
-    write_text(f"{before}{BEGIN}\n\n{machine()}\n\n{tables(benchmarks)}\n\n{END}{after}", PAGE)
+    write_text(f"{before}{BEGIN}\n\n{describe_machine()}\n\n{format_tables(benchmarks)}\n\n{END}{after}", PAGE)
     print(f"{PAGE}: written")
 
 
-def tables(benchmarks: Sequence[str]) -> str:
+def format_tables(benchmarks: Sequence[str]) -> str:
     """What these benchmarks recorded, and apart from it what others did."""
-    found = rows()
+    found = read_rows()
     ours = [row for name in benchmarks for row in found if row.get("benchmark") == name]
     others = [row for row in found if row.get("benchmark") not in benchmarks]
-    apart = ["", "Measured apart, outside `make bench`:", "", *table(others)] if others else []
-    return "\n".join([*table(ours), *projection(ours), *apart])
+    apart = ["", "Measured apart, outside `make bench`:", "", *format_table(others)] if others else []
+    return "\n".join([*format_table(ours), *format_projection(ours), *apart])
 
 
-def projection(found: Sequence[dict[str, Any]]) -> list[str]:
+def format_projection(found: Sequence[dict[str, Any]]) -> list[str]:
     """The cost model's table of what was not measured, where a row holds one."""
     told = [row["detail"]["projection"] for row in found if "projection" in row["detail"]]
     if not told:
@@ -55,7 +55,7 @@ def projection(found: Sequence[dict[str, Any]]) -> list[str]:
     ]
 
 
-def table(found: Sequence[dict[str, Any]]) -> list[str]:
+def format_table(found: Sequence[dict[str, Any]]) -> list[str]:
     lines = ["| measured | ratio | bound | spread | reached | date |", "|:--|--:|:--|:--|:--|:--|"]
     for row in found:
         low, high = row["detail"].get("spread", (None, None))
@@ -67,15 +67,15 @@ def table(found: Sequence[dict[str, Any]]) -> list[str]:
     return lines
 
 
-def machine() -> str:
+def describe_machine() -> str:
     """One line on the machine, one on the versions."""
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
-    hardware = f"{processor()}, {os.cpu_count()} cores, {memory:.0f} GiB, {platform.system()} {platform.release()}"
-    versions = ", ".join(f"{name} {there}" for name in PACKAGES if (there := installed(name)))
-    return f"Machine: {hardware}.\n\nVersions: Python {platform.python_version()}, {versions}; commit {commit()}."
+    hardware = f"{processor_name()}, {os.cpu_count()} cores, {memory:.0f} GiB, {platform.system()} {platform.release()}"
+    versions = ", ".join(f"{name} {there}" for name in PACKAGES if (there := installed_version(name)))
+    return f"Machine: {hardware}.\n\nVersions: Python {platform.python_version()}, {versions}; commit {short_commit()}."
 
 
-def processor() -> str:
+def processor_name() -> str:
     """The processor's name as the kernel gives it, with family and model, which tell what a bare name may not."""
     try:
         text = Path("/proc/cpuinfo").read_text()
@@ -87,13 +87,13 @@ def processor() -> str:
     )
 
 
-def installed(name: str) -> str | None:
+def installed_version(name: str) -> str | None:
     try:
         return version(name)
     except PackageNotFoundError:
         return None
 
 
-def commit() -> str:
+def short_commit() -> str:
     """The commit, marked where code or params differ from it; the results that were just written do not count."""
     return provenance.commit(ROOT)[:7] + ("-dirty" if provenance.is_dirty(ROOT) else "")

@@ -32,13 +32,13 @@ from genlib.data.images import Images, save_images
 from genlib.training.loop import prefers_bfloat16
 
 ROOT = Path(__file__).parent.parent
-PYTHON = ROOT / ".venv-peers/bin/python"
+PEERS_PYTHON = ROOT / ".venv-peers/bin/python"
 IMAGES = 20_000
-FAST = "bfloat16" if prefers_bfloat16(torch.device("cpu")) else "float32"
+NATIVE_PRECISION = "bfloat16" if prefers_bfloat16(torch.device("cpu")) else "float32"
 
 
 @dataclass(frozen=True)
-class Contest:
+class PeerTask:
     """One model on images of so many pixels a side, and by how much to be faster than which loops."""
 
     model: dict[str, Any]
@@ -47,28 +47,28 @@ class Contest:
     peers: dict[str, float]
 
 
-CONTESTS = {
-    "a GAN": Contest(
+PEER_TASKS = {
+    "a GAN": PeerTask(
         {"name": "dcgan", "latent": 100, "width": 32, "width_d": 32},
         {"name": "adversarial"},
         32,
         {"lightning_gan": 2.0, "itwinai_gan": 1.0, "ray_gan": 3.0, "pil_gan": 3.0},
     ),
-    "a GAN of perceptrons": Contest(
+    "a GAN of perceptrons": PeerTask(
         {"name": "gan", "net": "mlp", "latent": 100, "width": 512, "width_d": 512},
         {"name": "adversarial"},
         28,
         {"lightning_gan": 2.0, "pil_gan": 3.0},
     ),
-    "a VAE": Contest(
-        {"name": "vae", "latent": 16, "width": 32, "observation": "intensity"},
+    "a VAE": PeerTask(
+        {"name": "vae", "latent": 16, "width": 32, "pixel_likelihood": "gray_bce"},
         {"name": "elbo"},
         28,
         {"pythae_vae": 1.25},
     ),
-    "a VAE of perceptrons": Contest({"name": "iwae"}, {"name": "elbo"}, 28, {"pythae_vae": 1.25}),
+    "a VAE of perceptrons": PeerTask({"name": "iwae"}, {"name": "elbo"}, 28, {"pythae_vae": 1.25}),
 }
-LOOPS = sorted({name for contest in CONTESTS.values() for name in contest.peers})
+LOOPS = sorted({name for contest in PEER_TASKS.values() for name in contest.peers})
 
 
 def main() -> None:
@@ -77,18 +77,20 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=6.0, help="of a window [6]")
     asked = parser.parse_args()
     with ExitStack() as stack:
-        started = {name: Loop(name) for name in ("ours", *LOOPS)}  # all import at once, before the first is asked
+        started = {
+            name: LoopProcess(name) for name in ("ours", *LOOPS)
+        }  # all import at once, before the first is asked
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        files = {side: folder / f"{side}.safetensors" for side in {each.side for each in CONTESTS.values()}}
+        files = {side: folder / f"{side}.safetensors" for side in {each.side for each in PEER_TASKS.values()}}
         for side, file in files.items():
-            save_images(digits(side), file)
+            save_images(make_digits(side), file)
         loops = {name: stack.enter_context(loop) for name, loop in started.items()}
-        for what, contest in CONTESTS.items():
+        for what, contest in PEER_TASKS.items():
             task = Task(contest.model, contest.objective, str(files[contest.side]), torch.get_num_threads())
-            hold(what, contest, task, loops, asked.rounds, asked.seconds)
+            run_task(what, contest, task, loops, asked.rounds, asked.seconds)
 
 
-def digits(side: int) -> Images:
+def make_digits(side: int) -> Images:
     """The training digits, repeated until they are as many as a data set of the field has."""
     with tempfile.TemporaryDirectory() as folder:
         prepare(DataConfig(name="digits", image_size=side), Path(folder))
@@ -96,12 +98,16 @@ def digits(side: int) -> Images:
         return train[torch.arange(IMAGES) % len(train)]
 
 
-def hold(what: str, contest: Contest, task: Task, loops: dict[str, Loop], rounds: int, seconds: float) -> None:
+def run_task(
+    what: str, contest: PeerTask, task: Task, loops: dict[str, LoopProcess], rounds: int, seconds: float
+) -> None:
     """Run the contest and record a row for each peer."""
     ours, found = loops["ours"], {name: list[dict[str, int]]() for name in contest.peers}
     for _ in range(rounds):
-        default = {"auto": ours.rate(replace(task, precision="auto"), seconds)} if FAST == "bfloat16" else {}
-        for couple in couples([name for name in contest.peers if loops[name].absent is None]):
+        default = (
+            {"auto": ours.rate(replace(task, precision="auto"), seconds)} if NATIVE_PRECISION == "bfloat16" else {}
+        )
+        for couple in in_pairs([name for name in contest.peers if loops[name].absent is None]):
             own = {"ours": ours.rate(task, seconds)}
             for name in couple:
                 try:
@@ -109,33 +115,33 @@ def hold(what: str, contest: Contest, task: Task, loops: dict[str, Loop], rounds
                 except EOFError as error:
                     loops[name].absent = str(error)
     for name in contest.peers:
-        note(what, name, contest, found[name], loops[name].absent)
+        record_peer(what, name, contest, found[name], loops[name].absent)
 
 
-def couples(names: list[str]) -> list[list[str]]:
+def in_pairs(names: list[str]) -> list[list[str]]:
     return [names[start : start + 2] for start in range(0, len(names), 2)]
 
 
-def note(what: str, name: str, contest: Contest, pairs: list[dict[str, int]], absent: str | None) -> None:
+def record_peer(what: str, name: str, contest: PeerTask, pairs: list[dict[str, int]], absent: str | None) -> None:
     title, bound = f"training: {what}, images/s / {name}", contest.peers[name]
     detail: dict[str, Any] = {"model": contest.model, "side": contest.side, "threads": torch.get_num_threads()}
     if absent is not None:
         record(title, 0.0, bound, at_least=True, detail={**detail, "absent": absent})
         return
-    if FAST == "bfloat16":
+    if NATIVE_PRECISION == "bfloat16":
         detail["auto"] = round(median(pair["auto"] / pair["peer"] for pair in pairs), 2)
     detail["images_per_second"] = pairs
     ratios = [pair["ours"] / pair["peer"] for pair in pairs]
     record(title, median(ratios), bound, at_least=True, detail=detail, rounds=ratios)
 
 
-class Loop:
+class LoopProcess:
     """The process of one loop; `absent` says in a line why there is none."""
 
     def __init__(self, name: str) -> None:
         self.absent: str | None = None
         self.errors: IO[str] = tempfile.TemporaryFile("w+")  # noqa: SIM115
-        python = sys.executable if name == "ours" else PYTHON
+        python = sys.executable if name == "ours" else PEERS_PYTHON
         command = [str(python), "-m", f"benchmarks.loops.{name}"]
         if not Path(python).exists():
             self.absent = "the environment of the peers; `make peers` makes it"
@@ -160,7 +166,7 @@ class Loop:
         answer: dict[str, Any] = json.loads(line)
         return answer
 
-    def __enter__(self) -> Loop:
+    def __enter__(self) -> LoopProcess:
         """Wait until it has imported what it needs."""
         try:
             if self.absent is None:

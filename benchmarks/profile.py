@@ -13,24 +13,24 @@ import torch
 from torch.profiler import ProfilerActivity, profile
 
 from benchmarks.floor import GAN, SIDE, VAE
-from benchmarks.loops import BATCH, EVERY, Task
-from benchmarks.peers import digits
+from benchmarks.loops import BATCH, REPORT_EVERY, Task
+from benchmarks.peers import make_digits
 from genlib.data.images import save_images
 from genlib.training.loop import train
 
-STEPS, SHOWN = EVERY // BATCH, 12
+STEPS, NUM_OPERATORS = REPORT_EVERY // BATCH, 12
 
 
 def main() -> None:
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "images.safetensors"
-        save_images(digits(SIDE), file)
+        save_images(make_digits(SIDE), file)
         for objective, model in (("adversarial", GAN), ("elbo", VAE)):
-            print(f"{model['name']}\n{table(Task(model, {'name': objective}, str(file), threads=1))}\n")
+            print(f"{model['name']}\n{operator_table(Task(model, {'name': objective}, str(file), threads=1))}\n")
 
 
-def table(task: Task) -> str:
+def operator_table(task: Task) -> str:
     """The operators that take longest, of the steps between two reports."""
     images = task.load()
     state, plan = task.start(images.shape)
@@ -43,7 +43,7 @@ def table(task: Task) -> str:
     rows = [
         f"| `{event.key}` | {100 * event.self_cpu_time_total / total:.1f} % | "
         f"{event.self_cpu_time_total / 1000 / STEPS:.2f} | {event.count / STEPS:.0f} |"
-        for event in events[:SHOWN]
+        for event in events[:NUM_OPERATORS]
     ]
     return "\n".join(["| operator | share | ms a step | calls a step |\n|:--|--:|--:|--:|", *rows])
 

@@ -22,39 +22,39 @@ from typing import Any
 from benchmarks.results import record
 
 ROOT = Path(__file__).parent.parent
-ENDED = re.compile(r"([\w@-]+): (\d+) s")
-ALLOWED, NOTHING, PAIRS, JOBS = 600.0, 5.0, 5, "2"
+STAGE_ENDED = re.compile(r"([\w@-]+): (\d+) s")
+ALLOWED_S, IDLE_ALLOWED_S, IDLE_RUNS, JOBS = 600.0, 5.0, 5, "2"
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=1)
     rounds = parser.parse_args().rounds
-    found = [round_of() for _ in range(rounds)]
+    found = [run_round() for _ in range(rounds)]
     whole, stages = [seconds for seconds, _, _ in found], found[0][1]
     kinds: Counter[str] = Counter()
     for stage, seconds in stages.items():
         kinds[stage.partition("@")[0]] += seconds
     detail: dict[str, Any] = {"seconds": [round(each, 1) for each in whole], "kinds": dict(kinds), "stages": stages}
-    ratios = [seconds / ALLOWED for seconds in whole]
+    ratios = [seconds / ALLOWED_S for seconds in whole]
     record("start-up: whole default make repro / 10 minutes", median(ratios), 1.0, at_least=False, detail=detail,
            rounds=ratios)  # fmt: skip
-    idle = [seconds / NOTHING for _, _, each in found for seconds in each]
-    detail = {"seconds": [round(NOTHING * ratio, 2) for ratio in idle]}
+    idle = [seconds / IDLE_ALLOWED_S for _, _, each in found for seconds in each]
+    detail = {"seconds": [round(IDLE_ALLOWED_S * ratio, 2) for ratio in idle]}
     record("start-up: make repro with nothing to do / 5 s", median(idle), 1.0, at_least=False, detail=detail,
            rounds=idle)  # fmt: skip
 
 
-def round_of() -> tuple[float, dict[str, int], list[float]]:
+def run_round() -> tuple[float, dict[str, int], list[float]]:
     """Seconds of the graph in a fresh clone, of each of its stages, and of idle runs after it."""
     with tempfile.TemporaryDirectory() as folder:
         clone = Path(folder) / "genlib"
         subprocess.run(["git", "clone", "--quiet", str(ROOT), str(clone)], check=True)
-        whole, stages = repro(clone)
-        return whole, stages, [repro(clone)[0] for _ in range(PAIRS)]
+        whole, stages = run_repro(clone)
+        return whole, stages, [run_repro(clone)[0] for _ in range(IDLE_RUNS)]
 
 
-def repro(project: Path) -> tuple[float, dict[str, int]]:
+def run_repro(project: Path) -> tuple[float, dict[str, int]]:
     """Seconds in all, and of each stage that ran."""
     binaries = Path(sys.executable).parent
     env = os.environ | {"PATH": f"{binaries}{os.pathsep}{os.environ['PATH']}", "PYTHONUNBUFFERED": "1"}
@@ -65,7 +65,7 @@ def repro(project: Path) -> tuple[float, dict[str, int]]:
     with subprocess.Popen(command, cwd=project, env=env, **pipe) as process:
         for line in process.stdout or ():
             print(line, end="", flush=True)
-            if ended := ENDED.fullmatch(line.strip()):
+            if ended := STAGE_ENDED.fullmatch(line.strip()):
                 spent[ended[1]] = int(ended[2])
     if process.returncode:
         raise SystemExit(f"the graph ended with code {process.returncode}")

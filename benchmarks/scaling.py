@@ -26,8 +26,8 @@ import torch
 import torch.distributed as dist
 
 from benchmarks.results import record
-from benchmarks.streaming import made
-from benchmarks.workers import Clock
+from benchmarks.streaming import write_noise_dataset
+from benchmarks.workers import TimedMethod
 from genlib.data.dataset import load_dataset
 from genlib.training.config import TrainConfig
 from genlib.training.fit import build_objective, build_train_state
@@ -36,7 +36,7 @@ from genlib.training.loop import train
 from genlib.training.process_group import ProcessGroup
 
 WORKERS, SHAPE, BATCH, REPORTS = (1, 2, 4), (3, 32, 32), 128, 10
-SMALL, LARGE = 1 << 10, 1 << 22  # numbers in the bare all-reduces
+SMALL_NUMEL, LARGE_NUMEL = 1 << 10, 1 << 22  # numbers in the bare all-reduces
 GPUS = (1, 2, 4, 8, 16, 32, 64)
 
 
@@ -52,7 +52,7 @@ class Run:
 
 
 @dataclass(frozen=True)
-class Machine:
+class CostModel:
     """What a step costs: seconds of its arithmetic on one worker, and between two workers seconds a message and bytes a
     second."""
 
@@ -67,12 +67,12 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=8.0)
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        data = made(Path(folder) / "data", images=10_000)
-        rounds, gradients = measured(Path(folder), job_of(data), asked.rounds, asked.seconds)
-    told(rounds, gradients)
+        data = write_noise_dataset(Path(folder) / "data", images=10_000)
+        rounds, gradients = run_rounds(Path(folder), build_job(data), asked.rounds, asked.seconds)
+    record_results(rounds, gradients)
 
 
-def job_of(data: Path) -> TrainingJob:
+def build_job(data: Path) -> TrainingJob:
     plan = TrainConfig(BATCH, BATCH, report_every=BATCH, checkpoint_every=BATCH, precision="float32")
     model = {"name": "gan", "latent": 64, "width": 32, "width_d": 32}
     return TrainingJob("gan", model, {"name": "adversarial"}, plan, load_dataset(data))
@@ -81,13 +81,13 @@ def job_of(data: Path) -> TrainingJob:
 # --- the workers
 
 
-def measured(folder: Path, job: TrainingJob, rounds: int, seconds: float) -> tuple[list[dict[int, Run]], list[int]]:
+def run_rounds(folder: Path, job: TrainingJob, rounds: int, seconds: float) -> tuple[list[dict[int, Run]], list[int]]:
     """A run of each number of workers, round by round, and the numbers in each turn's gradient."""
     context = multiprocessing.get_context("spawn")
     pipes, processes = [], []
     for rank in range(max(WORKERS)):
         here, there = context.Pipe()
-        processes.append(context.Process(target=serve, args=(there, rank, job), daemon=True))
+        processes.append(context.Process(target=serve_worker, args=(there, rank, job), daemon=True))
         processes[-1].start()
         pipes.append(here)
 
@@ -107,19 +107,19 @@ def measured(folder: Path, job: TrainingJob, rounds: int, seconds: float) -> tup
     return found, gradients
 
 
-def serve(pipe: Any, rank: int, job: TrainingJob) -> None:
+def serve_worker(pipe: Any, rank: int, job: TrainingJob) -> None:
     """Train whenever the driver says with how many others and for how many steps."""
     torch.set_num_threads(1)
     dataset = job.dataset
-    ProcessGroup.all_reduce_ = Clock(ProcessGroup.all_reduce_)  # type: ignore[method-assign, assignment]
+    ProcessGroup.all_reduce_ = TimedMethod(ProcessGroup.all_reduce_)  # type: ignore[method-assign, assignment]
     while (asked := pipe.recv()) is not None:
         world, steps, address = asked
         dist.init_process_group("gloo", init_method=address, rank=rank, world_size=world)
-        pipe.send(trained(job, dataset, steps))
+        pipe.send(train_worker(job, dataset, steps))
         dist.destroy_process_group()
 
 
-def trained(job: TrainingJob, dataset: Any, steps: int) -> tuple[Run, list[int]]:
+def train_worker(job: TrainingJob, dataset: Any, steps: int) -> tuple[Run, list[int]]:
     """This worker's run, its first tenth apart, and the numbers in each turn's gradient."""
     length = {"train.total_images": steps * BATCH, "train.report_every": steps * BATCH // REPORTS}
     job = job.with_overrides(length)
@@ -130,10 +130,10 @@ def trained(job: TrainingJob, dataset: Any, steps: int) -> tuple[Run, list[int]]
     spent, seen = moments[-1][0] - moments[0][0], steps * BATCH * (REPORTS - 1) // REPORTS
     summing = sum(seconds for _, seconds in moments[1:])
     gradients = [sum(p.numel() for p in turn.module.parameters()) for turn in state.phases]
-    return Run(seen / spent, summing / spent, reduced(SMALL), reduced(LARGE)), gradients
+    return Run(seen / spent, summing / spent, time_all_reduce(SMALL_NUMEL), time_all_reduce(LARGE_NUMEL)), gradients
 
 
-def reduced(numbers: int, times: int = 10) -> float:
+def time_all_reduce(numbers: int, times: int = 10) -> float:
     """Seconds of an all-reduce of so many float32 numbers, everyone there from the beginning."""
     flat, found = torch.ones(numbers), []
     for _ in range(times):
@@ -147,11 +147,11 @@ def reduced(numbers: int, times: int = 10) -> float:
 # --- what they say
 
 
-def told(rounds: list[dict[int, Run]], gradients: list[int]) -> None:
-    here = of_rounds(rounds)
+def record_results(rounds: list[dict[int, Run]], gradients: list[int]) -> None:
+    here = fit_cost_model(rounds)
     speeds = {world: [each[world].rate / each[1].rate for each in rounds] for world in WORKERS}
     shares = {world: [each[world].share for each in rounds] for world in WORKERS}
-    predicted = [seconds_of_step(here, world, gradients) for world in WORKERS[:2]]
+    predicted = [predict_step_s(here, world, gradients) for world in WORKERS[:2]]
     forecast = predicted[0] / predicted[1]
     detail: dict[str, Any] = {
         "model": "gan, width 32, 32 x 32 x 3, batch 128",
@@ -159,7 +159,7 @@ def told(rounds: list[dict[int, Run]], gradients: list[int]) -> None:
         "communication_share": {world: round(median(each), 3) for world, each in shares.items()},
         "gradient_bytes": [4 * numbers for numbers in gradients],
         "gloo": {"microseconds_a_message": round(1e6 * here.latency), "GB_per_second": round(here.bandwidth / 1e9, 2)},
-        "projection": projected(gradients),
+        "projection": project_gpus(gradients),
     }
     record("scaling: 2 workers / 1, a thread each", median(speeds[2]), 1.6, at_least=True, detail=detail,
            rounds=speeds[2])  # fmt: skip
@@ -170,20 +170,20 @@ def told(rounds: list[dict[int, Run]], gradients: list[int]) -> None:
            detail={"forecast": forecast})  # fmt: skip
 
 
-def of_rounds(rounds: list[dict[int, Run]]) -> Machine:
+def fit_cost_model(rounds: list[dict[int, Run]]) -> CostModel:
     """This machine, by one worker's steps and the bare all-reduces of two."""
     small, large = (median(getattr(each[2], size) for each in rounds) for size in ("small", "large"))
-    bandwidth = 4 * (LARGE - SMALL) / (large - small)
-    return Machine(BATCH / median(each[1].rate for each in rounds), small, bandwidth)
+    bandwidth = 4 * (LARGE_NUMEL - SMALL_NUMEL) / (large - small)
+    return CostModel(BATCH / median(each[1].rate for each in rounds), small, bandwidth)
 
 
-def seconds_of_step(machine: Machine, workers: int, gradients: list[int]) -> float:
+def predict_step_s(machine: CostModel, workers: int, gradients: list[int]) -> float:
     """The cost model: arithmetic / N + sum over turns of a (N - 1) + 2 (N - 1) / N * bytes / b."""
     sent = [2 * (workers - 1) / workers * 4 * numbers / machine.bandwidth for numbers in gradients]
     return machine.step / workers + sum(machine.latency * (workers - 1) + each for each in sent)
 
 
-ASSUMED = {
+ASSUMED_GPU = {
     "a step of 128 images on one GPU, seconds": 0.010,
     "its part that more GPUs do not shorten (launches), seconds": 0.004,
     "seconds a message": 10e-6,
@@ -192,17 +192,17 @@ ASSUMED = {
 }
 
 
-def projected(gradients: list[int]) -> dict[str, Any]:
+def project_gpus(gradients: list[int]) -> dict[str, Any]:
     """A PROJECTION from `ASSUMED`, none of it measured: how many times faster N GPUs are than one, the global batch
     kept (128) and the batch of each GPU kept."""
-    step, fixed, latency, near, far = ASSUMED.values()
+    step, fixed, latency, near, far = ASSUMED_GPU.values()
     kept, grown = {}, {}
     for gpus in GPUS:
-        machine = Machine(0.0, latency, near if gpus <= 8 else far)
-        sums = seconds_of_step(machine, gpus, gradients)
+        machine = CostModel(0.0, latency, near if gpus <= 8 else far)
+        sums = predict_step_s(machine, gpus, gradients)
         kept[gpus] = round(step / (fixed + (step - fixed) / gpus + sums), 2)
         grown[gpus] = round(gpus * step / (step + sums), 2)
-    return {"assumed": ASSUMED, "speed_up_same_batch": kept, "speed_up_same_batch_a_gpu": grown}
+    return {"assumed": ASSUMED_GPU, "speed_up_same_batch": kept, "speed_up_same_batch_a_gpu": grown}
 
 
 if __name__ == "__main__":

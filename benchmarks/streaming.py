@@ -46,9 +46,9 @@ def main() -> None:
 
     ray.init(address="local", include_dashboard=False, object_store_memory=2**30, log_to_driver=False)
     with tempfile.TemporaryDirectory() as folder:
-        data = made(Path(folder) / "data")
-        streamed = run(data, Path(folder), int(asked.passes * IMAGES), large=True)
-        held = run(data, Path(folder), int(asked.passes * IMAGES), large=False)
+        data = write_noise_dataset(Path(folder) / "data")
+        streamed = run_training(data, Path(folder), int(asked.passes * IMAGES), large=True)
+        held = run_training(data, Path(folder), int(asked.passes * IMAGES), large=False)
     detail = {"images": IMAGES, "MiB": IMAGES * 3 * 32 * 32 // MIB, "streamed": streamed, "held": held}
     speed = streamed["images_per_second"] / held["images_per_second"]
     record("streaming: images/s of a streamed set / one in memory", speed, 0.9, at_least=True, detail=detail)
@@ -56,7 +56,7 @@ def main() -> None:
     record("streaming: memory at the end / after a quarter", growth, 1.05, at_least=False, detail=detail)
 
 
-def made(folder: Path, images: int = IMAGES) -> Path:
+def write_noise_dataset(folder: Path, images: int = IMAGES) -> Path:
     """A prepared set of noise."""
     counts = {"train": images, "valid": 1000, "test": 1000}
     for part, count in counts.items():
@@ -67,7 +67,7 @@ def made(folder: Path, images: int = IMAGES) -> Path:
     return folder
 
 
-def run(data: Path, folder: Path, images: int, *, large: bool) -> dict[str, Any]:
+def run_training(data: Path, folder: Path, images: int, *, large: bool) -> dict[str, Any]:
     """Images per second, and MiB held in each quarter of the run."""
     dataset.MAX_IN_MEMORY_BYTES = 0 if large else 2**40
     plan = TrainConfig(images, 128, workers=2, report_every=images // 40, checkpoint_every=images, precision="float32")
@@ -75,7 +75,7 @@ def run(data: Path, folder: Path, images: int, *, large: bool) -> dict[str, Any]
         "gan", {"name": "gan", "latent": 16, "width": 8}, {"name": "adversarial"}, plan, dataset.load_dataset(data)
     )
     seen: list[tuple[float, int]] = []
-    with watched() as held, open_console("streamed" if large else "held") as console:
+    with sample_memory() as held, open_console("streamed" if large else "held") as console:
 
         def hear(progress: Progress) -> None:
             seen.append((time.monotonic(), progress.images_seen))
@@ -92,14 +92,14 @@ def run(data: Path, folder: Path, images: int, *, large: bool) -> dict[str, Any]
 
 
 @contextmanager
-def watched() -> Iterator[list[tuple[float, int]]]:
+def sample_memory() -> Iterator[list[tuple[float, int]]]:
     """When, and how many MiB this process and those it began hold to themselves, looked at every second."""
     held: list[tuple[float, int]] = []
     ended = threading.Event()
 
     def look() -> None:
         while not ended.wait(1):
-            held.append((time.monotonic(), memory()))
+            held.append((time.monotonic(), total_memory_mib()))
 
     thread = threading.Thread(target=look, daemon=True)
     thread.start()
@@ -110,8 +110,8 @@ def watched() -> Iterator[list[tuple[float, int]]]:
         thread.join()
 
 
-def memory() -> int:
-    total = stored()
+def total_memory_mib() -> int:
+    total = object_store_bytes()
     here = psutil.Process()
     for process in (here, *here.children(recursive=True)):
         try:
@@ -121,7 +121,7 @@ def memory() -> int:
     return total // MIB
 
 
-def stored() -> int:
+def object_store_bytes() -> int:
     """Bytes of the object store in use."""
     import ray
 

@@ -24,10 +24,10 @@ from genlib.tuning.searchers import SearchConfig
 from genlib.tuning.trial import TrialReport
 
 TRIALS, REPORTS, PAUSE, BOUND = 16, 9, 0.1, 1.5
-SIZE = 4_000_000
+CHECKPOINT_BYTES = 4_000_000
 
 
-class Waiting:
+class SleepTrial:
     """A trial of REPORTS pauses, which keeps so many bytes at each."""
 
     def __init__(self, size: int) -> None:
@@ -46,9 +46,9 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     asked = parser.parse_args()
     with session() as cpus:
-        overhead(SIZE, cpus)  # the first search starts the actors
-        rounds = [overhead(SIZE, cpus) for _ in range(asked.rounds)]
-        without = overhead(0, cpus)
+        trial_overhead_s(CHECKPOINT_BYTES, cpus)  # the first search starts the actors
+        rounds = [trial_overhead_s(CHECKPOINT_BYTES, cpus) for _ in range(asked.rounds)]
+        without = trial_overhead_s(0, cpus)
     detail = {
         "seconds_a_trial": [round(seconds, 3) for seconds in rounds],
         "without_checkpoints": round(without, 3),
@@ -61,12 +61,12 @@ def main() -> None:
     record(name, statistics.median(ratios), 1.0, at_least=False, detail=detail, rounds=ratios)
 
 
-def overhead(size: int, cpus: int) -> float:
+def trial_overhead_s(size: int, cpus: int) -> float:
     """Seconds beyond its own that one trial takes."""
     plan = SearchConfig({"x": {"uniform": [0.0, 1.0]}}, SearchObjective("score"), TRIALS, REPORTS, "random_no_pruning")
     with tempfile.TemporaryDirectory() as folder:
         started = time.monotonic()
-        trials = search(Waiting(size), plan, Path(folder))
+        trials = search(SleepTrial(size), plan, Path(folder))
         wall = time.monotonic() - started
     assert all(trial.status == "finished" for trial in trials)
     return wall * min(cpus, TRIALS) / TRIALS - REPORTS * PAUSE

@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from benchmarks.results import record
-from benchmarks.streaming import made
+from benchmarks.streaming import write_noise_dataset
 from genlib.data.dataset import load_dataset
 from genlib.distributed.session import session
 from genlib.distributed.train import train_distributed
@@ -44,11 +44,15 @@ def main() -> None:
         plan = TrainConfig(asked.images, 128, report_every=asked.images // REPORTS, checkpoint_every=asked.images)
         model = {"name": "dcgan", "latent": 64, "width": 32, "width_d": 32}
         job = TrainingJob(
-            "dcgan", model, {"name": "adversarial"}, plan, load_dataset(made(place / "data", images=10_000))
+            "dcgan",
+            model,
+            {"name": "adversarial"},
+            plan,
+            load_dataset(write_noise_dataset(place / "data", images=10_000)),
         )
         with session():
-            found = [{workers: run(job, workers, place) for workers in (1, 2)} for _ in range(asked.rounds)]
-        taken = median(saved(job, place / "states") for _ in range(5))
+            found = [{workers: run_training(job, workers, place) for workers in (1, 2)} for _ in range(asked.rounds)]
+        taken = median(time_checkpoint(job, place / "states") for _ in range(5))
     rates = {workers: [each[workers][0] for each in found] for workers in (1, 2)}
     detail = {
         "images_per_second": rates,
@@ -61,26 +65,30 @@ def main() -> None:
     record("training: a checkpoint's share of 30 s", taken / EVERY, 0.02, at_least=False, detail=detail)
 
 
-def run(job: TrainingJob, workers: int, folder: Path) -> tuple[int, float]:
+def run_training(job: TrainingJob, workers: int, folder: Path) -> tuple[int, float]:
     """Images per second, and the share of the time in which gradients are summed."""
     told: list[tuple[float, Progress]] = []
     job = replace(job, train=replace(job.train, workers=workers))
     train_distributed(
-        job, str(folder / "ray"), f"{workers} workers", lambda p: told.append((time.monotonic(), p)), postprocess=timed
+        job,
+        str(folder / "ray"),
+        f"{workers} workers",
+        lambda p: told.append((time.monotonic(), p)),
+        postprocess=report_summing,
     )
     (began, first), (ended, last) = told[1], told[-1]
     shares = [progress.metrics["summing"] for _, progress in told[2:]]
     return round((last.images_seen - first.images_seen) / (ended - began)), sum(shares) / (ended - began)
 
 
-def timed(progress: Progress) -> Progress:
+def report_summing(progress: Progress) -> Progress:
     """In the worker: the report without its pictures, with the seconds of summing since the last one."""
-    if not isinstance(ProcessGroup.all_reduce_, Clock):
-        ProcessGroup.all_reduce_ = Clock(ProcessGroup.all_reduce_)  # type: ignore[method-assign, assignment]
+    if not isinstance(ProcessGroup.all_reduce_, TimedMethod):
+        ProcessGroup.all_reduce_ = TimedMethod(ProcessGroup.all_reduce_)  # type: ignore[method-assign, assignment]
     return replace(progress, metrics={"summing": ProcessGroup.all_reduce_.read()}, model=None, samples=None)  # type: ignore[attr-defined]
 
 
-class Clock:
+class TimedMethod:
     """A method that is timed."""
 
     def __init__(self, method: Any) -> None:
@@ -100,7 +108,7 @@ class Clock:
         return seconds
 
 
-def saved(job: TrainingJob, folder: Path) -> float:
+def time_checkpoint(job: TrainingJob, folder: Path) -> float:
     """Seconds that one checkpoint takes to be written, checksummed and synchronised to disk."""
     state = build_train_state(job, build_objective(job), (3, 32, 32), 0, 1, torch.device("cpu"))
     for _ in train(state, job.dataset.valid, replace(job.train, total_images=job.train.batch_size)):

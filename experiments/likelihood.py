@@ -1,28 +1,29 @@
 """How probable MNIST's test digits are under the one-layer network of Burda, Grosse and Salakhutdinov 2016, k = 1.
 
-`python -m experiments.likelihood [--epochs N] [--root FOLDER] [--keep FOLDER]`; the paper prints 86.76 nats after 3,280
-epochs. Digits are binarised anew at every visit, the test digits once. 55,000 images train; the validation images that
-`prepare` holds out are not used. Run again with the same --keep, it goes on where it was. One thread is faster than
-two: the matrices are small.
+Digits are binarised anew at every visit, the test digits once. 55,000 images train; the validation images that
+`prepare` holds out are not used. One thread is faster than two: the matrices are small.
+
+Command: `python -m experiments.likelihood [--data PATH] [--state FOLDER] [--epochs N]`; PATH holds the files of MNIST.
+Cost: forty-six minutes of one core, 40 of them training.
+Expect: 87.14 nats with a standard error of 0.23; the paper has 86.76 after 3,280 epochs.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
 import math
 import time
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any, cast
 
 import torch
 from torch import Tensor
 
 from benchmarks.results import record
+from experiments.common import FinishedRows, new_parser, open_data, open_state
 from genlib.data.batches import seeded_generator
 from genlib.data.config import DataConfig
-from genlib.data.dataset import load_dataset, prepare
+from genlib.data.dataset import Dataset
 from genlib.data.images import to_float
 from genlib.metrics.stats.bayes import importance_log_likelihood
 from genlib.models.layers.latent_variable import LatentVariableModel
@@ -39,28 +40,24 @@ PAIRS = 1000  # decoded at a time: more would leave the cache
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = new_parser(__doc__, "the folder with the files of MNIST [data/raw]", Path("data/raw"))
     parser.add_argument("--epochs", type=int, default=600)
-    parser.add_argument("--root", type=Path, default=Path("data/raw"))
-    parser.add_argument("--keep", type=Path)
-    asked = parser.parse_args()
+    args = parser.parse_args()
     torch.set_num_threads(1)
-    with TemporaryDirectory() as temporary:
-        detail = measure(asked.epochs, asked.root, asked.keep or Path(temporary))
+    with open_state(args.state) as state:
+        dataset = open_data(None, DataConfig(name="mnist", root=args.data, split="official"), state)
+        detail = FinishedRows(state).get(f"{args.epochs} epochs", measure, args.epochs, dataset, state)
     print(json.dumps(detail, indent=2))
     name = f"likelihood: MNIST, one-layer net of Burda et al., k = 1, in nats / {BOUND}"
     record(name, detail["nll"] / BOUND, 1.0, at_least=False, detail=detail)
 
 
-def measure(epochs: int, root: Path, folder: Path) -> dict[str, Any]:
-    """The figures of a run whose data, state and model lie in `folder`; times are of this process alone."""
-    data = folder / "data"
-    if not data.exists():
-        prepare(DataConfig(name="mnist", root=root, split="official"), data)
+def measure(epochs: int, dataset: Dataset, state: Path) -> dict[str, Any]:
+    """The figures of a run whose checkpoints and model lie in `state`; times are of this process alone."""
     with Watch() as training:
-        model = trained(job(epochs, data, folder / f"state-{epochs}"), folder / f"model-{epochs}")
+        model = train_model(build_job(epochs, dataset, state / f"checkpoints-{epochs}"), state / f"model-{epochs}")
     with Watch() as evaluation:
-        nll = -log_likelihood(model, to_float(load_dataset(data).test.pixels))
+        nll = -log_likelihood(model, to_float(dataset.test.pixels))
     error = float(nll.std() / math.sqrt(len(nll)))
     found = {"nll": float(nll.mean()), "standard_error": error, "images": len(nll), "samples": SAMPLES, "paper": PAPER}
     return found | {"epochs": epochs, "training": training.minutes, "evaluation": evaluation.minutes}
@@ -81,7 +78,7 @@ class Watch:
         }
 
 
-def job(epochs: int, data: Path, state: Path) -> TrainingJob:
+def build_job(epochs: int, dataset: Dataset, checkpoint_dir: Path) -> TrainingJob:
     images = epochs * EPOCH
     training = TrainConfig(
         total_images=images,
@@ -92,10 +89,10 @@ def job(epochs: int, data: Path, state: Path) -> TrainingJob:
         report_every=EPOCH,
         checkpoint_every=5 * EPOCH,
     )
-    return TrainingJob("burda", {"name": "iwae"}, {"name": "elbo"}, training, load_dataset(data), state)
+    return TrainingJob("burda", {"name": "iwae"}, {"name": "elbo"}, training, dataset, checkpoint_dir)
 
 
-def trained(job: TrainingJob, folder: Path) -> LatentVariableModel:
+def train_model(job: TrainingJob, folder: Path) -> LatentVariableModel:
     """The averaged model after the last step; a line for every ten epochs."""
     for progress in fit(job):
         if progress.images_seen % (10 * EPOCH) == 0 and not progress.resumed:

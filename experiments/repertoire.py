@@ -7,26 +7,36 @@ are the same. Under these real digits read 1,285, and what a GAN reads above tha
 The Frechet distance, of 359 images to as many test digits, tells the GANs whose images differ because they are good
 from those whose images differ because they are bad.
 
-`python -m experiments.repertoire [--keep FILE]`: about twelve minutes of one core; draws docs/repertoire.png. Run again
-with the same --keep, it goes on where it was.
+Command: `python -m experiments.repertoire [--data PATH] [--state FOLDER]`, which also draws docs/repertoire.png.
+Cost: twelve minutes of one core.
+Expect: in features a support of 8 to 9 from 20 digits and 13,800 to 17,700 from 1,000; Frechet distances of 32 to 35
+and 1.3 to 1.8.
 """
 
 from __future__ import annotations
 
-import argparse
-import json
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from functools import cache, partial
 from pathlib import Path
 from statistics import geometric_mean
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
 from torch import nn
 
+from experiments.common import (
+    DOCS,
+    FinishedRows,
+    hide_frame,
+    markdown_table,
+    new_parser,
+    open_data,
+    open_state,
+    train_to_end,
+)
 from genlib.data.config import DataConfig
-from genlib.data.dataset import Dataset, load_dataset, prepare
+from genlib.data.dataset import Dataset
 from genlib.data.images import Images, to_pixels
 from genlib.metrics.inputs import FeatureSet, build_inputs, extract_features
 from genlib.metrics.registry import get_metric
@@ -35,7 +45,6 @@ from genlib.metrics.support import EXPECTED_COLLISIONS, count_duplicates
 from genlib.models import gan
 from genlib.objectives import adversarial
 from genlib.training.config import TrainConfig
-from genlib.training.fit import fit
 from genlib.training.job import TrainingJob
 from genlib.training.loop import train
 from genlib.training.state import AdamConfig, TrainState
@@ -46,7 +55,7 @@ SEEDS = (0, 1)
 IMAGES, BATCH, RATE = 64_000, 64, 1.5e-3
 SAMPLES = 2000
 SPACES = ("features", "pixels")
-FIGURE = Path(__file__).parent.parent / "docs/repertoire.png"
+FIGURE = DOCS / "repertoire.png"
 
 
 @dataclass(frozen=True)
@@ -66,45 +75,35 @@ class Row:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--keep", type=Path)
-    asked = parser.parse_args()
+    args = new_parser(__doc__, "prepared grey images [the digits at 16x16]").parse_args()
     torch.set_num_threads(1)
-    with TemporaryDirectory() as temporary:
-        prepare(DataConfig(name="digits", image_size=16), Path(temporary) / "data")
-        rows = list(measured(Path(temporary) / "data", asked.keep or Path(temporary) / "rows.jsonl"))
-    print(table(rows))
+    with open_state(args.state) as state:
+        data = open_data(args.data, DataConfig(name="digits", image_size=16), state)
+        finished, reference = FinishedRows(state), cache(partial(Reference.from_data, data))
+
+        def measure(size: int, width: int, seed: int) -> dict[str, Any]:
+            return asdict(reference().evaluate(train_gan(data.train[:size], width, seed), size, width, seed))
+
+        rows = []
+        for size, width, seed in settings():
+            rows.append(Row(**finished.get(f"{size} digits, width {width}, seed {seed}", measure, size, width, seed)))
+            print(rows[-1], flush=True)
+    print(format_table(rows))
     print(draw(rows))
 
 
-def plans() -> list[tuple[int, int, int]]:
+def settings() -> list[tuple[int, int, int]]:
     """(digits, width of D, seed) of every GAN."""
     pairs = dict.fromkeys([*((size, WIDTH) for size in SIZES), *((SIZE, width) for width in WIDTHS)])
     return [(size, width, seed) for seed in SEEDS for size, width in pairs]
 
 
-def measured(folder: Path, keep: Path) -> Iterator[Row]:
-    """A row for every plan; those in the file `keep` are not computed again."""
-    data = load_dataset(folder)
-    known = [Row(**json.loads(line)) for line in keep.read_text().splitlines()] if keep.exists() else []
-    ruler = None
-    for size, width, seed in plans():
-        row = next((row for row in known if (row.size, row.width, row.seed) == (size, width, seed)), None)
-        if row is None:
-            ruler = ruler or Ruler.over(folder, data)
-            row = ruler.read(learnt(data.train[:size], width, seed), size, width, seed)
-            with keep.open("a") as file:
-                print(json.dumps(asdict(row)), file=file)
-            print(row, flush=True)
-        yield row
-
-
-def learnt(digits: Images, width: int, seed: int) -> nn.Module:
+def train_gan(digits: Images, width: int, seed: int) -> nn.Module:
     """The averaged GAN after `IMAGES` images of `digits`."""
     torch.manual_seed(seed)
     model = gan.Build(digits.shape, 0, latent=32, width=32, width_d=width)
-    turns = adversarial.Build(r1=0.05, lazy_reg_interval=4).phases(model)
-    state = TrainState.create(model, turns, {turn.name: AdamConfig(RATE, 0.0, 0.99) for turn in turns})
+    phases = adversarial.Build(r1=0.05, lazy_reg_interval=4).phases(model)
+    state = TrainState.create(model, phases, {phase.name: AdamConfig(RATE, 0.0, 0.99) for phase in phases})
     for _ in train(
         state,
         digits,
@@ -115,34 +114,32 @@ def learnt(digits: Images, width: int, seed: int) -> nn.Module:
 
 
 @dataclass(frozen=True)
-class Ruler:
-    """A judge, and what it sees of the real digits."""
+class Reference:
+    """A classifier, and its features of the real digits."""
 
-    judge: nn.Module
+    classifier: nn.Module
     train: FeatureSet
     valid: FeatureSet
     test: FeatureSet
 
     @classmethod
-    def over(cls, folder: Path, data: Dataset) -> Ruler:
-        plan = TrainConfig(
+    def from_data(cls, data: Dataset) -> Reference:
+        config = TrainConfig(
             60_000, lr=2e-3, schedule="linear", decay_start=0.5, ema=0.99, precision="float32", report_every=60_000
         )
-        *_, last = fit(
-            TrainingJob("judge", {"name": "resnet_classifier", "width": 16}, {"name": "classification"}, plan, data)
-        )
-        assert last.model is not None
-        return cls(last.model, *(extract_features(last.model, part) for part in (data.train, data.valid, data.test)))
+        model, objective = {"name": "resnet_classifier", "width": 16}, {"name": "classification"}
+        classifier = train_to_end(TrainingJob("judge", model, objective, config, data))
+        return cls(classifier, *(extract_features(classifier, part) for part in (data.train, data.valid, data.test)))
 
-    def read(self, model: nn.Module, size: int, width: int, seed: int) -> Row:
+    def evaluate(self, model: nn.Module, size: int, width: int, seed: int) -> Row:
         fake = Images(to_pixels(model.sample(SAMPLES, seed=seed)))  # type: ignore[operator]
-        made, rate = extract_features(self.judge, fake), EXPECTED_COLLISIONS / num_pairs(len(self.test))
+        made, rate = extract_features(self.classifier, fake), EXPECTED_COLLISIONS / num_pairs(len(self.test))
         support = {
             space: count_duplicates(calibrate_thresholds(_points(self.test, space), rate), _points(made, space))
             for space in SPACES
         }
         frechet = get_metric("frechet")(
-            build_inputs(self.judge, self.train, self.valid, self.test, made, SAMPLES, 0)
+            build_inputs(self.classifier, self.train, self.valid, self.test, made, SAMPLES, 0)
         ).value
         assert frechet is not None
         return Row(size, width, seed, support, frechet)
@@ -152,16 +149,9 @@ def _points(view: FeatureSet, space: str) -> PointSet:
     return PointSet(view.features if space == "features" else view.pixels.flatten(1), view.predicted_classes)
 
 
-def table(rows: list[Row]) -> str:
-    """Markdown."""
-    names = [
-        "digits",
-        "width of D",
-        "seed",
-        *(f"{part}, {space}" for space in SPACES for part in ("support", "/ real")),
-    ]
-    body = ["| " + " | ".join(_cells(row)) + " |" for row in rows]
-    return "\n".join(["| " + " | ".join([*names, "frechet"]) + " |", "|" + "--:|" * (len(names) + 1), *body])
+def format_table(rows: list[Row]) -> str:
+    columns = [f"{part}, {space}" for space in SPACES for part in ("support", "/ real")]
+    return markdown_table(["digits", "width of D", "seed", *columns, "frechet"], [list(_cells(row)) for row in rows], 0)
 
 
 def _cells(row: Row) -> Iterator[str]:
@@ -202,8 +192,7 @@ def draw(rows: list[Row]) -> Path:
     panels[0, 0].set_ylabel("support / that of real digits")
     panels[1, 0].set_ylabel("frechet")
     panels[0, 1].legend(frameon=False, fontsize=8)
-    for panel in panels.flat:
-        panel.spines[["right", "top"]].set_visible(False)
+    hide_frame(panels.flat)
     figure.savefig(FIGURE)
     return FIGURE
 

@@ -6,29 +6,40 @@ says of the digit stops growing long before, and samples of the mixture stop get
 harder to fit than that of few. Noise images hold, pixel by pixel, values of training images drawn anew: each pixel is
 distributed as in digits, and nothing else is.
 
-`python -m experiments.widths [--images N] [--figure docs/widths.png]`; about a minute and a half of one core.
+Command: `python -m experiments.widths [--data PATH] [--state FOLDER] [--images N] [--figure docs/widths.png]`.
+Cost: a minute and a half of one core.
+Expect: at 64 numbers a linear code loses 0.010 of the digits and 0.067 of the noise; from there on its probe stays at
+0.96; samples from the mixture are 1.5 to 3 away (Frechet), those from N(0, I) 16 to 66.
 """
 
 from __future__ import annotations
 
-import argparse
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from functools import cache
 from itertools import product
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from experiments.common import (
+    FinishedRows,
+    hide_frame,
+    markdown_table,
+    new_parser,
+    open_data,
+    open_state,
+    train_to_end,
+)
 from genlib.data.batches import seeded_generator
 from genlib.data.config import DataConfig
-from genlib.data.dataset import Dataset, load_dataset, prepare
+from genlib.data.dataset import Dataset
 from genlib.data.images import Images, to_float, to_pixels
 from genlib.metrics.inputs import FeatureSet, build_inputs, extract_features
 from genlib.metrics.registry import get_metric
 from genlib.training.config import TrainConfig
-from genlib.training.fit import fit
 from genlib.training.job import TrainingJob
 
 NETS = {"mlp": "-", "linear": "--"}  # and how their curves are drawn
@@ -51,57 +62,61 @@ class Row:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = new_parser(__doc__, "a prepared data set [the digits at 8x8]")
     parser.add_argument("--images", type=int, default=100_000, help="training images seen by each autoencoder")
     parser.add_argument("--figure", type=Path)
-    asked = parser.parse_args()
-    with TemporaryDirectory() as folder:
-        prepare(DataConfig(name="digits"), Path(folder))
-        rows, real, pixels = sweep(Path(folder), asked.images)
-    print(table(rows))
+    args = parser.parse_args()
+    with open_state(args.state) as state:
+        data = open_data(args.data, DataConfig(name="digits"), state)
+        rows, real, pixels = sweep(data, args.images, FinishedRows(state))
+    print(format_table(rows))
     print(f"real images: frechet {real:.2f}; probe on the 64 pixels: {pixels:.3f}")
-    if asked.figure:
-        print(draw(rows, real, pixels, asked.figure))
+    if args.figure:
+        print(draw(rows, real, pixels, args.figure))
 
 
-def sweep(folder: Path, images: int) -> tuple[list[Row], float, float]:
+def sweep(data: Dataset, images: int, finished: FinishedRows) -> tuple[list[Row], float, float]:
     """A row for every net and size, the Frechet distance of real images and the accuracy of a probe on pixels."""
-    data = load_dataset(folder)
-    judge = trained({"name": "cnn_classifier", "width": 16}, {"name": "classification"}, folder, 60_000)
-    views = tuple(extract_features(judge, part) for part in (data.train, data.valid, data.test))
-    rows = []
-    for net, size in product(NETS, SIZES):
+
+    @cache
+    def classifier() -> tuple[nn.Module, list[FeatureSet]]:
+        network = train_model({"name": "cnn_classifier", "width": 16}, {"name": "classification"}, data, 60_000)
+        return network, [extract_features(network, part) for part in (data.train, data.valid, data.test)]
+
+    def measure_code(net: str, size: int) -> dict[str, Any]:
         options = {"name": "autoencoder", "net": net, "latent": size, "width": 32}
-        model = trained(options, {"name": "reconstruction"}, folder, images)
-        row, real, pixels = measured(model, net, size, judge, views, data)
-        rows.append(row)
-    return rows, real, pixels
+        return measure(train_model(options, {"name": "reconstruction"}, data, images), net, size, *classifier(), data)
+
+    found = [
+        finished.get(f"{net} {size}, {images} images", measure_code, net, size) for net, size in product(NETS, SIZES)
+    ]
+    return [Row(**each["row"]) for each in found], found[-1]["real"], found[-1]["pixels"]
 
 
-def trained(model: dict[str, Any], objective: dict[str, Any], folder: Path, images: int) -> nn.Module:
+def train_model(model: dict[str, Any], objective: dict[str, Any], data: Dataset, images: int) -> nn.Module:
     """The averaged model after so many images."""
-    plan = TrainConfig(
+    config = TrainConfig(
         images, lr=2e-3, schedule="linear", decay_start=0.5, ema=0.99, precision="float32", report_every=images
     )
-    *_, last = fit(TrainingJob("widths", model, objective, plan, load_dataset(folder)))
-    assert last.model is not None
-    return last.model
+    return train_to_end(TrainingJob("widths", model, objective, config, data))
 
 
-def measured(
-    model: nn.Module, net: str, size: int, judge: nn.Module, views: tuple[FeatureSet, ...], data: Dataset
-) -> tuple[Row, float, float]:
-    """The row of `model`, the null of its Frechet distances and the accuracy of a probe on pixels."""
+def measure(
+    model: nn.Module, net: str, size: int, classifier: nn.Module, views: Sequence[FeatureSet], data: Dataset
+) -> dict[str, Any]:
+    """The row of `model`, the baseline of its Frechet distances and the accuracy of a probe on pixels."""
     train, valid, test = views
     n = len(data.test)
     fakes = {prior: Images(to_pixels(model.sample(n, prior=prior))) for prior in ("normal", "mixture")}  # type: ignore[operator]
-    seen = {prior: build_inputs(judge, train, valid, test, fake, n, 0, model=model) for prior, fake in fakes.items()}
-    frechet = {prior: get_metric("frechet")(evidence) for prior, evidence in seen.items()}
-    probe = get_metric("probe_accuracy")(seen["mixture"])
-    losses = lost(model, to_float(data.test.pixels)), lost(model, to_float(noise(data.train, n)))
+    inputs = {
+        prior: build_inputs(classifier, train, valid, test, fake, n, 0, model=model) for prior, fake in fakes.items()
+    }
+    frechet = {prior: get_metric("frechet")(each) for prior, each in inputs.items()}
+    probe = get_metric("probe_accuracy")(inputs["mixture"])
+    losses = share_lost(model, to_float(data.test.pixels)), share_lost(model, to_float(noise(data.train, n)))
     row = Row(net, size, *losses, *(number(found.value) for found in (probe, frechet["normal"], frechet["mixture"])))
-    real = number(get_metric("frechet")(seen["mixture"].with_real_samples()).value)
-    return row, real, float(probe.detail["pixels"]["value"])
+    real = number(get_metric("frechet")(inputs["mixture"].with_real_samples()).value)
+    return {"row": asdict(row), "real": real, "pixels": float(probe.detail["pixels"]["value"])}
 
 
 def number(value: float | None) -> float:
@@ -117,19 +132,18 @@ def noise(images: Images, n: int) -> Tensor:
 
 
 @torch.no_grad()
-def lost(model: nn.Module, x: Tensor) -> float:
+def share_lost(model: nn.Module, x: Tensor) -> float:
     """Squared error of the reconstructions as a share of the images' variance."""
     again: Tensor = model.reconstruct(x)  # type: ignore[operator]
     return float((again - x).square().sum() / (x - x.mean(0)).square().sum())
 
 
-def table(rows: list[Row]) -> str:
-    """Markdown."""
-    body = [
-        f"| {r.net} | {r.size} | {r.digits:.3f} | {r.noise:.3f} | {r.probe:.3f} | {r.normal:.1f} | {r.mixture:.1f} |"
+def format_table(rows: list[Row]) -> str:
+    cells = (
+        (r.net, f"{r.size}", *(f"{v:.3f}" for v in (r.digits, r.noise, r.probe)), f"{r.normal:.1f}", f"{r.mixture:.1f}")
         for r in rows
-    ]
-    return "\n".join(["| " + " | ".join(COLUMNS) + " |", "|:--|" + "--:|" * (len(COLUMNS) - 1), *body])
+    )
+    return markdown_table(COLUMNS, cells)
 
 
 def draw(rows: list[Row], real: float, pixels: float, path: Path) -> Path:
@@ -153,7 +167,7 @@ def draw(rows: list[Row], real: float, pixels: float, path: Path) -> Path:
         panel.set(title=title, xlabel="numbers in the code (the images have 64)", xscale="log")
         panel.set_xticks(SIZES, [str(size) for size in SIZES])
         panel.minorticks_off()
-        panel.spines[["right", "top"]].set_visible(False)
+    hide_frame(panels)
     panels[1].axhline(pixels, color="#8a8a8a", lw=1, label="on the pixels")
     panels[2].axhline(real, color="#8a8a8a", lw=1, label="real images")
     panels[2].set_yscale("log")

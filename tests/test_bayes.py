@@ -8,7 +8,6 @@ import pytest
 import torch
 from torch import nn
 
-from experiments.bayes import ppca
 from genlib.data.images import Images, to_float
 from genlib.evaluation.runner import compute_metrics
 from genlib.metrics.inputs import FeatureSet, MetricInputs
@@ -176,21 +175,6 @@ def test_the_rule_stands_in_log_space():
     assert normalize_posterior(far, never)[0, 2] == -math.inf and normalize_posterior(far, never)[
         0, :2
     ].exp().sum() == pytest.approx(1)
-
-
-def test_classwise_ppca_on_digits_through_the_same_rule():
-    datasets = pytest.importorskip("sklearn.datasets")
-    decomposition = pytest.importorskip("sklearn.decomposition")
-    x, y = (torch.from_numpy(part) for part in datasets.load_digits(return_X_y=True))
-    x = x + 0.5 * torch.randn(x.shape, generator=torch.Generator().manual_seed(0), dtype=x.dtype)
-    train, test = slice(0, 1200), slice(1200, None)
-    laws = [torch.distributions.MultivariateNormal(*ppca(x[train][y[train] == c], 10)) for c in range(10)]
-    by_class = torch.stack([law.log_prob(x[test]) for law in laws], 1)
-    zeros = x[train][y[train] == 0]
-    theirs = decomposition.PCA(10).fit(zeros.numpy()).score_samples(x[test].numpy())
-    assert np.corrcoef(theirs, by_class[:, 0].numpy())[0, 1] > 0.999
-    found = normalize_posterior(by_class, log_frequencies(y[train], 10)).argmax(1)
-    assert share(found == y[test]) > 0.93
 
 
 def test_kl_divergence_is_that_by_hand():

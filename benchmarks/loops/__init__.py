@@ -26,14 +26,14 @@ from genlib.training.job import TrainingSpec
 from genlib.training.state import TrainState
 
 BATCH = 128
-EVERY = 8 * BATCH  # images between two reports of our loop
-WARM = 4 * BATCH  # images before a window's clock starts, at the least
+REPORT_EVERY = 8 * BATCH  # images between two reports of our loop
+WARMUP_IMAGES = 4 * BATCH  # images before a window's clock starts, at the least
 ENDLESS = 10**12
 RATE = 2e-4
 BETAS = (0.5, 0.999)
 
 
-class Over(Exception):
+class WindowOver(Exception):
     """A window has ended: what stops a loop of any make, where it stands."""
 
 
@@ -50,10 +50,10 @@ class Window:
         self.seen += images
         now = time.perf_counter()
         if self.began is None:
-            self.began = (now, self.seen) if self.seen >= WARM else None
+            self.began = (now, self.seen) if self.seen >= WARMUP_IMAGES else None
         elif now - self.began[0] >= self.seconds:
             self.rate = (self.seen - self.began[1]) / (now - self.began[0])
-            raise Over
+            raise WindowOver
 
 
 @dataclass(frozen=True)
@@ -78,22 +78,22 @@ class Task:
             beta1=BETAS[0],
             beta2=BETAS[1],
             precision=self.precision,
-            report_every=EVERY,
+            report_every=REPORT_EVERY,
             checkpoint_every=ENDLESS,
         )
         job = TrainingSpec("benchmark", self.model, self.objective, plan)
         return build_train_state(job, build_objective(job), shape, 0, 1, torch.device("cpu")), plan
 
 
-def timed(run: Callable[[Window], None], seconds: float) -> float:
+def images_per_second(run: Callable[[Window], None], seconds: float) -> float:
     """Images per second of `run`, which counts its steps in the window until that is over."""
     window = Window(seconds)
-    with suppress(Over):
+    with suppress(WindowOver):
         run(window)
     return window.rate
 
 
-def serve(prepare: Callable[[Task], Callable[[Window], None]]) -> None:
+def serve_windows(prepare: Callable[[Task], Callable[[Window], None]]) -> None:
     """Be the process of a loop: run the windows that are asked for, each on a task, prepared for it when it is new.
 
     What the libraries print goes to standard error.
@@ -108,5 +108,5 @@ def serve(prepare: Callable[[Task], Callable[[Window], None]]) -> None:
         torch.set_num_threads(task.threads)
         if str(task) not in runs:
             runs[str(task)] = prepare(task)
-        rate = timed(runs[str(task)], asked["seconds"])
+        rate = images_per_second(runs[str(task)], asked["seconds"])
         print(json.dumps({"images_per_second": rate}), file=answers, flush=True)

@@ -9,11 +9,11 @@ from typing import Any
 from itwinai.torch.gan import GANTrainer
 from torch import Tensor, nn
 
-from benchmarks.loops import BATCH, BETAS, RATE, Task, Window, serve
-from benchmarks.loops.players import Digits, players
+from benchmarks.loops import BATCH, BETAS, RATE, Task, Window, serve_windows
+from benchmarks.loops.players import Digits, build_gan
 
 
-class Counted(GANTrainer):
+class CountingTrainer(GANTrainer):
     window: Window
 
     def train_step(self, real_images: Tensor, batch_idx: int) -> tuple[Tensor, Tensor, Tensor]:
@@ -27,7 +27,7 @@ def prepare(task: Task) -> Callable[[Window], None]:
     folder = tempfile.mkdtemp()
 
     def run(window: Window) -> None:
-        generator, discriminator, latent = players(task, images.shape)
+        generator, discriminator, latent = build_gan(task, images.shape)
         config: dict[str, Any] = {
             "batch_size": BATCH,
             "z_dim": latent,
@@ -39,7 +39,7 @@ def prepare(task: Task) -> Callable[[Window], None]:
             "shuffle_train": True,
             "pin_gpu_memory": False,
         }
-        trainer = Counted(
+        trainer = CountingTrainer(
             config=config,
             epochs=10**6,
             discriminator=nn.Sequential(*discriminator, nn.Sigmoid()),
@@ -54,4 +54,4 @@ def prepare(task: Task) -> Callable[[Window], None]:
 
 
 if __name__ == "__main__":
-    serve(prepare)
+    serve_windows(prepare)

@@ -11,8 +11,8 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits as cross_entropy
 
-from benchmarks.loops import BATCH, BETAS, RATE, Task, Window, serve
-from benchmarks.loops.players import loader, players
+from benchmarks.loops import BATCH, BETAS, RATE, Task, Window, serve_windows
+from benchmarks.loops.players import build_gan, loader
 
 
 class GAN(LightningModule):
@@ -47,7 +47,7 @@ class GAN(LightningModule):
         return [torch.optim.Adam(net.parameters(), RATE, BETAS) for net in (self.generator, self.discriminator)], []
 
 
-class Counted(Callback):
+class StepCounter(Callback):
     def __init__(self, window: Window) -> None:
         self.window = window
 
@@ -61,11 +61,11 @@ def prepare(task: Task) -> Callable[[Window], None]:
     without = dict.fromkeys(("logger", "enable_checkpointing", "enable_progress_bar", "enable_model_summary"), False)
 
     def run(window: Window) -> None:
-        trainer = Trainer(accelerator="cpu", devices=1, max_epochs=-1, callbacks=[Counted(window)], **without)
-        trainer.fit(GAN(*players(task, images.shape)), loader(images))
+        trainer = Trainer(accelerator="cpu", devices=1, max_epochs=-1, callbacks=[StepCounter(window)], **without)
+        trainer.fit(GAN(*build_gan(task, images.shape)), loader(images))
 
     return run
 
 
 if __name__ == "__main__":
-    serve(prepare)
+    serve_windows(prepare)

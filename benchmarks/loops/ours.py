@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from benchmarks.loops import EVERY, Task, Window, serve
+from benchmarks.loops import REPORT_EVERY, Task, Window, serve_windows
 from genlib.training.loop import train
 
 
@@ -14,10 +14,10 @@ def prepare(task: Task) -> Callable[[Window], None]:
     def run(window: Window) -> None:
         state, plan = task.start(images.shape)
         for _ in train(state, images, plan):
-            window.step(EVERY)
+            window.step(REPORT_EVERY)
 
     return run
 
 
 if __name__ == "__main__":
-    serve(prepare)
+    serve_windows(prepare)

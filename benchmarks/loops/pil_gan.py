@@ -8,15 +8,15 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from benchmarks.loops import BETAS, RATE, Task, Window, serve
-from benchmarks.loops.players import loader, players
+from benchmarks.loops import BETAS, RATE, Task, Window, serve_windows
+from benchmarks.loops.players import build_gan, loader
 
 
 def prepare(task: Task) -> Callable[[Window], None]:
     images = task.load()
 
     def run(window: Window) -> None:
-        generator, discriminator, latent = players(task, images.shape)
+        generator, discriminator, latent = build_gan(task, images.shape)
         discriminator = nn.Sequential(*discriminator, nn.Sigmoid())
         g, d = (torch.optim.Adam(net.parameters(), RATE, BETAS) for net in (generator, discriminator))
         while True:
@@ -52,4 +52,4 @@ def step(
 
 
 if __name__ == "__main__":
-    serve(prepare)
+    serve_windows(prepare)

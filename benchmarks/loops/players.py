@@ -11,18 +11,18 @@ from benchmarks.loops import BATCH, Task
 from genlib.data.images import Images
 
 
-def players(task: Task, shape: tuple[int, int, int]) -> tuple[nn.Sequential, nn.Sequential, int]:
+def build_gan(task: Task, shape: tuple[int, int, int]) -> tuple[nn.Sequential, nn.Sequential, int]:
     """G of noise [n, latent, 1, 1], D that gives logits [n], and the size of the noise.
 
     Of torch's own layers, as those who use these loops write them; with the parameters of ours.
     """
     latent, width = task.model["latent"], task.model["width"]
-    g, d = (perceptrons if task.model.get("net") == "mlp" else dcgan)(shape, latent, width)
-    assert sizes(nn.ModuleList([g, d])) == sizes(task.start(shape)[0].model)
+    g, d = (mlp_nets if task.model.get("net") == "mlp" else dcgan_nets)(shape, latent, width)
+    assert parameter_sizes(nn.ModuleList([g, d])) == parameter_sizes(task.start(shape)[0].model)
     return g, d, latent
 
 
-def perceptrons(shape: tuple[int, int, int], latent: int, w: int) -> tuple[nn.Sequential, nn.Sequential]:
+def mlp_nets(shape: tuple[int, int, int], latent: int, w: int) -> tuple[nn.Sequential, nn.Sequential]:
     pixels = shape[0] * shape[1] * shape[2]
 
     def rectified(inputs: int) -> list[nn.Module]:
@@ -33,7 +33,7 @@ def perceptrons(shape: tuple[int, int, int], latent: int, w: int) -> tuple[nn.Se
     return g, nn.Sequential(*rectified(pixels), nn.Linear(w, 1), nn.Flatten(0))
 
 
-def dcgan(shape: tuple[int, int, int], latent: int, w: int) -> tuple[nn.Sequential, nn.Sequential]:
+def dcgan_nets(shape: tuple[int, int, int], latent: int, w: int) -> tuple[nn.Sequential, nn.Sequential]:
     """At 32 pixels."""
     g = nn.Sequential(
         *(nn.ConvTranspose2d(latent, 4 * w, 4, bias=False), nn.BatchNorm2d(4 * w), nn.ReLU(True)),
@@ -50,7 +50,7 @@ def dcgan(shape: tuple[int, int, int], latent: int, w: int) -> tuple[nn.Sequenti
     return g, d
 
 
-def sizes(model: nn.Module) -> list[int]:
+def parameter_sizes(model: nn.Module) -> list[int]:
     """How many numbers each of its parameters has."""
     return sorted(parameter.numel() for parameter in model.parameters())
 

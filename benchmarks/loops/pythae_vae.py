@@ -15,12 +15,12 @@ from pythae.trainers import BaseTrainer, BaseTrainerConfig
 from pythae.trainers.training_callbacks import TrainingCallback
 from torch import Tensor, nn
 
-from benchmarks.loops import BATCH, RATE, Task, Window, serve
+from benchmarks.loops import BATCH, RATE, Task, Window, serve_windows
 from genlib.models.iwae import IWAE
 from genlib.models.layers.latent_variable import DiagonalNormal
 
 
-class Moments(nn.Module):
+class ToDiagonalNormal(nn.Module):
     """[n, 2 d] -> N(mean, exp(log_variance))."""
 
     def forward(self, moments: Tensor) -> DiagonalNormal:
@@ -46,14 +46,14 @@ class Decoder(BaseDecoder):
         return ModelOutput(reconstruction=torch.sigmoid(self.net(z)))
 
 
-def halves(model: Any) -> tuple[Encoder, Decoder]:
+def encoder_and_decoder(model: Any) -> tuple[Encoder, Decoder]:
     """Of a convolutional VAE or of the multilayer perceptrons of Burda et al.; q is of images in [0, 1]."""
     if isinstance(model, IWAE):
         return Encoder(nn.Sequential(nn.Flatten(), model.up[0])), Decoder(model.pixels)
-    return Encoder(nn.Sequential(model.encoder, Moments())), Decoder(model.decoder)
+    return Encoder(nn.Sequential(model.encoder, ToDiagonalNormal())), Decoder(model.decoder)
 
 
-class Counted(TrainingCallback):
+class StepCounter(TrainingCallback):
     def __init__(self, window: Window) -> None:
         self.window = window
 
@@ -72,11 +72,11 @@ def prepare(task: Task) -> Callable[[Window], None]:
         plan = BaseTrainerConfig(
             folder, num_epochs=10**6, learning_rate=RATE, per_device_train_batch_size=BATCH, no_cuda=True
         )
-        vae = VAE(config, *halves(model))
-        BaseTrainer(vae, data, training_config=plan, callbacks=[Counted(window)]).train()
+        vae = VAE(config, *encoder_and_decoder(model))
+        BaseTrainer(vae, data, training_config=plan, callbacks=[StepCounter(window)]).train()
 
     return run
 
 
 if __name__ == "__main__":
-    serve(prepare)
+    serve_windows(prepare)

@@ -11,8 +11,8 @@ import torch
 from ray.tune.examples.pbt_dcgan_mnist import common
 from torch import nn
 
-from benchmarks.loops import BATCH, BETAS, ENDLESS, RATE, Task, Window, serve
-from benchmarks.loops.players import loader, players
+from benchmarks.loops import BATCH, BETAS, ENDLESS, RATE, Task, Window, serve_windows
+from benchmarks.loops.players import build_gan, loader
 
 
 def prepare(task: Task) -> Callable[[Window], None]:
@@ -20,7 +20,7 @@ def prepare(task: Task) -> Callable[[Window], None]:
     common.train_iterations_per_step = ENDLESS
 
     def run(window: Window) -> None:
-        generator, discriminator, common.nz = players(task, images.shape)
+        generator, discriminator, common.nz = build_gan(task, images.shape)
         discriminator = nn.Sequential(*discriminator, nn.Sigmoid())
         common.inception_score = lambda *_: (window.step(BATCH), 0.0)
         g, d = (torch.optim.Adam(net.parameters(), RATE, BETAS) for net in (generator, discriminator))
@@ -32,4 +32,4 @@ def prepare(task: Task) -> Callable[[Window], None]:
 
 
 if __name__ == "__main__":
-    serve(prepare)
+    serve_windows(prepare)

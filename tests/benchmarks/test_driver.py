@@ -10,11 +10,11 @@ from documents import ROOT
 
 from benchmarks import __main__ as driver
 from benchmarks import page, results
-from benchmarks.alone import Alone
-from benchmarks.growth import slope
-from benchmarks.metrics import apart
-from benchmarks.repro import ENDED
-from benchmarks.scaling import GPUS, Machine, projected, seconds_of_step
+from benchmarks.alone import IsolatedWork
+from benchmarks.growth import fit_exponent
+from benchmarks.metrics import largest_difference
+from benchmarks.repro import STAGE_ENDED
+from benchmarks.scaling import GPUS, CostModel, predict_step_s, project_gpus
 from genlib import provenance
 
 
@@ -40,19 +40,19 @@ def test_a_row_takes_the_place_of_the_one_before_and_tells_its_spread(kept):
 
 
 def test_a_benchmark_that_fails_is_recorded_and_forgiven_when_it_runs_again(kept, monkeypatch, capsys):
-    assert not driver.ran("absent", [])
+    assert not driver.run_benchmark("absent", [])
     (row,) = json.loads(kept.read_text())
     assert (row["benchmark"], row["ok"]) == ("absent", False) and "absent" in row["detail"]["said"][0]
     assert "FAILED" in capsys.readouterr().out
-    monkeypatch.setattr(driver, "waited", lambda command, log: log.write_text("well, ok\n") * 0)
-    assert driver.ran("absent", []) and json.loads(kept.read_text()) == []
+    monkeypatch.setattr(driver, "run_logged", lambda command, log: log.write_text("well, ok\n") * 0)
+    assert driver.run_benchmark("absent", []) and json.loads(kept.read_text()) == []
     assert "well, ok" in capsys.readouterr().out
 
 
 def test_what_takes_too_long_is_ended_with_all_that_it_began(tmp_path, monkeypatch):
-    monkeypatch.setattr(driver, "LONGEST", 0.5)
+    monkeypatch.setattr(driver, "TIMEOUT_S", 0.5)
     log, mark = tmp_path / "log", tmp_path / "mark"
-    assert driver.waited(["bash", "-c", f"(sleep 1; touch {mark}) & wait"], log) == 124
+    assert driver.run_logged(["bash", "-c", f"(sleep 1; touch {mark}) & wait"], log) == 124
     time.sleep(1)
     assert "longer than" in log.read_text() and not mark.exists()
 
@@ -61,11 +61,11 @@ def test_the_page_keeps_the_words_around_its_tables(kept, tmp_path, monkeypatch,
     place = tmp_path / "page.md"
     place.write_text(f"before\n{page.BEGIN}\nold\n{page.END}\nafter\n")
     monkeypatch.setattr(page, "PAGE", place)
-    results.put({"name": "long", "ratio": 3.0, "bound": 2.0, "ok": False, "detail": {}})
+    results.put_row({"name": "long", "ratio": 3.0, "bound": 2.0, "ok": False, "detail": {}})
     results.record("short", 0.5, 1.0, at_least=False, detail={}, rounds=[0.4, 0.5])
-    results.put({**results.rows()[1], "benchmark": "tune"})
-    page.write(["tune"])
-    page.write(["tune"])
+    results.put_row({**results.read_rows()[1], "benchmark": "tune"})
+    page.write_page(["tune"])
+    page.write_page(["tune"])
     text = place.read_text()
     assert text.startswith("before\n") and text.endswith("after\n") and "old" not in text
     assert text.count("| short (`.tune`) | **0.5** | at most 1 | 0.4 to 0.5 (2) | yes |") == 1
@@ -84,10 +84,10 @@ def test_the_page_calls_a_commit_dirty_for_changed_code_and_not_for_the_results_
     for name in (provenance.COMMIT_ENV, provenance.DIRTY_ENV):
         monkeypatch.delenv(name, raising=False)
     (tmp_path / "benchmarks/results.json").write_text("2")
-    clean = page.commit()
+    clean = page.short_commit()
     assert provenance.commit(tmp_path).startswith(clean) and len(clean) == 7
     (tmp_path / "genlib/code.py").write_text("2")
-    assert page.commit() == f"{clean}-dirty"
+    assert page.short_commit() == f"{clean}-dirty"
 
 
 def filled(mib):
@@ -95,7 +95,7 @@ def filled(mib):
 
 
 def test_memory_is_that_of_a_process_of_its_own_each_time_that_it_works():
-    with Alone(given, fill_less, [300, 1]) as process:
+    with IsolatedWork(given, fill_less, [300, 1]) as process:
         much, little = process(), process()
     assert (much.value, little.value) == (300 << 20, 1 << 20)
     assert much.peak - much.before >= 299 > 50 > little.peak - little.before
@@ -110,7 +110,7 @@ def fill_less(sizes):
 
 
 def test_work_that_dies_is_an_error():
-    with Alone(given, sys_exit, 3) as process, pytest.raises(RuntimeError, match="sys_exit"):
+    with IsolatedWork(given, sys_exit, 3) as process, pytest.raises(RuntimeError, match="sys_exit"):
         process()
 
 
@@ -119,24 +119,24 @@ def sys_exit(code):
 
 
 def test_the_exponent_of_a_power_is_its_exponent():
-    assert slope({n: 7e-9 * n**1.7 for n in (1000, 3000, 10_000, 30_000)}) == pytest.approx(1.7)
+    assert fit_exponent({n: 7e-9 * n**1.7 for n in (1000, 3000, 10_000, 30_000)}) == pytest.approx(1.7)
 
 
 def test_values_are_as_far_apart_as_the_farthest():
-    assert apart({"a": 1.0, "b": 2.0, "more": 9.0}, {"a": 1.0, "b": 2.5}) == pytest.approx(0.2)
-    assert apart({"a": 0.0}, {"a": 0.0}) == 0
+    assert largest_difference({"a": 1.0, "b": 2.0, "more": 9.0}, {"a": 1.0, "b": 2.5}) == pytest.approx(0.2)
+    assert largest_difference({"a": 0.0}, {"a": 0.0}) == 0
 
 
 def test_a_stage_is_known_by_the_line_that_says_how_long_it_took():
-    assert ENDED.fullmatch("train@vae: 64 s").groups() == ("train@vae", "64")
-    assert ENDED.fullmatch("train vae: 90,048 of 120,000 images, 1,099 images/s, 27 s left") is None
+    assert STAGE_ENDED.fullmatch("train@vae: 64 s").groups() == ("train@vae", "64")
+    assert STAGE_ENDED.fullmatch("train vae: 90,048 of 120,000 images, 1,099 images/s, 27 s left") is None
 
 
 def test_the_cost_model_is_that_of_a_ring():
-    machine = Machine(step=1.0, latency=0.01, bandwidth=4e6)
-    assert seconds_of_step(machine, 1, [10**6, 10**6]) == 1.0
-    assert seconds_of_step(machine, 4, [10**6, 10**6]) == pytest.approx(0.25 + 2 * (0.03 + 1.5))
-    found = projected([10**6, 10**6])
+    machine = CostModel(step=1.0, latency=0.01, bandwidth=4e6)
+    assert predict_step_s(machine, 1, [10**6, 10**6]) == 1.0
+    assert predict_step_s(machine, 4, [10**6, 10**6]) == pytest.approx(0.25 + 2 * (0.03 + 1.5))
+    found = project_gpus([10**6, 10**6])
     assert set(found["speed_up_same_batch"]) == set(GPUS)
     assert all(1 <= found["speed_up_same_batch_a_gpu"][gpus] <= gpus for gpus in GPUS)
 
