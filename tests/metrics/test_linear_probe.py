@@ -47,10 +47,10 @@ def labelled(n, seed, d=5, classes=3):
 @pytest.mark.parametrize("penalty", [1.0, 1e-3])
 def test_the_regression_is_that_of_scikit_learn(penalty):
     linear_model = pytest.importorskip("sklearn.linear_model")
-    known = labelled(300, 0)
-    weights = fit_logistic_regression(known.x, known.y, penalty, torch.zeros(6, 3, dtype=torch.float64))
+    x, y = labelled(300, 0)
+    weights = fit_logistic_regression(x, y, penalty, torch.zeros(6, 3, dtype=torch.float64))
     theirs = linear_model.LogisticRegression(C=1 / (penalty * 300), tol=1e-10, max_iter=10_000)
-    theirs.fit(known.x.numpy(), known.y.numpy())
+    theirs.fit(x.numpy(), y.numpy())
     np.testing.assert_allclose(weights[:-1].T, theirs.coef_, atol=1e-4)
     np.testing.assert_allclose(
         weights[-1] - weights[-1].mean(), theirs.intercept_ - theirs.intercept_.mean(), atol=1e-4
@@ -60,7 +60,7 @@ def test_the_regression_is_that_of_scikit_learn(penalty):
 def test_the_probe_does_not_mind_the_units_of_a_feature_or_constants():
     parts = [labelled(300, seed) for seed in range(3)]
     units = torch.tensor([1e-3, 1.0, 7.0, 100.0, 1.0], dtype=torch.float64)
-    scaled = [(torch.cat([part.x * units + 5, torch.ones(300, 2)], 1), part.y) for part in parts]
+    scaled = [(torch.cat([x * units + 5, torch.ones(300, 2)], 1), y) for x, y in parts]
     assert fit_probe(*parts).value == fit_probe(*scaled).value > 0.5
 
 

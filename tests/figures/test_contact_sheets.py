@@ -1,4 +1,4 @@
-"""Sheets: what the page turns over is what the model makes and what the judge sees, image by image."""
+"""Contact sheets show what the model generates and what the classifier sees, image by image."""
 
 import json
 
