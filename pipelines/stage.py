@@ -79,14 +79,11 @@ class Stage:
         worktree = "" if project_dir == ROOT else ROOT.name  # other worktrees and copies may be at the same stage
         key = "-".join(filter(None, (self.name, self.model_name, digest or self.params.digest()[:16], worktree)))
         name = " ".join(filter(None, (self.title, part, provenance.dvc_experiment())))
-        header = {"name": name, "experiment": self.experiment, "tags": self.tags(), "params": self.run_params()}
+        experiment = self.params.tracking.experiment or self.params.data.name
+        header = {"name": name, "experiment": experiment, "tags": self.tags(), "params": self.run_params()}
         with publishing(project_dir), open_run(project_dir, key, **header) as run:
             run.log_text("requirements.txt", provenance.installed_requirements())
             yield run
-
-    @property
-    def experiment(self) -> str:
-        return self.params.tracking.experiment or self.params.data.name
 
     def tags(self) -> dict[str, str]:
         """What ties a number to what made it."""

@@ -28,7 +28,7 @@ from urllib.parse import urlsplit
 from genlib import provenance
 from genlib.errors import InputError, one_line, run_cli
 from genlib.files import write_json
-from genlib.tracking.run_folder import HEADER, WEIGHTS_TAG, open_run, read_header, read_rows, runs_dir
+from genlib.tracking.run_folder import HEADER, WEIGHTS_TAG, open_run, read_header, read_object, read_rows, runs_dir
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -87,15 +87,16 @@ def publishing(project_dir: Path) -> Iterator[None]:
         print("genlib: the publisher of runs was ended early; `genlib sync` publishes the rest", file=sys.stderr)
 
 
-def publish_until_stdin_ends(project_dir: Path) -> list[str]:
-    """What `publishing` starts; it only waits while another process publishes. Returns what `publish_rest` does."""
+def publish_until_stdin_ends(project_dir: Path) -> None:
+    """What `publishing` starts; it only waits while another process publishes."""
     os.nice(5)
     is_closing = False
     while not is_closing:
         with publisher_lock(project_dir) as is_mine:
             while not (is_closing := bool(select.select([sys.stdin], [], [], PUBLISH_INTERVAL_S)[0])) and is_mine:
                 publish_all(project_dir, pending_runs(project_dir))
-    return publish_rest(project_dir)
+    for line in publish_rest(project_dir):
+        print(f"genlib: {line}", file=sys.stderr)
 
 
 def publish_rest(project_dir: Path) -> list[str]:
@@ -135,7 +136,7 @@ def log_run(experiment: str, name: str, metrics: Mapping[str, float], texts: Map
 
 def pending_runs(project_dir: Path) -> list[Path]:
     """The run folders that MLflow does not have whole, in the order of `all_runs`."""
-    return [folder for folder in all_runs(project_dir) if not _read_published(folder).get("is_whole")]
+    return [folder for folder in all_runs(project_dir) if not read_object(folder / PUBLISHED).get("is_whole")]
 
 
 def all_runs(project_dir: Path) -> list[Path]:
@@ -188,7 +189,7 @@ def _publish_run(client: MlflowClient, folder: Path, project_dir: Path) -> None:
     if not header:
         raise ValueError(f"{HEADER} is broken")
     run_id = _find_or_create(client, folder, header, project_dir)
-    published = _read_published(folder)
+    published = read_object(folder / PUBLISHED)
     if published.get("run_id") != run_id:  # published nowhere, or elsewhere
         published = {"run_id": run_id, "files": {}}
     if published.get("is_whole"):
@@ -209,15 +210,6 @@ def _publish_run(client: MlflowClient, folder: Path, project_dir: Path) -> None:
         write_json(published, folder / PUBLISHED)
 
 
-def _read_published(folder: Path) -> dict[str, Any]:
-    """The content of published.json; empty where there is none, or a broken one."""
-    try:
-        found = json.loads((folder / PUBLISHED).read_bytes())
-    except (OSError, ValueError):
-        return {}
-    return found if isinstance(found, dict) else {}
-
-
 def _find_or_create(client: MlflowClient, folder: Path, header: Mapping[str, Any], project_dir: Path) -> str:
     """The id of the run of this folder, also of one that was deleted on MLflow's pages."""
     from mlflow.entities import ViewType
@@ -228,7 +220,7 @@ def _find_or_create(client: MlflowClient, folder: Path, header: Mapping[str, Any
         if run.data.tags.get(SOURCE_TAG) == source:
             return str(run.info.run_id)
     parent = _parent(folder)
-    nesting = {"mlflow.parentRunId": _read_published(parent)["run_id"]} if parent else {}
+    nesting = {"mlflow.parentRunId": read_object(parent / PUBLISHED)["run_id"]} if parent else {}
     return str(
         client.create_run(experiment_id, start_time, {SOURCE_TAG: source, **nesting}, header["name"]).info.run_id
     )
@@ -376,10 +368,5 @@ def ensure_experiment(client: MlflowClient, name: str, project_dir: Path) -> str
         return str(found.experiment_id if found else client.create_experiment(name, artifacts))
 
 
-def main() -> None:
-    for line in publish_until_stdin_ends(Path(sys.argv[1])):
-        print(f"genlib: {line}", file=sys.stderr)
-
-
 if __name__ == "__main__":
-    sys.exit(run_cli(main))
+    sys.exit(run_cli(lambda: publish_until_stdin_ends(Path(sys.argv[1]))))

@@ -19,11 +19,11 @@ import shutil
 import sys
 import time
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal
 
-from genlib.files import file_sha256, write_json
+from genlib.files import file_sha256, write_json, write_text
 from genlib.params import flatten_dotted
 from genlib.training.gan_state import gan_state
 
@@ -52,7 +52,7 @@ def open_run(project_dir: Path, key: str, **header: Any) -> RunFolder:
     return RunFolder(path, **header)
 
 
-class RunFolder:
+class RunFolder(AbstractContextManager["RunFolder"]):
     """One run. As a context it ends with the body: FINISHED, or FAILED; after Ctrl-C it stays unfinished."""
 
     def __init__(
@@ -63,17 +63,15 @@ class RunFolder:
         if not self.header:
             values = {key: str(value) for key, value in flatten_dotted(params).items()}
             self._update(name=name, experiment=experiment, start_time=_now_ms(), tags=dict(tags), params=values)
-        _remove_torn_line(path / METRICS)
+        if (path / METRICS).exists():  # a killed process may have left half a line
+            os.truncate(path / METRICS, (path / METRICS).read_bytes().rfind(b"\n") + 1)
         rows = read_rows(path)
         self.scored_weights = {row["weights"] for row in rows if "weights" in row}
         self.last_step = max((row["step"] for row in rows if "weights" not in row), default=-1)
         self.nested_runs: dict[str, RunFolder] = {}
         self.rate_start: tuple[int, float] | None = None
 
-    def __enter__(self) -> RunFolder:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+    def __exit__(self, kind: object, error: BaseException | None, at: object) -> None:
         if not isinstance(error, KeyboardInterrupt):
             self.end("FAILED" if error else "FINISHED")
 
@@ -117,7 +115,7 @@ class RunFolder:
         self._update(tags=self.header["tags"] | tags)
 
     def log_artifact(self, source: Path, folder: str = "") -> None:
-        """A copy of the file as it is now, under `folder` among the artifacts."""
+        """A copy of the file as it is now, in `folder` among the artifacts."""
         target, partial = self.path / "artifacts" / folder / source.name, self.path / "partial"
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(source, partial)
@@ -125,8 +123,6 @@ class RunFolder:
 
     def log_text(self, name: str, text: str) -> None:
         """An artifact with this text."""
-        from genlib.files import write_text
-
         write_text(text, self.path / "artifacts" / name)
 
     def log_images(self, name: str, pixels: Tensor, step: int) -> None:
@@ -158,12 +154,17 @@ class RunFolder:
 
 def read_header(run_folder: Path) -> dict[str, Any]:
     """The content of run.json; empty where it is missing or broken."""
+    header = read_object(run_folder / HEADER)
+    return header if {key: type(header.get(key)) for key in HEADER_TYPES} == HEADER_TYPES else {}
+
+
+def read_object(path: Path) -> dict[str, Any]:
+    """The object in a JSON file; empty where there is none."""
     try:
-        header = json.loads((run_folder / HEADER).read_bytes())
-        types = {key: type(header[key]) for key in HEADER_TYPES}
-    except (OSError, ValueError, TypeError, KeyError):
+        found = json.loads(path.read_bytes())
+    except (OSError, ValueError):
         return {}
-    return header if types == HEADER_TYPES else {}
+    return found if isinstance(found, dict) else {}
 
 
 def read_rows(run_folder: Path) -> list[dict[str, Any]]:
@@ -177,12 +178,6 @@ def read_rows(run_folder: Path) -> list[dict[str, Any]]:
         if isinstance(row, dict) and {"time", "step", "metrics"} <= row.keys():
             rows.append(row)
     return rows
-
-
-def _remove_torn_line(path: Path) -> None:
-    """Cut off what a killed process left of its last line."""
-    if path.exists():
-        os.truncate(path, path.read_bytes().rfind(b"\n") + 1)
 
 
 def system_metrics() -> dict[str, float]:

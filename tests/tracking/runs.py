@@ -1,7 +1,5 @@
 """Run folders for the tests of tracking, and what MLflow shows of them."""
 
-import torch
-
 from genlib.tracking.run_folder import open_run
 
 TAGS = {"genlib.stage": "train", "genlib.model": "gan", "genlib.data_sha256": "d" * 64}
@@ -22,6 +20,8 @@ def trained(project, name="train gan", weights="a" * 64, stage="train", steps=(1
 
 def swept(project, end=True):
     """A sweep with one trial, an image grid and an artifact; its folder."""
+    import torch
+
     sweep = start(project, "tune gan", params={"train": {"lr": 0.1}})
     trial = sweep.nested("trial-0", "tune gan trial 0", {"train.lr": 0.2})
     for step in (10, 20):
