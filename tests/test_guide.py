@@ -10,7 +10,7 @@ from documents import copied, run
 from documents import example as of_page
 from torch import nn
 
-from genlib.objectives import model_loss as own
+from genlib.objectives import model_loss
 
 
 def example(file):
