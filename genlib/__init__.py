@@ -3,10 +3,10 @@
 The public names; each is imported when it is first used, so that `import genlib` costs nothing:
 
     load(folder)                  a trained model, from the folder that a train stage wrote
-    evaluate(real, fake, train)   every metric of images, each with its interval, null and controls
+    evaluate(real, fake, train)   every metric of images, each with its interval, baseline and controls
     metrics.frechet(real, fake)   one metric of features, any of them by its name
-    Measure                       what they give: value, low, high, null, n, detail
-    InputError                    what they raise for what is not expected one line that says what is
+    MetricResult                  what they return: value, low, high, null, n, detail
+    InputError                    what they raise for a wrong argument: one line that says what was expected
 
     >>> import genlib
     >>> try:
@@ -14,7 +14,7 @@ The public names; each is imported when it is first used, so that `import genlib
     ... except genlib.InputError as error:
     ...     print(error)
     nowhere: not a model folder (got no nowhere/config.json), expected one that a train stage wrote
-    >>> print(genlib.Measure(0.5, 0.4, 0.6, null=0.9, n=100))
+    >>> print(genlib.MetricResult(0.5, 0.4, 0.6, null=0.9, n=100))
     0.5 [0.4, 0.6], real images 0.9, n 100
 """
 
@@ -33,7 +33,7 @@ PUBLIC_SUBMODULES = {
     "load": "registry",
     "evaluate": "evaluation.image_sets",
     "metrics": "metrics",
-    "Measure": "metrics.result",
+    "MetricResult": "metrics.result",
     "InputError": "errors",
 }
 __all__ = ["InputError", "MetricResult", "evaluate", "load", "metrics"]
@@ -42,7 +42,8 @@ __all__ = ["InputError", "MetricResult", "evaluate", "load", "metrics"]
 def __getattr__(name: str) -> object:
     """Public names are imported when first used."""
     if name not in PUBLIC_SUBMODULES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        hint = ", it is called MetricResult" if name == "Measure" else ""
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}{hint}")
     from importlib import import_module
 
     home = import_module(f"genlib.{PUBLIC_SUBMODULES[name]}")

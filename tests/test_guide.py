@@ -33,7 +33,7 @@ def with_a_model(tmp_path_factory):
 def with_the_rest(tmp_path_factory):
     """A copy with the guide's loss, metric and data set."""
     project = copied(tmp_path_factory.mktemp("rest"))
-    for file in ("genlib/objectives/denoising.py", "genlib/evaluation/contrast.py"):
+    for file in ("genlib/objectives/denoising.py", "genlib/metrics/contrast.py"):
         (project / file).write_text(example(file))
     sources = project / "genlib/data/sources.py"
     sources.write_text(f"{sources.read_text()}\n\n{example('genlib/data/sources.py')}")

@@ -1,16 +1,15 @@
-"""Metrics as plain functions: features of held-out real and of generated images in, a `Measure` out.
+"""Metrics as plain functions: features of held-out real and of generated images in, a `MetricResult` out.
 
-`genlib.metrics.<name>(real, fake, train=None, *, seed=0)`, each set an array or tensor [n, d] of the features that
-any network sees; `train` is what the generator saw. All metrics of generated images are here (`dir(genlib.metrics)`);
-one that asks for more than features has no value, and says so. Both sets are cut to the size of the smaller by a draw.
-There is no null: call it again with other real images in the place of the fakes, or give the images to
-`genlib.evaluate`.
+`genlib.metrics.<name>(real, fake, train=None, *, seed=0)`, each set an array or tensor [n, d] of the features of any
+network; `train` is what the generator saw. `dir(genlib.metrics)` lists them; one that asks for more than features has
+no value, and says why. Both sets are cut to the size of the smaller by a draw. There is no baseline: call it again with
+other real images in the place of the generated ones, or give the images to `genlib.evaluate`.
 
     >>> import torch
     >>> from genlib import metrics
-    >>> draw = torch.Generator().manual_seed(0)
-    >>> real, fake = torch.randn(1000, 4, generator=draw), 1 + torch.randn(1000, 4, generator=draw)
-    >>> distance = metrics.frechet(real, fake)  # of these two laws: 4
+    >>> generator = torch.Generator().manual_seed(0)
+    >>> real, fake = torch.randn(1000, 4, generator=generator), 1 + torch.randn(1000, 4, generator=generator)
+    >>> distance = metrics.frechet(real, fake)  # of these two distributions: 4
     >>> distance.low < 4 < distance.high
     True
     >>> print(metrics.copying(real, fake))
@@ -29,7 +28,7 @@ if TYPE_CHECKING:
 
 
 class _Metrics(ModuleType):
-    """`genlib.metrics.kid` is the metric, also after its file, `genlib/metrics/kid.py`, was imported."""
+    """`genlib.metrics.kid` is the metric, also after the file `genlib/metrics/kid.py` was imported."""
 
     def __setattr__(self, name: str, value: object) -> None:
         if not (isinstance(value, ModuleType) and hasattr(value, name)):

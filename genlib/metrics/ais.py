@@ -9,7 +9,7 @@ from math import log, pi, prod
 from typing import Any, Protocol, cast
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from genlib.data.batches import seeded_generator
 from genlib.data.images import dequantize, to_float
@@ -86,7 +86,7 @@ def ais(inputs: MetricInputs) -> MetricResult:
     """
     if len(inputs.test) < 2:
         raise UndefinedMetric(f"needs at least 2 test images, found {len(inputs.test)}")
-    model: Any = deepcopy(cast(nn.Module, inputs.model)).eval().requires_grad_(False)
+    model: Any = deepcopy(inputs.model).eval().requires_grad_(False)
     spherical = DecoderEvaluator(SphericalDecoder.from_model(model, tuple(inputs.test.pixels.shape[1:])), model, inputs)
     has_density = getattr(model, "pixel_likelihood", "gray_bce") != "gray_bce"
     own = DecoderEvaluator(cast(ObservableDecoder, model), model, inputs) if has_density else spherical

@@ -1,7 +1,5 @@
 """Authenticity: how near generated images come to the training images that they are nearest to."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 from torch import Tensor

@@ -1,7 +1,5 @@
 """What a metric is written with, in one import."""
 
-from __future__ import annotations
-
 from genlib.metrics.inputs import MetricInputs as MetricInputs
 from genlib.metrics.registry import metric as metric
 from genlib.metrics.result import MetricResult as MetricResult

@@ -1,7 +1,5 @@
 """Classifier two-sample test: can a classifier tell generated images from real ones?"""
 
-from __future__ import annotations
-
 import torch
 
 from genlib.metrics.base import MetricInputs, MetricResult, metric

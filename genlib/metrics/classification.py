@@ -1,10 +1,8 @@
 """Accuracy and calibration of models that classify."""
 
-from __future__ import annotations
-
 from typing import cast
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from genlib.metrics.base import MetricInputs, MetricResult, UndefinedMetric, metric
 from genlib.metrics.inputs import FeatureSet, extract_features
@@ -27,8 +25,7 @@ def accuracy(inputs: MetricInputs) -> MetricResult:
 
 def classify_test_images(inputs: MetricInputs) -> FeatureSet:
     """All test images as the model itself sees them."""
-    model = cast(nn.Module, inputs.model)
-    return extract_features(model, inputs.test.images, next(model.parameters()).device)
+    return extract_features(inputs.model, inputs.test.images, next(inputs.model.parameters()).device)
 
 
 def compute_accuracy(images: FeatureSet) -> MetricResult:

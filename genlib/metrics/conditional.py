@@ -1,7 +1,5 @@
 """Conditional samplers: are the images of the class that was asked for, and not always the same?"""
 
-from __future__ import annotations
-
 from typing import cast
 
 import torch

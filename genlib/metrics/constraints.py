@@ -1,7 +1,5 @@
 """Constraints of a sweep: bounds on other metrics, beyond which no score counts."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 

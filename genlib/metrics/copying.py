@@ -1,7 +1,5 @@
 """Data-copying test: are generated images nearer to the training images than real ones are?"""
 
-from __future__ import annotations
-
 import math
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Frechet distance: have generated and real features the same mean and covariance?"""
 
-from __future__ import annotations
-
 from statistics import fmean
 from typing import Any
 

@@ -1,7 +1,5 @@
 """What people say: do they take generated images for real ones?"""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from statistics import fmean

@@ -1,7 +1,5 @@
 """Inception score: does each image look like one class, and all together like many?"""
 
-from __future__ import annotations
-
 import math
 from statistics import fmean
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from functools import lru_cache
-from typing import Literal, NoReturn, Protocol, cast
+from typing import Any, Literal, NoReturn
 
 import torch
 from torch import Tensor, nn
@@ -20,18 +20,9 @@ from genlib.data.images import Images, to_float
 from genlib.human.answers import Answer
 from genlib.metrics.result import UndefinedMetric
 from genlib.metrics.stats.clustering import NUM_CLUSTERS, assign_clusters, kmeans
+from genlib.models.layers.sampling import eval_mode
 
 CHUNK_SIZE = 500
-
-
-class FeatureExtractor(Protocol):
-    """A classifier whose last hidden layer can be read: x [n, C, H, W] in [-1, 1] -> features [n, d], logits [n, K].
-
-    Where it has a `head`, forward(x) = head(features(x)), and it is passed through once.
-    """
-
-    def features(self, x: Tensor) -> Tensor: ...
-    def __call__(self, x: Tensor) -> Tensor: ...
 
 
 @dataclass(frozen=True)
@@ -101,7 +92,7 @@ class MetricInputs:
     test: FeatureSet
     samples: FeatureSet | None
     seed: int
-    model: object | None = None
+    model: Any = None
     domain_b_test: FeatureSet | None = None
     controls: Mapping[str, FeatureSet] = field(default_factory=dict)
     second_inputs: MetricInputs | None = None
@@ -146,22 +137,22 @@ class MetricInputs:
 def extract_features(
     extractor: nn.Module, images: Images, device: torch.device | str = "cpu", chunk_size: int = CHUNK_SIZE
 ) -> FeatureSet:
-    """Features and probabilities of `images`; the extractor is left on `device`."""
-    was_training = extractor.training
-    extractor.to(device).eval()
-    with torch.no_grad(), torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False):
-        seen = [
-            _features_and_probabilities(extractor, to_float(pixels.to(device)))
-            for pixels in torch.split(images.pixels, chunk_size)
-        ]
-    extractor.train(was_training)
-    features, probabilities = (torch.cat(part).cpu() for part in zip(*seen, strict=True))
+    """The last hidden layer of a classifier and its probabilities; the extractor is left on `device`.
+
+    It has `features`: x [n, C, H, W] in [-1, 1] -> [n, d], and forward: x -> logits [n, K]. Where it has a `head`,
+    forward(x) = head(features(x)), and it is passed through once.
+    """
+    exact = torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False)
+    with eval_mode(extractor.to(device)), torch.no_grad(), exact:
+        chunks = torch.split(images.pixels, chunk_size)
+        parts = [_features_and_probabilities(extractor, to_float(pixels.to(device))) for pixels in chunks]
+    features, probabilities = (torch.cat(part).cpu() for part in zip(*parts, strict=True))
     labels = None if images.labels is None else images.labels.cpu()
     return FeatureSet(images.pixels.cpu(), labels, features, probabilities)
 
 
-def _features_and_probabilities(extractor: nn.Module, x: Tensor) -> tuple[Tensor, Tensor]:
-    features = cast(FeatureExtractor, extractor).features(x)
+def _features_and_probabilities(extractor: Any, x: Tensor) -> tuple[Tensor, Tensor]:
+    features = extractor.features(x)
     head = getattr(extractor, "head", None)
     logits = extractor(x) if head is None else head(features)
     return features.float(), logits.float().softmax(1)
@@ -176,7 +167,7 @@ def build_inputs(
     n: int,
     seed: int,
     *,
-    model: object | None = None,
+    model: Any = None,
     device: torch.device | str = "cpu",
 ) -> MetricInputs:
     """Inputs at the common size min(n, generated, valid, test); a set of which features are known is taken as it is.

@@ -6,8 +6,6 @@ the precision of the features; what is summed over rows is float64. For subsets 
 kernel is computed once more instead.
 """
 
-from __future__ import annotations
-
 from itertools import combinations_with_replacement, product
 
 import torch

@@ -1,12 +1,10 @@
 """Likelihood: how probable are real images under the model? For models with a likelihood, on all test images."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from typing import Any, cast
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from genlib.data.batches import seeded_generator
 from genlib.data.images import to_float
@@ -42,7 +40,7 @@ def samples_within_budget(likelihoods: int, max_samples: int) -> int:
 def elbo(inputs: MetricInputs) -> MetricResult:
     """A lower bound of log p(x), by at most 10 samples of z per image; given its label for a conditional model.
     Interval: t over images."""
-    model, x, y = _likelihood_model(inputs), observe_test_images(inputs), _conditioning_labels(inputs)
+    model, x, y = inputs.model, observe_test_images(inputs), _conditioning_labels(inputs)
     samples = samples_within_budget(len(x), 10)
     found = estimate_elbo(model, x, num_samples=samples, seed=inputs.seed, y=y)
     return MetricResult.of_mean(found - model.nll_offset, samples=samples, **_describe_likelihood(model, y))
@@ -59,7 +57,7 @@ def nll(inputs: MetricInputs) -> MetricResult:
     model is asked for -log p(x|y) at the label, and `detail.marginal` is -log sum_y p(y) p(x|y). Binary images: of
     stochastically binarised pixels; real-valued: a density over intensities from 0 to 1. Interval: t over images.
     """
-    model, x, y = _likelihood_model(inputs), observe_test_images(inputs), _conditioning_labels(inputs)
+    model, x, y = inputs.model, observe_test_images(inputs), _conditioning_labels(inputs)
     if model.pixel_likelihood == "gray_bce":
         raise UndefinedMetric("grey levels under a Bernoulli are no normalised likelihood")
     samples = samples_within_budget(len(x), 200)
@@ -106,7 +104,7 @@ def log_posteriors(inputs: MetricInputs, n: int) -> Tensor:
 def _averaged_log_posterior(inputs: MetricInputs) -> tuple[Tensor, int, int]:
     """log p(y|x) [n, K] of the test images, from log p(x|y) averaged over so many draws of what the likelihood sees,
     by so many samples each."""
-    draws = NUM_BINARIZATIONS if _likelihood_model(inputs).pixel_likelihood == "binarized" else 1
+    draws = NUM_BINARIZATIONS if inputs.model.pixel_likelihood == "binarized" else 1
     total, prior, k = _class_log_likelihoods(inputs, observe_test_images(inputs), 20 // draws, draws)
     for draw in range(1, draws):
         total = total + _class_log_likelihoods(inputs, observe_test_images(inputs, draw=draw), 20 // draws, draws)[0]
@@ -128,10 +126,6 @@ def anomaly_auroc(inputs: MetricInputs) -> MetricResult:
     return MetricResult(value, low, high, n=len(known), detail={"against": against, "foreign": len(foreign)})
 
 
-def _likelihood_model(inputs: MetricInputs) -> LikelihoodModel:
-    return cast(LikelihoodModel, inputs.model)
-
-
 def observe_test_images(inputs: MetricInputs, *, ood: bool = False, draw: int = 0) -> Tensor:
     """The test images, or foreign ones, as the likelihood sees them in this draw, on the model's device."""
     pixels = _ood_pixels(inputs) if ood else inputs.test.pixels
@@ -139,8 +133,9 @@ def observe_test_images(inputs: MetricInputs, *, ood: bool = False, draw: int = 
         raise UndefinedMetric(f"needs at least 2 test images, found {len(pixels)}")
     x = to_float(pixels)
     u = torch.rand(x.shape, generator=seeded_generator(inputs.seed, "observe", ood, draw))
-    device = next(cast(nn.Module, inputs.model).parameters()).device
-    return _likelihood_model(inputs).binarize_or_dequantize(x.to(device), u.to(device))
+    device = next(inputs.model.parameters()).device
+    observed: Tensor = inputs.model.binarize_or_dequantize(x.to(device), u.to(device))
+    return observed
 
 
 def _ood_pixels(inputs: MetricInputs) -> Tensor:
@@ -168,14 +163,14 @@ def _class_log_likelihoods(
     classes = inputs.test.probabilities.shape[1]
     k = samples_within_budget(len(x) * classes * draws, max_samples)
     prior = log_frequencies(cast(Tensor, inputs.train.labels), classes)
-    return class_log_likelihoods(_likelihood_model(inputs), x, classes, num_samples=k, seed=inputs.seed), prior, k
+    return class_log_likelihoods(inputs.model, x, classes, num_samples=k, seed=inputs.seed), prior, k
 
 
 def _log_marginal(inputs: MetricInputs, x: Tensor) -> Tensor:
     """log p(x) [n], whatever the model is conditioned on."""
     if _conditioning_labels(inputs) is None:
         samples = samples_within_budget(len(x), 50)
-        return importance_log_likelihood(_likelihood_model(inputs), x, num_samples=samples, seed=inputs.seed)
+        return importance_log_likelihood(inputs.model, x, num_samples=samples, seed=inputs.seed)
     by_class, prior, _ = _class_log_likelihoods(inputs, x, 5)
     return sum_over_classes(by_class, prior)
 

@@ -1,27 +1,21 @@
 """Linear probe: do codes say what an image shows? For models that encode."""
 
-from __future__ import annotations
-
-from typing import Protocol, cast
+from typing import Any, cast
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from genlib.data.batches import seeded_generator
 from genlib.data.images import to_float
 from genlib.metrics.base import MetricInputs, MetricResult, UndefinedMetric, metric
-from genlib.metrics.inputs import CHUNK_SIZE
+from genlib.models.layers.sampling import eval_mode, map_in_chunks
 
 MAX_TRAIN = 10_000  # images a probe learns from, at the most
 L2_PENALTIES = (1.0, 0.1, 0.01, 0.001, 0.0001)
 MAX_ITERATIONS = 200
 
 Labelled = tuple[Tensor, Tensor]  # x float64 [n, d], y int64 [n]
-
-
-class Encoder(Protocol):
-    def encode_mean(self, x: Tensor) -> Tensor: ...
 
 
 @metric(
@@ -37,24 +31,20 @@ def probe_accuracy(inputs: MetricInputs) -> MetricResult:
         raise UndefinedMetric("this model is told the label when it encodes")
     if inputs.train.labels is None or not len(inputs.test):
         raise UndefinedMetric("the data have no labels" if len(inputs.test) else "there are no test images")
-    model = cast(nn.Module, inputs.model)
     rows = torch.randperm(len(inputs.train), generator=seeded_generator(inputs.seed, "probe"))[:MAX_TRAIN]
     sets = [(images.pixels, cast(Tensor, images.labels)) for images in (inputs.train[rows], inputs.valid, inputs.test)]
-    found = fit_probe(*((encode_pixels(model, pixels), labels) for pixels, labels in sets))
+    found = fit_probe(*((encode_pixels(inputs.model, pixels), labels) for pixels, labels in sets))
     raw = fit_probe(*((pixels.flatten(1).double(), labels) for pixels, labels in sets))
     found.detail["train"] = len(rows)
     found.detail["pixels"] = {"value": raw.value, "low": raw.low, "high": raw.high, **raw.detail}
     return found
 
 
-@torch.no_grad()
-def encode_pixels(model: nn.Module, pixels: Tensor) -> Tensor:
+def encode_pixels(model: Any, pixels: Tensor) -> Tensor:
     """Mean codes of uint8 pixels, float64 [n, latent], on the CPU."""
-    was_training, device, encoder = model.training, next(model.parameters()).device, cast(Encoder, model)
-    model.eval()
-    codes = [encoder.encode_mean(to_float(part.to(device))).double().cpu() for part in torch.split(pixels, CHUNK_SIZE)]
-    model.train(was_training)
-    return torch.cat(codes)
+    device = next(model.parameters()).device
+    with eval_mode(model):
+        return map_in_chunks(lambda part: model.encode_mean(to_float(part.to(device))).double().cpu(), pixels)
 
 
 def fit_probe(train: Labelled, valid: Labelled, test: Labelled) -> MetricResult:

@@ -1,17 +1,15 @@
 """Membership inference: does the discriminator know its training images, by the logit that it gives them?"""
 
-from __future__ import annotations
-
-from typing import cast
+from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from genlib.data.batches import seeded_generator
 from genlib.data.images import Images, to_float
 from genlib.metrics.base import MetricInputs, MetricResult, UndefinedMetric, metric
-from genlib.metrics.inputs import CHUNK_SIZE
 from genlib.metrics.stats.ranking import auroc
+from genlib.models.layers.sampling import eval_mode, map_in_chunks
 
 MAX_IMAGES = 10_000  # images of each kind
 
@@ -28,9 +26,10 @@ def membership_auc(inputs: MetricInputs) -> MetricResult:
     images of each kind. A discriminator of packs is shown one image as often as it asks for. Interval: DeLong's. It
     speaks of D alone: what D knows, the generator need not copy.
     """
-    model = cast(nn.Module, inputs.model)
     images = {"train": inputs.train.images, "held_out": inputs.valid.images + inputs.test.images}
-    logits = {kind: discriminator_logits(model, _random_subset(part, inputs.seed)) for kind, part in images.items()}
+    logits = {
+        kind: discriminator_logits(inputs.model, _random_subset(part, inputs.seed)) for kind, part in images.items()
+    }
     if min(map(len, logits.values())) < 2:
         found = " and ".join(str(len(values)) for values in logits.values())
         raise UndefinedMetric(f"needs at least 2 training and held-out images, found {found}")
@@ -42,19 +41,18 @@ def _random_subset(images: Images, seed: int) -> Images:
     return images[torch.randperm(len(images), generator=seeded_generator(seed, "membership"))[:MAX_IMAGES]]
 
 
-@torch.no_grad()
-def discriminator_logits(model: nn.Module, images: Images) -> Tensor:
+def discriminator_logits(model: Any, images: Images) -> Tensor:
     """What the discriminator of `model` gives each image, float64 [n]."""
     is_conditional = getattr(model, "conditional", False)
     if is_conditional and images.labels is None:
         raise UndefinedMetric("the discriminator is told the class, and there are no labels")
-    discriminator, pack = cast(nn.Module, model.discriminator), cast(int, model.pack)
-    device, was_training = next(discriminator.parameters()).device, discriminator.training
-    discriminator.eval()
-    found = []
-    for rows in torch.split(torch.arange(len(images)), CHUNK_SIZE):
-        part = images[rows].to(device)
-        x = to_float(part.pixels).repeat(1, pack, 1, 1)
-        found.append(discriminator(x, part.labels) if is_conditional else discriminator(x))
-    discriminator.train(was_training)
-    return torch.cat(found).double().flatten().cpu()
+    device = next(model.discriminator.parameters()).device
+
+    def discriminate(pixels: Tensor, *labels: Tensor) -> Tensor:
+        packs = to_float(pixels.to(device)).repeat(1, model.pack, 1, 1)
+        logits: Tensor = model.discriminator(packs, *(y.to(device) for y in labels))
+        return logits
+
+    with eval_mode(model.discriminator):
+        sets = (images.pixels, images.labels) if is_conditional and images.labels is not None else (images.pixels,)
+        return map_in_chunks(discriminate, *sets).double().flatten().cpu()

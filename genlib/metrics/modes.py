@@ -1,7 +1,5 @@
 """Modes: is every class generated, and as often as it should be? Or every k-means cell, where there are no classes."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 

@@ -1,7 +1,5 @@
 """Number of statistically different bins: does every region of the data get its share?"""
 
-from __future__ import annotations
-
 import math
 
 import torch

@@ -1,7 +1,5 @@
 """Metrics of features alone: `genlib.metrics.<name>(real, fake)`."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from functools import partial
 from typing import Any

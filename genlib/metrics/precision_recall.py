@@ -5,8 +5,6 @@ There are n images of either kind. Which image lies in which ball is found once 
 for both sets having been drawn anew, with the balls as they are.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from functools import lru_cache
 

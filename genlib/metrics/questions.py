@@ -1,7 +1,5 @@
 """The questions that metrics answer, in the order in which a reader asks them. A metric names its own."""
 
-from __future__ import annotations
-
 from typing import Literal, get_args
 
 Question = Literal[

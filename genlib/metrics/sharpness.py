@@ -1,7 +1,5 @@
 """Sharpness: are the images as sharp as real ones?"""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 from torch.nn import functional as F

@@ -1,7 +1,5 @@
 """Effective support size: how many different images a generator draws from, by the birthday paradox."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterator, Sequence
 from statistics import fmean

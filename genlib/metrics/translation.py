@@ -4,10 +4,8 @@ The images translated are test images of the source domain. That they look like 
 generated images to say, which are computed for each direction too.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass, replace
-from typing import Literal, Protocol, cast
+from typing import Literal, Protocol
 
 from torch import Tensor
 
@@ -69,7 +67,7 @@ def label_preservation(inputs: MetricInputs) -> MetricResult:
 def cycle_error(inputs: MetricInputs) -> MetricResult:
     """0 for a translator that changes nothing, and for one that hides the source in invisible detail (Chu, Zhmoginov
     and Sandler 2017, "CycleGAN, a master of steganography")."""
-    direction = cast(TranslationDirection, inputs.model)
+    direction: TranslationDirection = inputs.model
     errors = (direction.translate_back() - to_float(direction.source.pixels)).abs().flatten(1).mean(1) / 2
     if len(errors) < MIN_IMAGES:
         raise UndefinedMetric(f"needs at least {MIN_IMAGES} images, found {len(errors)}")

@@ -1,7 +1,5 @@
 """Vendi score: how many wholly different images would be as various?"""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 

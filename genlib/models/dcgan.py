@@ -13,6 +13,7 @@ from genlib.models.layers.batch_norm import BatchNorm2d
 from genlib.models.layers.blocks import Crop, Shape, channel_schedule, check_shape
 from genlib.models.layers.cpu.matmul_conv import GrayConv2d, GrayConvTranspose2d, VectorConvTranspose2d
 from genlib.models.layers.gan import GANBase
+from genlib.models.layers.sampling import eval_mode
 from genlib.validation import require_at_least
 
 
@@ -35,12 +36,8 @@ class DCGAN(GANBase):
 
     def sample(self, n: int, *, seed: int = 0, y: Tensor | None = None) -> Tensor:
         """Images of z ~ N(0, 1), with the running statistics, so that none depends on the others."""
-        was_training = self.training
-        try:
-            self.eval()
+        with eval_mode(self):
             return super().sample(n, seed=seed)
-        finally:
-            self.train(was_training)
 
 
 def num_upsamples(shape: Shape) -> int:

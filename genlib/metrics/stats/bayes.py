@@ -4,8 +4,6 @@ From p(x|y) and p(y) to a classifier and to p(x); from an unconditional sampler 
 probabilities are taken of their logarithms, in float64.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterator
 from typing import Protocol

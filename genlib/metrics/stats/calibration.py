@@ -1,7 +1,5 @@
 """Calibration: does a classifier that is sure with probability c err in 1 - c of the cases?"""
 
-from __future__ import annotations
-
 import math
 
 import torch

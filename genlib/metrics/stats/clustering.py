@@ -1,7 +1,5 @@
 """k-means, exact in its final assignment."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 

@@ -1,7 +1,5 @@
 """Statistics with one of G consecutive groups of rows left out, for the delete-group jackknife."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 import torch

@@ -1,7 +1,5 @@
 """95 % intervals: of a share, of a mean, and of anything that can be computed with a twentieth of the data left out."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from statistics import NormalDist, fmean, stdev

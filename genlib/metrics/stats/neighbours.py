@@ -5,8 +5,6 @@ could be one of the k nearest given the rounding bound; these few are measured a
 products are made in float32 about the mean, and in float64 for each x that leaves too many blocks in question.
 """
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 

@@ -6,8 +6,6 @@ name a few candidates among the training images, and with these it is compared p
 shifts and rotations.
 """
 
-from __future__ import annotations
-
 import math
 from itertools import product
 

@@ -1,7 +1,5 @@
 """The area under the ROC curve: the chance that a positive's score exceeds a negative's, a tie counting half."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 

@@ -1,6 +1,7 @@
 """Functions of many images, evaluated a chunk at a time: samples of a model, and maps over rows."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
@@ -8,6 +9,17 @@ from torch import Tensor, nn
 from genlib.data.batches import seeded_generator
 
 CHUNK_SIZE = 500
+
+
+@contextmanager
+def eval_mode(module: nn.Module) -> Iterator[None]:
+    """In the block the module is in evaluation mode."""
+    was_training = module.training
+    module.eval()
+    try:
+        yield
+    finally:
+        module.train(was_training)
 
 
 @torch.no_grad()
