@@ -3,10 +3,10 @@
 Codes are tensors [n, latent]. A conditional model needs the classes `y` int64 [n] as well.
 """
 
+import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cached_property
-from math import prod
 from typing import Any, Literal, Protocol
 
 import torch
@@ -93,6 +93,17 @@ def prior_grid(model: DecodingModel, side: int, axes: tuple[int, int] = (0, 1)) 
     z = torch.zeros(side * side, model.latent)
     z[:, axes[0]], z[:, axes[1]] = values.repeat_interleave(side), values.repeat(side)
     return z
+
+
+def sample_truncated_normal(n: int, latent: int, max_abs: float, seed: int) -> Tensor:
+    """Codes [n, latent] of a standard normal within +- max_abs, by the inverse of its distribution.
+
+    Truncation trades variety for quality (Brock et al. 2019, "Large scale GAN training for high fidelity natural image
+    synthesis").
+    """
+    mass = math.erf(max_abs / math.sqrt(2))  # of the normal, within
+    u = torch.rand(n, latent, generator=seeded_generator(seed, "truncated"), dtype=torch.float64)
+    return (math.sqrt(2) * torch.erfinv((2 * u - 1) * mass)).clamp(-max_abs, max_abs).float()
 
 
 def attribute_vector(codes: Tensor, labels: Tensor, a: int, b: int | None = None) -> Tensor:
@@ -209,7 +220,7 @@ def invert(
     (after Creswell and Bharath 2016, "Inverting the generator of a generative adversarial network"). `track` passes the
     steps on, to print progress.
     """
-    n, size = len(x), prod(x.shape[1:])
+    n, size = len(x), math.prod(x.shape[1:])
     first = torch.randn(NUM_STARTS, n, model.latent, generator=seeded_generator(seed, "invert")).flatten(0, 1)
     z = first.to(x.device).requires_grad_()
     target, labels = x.repeat(NUM_STARTS, 1, 1, 1), label_args(None if y is None else y.repeat(NUM_STARTS))

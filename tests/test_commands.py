@@ -14,7 +14,8 @@ from report_tree import report_tree
 
 from genlib.cli import COMMANDS, GROUPS, build_parser, main
 from genlib.commands import diff, doctor
-from genlib.commands.sample import parse_labels, sample_truncated_normal
+from genlib.commands.sample import parse_labels
+from genlib.latent import sample_truncated_normal
 
 
 def test_a_grid_files_and_an_array_hold_the_same_images(models, tmp_path):

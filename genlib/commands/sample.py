@@ -102,22 +102,7 @@ def _draw_images(
         )
     from genlib import latent
 
-    return latent.decode_image(network, sample_truncated_normal(count, network.latent, truncation, seed), y)
-
-
-def sample_truncated_normal(n: int, width: int, max_abs: float, seed: int) -> Tensor:
-    """Codes [n, width] of a standard normal, each number within `max_abs` of 0, by the inverse of its CDF.
-
-    Brock et al. 2019, "Large scale GAN training for high fidelity natural image synthesis": truncation trades variety
-    for quality.
-    """
-    import torch
-
-    from genlib.data.batches import seeded_generator
-
-    mass = math.erf(max_abs / math.sqrt(2))  # of the normal, within
-    u = torch.rand(n, width, generator=seeded_generator(seed, "truncated"), dtype=torch.float64)
-    return (math.sqrt(2) * torch.erfinv((2 * u - 1) * mass)).clamp(-max_abs, max_abs).float()
+    return latent.decode_image(network, latent.sample_truncated_normal(count, network.latent, truncation, seed), y)
 
 
 def _write_pngs(pixels: Tensor, y: Tensor | None, folder: Path) -> None:

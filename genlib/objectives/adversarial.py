@@ -81,11 +81,11 @@ class Adversarial(Objective):
     def phases(self, model: Any) -> tuple[Phase, ...]:
         self.check(model)
 
-        def unpacked(step: Callable[[GANModel, Batch], StepLosses]) -> Callable[[Batch], StepLosses]:
+        def per_image(step: Callable[[GANModel, Batch], StepLosses]) -> Callable[[Batch], StepLosses]:
             return lambda batch: unpack_losses(step(model, batch), model.pack)
 
-        g = Phase("g", model.generator, unpacked(self.g_step_losses), self.d_steps_per_g_step)
-        return Phase("d", model.discriminator, unpacked(self.d_step_losses)), g
+        g = Phase("g", model.generator, per_image(self.g_step_losses), self.d_steps_per_g_step)
+        return Phase("d", model.discriminator, per_image(self.d_step_losses)), g
 
     def d_step_losses(self, model: GANModel, batch: Batch) -> StepLosses:
         with torch.no_grad():
@@ -148,18 +148,18 @@ class Adversarial(Objective):
         return self.instance_noise * max(0.0, 1 - images_seen / self.noise_anneal_images)
 
 
-def label_args(model: GANModel, batch: Batch) -> tuple[Tensor, ...]:
+def label_inputs(model: GANModel, batch: Batch) -> tuple[Tensor, ...]:
     return (batch.y,) if model.conditional else ()
 
 
 def generate(model: GANModel, batch: Batch, noise_name: str) -> Tensor:
-    images: Tensor = model.generator(batch.randn(noise_name, model.latent), *label_args(model, batch))
+    images: Tensor = model.generator(batch.randn(noise_name, model.latent), *label_inputs(model, batch))
     return images
 
 
 def discriminator_fn(model: GANModel, batch: Batch) -> Discriminator:
     """D with the labels of the batch, repeated as often as its images repeat the batch."""
-    return lambda x: model.discriminator(x, *(y.repeat(len(x) // len(y)) for y in label_args(model, batch)))
+    return lambda x: model.discriminator(x, *(y.repeat(len(x) // len(y)) for y in label_inputs(model, batch)))
 
 
 Build = Adversarial
