@@ -1,7 +1,6 @@
-"""What a reader turns over on the page: samples with what lies near them, and walks through the codes frame by frame.
+"""The sheets of images that a reader turns over on the page: samples with their neighbours, and walks through codes.
 
-A sheet is images side by side in rows, pixel for pixel, in a PNG file with nothing between them; the JSON file beside
-it says what they are.
+A sheet is a PNG file of rows of images with nothing between them; the JSON file beside it says what they are.
 """
 
 from __future__ import annotations
@@ -15,94 +14,88 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from genlib.data.images import Images, to_pixels
+from genlib.data.images import to_pixels
 from genlib.data.png import write_png
 from genlib.figures.latent import decode_interpolations, select_endpoints
 from genlib.files import write_text
 from genlib.latent import LatentSpace
 from genlib.metrics.authenticity import nearest_training
 from genlib.metrics.inputs import MetricInputs
-from genlib.metrics.registry import model_capabilities
 from genlib.metrics.stats.neighbours import nearest
 
-NUM_SAMPLES, NUM_TRAIN, NUM_SIMILAR = 64, 4, 3  # rows of the samples, and what stands in each beside the sample
-NUM_PATHS, NUM_STEPS = 6, 17  # rows and frames of a path through the codes
-REACH_STD = 2.5  # deviations from the mean to either end of a traversal
-MAX_ENCODED_IMAGES = 500  # training images that are encoded
-MAX_SIDE = 64  # pixels of an image on a sheet, at the most
+NUM_SAMPLES, NUM_TRAIN, NUM_SIMILAR = 64, 4, 3  # rows of the samples, and the neighbours of each
+NUM_PATHS, NUM_STEPS, REACH_STD = 6, 17, 2.5  # rows and columns of walks, and their reach from the mean code
+MAX_ENCODED_IMAGES = 500  # training images for the mean and deviation of codes
+MAX_SIDE = 64  # pixels of an image on a sheet
 
 
 def write_contact_sheets(inputs: MetricInputs, folder: Path) -> list[Path]:
-    """Every sheet this evidence allows, in `folder`; the pictures written."""
-    return list(_iter_sheets(inputs, folder))
+    """Every sheet that `inputs` allow; returns the paths of the PNG files."""
+    return [_write_sheet(images, about, folder / f"{name}.png") for name, images, about in _iter_sheets(inputs)]
 
 
-def _iter_sheets(inputs: MetricInputs, folder: Path) -> Iterator[Path]:
+def _iter_sheets(inputs: MetricInputs) -> Iterator[tuple[str, Tensor, dict[str, Any]]]:
     if inputs.n > 1 and inputs.train.is_available and len(inputs.train) > 1:
-        yield _write_sheet(*sample_neighbours(inputs), folder / "neighbours.png")
+        yield "neighbours", *sample_neighbours(inputs)
     if hasattr(inputs.model, "decode_image"):
-        yield _write_sheet(*interpolations(inputs), folder / "between.png")
-        yield _write_sheet(*traversals(inputs), folder / "axes.png")
+        yield "between", *interpolations(inputs)
+        yield "axes", *traversals(inputs)
 
 
 def sample_neighbours(inputs: MetricInputs) -> tuple[Tensor, dict[str, Any]]:
-    """A row a sample, as they came: it, the training images nearest to it, and the other samples nearest to it.
+    """A row for each of the first samples: itself, its nearest training images, its nearest other samples.
 
-    `distances` are the judge's, in units of the spacing of its nearest training image (see `Closeness`).
+    `distances` are in features, in units of the spacing of the nearest training image (see `NearestTraining`).
     """
-    made, train = inputs.generated[:NUM_SAMPLES], inputs.train
-    spacing = nearest_training(replace(inputs, samples=made)).spacing[:, None].clamp(min=1e-12)
-    near, star = nearest(made.features, train.features, min(NUM_TRAIN, len(train)))
-    alike, twin = nearest(
-        made.features, inputs.generated.features, min(NUM_SIMILAR, inputs.n - 1), skip=torch.arange(len(made))
-    )
-    rows = [made.pixels[:, None], train.pixels[star], inputs.generated.pixels[twin]]
-    distances = (torch.cat([near, alike], 1) / spacing).tolist()
-    says = {
-        "train": star.shape[1],
-        "alike": twin.shape[1],
+    samples, train = inputs.generated[:NUM_SAMPLES], inputs.train
+    spacing = nearest_training(replace(inputs, samples=samples)).spacing[:, None].clamp(min=1e-12)
+    train_distance, train_index = nearest(samples.features, train.features, min(NUM_TRAIN, len(train)))
+    num_similar, own = min(NUM_SIMILAR, inputs.n - 1), torch.arange(len(samples))
+    distance, index = nearest(samples.features, inputs.generated.features, num_similar, skip=own)
+    images = torch.cat([samples.pixels[:, None], train.pixels[train_index], inputs.generated.pixels[index]], 1)
+    distances = (torch.cat([train_distance, distance], 1) / spacing).tolist()
+    about = {
+        "train": train_index.shape[1],
+        "alike": index.shape[1],
         "distances": [[round(d, 3) for d in row] for row in distances],
     }
-    return torch.cat(rows, 1), says
+    return images, about
 
 
 def interpolations(inputs: MetricInputs) -> tuple[Tensor, dict[str, Any]]:
-    """A row a way from one code to another: of two test images, or of two draws for a model that does not encode."""
+    """A row for each path, between the codes of two test images, or two draws for a model that does not encode."""
     ends = select_endpoints(inputs, NUM_PATHS)
     images = to_pixels(decode_interpolations(inputs, ends, NUM_STEPS)).cpu()
-    of = "codes of two test images" if "encodes" in model_capabilities(inputs.model) else "two draws"
+    of = "codes of two test images" if hasattr(inputs.model, "encode_mean") else "two draws"
     return images.view(len(ends), NUM_STEPS, *images.shape[1:]), {"of": of}
 
 
 def traversals(inputs: MetricInputs) -> tuple[Tensor, dict[str, Any]]:
-    """A row per axis, the most sensitive first: one code with that coordinate from REACH_STD deviations below its mean
-    to as many above.
-
-    Mean and deviation are those of the codes of training images, or of a standard normal.
-    """
-    test, train = (Images(part.pixels, part.labels) for part in (inputs.test[:1], inputs.train[:MAX_ENCODED_IMAGES]))
-    space = LatentSpace(inputs.model, test, train, inputs.seed, draw_name="axes")
+    """A row for each axis, the most sensitive first: one code with that coordinate REACH_STD deviations below its mean
+    to as many above."""
+    train = inputs.train[:MAX_ENCODED_IMAGES].images
+    space = LatentSpace(inputs.model, inputs.test[:1].images, train, inputs.seed, "axes")
     axes = space.axes[:NUM_PATHS]
     images = to_pixels(space.traverse(axes, REACH_STD, NUM_STEPS)).cpu()
     return images.view(len(axes), NUM_STEPS, *images.shape[1:]), {"axes": axes, "reach": REACH_STD}
 
 
-def _write_sheet(images: Tensor, metadata: dict[str, Any], path: Path) -> Path:
-    """uint8 [rows, columns, C, H, W] as one picture, and beside it what they are."""
+def _write_sheet(images: Tensor, about: dict[str, Any], path: Path) -> Path:
+    """Write uint8 [rows, columns, C, H, W] and what they are."""
     rows, columns = images.shape[:2]
     cells = _shrink(images.flatten(0, 1))
     channels, height, width = cells.shape[1:]
-    picture = cells.view(rows, columns, channels, height, width).permute(2, 0, 3, 1, 4)
-    write_png(picture.reshape(channels, rows * height, columns * width), path)
-    write_text(json.dumps({"rows": rows, "columns": columns, **metadata}) + "\n", path.with_suffix(".json"))
+    sheet = cells.view(rows, columns, channels, height, width).permute(2, 0, 3, 1, 4)
+    write_png(sheet.reshape(channels, rows * height, columns * width), path)
+    write_text(json.dumps({"rows": rows, "columns": columns, **about}) + "\n", path.with_suffix(".json"))
     return path
 
 
 def _shrink(pixels: Tensor) -> Tensor:
-    """uint8 [N, C, H, W] brought down to SIDE pixels a side."""
+    """Uint8 [N, C, H, W] with at most MAX_SIDE pixels a side."""
     if max(pixels.shape[2:]) <= MAX_SIDE:
         return pixels
     from torch.nn.functional import interpolate
 
-    shrink = MAX_SIDE / max(pixels.shape[2:])
-    return interpolate(pixels.float(), scale_factor=shrink, mode="area").round().to(torch.uint8)
+    factor = MAX_SIDE / max(pixels.shape[2:])
+    return interpolate(pixels.float(), scale_factor=factor, mode="area").round().to(torch.uint8)

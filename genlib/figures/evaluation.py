@@ -1,129 +1,190 @@
-"""Pictures to look at beside the numbers: samples, what they may be copies of, which are alike, and the chart."""
+"""The figures of an evaluation: samples, their nearest training images, the closest pairs, and a chart of the metrics.
+
+`write_figures` is all that decides which figures there are; no metric depends on this package.
+"""
 
 from __future__ import annotations
 
+import inspect
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
+from itertools import product
 from pathlib import Path
 from textwrap import shorten
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from torch import Tensor
 
+from genlib.data.images import to_pixels
 from genlib.data.png import make_grid
+from genlib.figures import latent
 from genlib.figures.canvas import (
     GENERATED_COLOR,
     IMAGE_INCHES,
     MUTED_COLOR,
     REAL_COLOR,
+    TEXT_COLOR,
+    add_axes,
     add_image,
+    add_note,
     add_text,
     add_thumbnail,
     new_canvas,
+    plot_image_rows,
     save_figure,
     strikethrough,
 )
-from genlib.figures.diversity import plot_support_curve
-from genlib.figures.latent import write_model_figures
+from genlib.figures.contact_sheets import write_contact_sheets
 from genlib.formatting import display_name, format_number
 from genlib.metrics.authenticity import nearest_training
 from genlib.metrics.inputs import FeatureSet, MetricInputs
-from genlib.metrics.registry import group_by_question
+from genlib.metrics.questions import group_by_question
+from genlib.metrics.registry import available_inputs, model_capabilities
 from genlib.metrics.result import MetricResult
+from genlib.metrics.stats.intervals import wilson
 from genlib.metrics.stats.neighbours import nearest
+from genlib.metrics.translation import TranslationDirection
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-CHART_WIDTH, HEADING_HEIGHT, ROW_HEIGHT, NOTE_HEIGHT = (
-    8.2,
-    0.32,
-    0.52,
-    0.2,
-)  # inches of the chart, and of what stands in it
+CHART_WIDTH, HEADING_HEIGHT, ROW_HEIGHT, NOTE_HEIGHT = 8.2, 0.32, 0.52, 0.2  # inches
+PAIR_COLUMNS, PAIR_WIDTH, PAIR_HEIGHT = 8, 2.2 * IMAGE_INCHES, 2 * IMAGE_INCHES + 0.42
+MAX_PAIRS = 16
+TRANSLATION_COLUMNS = 16
+MAX_CONFUSION_CLASSES = 20
+CURVE_STYLES = {
+    "test": ("test images", REAL_COLOR, "-"),
+    "train": ("training images", TEXT_COLOR, ":"),
+    "fake": ("generated", GENERATED_COLOR, "-"),
+}
 
 
-def write_figures(inputs: MetricInputs, results: Mapping[str, MetricResult], folder: Path) -> list[Path]:
-    """Every figure this evidence allows, as PNG files in `folder`; the paths written."""
-    written = [plot_metric_chart(results, folder / "metrics.png")]
-    if inputs.samples is not None and inputs.n:
-        written.append(plot_sample_grid(inputs.samples.pixels, folder / "samples.png"))
+def write_figures(inputs: Mapping[str, MetricInputs], results: Mapping[str, MetricResult], folder: Path) -> list[Path]:
+    """Every figure that these inputs, by direction, and results allow, and in `folder`/sheets the contact sheets.
+
+    Returns the paths of the figures.
+    """
+    first = next(iter(inputs.values()))
+    figures = dict(_iter_figures(first, results))
+    if len(inputs) > 1:
+        figures["translations"] = partial(plot_translations, inputs)
+    write_contact_sheets(first, folder / "sheets")
+    return [plot(folder / f"{name}.png") for name, plot in figures.items()]
+
+
+def _iter_figures(
+    inputs: MetricInputs, results: Mapping[str, MetricResult]
+) -> Iterator[tuple[str, Callable[[Path], Path]]]:
+    """The name of each figure and the function that plots it to a path."""
+    detail = {name: result.detail for name, result in results.items()}
+    yield "metrics", partial(plot_metric_chart, results)
+    if inputs.n:
+        yield "samples", partial(plot_sample_grid, inputs.generated.pixels)
         if inputs.train.is_available:
-            written.append(plot_nearest_neighbours(inputs, folder / "nearest_neighbours.png"))
-        support = results.get("support", MetricResult())
-        if "closest_pairs" in support.detail:
-            written.append(plot_closest_pairs(inputs, support, folder / "closest_pairs.png"))
-        if "curve" in support.detail:
-            written.append(plot_support_curve(support, folder / "support_curve.png"))
-    return written + write_model_figures(inputs, results, folder)
+            yield "nearest_neighbours", partial(plot_nearest_neighbours, inputs)
+    if "closest_pairs" in detail.get("support", {}):
+        yield "closest_pairs", partial(plot_closest_pairs, inputs, results["support"])
+    if "curve" in detail.get("support", {}):
+        yield "support_curve", partial(plot_support_curve, results["support"])
+    yield from _iter_model_figures(inputs)
+    if "bins" in detail.get("ece", {}):
+        yield "reliability", partial(plot_reliability_diagram, results["ece"])
+    for name in ("accuracy", "bayes_accuracy"):
+        counts = detail.get(name, {}).get("confusion", [])
+        if 1 < len(counts) <= MAX_CONFUSION_CLASSES:
+            yield "confusion", partial(plot_confusion_matrix, counts)
 
 
-def plot_sample_grid(pixels: Tensor, path: Path, *, columns: int = 16, rows: int = 8, title: str = "") -> Path:
+def _iter_model_figures(inputs: MetricInputs) -> Iterator[tuple[str, Callable[[Path], Path]]]:
+    """Those of what the model can do besides sampling."""
+    model: Any = inputs.model
+    capabilities = model_capabilities(model)
+    if hasattr(model, "reconstruct"):
+        yield "reconstructions", partial(latent.plot_reconstructions, inputs)
+    if "samples" in capabilities and "prior" in inspect.signature(model.sample).parameters:
+        yield "prior_and_mixture", partial(latent.plot_prior_mixture, inputs)
+    if hasattr(model, "decode_image"):
+        yield "interpolation", partial(latent.plot_interpolation, inputs)
+    if "labelled_samples" in available_inputs(inputs):
+        yield "classes", partial(latent.plot_class_samples, inputs)
+    if "conditional" in capabilities:
+        yield "posterior", partial(latent.plot_posterior, inputs)
+    second = inputs.second_inputs
+    if second is not None and inputs.generated.labels is None and inputs.test.labels is not None:
+        yield "resampled", partial(latent.plot_resampled_classes, inputs, second.generated.probabilities)
+
+
+def plot_sample_grid(pixels: Tensor, path: Path, *, columns: int = 16, rows: int = 8) -> Path:
     """The first images of uint8 [N, C, H, W], a line between them."""
     pixels = pixels[: columns * rows]
     width, height = columns * 0.45, math.ceil(len(pixels) / columns) * 0.45
-    sheet = new_canvas(width + 0.3, height + 0.6, title or f"{len(pixels)} generated images, as they came")
-    add_image(sheet, make_grid(pixels, columns), 0.15, 0.15, width, height)
-    return save_figure(sheet, path)
+    canvas = new_canvas(width + 0.3, height + 0.6, f"The first {len(pixels)} generated images")
+    add_image(canvas, make_grid(pixels, columns), 0.15, 0.15, width, height)
+    return save_figure(canvas, path)
+
+
+def plot_translations(inputs: Mapping[str, MetricInputs], path: Path) -> Path:
+    """Three rows for each direction: sources, their translations, and the translations of those back."""
+    rows = []
+    for each in inputs.values():
+        whole = cast(TranslationDirection, each.model)
+        direction = TranslationDirection(whole.translator, whole.to, whole.source[:TRANSLATION_COLUMNS])
+        images = [direction.source.pixels, to_pixels(direction.translate()), to_pixels(direction.translate_back())]
+        rows += [pixels.cpu() for pixels in images]
+    title = "Test images of A, translated to B and back; below, of B to A and back"
+    return plot_image_rows(rows, title, path, group=3)
 
 
 def plot_nearest_neighbours(inputs: MetricInputs, path: Path, *, rows: int = 8, k: int = 6) -> Path:
-    """Generated images with their k nearest training images: on the left as they came, on the right the likeliest
-    copies. Distances in the judge's features, in units of the spacing of the nearest one (see `Closeness`)."""
+    """Generated images with their k nearest training images: on the left the first, on the right the likeliest copies.
+
+    Distances in features, in units of the spacing of the nearest training image (see `NearestTraining`).
+    """
     close = nearest_training(inputs) if len(inputs.train) > 1 else None
     likeliest = torch.arange(inputs.n) if close is None else close.ratio.argsort(stable=True)
-    k = min(k, len(inputs.train))
-    panels = (("as they came", torch.arange(inputs.n)[:rows]), ("nearest to a training image", likeliest[:rows]))
-    width, height = 2 * (1.06 * k + 1.35) * IMAGE_INCHES + 0.5, min(rows, inputs.n) * (IMAGE_INCHES + 0.22) + 0.95
-    sheet = new_canvas(width, height, "Generated images (red) and the training images nearest to them")
+    k, row_height = min(k, len(inputs.train)), IMAGE_INCHES + 0.22
+    panels = (("the first", torch.arange(inputs.n)[:rows]), ("nearest to a training image", likeliest[:rows]))
+    width, height = 2 * (1.06 * k + 1.35) * IMAGE_INCHES + 0.5, min(rows, inputs.n) * row_height + 0.95
+    canvas = new_canvas(width, height, "Generated images (red) and the training images nearest to them")
     for side, (name, chosen) in enumerate(panels):
         unit = torch.ones(len(chosen)) if close is None else close.spacing[chosen].clamp(min=1e-12)
         distance, index = nearest(inputs.generated.features[chosen], inputs.train.features, k)
+        labels = (distance / unit[:, None]).tolist()
         left = 0.15 + side * (width / 2)
-        add_text(sheet, left, height - 0.62, name, color=MUTED_COLOR)
+        add_text(canvas, left, height - 0.62, name, color=MUTED_COLOR)
         for row, i in enumerate(chosen.tolist()):
-            bottom = height - 0.75 - (row + 1) * (IMAGE_INCHES + 0.22) + 0.22
-            add_thumbnail(sheet, left, bottom, inputs.generated.pixels[i], GENERATED_COLOR)
-            for column, j in enumerate(index[row].tolist()):
-                label = f"{float(distance[row, column] / unit[row]):.2f}"
-                add_thumbnail(
-                    sheet, left + (1.06 * column + 1.25) * IMAGE_INCHES, bottom, inputs.train.pixels[j], None, label
-                )
-    add_text(
-        sheet, 0.15, 0.06, "distance / spacing of the nearest training image; below 1: not authentic", color=MUTED_COLOR
-    )
-    return save_figure(sheet, path)
+            bottom = height - 0.53 - (row + 1) * row_height
+            add_thumbnail(canvas, left, bottom, inputs.generated.pixels[i], GENERATED_COLOR)
+            for column, (j, label) in enumerate(zip(index[row].tolist(), labels[row], strict=True)):
+                x = left + (1.06 * column + 1.25) * IMAGE_INCHES
+                add_thumbnail(canvas, x, bottom, inputs.train.pixels[j], label=f"{label:.2f}")
+    add_note(canvas, "distance / spacing of the nearest training image; below 1: not authentic")
+    return save_figure(canvas, path)
 
 
-def plot_closest_pairs(inputs: MetricInputs, result: MetricResult, path: Path, *, num_pairs: int = 16) -> Path:
-    """The pairs of generated images that are most alike, each with its nearest training image, and below them the most
-    alike pairs of as many real images. Distances in units of the class's threshold; at most 1 counts as the same."""
+def plot_closest_pairs(inputs: MetricInputs, result: MetricResult, path: Path) -> Path:
+    """The closest pairs of generated images, each with its nearest training image, and below them the closest pairs of
+    as many real images. Distances in units of the class's threshold; at most 1 counts as the same."""
     null = result.detail.get("null", {})
     blocks = [("generated", inputs.generated, result.detail, GENERATED_COLOR)]
     if "closest_pairs" in null:
         blocks.append(("real, as many", inputs.with_real_samples().generated, null, REAL_COLOR))
-    columns = 8
-    lines = [math.ceil(min(num_pairs, len(detail["closest_pairs"])) / columns) for _, _, detail, _ in blocks]
-    width, height = (
-        columns * (2.2 * IMAGE_INCHES) + 0.25,
-        0.75 + sum(0.35 + line * (2 * IMAGE_INCHES + 0.42) for line in lines),
-    )
+    heights = [
+        0.35 + math.ceil(min(MAX_PAIRS, len(detail["closest_pairs"])) / PAIR_COLUMNS) * PAIR_HEIGHT
+        for _, _, detail, _ in blocks
+    ]
     below = ", and below each the training image nearest to it" if inputs.train.is_available else ""
-    sheet = new_canvas(width, height, f"The most alike pairs{below}")
-    top = height - 0.45
-    for (name, view, detail, colour), line in zip(blocks, lines, strict=True):
-        add_text(sheet, 0.15, top - 0.2, f"{name}: {_collision_text(detail)}", color=colour)
-        _plot_pair_block(sheet, inputs.train, view, detail, colour, top - 0.35, columns, num_pairs)
-        top -= 0.35 + line * (2 * IMAGE_INCHES + 0.42)
-    add_text(
-        sheet,
-        0.15,
-        0.06,
-        "distance in units of the class's threshold; up to 1.00 counts as the same",
-        color=MUTED_COLOR,
-    )
-    return save_figure(sheet, path)
+    canvas = new_canvas(PAIR_COLUMNS * PAIR_WIDTH + 0.25, 0.75 + sum(heights), f"The closest pairs{below}")
+    top = sum(heights) + 0.3
+    for (name, feature_set, detail, color), height in zip(blocks, heights, strict=True):
+        add_text(canvas, 0.15, top - 0.2, f"{name}: {_collision_text(detail)}", color=color)
+        _plot_pair_block(canvas, inputs.train, feature_set, detail, color, top - 0.35)
+        top -= height
+    add_note(canvas, "distance in units of the class's threshold; up to 1.00 counts as the same")
+    return save_figure(canvas, path)
 
 
 def _collision_text(detail: Mapping[str, Any]) -> str:
@@ -133,105 +194,143 @@ def _collision_text(detail: Mapping[str, Any]) -> str:
 
 
 def _plot_pair_block(
-    ax: Axes,
-    train: FeatureSet,
-    feature_set: FeatureSet,
-    detail: Mapping[str, Any],
-    colour: str,
-    top: float,
-    columns: int,
-    num_pairs: int,
+    ax: Axes, train: FeatureSet, feature_set: FeatureSet, detail: Mapping[str, Any], color: str, top: float
 ) -> None:
-    shown, units = detail["closest_pairs"][:num_pairs], detail["closest_distances"][:num_pairs]
-    near = feature_set.features[torch.tensor([a for a, _ in shown], dtype=torch.long)]
-    known = bool(shown) and train.is_available
-    star = nearest(near, train.features)[1][:, 0].tolist() if known else [None] * len(shown)
-    for place, ((a, b), unit, j) in enumerate(zip(shown, units, star, strict=True)):
-        left = 0.15 + (place % columns) * 2.2 * IMAGE_INCHES
-        bottom = top - (place // columns) * (2 * IMAGE_INCHES + 0.42) - IMAGE_INCHES
-        add_thumbnail(ax, left, bottom, feature_set.pixels[a], colour)
-        add_thumbnail(ax, left + 1.03 * IMAGE_INCHES, bottom, feature_set.pixels[b], colour)
+    pairs, distances = detail["closest_pairs"][:MAX_PAIRS], detail["closest_distances"][:MAX_PAIRS]
+    features = feature_set.features[torch.tensor([a for a, _ in pairs], dtype=torch.long)]
+    has_train = bool(pairs) and train.is_available
+    index = nearest(features, train.features)[1][:, 0].tolist() if has_train else [None] * len(pairs)
+    for place, ((a, b), distance, j) in enumerate(zip(pairs, distances, index, strict=True)):
+        left = 0.15 + (place % PAIR_COLUMNS) * PAIR_WIDTH
+        bottom = top - (place // PAIR_COLUMNS) * PAIR_HEIGHT - IMAGE_INCHES
+        add_thumbnail(ax, left, bottom, feature_set.pixels[a], color)
+        add_thumbnail(ax, left + 1.03 * IMAGE_INCHES, bottom, feature_set.pixels[b], color)
+        middle, label = left + 0.51 * IMAGE_INCHES, f"{distance:.2f}"
         if j is None:
-            add_text(
-                ax, left + 1.01 * IMAGE_INCHES, bottom - 0.18, f"{unit:.2f}", MUTED_COLOR, fontsize=6.5, ha="center"
-            )
+            add_text(ax, middle + IMAGE_INCHES / 2, bottom - 0.18, label, MUTED_COLOR, fontsize=6.5, ha="center")
         else:
-            add_thumbnail(
-                ax, left + 0.51 * IMAGE_INCHES, bottom - IMAGE_INCHES - 0.06, train.pixels[j], None, f"{unit:.2f}"
-            )
+            add_thumbnail(ax, middle, bottom - IMAGE_INCHES - 0.06, train.pixels[j], label=label)
+
+
+def plot_support_curve(result: MetricResult, path: Path) -> Path:
+    """C(r), the share of pairs closer than r, of generated and of real images, both axes logarithmic.
+
+    Where the generated curve lies above the real ones at small r, too many images are nearly the same; where it is
+    level, they are the same.
+    """
+    curve = result.detail["curve"]
+    canvas = new_canvas(5.6, 4.5, "How many pairs of images are closer than r")
+    ax = add_axes(canvas, 0.75, 0.75, 4.6, 3.15)
+    ax.set(xscale="log", yscale="log")
+    for name in (name for name in CURVE_STYLES if name in curve):
+        label, color, style = CURVE_STYLES[name]
+        points = [(r, share) for r, share in zip(curve["radius"], curve[name], strict=True) if share > 0]
+        ax.plot([r for r, _ in points], [share for _, share in points], style, color=color, lw=1.5, label=label)
+    ax.axhline(result.detail["rate"], color=MUTED_COLOR, lw=0.7, ls="--")
+    ax.set_xlabel("r, in units of the root mean square distance of two test images", fontsize=8, color=MUTED_COLOR)
+    ax.set_ylabel("share of pairs", fontsize=8, color=MUTED_COLOR)
+    ax.legend(frameon=False, fontsize=8, loc="lower right")
+    add_note(canvas, "dashed: the share of real pairs that the metric `support` counts as the same")
+    return save_figure(canvas, path)
+
+
+def plot_reliability_diagram(result: MetricResult, path: Path) -> Path:
+    """Accuracy against confidence, bin by bin, each with its 95 % interval; its size is its share of the images."""
+    side = 3.6
+    canvas = new_canvas(side + 1.0, side + 1.3, "Accuracy by confidence")
+    ax = add_axes(canvas, 0.75, 0.7, side, side)
+    ax.plot([0, 1], [0, 1], color=MUTED_COLOR, lw=1, ls=":")
+    for each in result.detail["bins"]:
+        x, y, n = each["confidence"], each["accuracy"], each["n"]
+        ax.plot([x, x], wilson(round(y * n), n), color=GENERATED_COLOR, lw=1.5, alpha=0.5, solid_capstyle="butt")
+        ax.scatter([x], [y], 12 + 150 * n / result.n, color=GENERATED_COLOR, zorder=3)
+    ax.set(xlim=(-0.03, 1.03), ylim=(-0.03, 1.03))
+    ax.set_xlabel("mean confidence", fontsize=8, color=MUTED_COLOR)
+    ax.set_ylabel("accuracy", fontsize=8, color=MUTED_COLOR)
+    add_note(canvas, f"size: share of {result.n:,} images; dotted: calibrated")
+    return save_figure(canvas, path)
+
+
+def plot_confusion_matrix(counts: Sequence[Sequence[int]], path: Path) -> Path:
+    """How many test images of each class (a row) are given each class (a column); shaded by the share of the row."""
+    from matplotlib.colors import to_rgba
+
+    n, side = len(counts), 0.42 * len(counts)
+    canvas = new_canvas(max(side + 1.2, 3.6), side + 1.3, "Test images by class, and the class they are given")
+    ax = add_axes(canvas, 0.7, 0.45, side, side)
+    shades = [
+        [
+            to_rgba(REAL_COLOR if row == column else GENERATED_COLOR, 0.75 * count / max(1, sum(line)))
+            for column, count in enumerate(line)
+        ]
+        for row, line in enumerate(counts)
+    ]
+    ax.imshow(shades, aspect="auto")
+    for row, column in product(range(n), repeat=2):
+        text = f"{counts[row][column]:,}" if counts[row][column] else ""
+        ax.text(column, row, text, fontsize=7.5, color=TEXT_COLOR, ha="center", va="center")
+    ax.set(xticks=range(n), yticks=range(n))
+    ax.xaxis.tick_top()
+    add_note(canvas, "rows: the label; columns: the class given; shade: share of the row")
+    return save_figure(canvas, path)
 
 
 def plot_metric_chart(results: Mapping[str, MetricResult], path: Path) -> Path:
-    """One line per metric on its own scale: the value with its interval, and in its band what real images score.
-
-    By question; a metric that failed a control is struck through.
-    """
-    shown = {name: measure for name, measure in results.items() if measure.value is not None}
-    groups, asides = group_by_question(shown), _problem_notes(results)
-    height = 0.85 + HEADING_HEIGHT * len(groups) + ROW_HEIGHT * len(shown) + NOTE_HEIGHT * len(asides)
-    sheet = new_canvas(CHART_WIDTH, height, "Metrics with their 95 % intervals")
-    _plot_legend(sheet, height)
+    """One line per metric on its own scale, by question: the value with its interval, and as a band the baseline of
+    real images; a metric that failed a control is struck through."""
+    shown = {name: result for name, result in results.items() if result.value is not None}
+    groups, notes = group_by_question(shown), _problem_notes(results)
+    height = 0.85 + HEADING_HEIGHT * len(groups) + ROW_HEIGHT * len(shown) + NOTE_HEIGHT * len(notes)
+    canvas = new_canvas(CHART_WIDTH, height, "Metrics with their 95 % intervals")
+    add_text(canvas, 6.25, height - 0.55, "this model", color=GENERATED_COLOR)
+    add_text(canvas, 7.3, height - 0.55, "real images", color=REAL_COLOR)
     bottom = height - 0.6
     for question, names in groups.items():
         bottom -= HEADING_HEIGHT
-        add_text(sheet, 0.15, bottom + 0.06, question, color=MUTED_COLOR, fontstyle="italic")
+        add_text(canvas, 0.15, bottom + 0.06, question, color=MUTED_COLOR, fontstyle="italic")
         for name in names:
             bottom -= ROW_HEIGHT
-            _plot_metric_row(sheet, height, bottom, name, shown[name])
-    for place, aside in enumerate(reversed(asides)):
-        add_text(sheet, 0.15, 0.12 + NOTE_HEIGHT * place, aside, color=MUTED_COLOR, fontsize=7)
-    return save_figure(sheet, path)
+            _plot_metric_row(canvas, bottom, name, shown[name])
+    for place, note in enumerate(reversed(notes)):
+        add_text(canvas, 0.15, 0.12 + NOTE_HEIGHT * place, note, color=MUTED_COLOR, fontsize=7)
+    return save_figure(canvas, path)
 
 
 def _problem_notes(results: Mapping[str, MetricResult]) -> list[str]:
-    """Why metrics have no value, or none to be believed; each reason in one line."""
+    """Why metrics have no value or failed a control, one line each."""
     reasons = {
-        name: measure.detail.get("reason", "no value") if measure.value is None else measure.failed_control
-        for name, measure in results.items()
+        name: result.detail.get("reason", "no value") if result.value is None else result.failed_control
+        for name, result in results.items()
     }
     return [shorten(f"{display_name(name)}: {reason}", 130) for name, reason in reasons.items() if reason]
 
 
-def _plot_metric_row(ax: Axes, height: float, bottom: float, name: str, result: MetricResult) -> None:
-    area = ax.figure.add_axes((1.85 / CHART_WIDTH, (bottom + 0.22) / height, 4.2 / CHART_WIDTH, 0.26 / height))
-    _plot_interval(area, result)
-    (add_text if result.failed_control is None else strikethrough)(ax, 0.15, bottom + 0.3, display_name(name))
-    add_text(ax, 6.25, bottom + 0.3, _format_value(result), color=GENERATED_COLOR)
-    add_text(ax, 7.3, bottom + 0.3, "" if result.null is None else format_number(result.null), color=REAL_COLOR)
-
-
-def _format_value(result: MetricResult) -> str:
-    return ("over " if result.detail.get("more_than") else "") + format_number(result.value)
-
-
-def _plot_legend(ax: Axes, height: float) -> None:
-    add_text(ax, 6.25, height - 0.55, "this model", color=GENERATED_COLOR)
-    add_text(ax, 7.3, height - 0.55, "real images", color=REAL_COLOR)
+def _plot_metric_row(canvas: Axes, bottom: float, name: str, result: MetricResult) -> None:
+    _plot_interval(add_axes(canvas, 1.85, bottom + 0.22, 4.2, 0.26), result)
+    write = add_text if result.failed_control is None else strikethrough
+    write(canvas, 0.15, bottom + 0.3, display_name(name))
+    over = "over " if result.detail.get("more_than") else ""
+    add_text(canvas, 6.25, bottom + 0.3, over + format_number(result.value), color=GENERATED_COLOR)
+    add_text(canvas, 7.3, bottom + 0.3, "" if result.null is None else format_number(result.null), color=REAL_COLOR)
 
 
 def _plot_interval(ax: Axes, result: MetricResult) -> None:
     band = result.detail.get("null", {})
-    ends = [result.value, result.low, result.high, result.null, band.get("low"), band.get("high")]
-    points = [float(end) for end in ends if end is not None]
+    value, null = float(result.value or 0.0), result.null
+    low, high = (value if end is None else float(end) for end in (result.low, result.high))
+    null_ends = [] if null is None else [null if band.get(end) is None else band[end] for end in ("low", "high")]
+    points = [value, low, high, *null_ends, *([] if null is None else [null])]
     if min(points) > 0 and max(points) > 30 * min(points):
         ax.set_xscale("log")
-    if result.null is not None:
-        low, high = _bounds(result.null, band.get("low"), band.get("high"))
-        ax.axvspan(low, high, color=REAL_COLOR, alpha=0.25, lw=0)
-        ax.axvline(result.null, color=REAL_COLOR, lw=1.5)
-    value = float(result.value or 0.0)
-    low, high = _bounds(value, result.low, result.high)
+    if null is not None:
+        ax.axvspan(*null_ends, color=REAL_COLOR, alpha=0.25, lw=0)
+        ax.axvline(null, color=REAL_COLOR, lw=1.5)
     ax.plot([low, high], [0, 0], color=GENERATED_COLOR, lw=2, solid_capstyle="butt")
     ax.plot([value], [0], marker=">" if result.detail.get("more_than") else "o", color=GENERATED_COLOR, ms=6)
     ax.margins(x=0.08)
     ax.set_yticks([])
-    ax.spines[["left", "right", "top"]].set_visible(False)
+    ax.spines["left"].set_visible(False)
     ax.spines["bottom"].set_color("#cccccc")
-    ax.tick_params(labelsize=7, colors=MUTED_COLOR, length=2)
     ax.minorticks_off()
     if ax.get_xscale() == "linear":
         ax.locator_params(axis="x", nbins=6)
-
-
-def _bounds(value: float, low: float | None, high: float | None) -> tuple[float, float]:
-    return (value if low is None else low), (value if high is None else high)
