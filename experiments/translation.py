@@ -33,7 +33,7 @@ from genlib.data.dataset import Dataset
 from genlib.data.images import Images
 from genlib.evaluation.evaluator import Evaluator, RealFeatures, compute_applicable_metrics
 from genlib.evaluation.feature_cache import CachedExtractor
-from genlib.figures.translation import plot_translations
+from genlib.figures.evaluation import plot_translations
 from genlib.metrics.inputs import MetricInputs
 from genlib.models import resnet_classifier as scorer
 from genlib.objectives import classification

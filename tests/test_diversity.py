@@ -17,7 +17,7 @@ from genlib.data.images import Images
 from genlib.data.sources import mnist
 from genlib.evaluation.controls import add_controls, num_memorized
 from genlib.evaluation.runner import compute_metrics, report_to_json
-from genlib.figures.diversity import plot_support_curve
+from genlib.figures.evaluation import plot_support_curve
 from genlib.metrics.inputs import FeatureSet, MetricInputs, MissingSet
 from genlib.metrics.modes import kl_of_counts, mode_kl, modes
 from genlib.metrics.ndb import bin_z_scores, count_different_bins, jensen_shannon, ndb

@@ -295,7 +295,6 @@ def render_evaluation_page(
     """The page of one evaluation; `command` makes it again."""
     from tempfile import TemporaryDirectory
 
-    from genlib.figures.contact_sheets import write_contact_sheets
     from genlib.figures.evaluation import write_figures
     from genlib.report.page import Provenance, render_page
     from genlib.runs import ModelResults, Results, read_sheets
@@ -311,8 +310,7 @@ def render_evaluation_page(
     }
     tags = {f"genlib.{key}": card[key] for key in ("commit", "dirty") if key in card}
     with TemporaryDirectory() as folder:
-        drawn = write_figures(evaluation.inputs, metric_results, Path(folder))
-        write_contact_sheets(evaluation.inputs, Path(folder) / "sheets")
+        drawn = write_figures({"": evaluation.inputs}, metric_results, Path(folder))
         figures, sheets = {path.stem: path for path in drawn}, read_sheets(Path(folder) / "sheets")
         made = ModelResults("fake", metrics=metric_results, card=card, figures=figures, sheets=sheets)
         results = Results(data, [made])

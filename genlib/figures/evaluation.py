@@ -40,8 +40,7 @@ from genlib.figures.contact_sheets import write_contact_sheets
 from genlib.formatting import display_name, format_number
 from genlib.metrics.authenticity import nearest_training
 from genlib.metrics.inputs import FeatureSet, MetricInputs
-from genlib.metrics.questions import group_by_question
-from genlib.metrics.registry import available_inputs, model_capabilities
+from genlib.metrics.registry import available_inputs, group_by_question, model_capabilities
 from genlib.metrics.result import MetricResult
 from genlib.metrics.stats.intervals import wilson
 from genlib.metrics.stats.neighbours import nearest

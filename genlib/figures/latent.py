@@ -1,4 +1,4 @@
-"""Figures of what a model can do besides sampling: reconstruct, interpolate, sample classes, classify by Bayes' rule."""
+"""Figures of what else a model does than sample: reconstruct, interpolate, sample classes, classify by Bayes' rule."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from genlib import latent
 from genlib.data.images import to_pixels
 from genlib.figures.canvas import (
     GENERATED_COLOR,
@@ -21,7 +20,7 @@ from genlib.figures.canvas import (
     plot_image_rows,
     save_figure,
 )
-from genlib.latent import LatentSpace
+from genlib.latent import LatentSpace, decode_image, interpolate, reconstruct
 from genlib.metrics.inputs import MetricInputs
 from genlib.metrics.likelihood import log_posteriors
 from genlib.metrics.stats.bayes import importance_resample, kl_divergence
@@ -37,8 +36,8 @@ NUM_DRAWS = 500  # images drawn for each class by importance resampling
 def plot_reconstructions(inputs: MetricInputs, path: Path, *, num_images: int = 2 * COLUMNS) -> Path:
     test = inputs.test[:num_images]
     space = LatentSpace(inputs.model, test.images, inputs.train.images, inputs.seed)
-    decoded = to_pixels(latent.decode_image(space.model, space.z, space.y)).cpu()
-    pairs = zip(test.pixels.split(COLUMNS), decoded.split(COLUMNS), strict=True)
+    decoded = to_pixels(reconstruct(space.model, space.x, space.y)).cpu()
+    pairs = zip(torch.split(test.pixels, COLUMNS), torch.split(decoded, COLUMNS), strict=True)
     rows = [row for pair in pairs for row in pair]
     return plot_image_rows(rows, "Test images, and below each its reconstruction", path, group=2)
 
@@ -47,7 +46,7 @@ def plot_prior_mixture(inputs: MetricInputs, path: Path, *, rows: int = 4) -> Pa
     """Samples by codes of the standard normal, above samples by codes of the mixture fitted to those of real images."""
     model: Any = inputs.model
     samples = [model.sample(rows * COLUMNS, seed=inputs.seed, prior=prior) for prior in ("normal", "mixture")]
-    images = [row for each in samples for row in to_pixels(each).cpu().split(COLUMNS)]
+    images = [row for each in samples for row in torch.split(to_pixels(each).cpu(), COLUMNS)]
     labels = [("normal", "standard normal"), ("mixture", "fitted to codes")]
     return plot_image_rows(images, "Samples by the distribution of their codes", path, group=rows, labels=labels)
 
@@ -56,7 +55,7 @@ def plot_interpolation(inputs: MetricInputs, path: Path, *, rows: int = 6, steps
     """Between the codes of two test images, which stand at the ends of a row; between draws for a model that does not
     encode."""
     ends = select_endpoints(inputs, rows)
-    images = to_pixels(decode_interpolations(inputs, ends, steps)).cpu().split(steps)
+    images = torch.split(to_pixels(decode_interpolations(inputs, ends, steps)).cpu(), steps)
     if not hasattr(inputs.model, "encode_mean"):
         return plot_image_rows(images, "From one draw to another", path)
     pixels = inputs.test.pixels
@@ -68,8 +67,10 @@ def decode_interpolations(inputs: MetricInputs, ends: Tensor, steps: int) -> Ten
     """Images [rows * steps, C, H, W] between the codes of test images `ends` [rows, 2], or between draws."""
     images = inputs.test[ends.T.flatten()].images
     space = LatentSpace(inputs.model, images, inputs.train.images, inputs.seed, "interpolation")
-    codes = latent.interpolate(*space.z.chunk(2), steps, "linear" if space.has_encoder else "spherical")
-    return space.decode_rows(codes, None if space.y is None else space.y[: len(ends)])
+    a, b = space.z.chunk(2)
+    codes = interpolate(a, b, steps, "linear" if space.has_encoder else "spherical")
+    y = None if space.y is None else space.y[: len(ends)].repeat_interleave(steps)
+    return decode_image(space.model, codes.flatten(0, 1), y)
 
 
 def select_endpoints(inputs: MetricInputs, rows: int) -> Tensor:
@@ -99,10 +100,10 @@ def plot_resampled_classes(inputs: MetricInputs, probabilities: Tensor, path: Pa
     """
     rows, labels = [], []
     for y in [y for y in range(probabilities.shape[1]) if probabilities[:, y].sum() > 0][:MAX_CLASSES]:
-        drawn = importance_resample(probabilities, y, NUM_DRAWS, inputs.seed)
-        share = float((inputs.generated.predicted_classes[drawn.rows] == y).double().mean())
-        rows.append(inputs.generated.pixels[drawn.rows[:COLUMNS]])
-        labels.append((str(y), f"worth {drawn.effective_size:,.0f}, {share:.0%}"))
+        drawn, effective_size = importance_resample(probabilities, y, NUM_DRAWS, inputs.seed)
+        share = float((inputs.generated.predicted_classes[drawn] == y).double().mean())
+        rows.append(inputs.generated.pixels[drawn[:COLUMNS]])
+        labels.append((str(y), f"worth {effective_size:,.0f}, {share:.0%}"))
     title = f"Images of each class, resampled from {inputs.n:,} samples by a classifier's p(y|x)"
     return plot_image_rows(rows, title, path, labels=labels)
 

@@ -13,8 +13,7 @@ from genlib.errors import InputError
 from genlib.evaluation.evaluator import Evaluator, RealFeatures, TrialScorer, compute_applicable_metrics, draw_samples
 from genlib.evaluation.feature_cache import CachedExtractor
 from genlib.evaluation.runner import compute_metrics
-from genlib.figures.evaluation import plot_sample_grid
-from genlib.figures.translation import plot_translations
+from genlib.figures.evaluation import plot_sample_grid, plot_translations
 from genlib.metrics.inputs import extract_features
 from genlib.metrics.translation import TranslationDirection, cycle_error, label_preservation
 from genlib.report.leaderboard import better_direction, describe_metric
