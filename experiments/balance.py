@@ -33,7 +33,7 @@ from genlib.objectives import adversarial
 from genlib.objectives.common.phases import Phase
 from genlib.training.config import TrainConfig
 from genlib.training.loop import freeze_except, gradient_norm, train
-from genlib.training.state import AdamConfig, TrainState
+from genlib.training.state import TrainState
 
 LossName = Literal["minimax", "non_saturating"]
 LOSSES: tuple[LossName, ...] = ("minimax", "non_saturating")
@@ -94,7 +94,7 @@ def build_gan(data: Images) -> gan.GAN:
 
 def train_phases(model: gan.GAN, phases: Sequence[Phase], data: Images, images: int, report: int) -> Iterator[int]:
     """Train by these phases alone, yielding the images seen at each report; the state's average is not used."""
-    state = TrainState.create(model, tuple(phases), {phase.name: AdamConfig(RATE, 0.0, 0.99) for phase in phases})
+    state = TrainState.create(model, tuple(phases), TrainConfig(lr=RATE, beta1=0.0, beta2=0.99))
     for progress in train(state, data, TrainConfig(images, BATCH, report_every=report, precision="float32")):
         yield progress.images_seen
 

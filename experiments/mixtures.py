@@ -28,7 +28,7 @@ from genlib.models import gan
 from genlib.objectives import adversarial
 from genlib.training.config import TrainConfig
 from genlib.training.loop import train
-from genlib.training.state import AdamConfig, TrainState
+from genlib.training.state import TrainState
 
 POINTS, SAMPLES, MANY = 100_000, 2_500, 20
 IMAGES = 4_000_000
@@ -88,7 +88,7 @@ def train_gan(mixture: Mixture, seed: int) -> gan.GAN:
     torch.manual_seed(seed)
     model = gan.Build((2, 1, 1), 0, latent=2, width=96, width_d=96, net="mlp")
     phases = adversarial.Build(loss="relativistic", r1=0.02, r2=0.02, lazy_reg_interval=4).phases(model)
-    state = TrainState.create(model, phases, {phase.name: AdamConfig(2e-3, 0.0, 0.99) for phase in phases})
+    state = TrainState.create(model, phases, TrainConfig(lr=2e-3, beta1=0.0, beta2=0.99))
     points = mixture.draw(POINTS, seed) / mixture.extent
     list(
         train(

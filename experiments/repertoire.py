@@ -47,7 +47,7 @@ from genlib.objectives import adversarial
 from genlib.training.config import TrainConfig
 from genlib.training.job import TrainingJob
 from genlib.training.loop import train
-from genlib.training.state import AdamConfig, TrainState
+from genlib.training.state import TrainState
 
 SIZES, WIDTHS = (20, 50, 100, 200, 500, 1000), (4, 8, 16, 32, 64)
 SIZE, WIDTH = SIZES[-1], 32  # of what is not varied
@@ -103,7 +103,7 @@ def train_gan(digits: Images, width: int, seed: int) -> nn.Module:
     torch.manual_seed(seed)
     model = gan.Build(digits.shape, 0, latent=32, width=32, width_d=width)
     phases = adversarial.Build(r1=0.05, lazy_reg_interval=4).phases(model)
-    state = TrainState.create(model, phases, {phase.name: AdamConfig(RATE, 0.0, 0.99) for phase in phases})
+    state = TrainState.create(model, phases, TrainConfig(lr=RATE, beta1=0.0, beta2=0.99))
     for _ in train(
         state,
         digits,

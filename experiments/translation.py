@@ -41,7 +41,7 @@ from genlib.params import Params, load_params
 from genlib.training.config import TrainConfig
 from genlib.training.job import TrainingJob
 from genlib.training.loop import train
-from genlib.training.state import AdamConfig, TrainState
+from genlib.training.state import TrainState
 
 SEMANTIC = {"model.judge": True, "objective.semantic": 2.0}
 UNTRANSLATED = "no translation"
@@ -143,7 +143,7 @@ def train_domain_classifier(dataset: Dataset) -> nn.Module:
     torch.manual_seed(2)
     model = scorer.Build(dataset.shape, 2 * classes, width=16)
     phases = classification.Build(shift=1).phases(model)
-    state = TrainState.create(model, phases, {"model": AdamConfig(2e-3)})
+    state = TrainState.create(model, phases, TrainConfig(lr=2e-3))
     for _ in train(
         state,
         images,

@@ -1,6 +1,5 @@
 """What a submitted job runs on the cluster's head: the graph, by DVC, without git.
 
-It begins with the results that the remote in `ray.storage_path` holds, and leaves there what it made, with its dvc.lock.
 It runs in a folder of its own, since Ray removes the one that it unpacked when it thinks that nobody needs it.
 """
 
@@ -15,25 +14,24 @@ from pathlib import Path
 from genlib.errors import run_cli
 from genlib.files import upload
 from pipelines.stage import ROOT
-from pipelines.submit import run_dvc, run_module
+from pipelines.submit import RemoteResults
 
 
 def run_submitted_job() -> None:
-    """Run what `pipelines.submit` asked for."""
-    storage, stage = os.environ["GENLIB_STORAGE"], os.environ["GENLIB_JOB"]
+    """Pull the results in storage, run what `pipelines.submit` asked for, and push the new ones with their dvc.lock."""
     with tempfile.TemporaryDirectory() as folder:
-        home = Path(folder) / "genlib"
-        shutil.copytree(ROOT, home)
-        os.environ["PYTHONPATH"] = str(home)
-        run_dvc(home, "config", "--local", "core.no_scm", "true")
-        run_dvc(home, "remote", "add", "--local", "--force", "jobs", f"{storage}/dvc")
-        run_dvc(home, "pull", "--quiet", "--allow-missing", "--remote", "jobs")
-        run_module(home, "pipelines.check")
+        results = RemoteResults(Path(folder) / "genlib", os.environ["GENLIB_STORAGE"])
+        shutil.copytree(ROOT, results.root)
+        os.environ["PYTHONPATH"] = str(results.root)
+        results.run("dvc", "config", "--local", "core.no_scm", "true")
+        results.add_remote()
+        results.pull()
+        results.run("pipelines.check")
         try:
-            run_dvc(home, "repro", *filter(None, [stage]))
+            results.run("dvc", "repro", *filter(None, [os.environ["GENLIB_JOB"]]))
         finally:
-            run_dvc(home, "push", "--quiet", "--remote", "jobs")
-            upload(home / "dvc.lock", f"{storage}/dvc.lock")
+            results.push()
+            upload(results.root / "dvc.lock", f"{results.storage}/dvc.lock")
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -15,6 +16,7 @@ from genlib.files import file_sha256
 from genlib.params import Params, load_params
 
 if TYPE_CHECKING:
+    from genlib.data.dataset import Dataset
     from genlib.tracking.run_folder import RunFolder
     from genlib.training.job import TrainingJob
 
@@ -48,20 +50,26 @@ class Stage:
     def title(self) -> str:
         return f"{self.name} {self.model_name}".strip()
 
+    @cached_property
+    def dataset(self) -> Dataset:
+        """The prepared data, opened once."""
+        from genlib.data.dataset import load_dataset
+
+        return load_dataset(PREPARED_DIR)
+
     def build_job(self, overrides: Mapping[str, Any] | None = None, **train: Any) -> TrainingJob:
         """The model's training job with other train options, then other hyperparameters by dotted key; its checkpoints
         lie in the folder of its digest."""
-        from genlib.data.dataset import load_dataset
         from genlib.training.job import TrainingJob
 
         section, config = self.params.models[self.model_name], self.params.train_config(self.model_name)
-        dataset = load_dataset(PREPARED_DIR)
-        job = TrainingJob(self.model_name, section.model, section.objective, replace(config, **train), dataset)
+        config = replace(config, **train)
+        job = TrainingJob(self.model_name, section.model, section.objective, config, self.dataset)
         return job.with_overrides(overrides or {}).with_checkpoints_in(self.checkpoint_root)
 
     @property
     def storage_path(self) -> str:
-        """Where Ray keeps its notes: a folder, or the URL of one."""
+        """Where Ray keeps its files: a folder, or the URL of one."""
         place = self.params.ray.storage_path
         return place if "://" in place else str(ROOT / place)
 
@@ -86,22 +94,18 @@ class Stage:
             yield run
 
     def tags(self) -> dict[str, str]:
-        """What ties a number to what made it."""
+        """What ties a number to its origin: commit, params, data, stage and model."""
         from genlib import provenance
+        from genlib.data.dataset import INFO_FILE
 
+        data = self.dataset.sha256 if (PREPARED_DIR / INFO_FILE).exists() else ""
         return provenance.tags(
-            ROOT,
-            stage=self.name,
-            model=self.model_name,
-            params_digest=self.params.digest(),
-            data_sha256=read_data_sha256(),
+            ROOT, stage=self.name, model=self.model_name, params_digest=self.params.digest(), data_sha256=data
         )
 
     def build_card(self, classifier: Mapping[str, Any], model_dir: Path, n: int) -> dict[str, Any]:
-        """What a number needs to be read: what made it, of what, judged by whom, on how many images."""
-        from genlib.data.dataset import load_dataset
-
-        info = load_dataset(PREPARED_DIR).info
+        """The card of a metric: data, weights, classifier and number of images."""
+        info = self.dataset.info
         return {
             **{key.removeprefix("genlib."): value for key, value in self.tags().items()},
             "data": info["name"],
@@ -121,26 +125,19 @@ class Stage:
         return {key: value for key, value in values.items() if key != "models"} | own
 
 
-def read_data_sha256() -> str:
-    """The content hash of the prepared data; "" before there are any."""
-    from genlib.data.dataset import INFO_FILE, load_dataset
-
-    return load_dataset(PREPARED_DIR).sha256 if (PREPARED_DIR / INFO_FILE).exists() else ""
-
-
 def run_stage(
     name: str, body: Callable[[Stage], None], *, models: Callable[[Params], list[str]] | None = None
 ) -> NoReturn:
     """The entry point of a stage: `python -m pipelines.<name> [model]`; exits with 2 on a wrong input."""
-    sys.exit(run_cli(lambda: _parse_and_run(name, body, models), INTERRUPTED_MESSAGE))
 
+    def parse_and_run() -> None:
+        parser = argparse.ArgumentParser(prog=f"python -m pipelines.{name}", description=body.__doc__)
+        if models:
+            parser.add_argument("model", help="a model of params.yaml")
+        args = parser.parse_args()
+        params = load_params()
+        if models and args.model not in models(params):
+            raise unknown_name(f"{name} {args.model}", args.model, models(params))
+        body(Stage(name, args.model if models else "", params))
 
-def _parse_and_run(name: str, body: Callable[[Stage], None], models: Callable[[Params], list[str]] | None) -> None:
-    parser = argparse.ArgumentParser(prog=f"python -m pipelines.{name}", description=body.__doc__)
-    if models:
-        parser.add_argument("model", help="a model of params.yaml")
-    asked = parser.parse_args()
-    params = load_params()
-    if models and asked.model not in models(params):
-        raise unknown_name(f"{name} {asked.model}", asked.model, models(params))
-    body(Stage(name, asked.model if models else "", params))
+    sys.exit(run_cli(parse_and_run, INTERRUPTED_MESSAGE))

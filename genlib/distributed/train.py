@@ -93,7 +93,9 @@ def train_distributed(
     """
     listener = ProgressListener(name, on_progress, log)
     if job.train.workers == 0:
-        _train_in_process(job, listener, postprocess, should_stop)
+        _use_all_processors()
+        for progress in fit(job, should_stop=should_stop):
+            listener(postprocess(progress))
         return listener.result()
     with session() as cpus:
         import ray
@@ -107,6 +109,14 @@ def train_distributed(
             loop_config = {"job": shared_job, "postprocess": postprocess, "channel": channel}
             _run_trainer(storage_path, name, num_workers, gpus > 0, loop_config)
     return listener.result()
+
+
+def _use_all_processors() -> None:
+    """Let torch compute with every processor, where `OMP_NUM_THREADS` does not say how many."""
+    import torch
+
+    if "OMP_NUM_THREADS" not in os.environ:
+        torch.set_num_threads(os.cpu_count() or 1)
 
 
 def _resolve_num_workers(job: TrainingJob, cpus: int, gpus: int, log: LogCallback) -> int | tuple[int, int]:
@@ -124,6 +134,7 @@ def _run_trainer(
     storage_path: str, name: str, num_workers: int | tuple[int, int], use_gpu: bool, loop_config: dict[str, Any]
 ) -> None:
     from fsspec.core import url_to_fs
+    from ray.exceptions import RayTaskError
     from ray.train import FailureConfig, RunConfig, ScalingConfig, WorkerGroupError
     from ray.train.torch import TorchConfig, TorchTrainer
     from ray.train.v2.api.config import LoggingConfig
@@ -153,36 +164,14 @@ def _run_trainer(
             ),
         ).fit()
     except WorkerGroupError as error:
-        _raise_worker_failure(name, error)
+        first = next(iter(error.worker_failures.values()), error)
+        if isinstance(first, RayTaskError):  # raised by the code of a worker, which is alive
+            raise
+        times = MAX_RESTARTS + 1
+        raise WorkersLost(f"{name}: its workers died {times} times, the last with {one_line(first)!r}") from error
     files, run_dir = url_to_fs(f"{root}/{run_name}")
     with suppress(FileNotFoundError):
         files.rm(run_dir, recursive=True)
-
-
-def _raise_worker_failure(name: str, error: Any) -> None:
-    """Raise what a worker raised itself, or WorkersLost where workers died."""
-    from ray.exceptions import RayTaskError
-
-    first = next(iter(error.worker_failures.values()), error)
-    if isinstance(first, RayTaskError):
-        raise error
-    times = MAX_RESTARTS + 1
-    raise WorkersLost(f"{name}: its workers died {times} times, the last with {one_line(first)!r}") from error
-
-
-def _train_in_process(
-    job: TrainingJob,
-    listener: ProgressListener,
-    postprocess: Callable[[Progress], Progress],
-    should_stop: Callable[[], bool],
-) -> None:
-    """Train in this process, with every processor where `OMP_NUM_THREADS` does not say how many."""
-    import torch
-
-    if "OMP_NUM_THREADS" not in os.environ:
-        torch.set_num_threads(os.cpu_count() or 1)
-    for progress in fit(job, should_stop=should_stop):
-        listener(postprocess(progress))
 
 
 def _train_worker(loop_config: dict[str, Any]) -> None:

@@ -21,7 +21,7 @@ from genlib.training.diagnostics import is_gan, sample_diversity
 from genlib.training.job import TrainingJob, TrainingSpec
 from genlib.training.loop import Progress, train
 from genlib.training.process_group import ProcessGroup
-from genlib.training.state import AdamConfig, TrainState
+from genlib.training.state import TrainState
 
 SAMPLE_GRID_SIZE = 64
 MAX_SAMPLE_GRIDS = 20
@@ -138,18 +138,11 @@ def build_train_state(
         phases = objective.phases(model)
     except ValueError as error:
         raise InputError(f"{where}: {error}") from error
-    return TrainState.create(model, phases, build_adam_configs(spec, [phase.name for phase in phases]))
-
-
-def build_adam_configs(spec: TrainingSpec, phase_names: list[str]) -> dict[str, AdamConfig]:
-    """Each phase's Adam; a rate given for a phase that the objective does not have is refused."""
-    config = spec.train
-    for name in config.lr_by_phase:
-        if name not in phase_names:
-            expected = [f"lr_{phase}" for phase in phase_names]
-            raise unknown_name(f"models.{spec.name}.train.lr_{name}", f"lr_{name}", expected)
-    rates = {name: config.lr_by_phase.get(name, config.lr) for name in phase_names}
-    return {name: AdamConfig(rate, config.beta1, config.beta2, config.eps) for name, rate in rates.items()}
+    expected = [f"lr_{phase.name}" for phase in phases]
+    for name in (f"lr_{phase}" for phase in spec.train.lr_by_phase):
+        if name not in expected:
+            raise unknown_name(f"{where}.train.{name}", name, expected)
+    return TrainState.create(model, phases, spec.train)
 
 
 def draw_sample_grid(model: nn.Module) -> Tensor | None:

@@ -14,24 +14,11 @@ from genlib.errors import InputError, one_line
 from genlib.objectives.common.phases import Phase
 from genlib.training import ema
 from genlib.training.checkpoints import Checkpoint, serialize_checkpoint, write_checkpoint
-
-
-@dataclass(frozen=True)
-class AdamConfig:
-    """An Adam optimiser's settings (Kingma & Ba 2015); `lr` is the rate before the schedule."""
-
-    lr: float
-    beta1: float = 0.9
-    beta2: float = 0.999
-    eps: float = 1e-8
-
-    def build_optimizer(self, module: nn.Module) -> EagerAdam:
-        return EagerAdam(module.parameters(), lr=self.lr, betas=(self.beta1, self.beta2), eps=self.eps, fused=True)
+from genlib.training.config import TrainConfig
 
 
 class EagerAdam(torch.optim.Adam):
-    """torch's Adam, bit for bit, whose methods do not ask torch's compiler to leave them alone: nothing is compiled
-    here, and importing it takes 2 s of every start."""
+    """torch's Adam, bit for bit, without the wrappers that import torch's compiler: 2 s of every start."""
 
     add_param_group = inspect.unwrap(torch.optim.Adam.add_param_group)
     zero_grad = inspect.unwrap(torch.optim.Adam.zero_grad)
@@ -52,10 +39,14 @@ class TrainState:
     history: list[dict[str, float]] = field(default_factory=list)
 
     @classmethod
-    def create(cls, model: nn.Module, phases: tuple[Phase, ...], adam_configs: Mapping[str, AdamConfig]) -> TrainState:
-        """The state before the first step; `adam_configs` has one entry for each phase."""
-        optimizers = tuple(adam_configs[phase.name].build_optimizer(phase.module) for phase in phases)
-        return cls(model, ema.frozen_copy(model), phases, optimizers)
+    def create(cls, model: nn.Module, phases: tuple[Phase, ...], config: TrainConfig) -> TrainState:
+        """The state before the first step, with an Adam (Kingma & Ba 2015) for each phase."""
+
+        def build_optimizer(phase: Phase) -> EagerAdam:
+            lr, betas = config.lr_by_phase.get(phase.name, config.lr), (config.beta1, config.beta2)
+            return EagerAdam(phase.module.parameters(), lr=lr, betas=betas, eps=config.eps, fused=True)
+
+        return cls(model, ema.frozen_copy(model), phases, tuple(map(build_optimizer, phases)))
 
     def save(self, folder: Path, job_digest: str = "") -> Path:
         """Write a checkpoint into `folder`, and keep one before it."""

@@ -21,7 +21,7 @@ from genlib.training.config import TrainConfig
 from genlib.training.fit import fit
 from genlib.training.job import TrainingJob, save_model
 from genlib.training.loop import train
-from genlib.training.state import AdamConfig, TrainState
+from genlib.training.state import TrainState
 
 SHAPE = (1, 8, 8)
 NETS = [("linear", False), ("linear", True), ("mlp", False), ("mlp", True), ("conv", False)]
@@ -108,7 +108,7 @@ def test_a_linear_autoencoder_spans_the_principal_components(data, tied):
     linalg = pytest.importorskip("scipy.linalg")
     k, model = 6, made(net="linear", latent=6, tied=tied, output="linear")
     turns = reconstruction.Build().phases(model)
-    state = TrainState.create(model, turns, {"model": AdamConfig(2e-2)})
+    state = TrainState.create(model, turns, TrainConfig(lr=2e-2))
     plan = TrainConfig(
         600_000, 256, ema=0.99, schedule="linear", decay_start=0.5, report_every=600_000, precision="float32"
     )

@@ -18,7 +18,7 @@ from genlib.objectives import adversarial
 from genlib.training.checkpoints import read_checkpoint
 from genlib.training.config import TrainConfig
 from genlib.training.loop import train
-from genlib.training.state import AdamConfig, TrainState
+from genlib.training.state import TrainState
 
 
 @pytest.fixture(autouse=True)
@@ -125,7 +125,7 @@ def test_a_bounded_model_trains_saves_and_loads(players, tmp_path):
     def start():
         model = made(players)
         turns = adversarial.Build(r1=0.1).phases(model)
-        return TrainState.create(model, turns, {name: AdamConfig(1e-3) for name in ("d", "g")})
+        return TrainState.create(model, turns, TrainConfig(lr=1e-3))
 
     whole, halves = start(), start()
     list(train(whole, images(), TrainConfig(96, 12, precision="float32")))

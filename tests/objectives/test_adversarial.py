@@ -17,7 +17,7 @@ from genlib.objectives.common.gan_losses import LOSSES
 from genlib.objectives.common.gradient_penalties import zero_centered_penalty
 from genlib.training.config import TrainConfig
 from genlib.training.loop import train
-from genlib.training.state import AdamConfig, TrainState
+from genlib.training.state import TrainState
 
 BLIND = ["wasserstein", "relativistic", "hinge"]  # of differences of logits; the hinge while all lie in its margin
 
@@ -178,7 +178,7 @@ def test_the_best_d_is_the_share_of_the_real_density():
     model.generator = Fixed()
     points = torch.from_numpy(data.ppf((torch.arange(20_000) + 0.5).numpy() / 20_000)).float().view(-1, 1, 1, 1)
     turn, _ = adversarial.Build(loss="minimax").phases(model)
-    state = TrainState.create(model, (turn,), {"d": AdamConfig(3e-3)})
+    state = TrainState.create(model, (turn,), TrainConfig(lr=3e-3))
     config = TrainConfig(800 * 1000, 1000, schedule="linear", ema=0.99, precision="float32")
     list(train(state, Images(points), config))
     grid = torch.linspace(-1, 1, 81)

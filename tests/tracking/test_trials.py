@@ -2,11 +2,12 @@
 
 from types import SimpleNamespace
 
+from tracking.runs import TAGS, start
+
 from genlib.tracking.run_folder import read_header, read_rows
 from genlib.tuning.objective import SearchObjective
 from genlib.tuning.trial import Trial
 from pipelines.tune import track_trials
-from tracking.runs import TAGS, start
 
 SWEEP = SimpleNamespace(title="tune gan", objective=SearchObjective("kid", "lower"))
 

@@ -2,7 +2,6 @@
 
 import pytest
 import torch
-from genlib.tracking.journal import Reporter
 from prepared import digits, job
 
 from genlib.data.dataset import load_dataset
