@@ -1,7 +1,5 @@
 """Ctrl-C that is not lost: Python drops a KeyboardInterrupt in a finaliser, and Ray one in a callback of its own."""
 
-from __future__ import annotations
-
 import signal
 import threading
 from collections.abc import Callable, Iterator

@@ -1,7 +1,5 @@
 """What a person sees of a long stage: a bar in a terminal, a plain line now and then elsewhere."""
 
-from __future__ import annotations
-
 import math
 import os
 import sys

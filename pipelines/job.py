@@ -3,8 +3,6 @@
 It runs in a folder of its own, since Ray removes the one that it unpacked when it thinks that nobody needs it.
 """
 
-from __future__ import annotations
-
 import os
 import shutil
 import sys

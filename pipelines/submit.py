@@ -5,8 +5,6 @@ differ from it. Results travel by a DVC remote in `ray.storage_path`: those of t
 the job pulled at the end with its dvc.lock, so that nothing runs again here.
 """
 
-from __future__ import annotations
-
 import argparse
 import os
 import shutil

@@ -4,8 +4,6 @@ Messages and checkpoints go to the driver over it, and the checkpoint that a new
 back, so no disk needs to be seen by two nodes.
 """
 
-from __future__ import annotations
-
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager

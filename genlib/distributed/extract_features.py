@@ -1,7 +1,5 @@
 """One feature extractor and many images: each worker takes whole chunks of its own."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial

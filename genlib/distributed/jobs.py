@@ -1,7 +1,5 @@
 """A job on a cluster, by the address of its job server alone: a folder goes there, its log comes back."""
 
-from __future__ import annotations
-
 import asyncio
 import os
 import time

@@ -4,8 +4,6 @@ A driver that is killed (SIGKILL) cannot end what it started, and some of Ray's 
 has its PID and start time in the environment; the time, since PIDs are reused.
 """
 
-from __future__ import annotations
-
 import os
 
 DRIVER_ENV = "GENLIB_DRIVER"

@@ -1,7 +1,5 @@
 """One Ray session: joined where `RAY_ADDRESS` names a cluster, started on this machine otherwise."""
 
-from __future__ import annotations
-
 import logging
 import os
 import socket

@@ -1,7 +1,5 @@
 """Ray Train: many workers, one model. Workers yield to the driver; the driver alone writes."""
 
-from __future__ import annotations
-
 import os
 import tempfile
 from collections.abc import Callable

@@ -4,8 +4,6 @@ A checkpoint is one safetensors file named `<images seen>-<sha256, 16 digits>.sa
 the disk. It is read only while its content has the hash in its name.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 from collections.abc import Iterator, Mapping

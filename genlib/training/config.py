@@ -1,7 +1,5 @@
 """The options of a training run: one list, with the default and the range of each, for params.yaml and the loop."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal

@@ -4,8 +4,6 @@ Both shares are taken in pixels, on few images and on the training set, so they 
 repertoire that is gone, and are near 1 and near 0 for one that is not.
 """
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor, nn
 

@@ -1,7 +1,5 @@
 """How a game of two players stands, from what is reported of it."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal

@@ -1,7 +1,5 @@
 """A training job: all that decides the weights, its digest, and the model folder that it becomes."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace

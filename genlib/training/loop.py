@@ -3,8 +3,6 @@
 Reports and checkpoints fall due at fixed counts of images seen, so they are the same on every rank and in every rerun.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from math import isfinite

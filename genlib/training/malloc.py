@@ -4,8 +4,6 @@ The C library gives large blocks back to the system as they are freed, and every
 then faulted in anew: thousands of pages a step, up to a sixth of its time on a CPU.
 """
 
-from __future__ import annotations
-
 import ctypes
 import sys
 

@@ -3,8 +3,6 @@
 A ratio stays what it is when the option below the slash changes, as the balance of a GAN should.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 

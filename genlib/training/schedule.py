@@ -1,7 +1,5 @@
 """Learning rates as a function of one number: the share of the training images seen so far."""
 
-from __future__ import annotations
-
 import math
 from typing import Literal
 
