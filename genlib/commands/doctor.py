@@ -51,19 +51,8 @@ def doctor(as_json: bool, fix: bool) -> int:
 
 
 def all_checks() -> list[Callable[[], Iterator[CheckResult]]]:
-    return [
-        check_python,
-        check_packages,
-        check_torchvision,
-        check_devices,
-        check_memory,
-        check_disk,
-        check_git,
-        check_dvc,
-        check_tracking,
-        check_old_state,
-        check_browser,
-    ]
+    """The functions of this file that are called `check_...`."""
+    return [value for name, value in globals().items() if name.startswith("check_")]
 
 
 def check_python() -> Iterator[CheckResult]:
@@ -191,8 +180,7 @@ def old_state() -> list[Path]:
 
 
 def check_browser() -> Iterator[CheckResult]:
-    chromium = shutil.which("chromium")
-    if chromium:
+    if chromium := shutil.which("chromium"):
         yield CheckResult("chromium", "ok", chromium)
     else:
         yield CheckResult("chromium", "note", "none, the tests of pages are skipped", "the Debian package chromium")

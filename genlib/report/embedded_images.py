@@ -20,7 +20,8 @@ PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
 @dataclass(frozen=True)
 class EmbeddedImage:
-    """`css_class`: the class that the page's style knows it by; `anchor`: the name by which links find it."""
+    """`css_class`: the class that the page's style knows it by; `anchor`: the name by which links find it;
+    `metadata_json`: of a contact sheet, what the page's script needs to know of it."""
 
     title: str
     alt: str
@@ -28,7 +29,7 @@ class EmbeddedImage:
     css_class: str = "plot"
     caption: str = ""
     anchor: str = ""
-    lossless: bool = False
+    metadata_json: str = ""
 
     @property
     def size(self) -> tuple[int, int]:
@@ -42,10 +43,11 @@ class EmbeddedImage:
 
         with open_image(io.BytesIO(self.png)) as opened:
             image = opened.convert("RGB")
-        if not self.lossless:
+        is_sheet = bool(self.metadata_json)
+        if not is_sheet:
             image.thumbnail((MAX_SIDE, MAX_SIDE))
         webp = io.BytesIO()
-        image.save(webp, "WEBP", lossless=self.lossless, quality=QUALITY)
+        image.save(webp, "WEBP", lossless=is_sheet, quality=QUALITY)
         return "data:image/webp;base64," + base64.b64encode(webp.getvalue()).decode("ascii")
 
 

@@ -25,15 +25,13 @@ DIRECTION_DOMAINS = {"_a2b": ("A", "B"), "_b2a": ("B", "A")}
 def iter_rows(results: Results) -> Iterator[dict[str, Any]]:
     """The leaderboard in long form: a row per model, seed and metric."""
     for model in results.models:
-        yield from _model_rows(model.name, model.seed, model.metrics)
-        for seed, metrics in (model.comparison.tuned_by_seed if model.comparison else {}).items():
-            yield from _model_rows(model.name + TUNED_SUFFIX, seed, metrics)
-
-
-def _model_rows(model: str, seed: int | str | None, metrics: ResultsByMetric) -> Iterator[dict[str, Any]]:
-    for metric, result in metrics.items():
-        values = {key: getattr(result, key) for key in COLUMNS[3:]}
-        yield {"model": model, "seed": seed, "metric": metric, **values}
+        tuned = model.comparison.tuned_by_seed.items() if model.comparison else ()
+        evaluations: list[tuple[str, int | str | None, ResultsByMetric]] = [(model.name, model.seed, model.metrics)]
+        evaluations += [(model.name + TUNED_SUFFIX, seed, metrics) for seed, metrics in tuned]
+        for name, seed, metrics in evaluations:
+            for metric, result in metrics.items():
+                values = {key: getattr(result, key) for key in COLUMNS[3:]}
+                yield {"model": name, "seed": seed, "metric": metric, **values}
 
 
 def better_direction(metric: str) -> str:

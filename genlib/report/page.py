@@ -7,6 +7,7 @@ import re
 from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -116,38 +117,24 @@ class Provenance:
     second_metric: str = "coverage"
 
 
-class MetricChange(NamedTuple):
-    """One metric before and after tuning."""
-
-    metric: str
-    better: str
-    default: leaderboard.Cell
-    tuned: leaderboard.Cell
-    baseline: leaderboard.Cell
-    outcome: str
-
-
-class InteractiveSheet(NamedTuple):
-    """`metadata_json`: what the page's script needs to know of the images."""
-
-    image: EmbeddedImage
-    metadata_json: str
-
-
 @dataclass(frozen=True)
 class ModelSection:
-    """One model on the page; each of `verdicts` with the picture that shows it, where there is one."""
+    """One model on the page.
+
+    `verdicts`: each with the picture that shows it, where there is one; `changes`: a row of the default and the tuned
+    model for each metric, and what tuning did to it; `notes`: the reasons for what has no value in `changes`.
+    """
 
     model: ModelResults
     verdicts: Sequence[tuple[Verdict, EmbeddedImage | None]]
-    sheets: Sequence[InteractiveSheet]
+    sheets: Sequence[EmbeddedImage]
     figures: Sequence[EmbeddedImage]
     loss_plots: Sequence[EmbeddedImage]
     health_plots: Sequence[EmbeddedImage]
     trials: Sequence[TrialRow]
     cost: SearchCost | None
     search_plots: Sequence[EmbeddedImage]
-    changes: Sequence[MetricChange]
+    changes: Sequence[tuple[leaderboard.Row, str]]
     notes: Sequence[str]
 
     @property
@@ -179,7 +166,7 @@ class ModelSection:
     @property
     def tuning_summary(self) -> str:
         """What tuning did, in a sentence."""
-        outcomes = [change.outcome for change in self.changes]
+        outcomes = [outcome for _, outcome in self.changes]
         better, worse = (outcomes.count(f"{side} is better") for side in ("tuned", "default"))
         cost = f", for {self.cost.images} images of searching" if self.cost else ""
         return f"Tuned, {better} of {len(outcomes)} metrics are better and {worse} worse{cost}."
@@ -197,7 +184,11 @@ def render_page(results: Results, provenance: Provenance) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"label": display_name, "number": format_number, "json": _to_json}
+    environment.filters |= {
+        "label": display_name,
+        "number": format_number,
+        "json": partial(json.dumps, indent=2, ensure_ascii=False),
+    }
     generators_first = sorted(results.models, key=lambda model: "samples" not in model.figures)
     tables, script = leaderboard.build_tables(results), (folder / "page.js").read_text(encoding="utf-8")
     metrics = dict.fromkeys(row.metric for table in tables for row in table.rows)
@@ -220,7 +211,7 @@ def _build_section(model: ModelResults, provenance: Provenance) -> ModelSection:
     changes, notes = _metric_changes(model.comparison) if model.comparison else ([], [])
     sheets = {name: _embed_sheet(model, name) for name in SHEETS if name in model.sheets}
     figures = _embed_figures(model)
-    sheets_by_figure = {SHEETS[name].replaces: sheet.image for name, sheet in sheets.items()}
+    sheets_by_figure = {SHEETS[name].replaces: image for name, image in sheets.items()}
     metric, sweep = provenance.metric, model.sweep
     trials = read_trials(sweep, metric) if sweep else []
     return ModelSection(
@@ -264,26 +255,18 @@ def _embed_figure(model: ModelResults, name: str) -> EmbeddedImage:
     return EmbeddedImage(title, alt, read_png(model.figures[name]), css_class, caption, _make_anchor(model.name, name))
 
 
-def _embed_sheet(model: ModelResults, name: str) -> InteractiveSheet:
+def _embed_sheet(model: ModelResults, name: str) -> EmbeddedImage:
     text, sheet = SHEETS[name], model.sheets[name]
     anchor = _make_anchor(model.name, "samples" if name == "neighbours" else name)
     alt = f"{text.title} of {model.name}. {text.rows}"
-    image = EmbeddedImage(text.title, alt, read_png(sheet.file), name, text.caption, anchor, lossless=True)
-    return InteractiveSheet(image, json.dumps(sheet.metadata))
+    return EmbeddedImage(text.title, alt, read_png(sheet.file), name, text.caption, anchor, json.dumps(sheet.metadata))
 
 
-def _metric_changes(comparison: Comparison) -> tuple[list[MetricChange], list[str]]:
+def _metric_changes(comparison: Comparison) -> tuple[list[tuple[leaderboard.Row, str]], list[str]]:
     """What tuning changed, metric by metric, and the reasons for what has no value."""
     shared = [name for name in comparison.default if name in comparison.tuned]
     default, tuned = ({name: side[name] for name in shared} for side in (comparison.default, comparison.tuned))
     table = leaderboard.build_table({"default": default, "tuned": tuned})
-    changes = []
-    for row in table.rows:
-        before, after = row.cells
-        outcome = leaderboard.compare_results(row.metric, default[row.metric], tuned[row.metric])
-        changes.append(MetricChange(row.metric, row.better, before, after, row.baseline, outcome))
-    return changes, table.notes
-
-
-def _to_json(content: Any) -> str:
-    return json.dumps(content, indent=2, ensure_ascii=False) if content else ""
+    metrics = [row.metric for row in table.rows]
+    outcomes = [leaderboard.compare_results(metric, default[metric], tuned[metric]) for metric in metrics]
+    return list(zip(table.rows, outcomes, strict=True)), table.notes

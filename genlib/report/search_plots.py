@@ -171,9 +171,7 @@ def _hyperparameter_plot(model: str, ranked: Sequence[TrialRow], metric: str, ke
     return render_plot(key, alt, draw)
 
 
-def _draw_trial(
-    axes: Axes, x: float | str, y: float, trial: TrialRow, colour: Any, marker: str = "o"
-) -> None:
+def _draw_trial(axes: Axes, x: float | str, y: float, trial: TrialRow, colour: Any, marker: str = "o") -> None:
     """A dot: large for the winner, hollow where the trial could not win; winner and default are named."""
     fill = colour if trial.may_win or marker == "X" else "none"
     size = 80 if trial.is_winner else 36

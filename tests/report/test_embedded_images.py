@@ -18,7 +18,7 @@ from genlib.runs import read_results
 def test_a_contact_sheet_keeps_every_pixel_and_other_images_get_smaller(tmp_path: Path) -> None:
     noisy(tmp_path / "noise.png", side=MAX_SIDE + 100)
     png = (tmp_path / "noise.png").read_bytes()
-    sheet, figure = (pixels_of(EmbeddedImage("noise", "noise", png, lossless=kept)) for kept in (True, False))
+    sheet, figure = (pixels_of(EmbeddedImage("noise", "noise", png, metadata_json=text)) for text in ("{}", ""))
     assert np.array_equal(sheet, pixels_of(png))
     assert max(figure.shape) == MAX_SIDE
 

@@ -1,0 +1,68 @@
+"""`genlib diff`: what changed, said only as far as the intervals allow."""
+
+import json
+
+import pytest
+from evaluated_models import models as models
+from PIL import Image
+from refusals import refusal
+from report_tree import report_tree
+
+from genlib.cli import main
+from genlib.commands import diff
+
+
+def test_a_difference_is_told_only_beyond_the_intervals(tmp_path, monkeypatch, capsys):
+    _, b = report_tree(tmp_path / "a"), report_tree(tmp_path / "b")
+    path = b / "runs/evaluate/gan/metrics.json"
+    content = json.loads(path.read_text())
+    content["metrics"]["frechet"] |= {"value": 2.0, "low": 1.5, "high": 2.5}
+    content["metrics"]["inception_score"] |= {"value": 8.35, "low": 8.1, "high": 8.5}
+    path.write_text(json.dumps(content))
+    config = b / "runs/train/gan/config.json"
+    config.write_text(config.read_text().replace('"seed": 3', '"seed": 4'))
+    monkeypatch.chdir(tmp_path)
+    assert main(["diff", "a", "b", "--json"]) == 0
+    facts = json.loads(capsys.readouterr().out)
+    assert facts["params"] == {"gan.train.seed": [3, 4]}
+    told = {(each["model"], each["metric"]): each["outcome"] for each in facts["metrics"]}
+    assert told["gan", "frechet"] == "better" and told["gan", "inception_score"] == "alike"
+    assert told["gan", "density"] == "cannot tell"
+    with Image.open("reports/diff.png") as picture:
+        assert picture.size[0] > 100
+    assert main(["diff", "b", "a"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[:2] == ["gan.train.seed: 4 -> 3", "gan frechet: worse: 2 [1.5, 2.5] -> 4.2 [3.7, 4.7]"]
+
+
+def test_what_dvc_says_of_two_revisions_is_read_and_told_in_order(monkeypatch):
+    def said(kind, *_):
+        value = {"old": 3.0, "new": 1.0}
+        ends = {"low": {"old": 2.9, "new": 0.9}, "high": {"old": 3.1, "new": 1.1}, "n": {"old": 9, "new": 9}}
+        parts = {"value": value, **ends}
+        found = {f"metrics.{name}.{part}": each for name in ("kid", "frechet") for part, each in parts.items()}
+        if kind == "metrics":
+            files = {f"runs/evaluate/{model}/metrics.json": found for model in ("vae", "gan")}
+            return files | {"runs/compare/gan/metrics.json": {"x": value}}
+        return {"params.yaml": {"train.seed": {"old": 0, "new": 1}}}
+
+    monkeypatch.setattr(diff, "_run_dvc_diff", said)
+    found = diff.compare_runs(*diff.read_sides("main", "workspace"))
+    assert found.params == {"train.seed": (0, 1)}
+    names = ("gan frechet", "gan kid", "vae frechet", "vae kid")
+    assert [str(move) for move in found.metric_diffs] == [
+        f"{name}: better: 3 [2.9, 3.1] -> 1 [0.9, 1.1]" for name in names
+    ]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "found"),
+    [
+        (["diff", "runs", "nowhere"], "nowhere: got no such folder"),
+        (["diff", "data", "data"], "data: got no runs/train"),
+    ],
+)
+def test_a_wrong_input_ends_with_one_line_and_2(models, monkeypatch, capsys, arguments, found):
+    monkeypatch.chdir(models)
+    (models / "data").mkdir(exist_ok=True)
+    assert found in refusal(capsys, arguments)
