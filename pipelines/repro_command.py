@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 
-from genlib.files import read_json, write_json
+from genlib.files import read_checked_json, write_json
 
 RECORD = Path(".genlib/command.json")
 
@@ -34,7 +34,7 @@ def _recorded(root: Path, params: bytes) -> list[tuple[str, list[str]]]:
     """The noted calls that led to these `params`."""
     if not (root / RECORD).exists():
         return []
-    record = read_json(root / RECORD)
+    record = read_checked_json(root / RECORD, "expected what pipelines.check writes")
     return [tuple(each) for each in record["commands"]] if record["params_sha256"] == _sha256(params) else []
 
 
