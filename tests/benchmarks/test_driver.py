@@ -7,6 +7,7 @@ import time
 
 import pytest
 from documents import ROOT
+from tracking.runs import published
 
 from benchmarks import __main__ as driver
 from benchmarks import page, results
@@ -145,3 +146,17 @@ def test_without_a_gpu_its_benchmark_says_so():
     command, env = [sys.executable, "-m", "benchmarks.gpu"], {"CUDA_VISIBLE_DEVICES": ""}
     said = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True)
     assert said.returncode == 2 and said.stderr.count("\n") == 1 and "CUDA" in said.stderr
+
+
+@pytest.mark.filterwarnings("ignore")  # of MLflow and what it imports
+def test_a_benchmark_is_a_row_and_a_run(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
+    monkeypatch.setattr(results, "FILE", tmp_path / "benchmarks/results.json")
+    for ratio in (0.5, 0.9):
+        results.record("speed", ratio, 0.8, at_least=True, detail={"seconds": [1, 2]})
+    [row] = json.loads((tmp_path / "benchmarks/results.json").read_text())
+    assert row["ok"] and row["ratio"] == 0.9
+    _, runs = published(f"sqlite:///{tmp_path}/mlflow.db", "benchmarks")
+    assert sorted(run.data.metrics["ratio"] for run in runs) == [0.5, 0.9]
+    assert "NOT REACHED" in capsys.readouterr().out
