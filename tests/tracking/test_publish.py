@@ -41,13 +41,6 @@ def server(tmp_path_factory):
     process.wait()
 
 
-@pytest.fixture
-def uri(tmp_path, monkeypatch):
-    """The project's own database."""
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    return f"sqlite:///{tmp_path}/mlflow.db"
-
-
 def check_sweep(uri):
     client, _ = published(uri)
     runs = by_name(uri)
@@ -67,8 +60,9 @@ def check_sweep(uri):
 
 def test_a_run_reaches_a_server_whole(server, tmp_path, monkeypatch):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", server)
+    folder = swept(tmp_path)
     for _ in range(2):
-        assert publish(swept(tmp_path) if not all_runs(tmp_path) else all_runs(tmp_path)[0]) == []
+        assert publish(folder) == []
         check_sweep(server)
     assert pending_runs(tmp_path) == []
 
@@ -241,9 +235,10 @@ def test_numbers_of_no_stage_are_a_run_where_runs_are_kept(uri, tmp_path, monkey
     def log():
         log_run("benchmarks", "speed", {"ratio": 0.9}, tags=TAGS, params={"n": 3}, texts={"row.json": "{}"})
 
+    database = (tmp_path / "mlflow.db").rename(tmp_path / "away")
     log()
-    assert not list(tmp_path.iterdir())
-    mlflow.connect(uri, tmp_path)
+    assert list(tmp_path.iterdir()) == [database]
+    database.rename(tmp_path / "mlflow.db")
     log()
     client, [run] = published(uri, "benchmarks")
     assert run.data.metrics["ratio"] == 0.9 and run.data.params == {"n": "3"}

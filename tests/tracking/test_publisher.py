@@ -19,14 +19,9 @@ pytestmark = pytest.mark.filterwarnings("ignore")  # of MLflow and what it impor
 
 
 @pytest.fixture
-def project(tmp_path, monkeypatch):
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+def project(uri, tmp_path, monkeypatch):
     monkeypatch.setenv("PYTHONPATH", f"{ROOT}{os.pathsep}{ROOT / 'tests'}")
     return tmp_path
-
-
-def uri(project):
-    return f"sqlite:///{project}/mlflow.db"
 
 
 def wait_until(condition):
@@ -41,20 +36,20 @@ def is_published(project):
         return not is_mine
 
 
-def test_what_stages_log_is_published_by_one_process(project):
+def test_what_stages_log_is_published_by_one_process(project, uri):
     with publishing(project):
         wait_until(lambda: is_published(project))
         with publishing(project):  # the process of a stage, which leaves it to the other
             trained(project)
             start(project, "train vae").log({"loss": 1.0}, 10)
         assert len(pending_runs(project)) == 2
-    assert {name: run.info.status for name, run in by_name(uri(project)).items()} == {
+    assert {name: run.info.status for name, run in by_name(uri).items()} == {
         "train gan": "FINISHED",
         "train vae": "RUNNING",
     }
 
 
-def test_another_process_takes_over_from_one_that_was_killed(project):
+def test_another_process_takes_over_from_one_that_was_killed(project, uri):
     command = [sys.executable, "-m", "genlib.tracking.mlflow", str(project)]
     first = subprocess.Popen(command, stdin=subprocess.PIPE)
     wait_until(lambda: is_published(project))
@@ -62,7 +57,7 @@ def test_another_process_takes_over_from_one_that_was_killed(project):
         trained(project)
         first.kill()
         first.communicate()
-    assert set(by_name(uri(project))) == {"train gan"} and pending_runs(project) == []
+    assert set(by_name(uri)) == {"train gan"} and pending_runs(project) == []
 
 
 STAGE = """
@@ -79,20 +74,20 @@ with publishing(Path.cwd()), start(Path.cwd()) as run:
 """
 
 
-def test_a_stage_that_is_killed_goes_on_as_one_run(project):
+def test_a_stage_that_is_killed_goes_on_as_one_run(project, uri):
     stage = [sys.executable, "-c", STAGE]
     killed = subprocess.Popen([*stage, "40", "wait"], cwd=project, stdout=subprocess.PIPE, text=True)
     assert killed.stdout.readline() == "logged\n"
     killed.send_signal(signal.SIGKILL)
     killed.communicate()  # ends with the publisher, which publishes what there is
-    assert by_name(uri(project))["train gan"].info.status == "RUNNING"
+    assert by_name(uri)["train gan"].info.status == "RUNNING"
     subprocess.run([*stage, "60"], cwd=project, check=True)
-    client, [run] = published(uri(project))
+    client, [run] = published(uri)
     assert points(client, run, "loss") == [(step, 1 / step) for step in (10, 20, 30, 40, 50)]
     assert run.info.status == "FINISHED"
 
 
-def test_a_silent_server_costs_one_line_and_sync_publishes_what_it_missed(project, monkeypatch, capfd):
+def test_a_silent_server_costs_one_line_and_sync_publishes_what_it_missed(project, uri, monkeypatch, capfd):
     monkeypatch.chdir(project)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
     with publishing(project):
@@ -104,8 +99,8 @@ def test_a_silent_server_costs_one_line_and_sync_publishes_what_it_missed(projec
     assert "does not answer" in capfd.readouterr().err
     monkeypatch.delenv("MLFLOW_TRACKING_URI")
     assert sync() == sync() == 0
-    assert capfd.readouterr() == (f"all 1 runs are published to {uri(project)}\n" * 2, "")
-    assert set(by_name(uri(project))) == {"train gan"}
+    assert capfd.readouterr() == (f"all 1 runs are published to {uri}\n" * 2, "")
+    assert set(by_name(uri)) == {"train gan"}
     with publisher_lock(project):
         assert sync() == 0
     assert "a stage that is running publishes 1 runs" in capfd.readouterr().out
