@@ -1,12 +1,11 @@
 """Sets too large to be sent: an actor reads their blocks where the file lies, a few before the worker wants them."""
 
-from __future__ import annotations
-
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from typing import Self
 
 from genlib.data.images import Images, load_images
 from genlib.data.streaming import MAX_STRIPES, Block
@@ -23,7 +22,7 @@ class RemoteReader:
     node_id: str
 
     @classmethod
-    def on_this_node(cls, path: Path) -> RemoteReader:
+    def on_this_node(cls, path: Path) -> Self:
         return cls(path.resolve(), this_node())
 
     def __call__(self, blocks: Iterator[Block]) -> Iterator[Images]:

@@ -1,10 +1,9 @@
 """Where data, model, objective and loop meet: a job in, progress out, checkpoints on disk."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Self
 
 import torch
 from torch import Tensor, nn
@@ -42,7 +41,7 @@ class TrainingData:
     domain_b: Images | StreamedImages | None = None
 
     @classmethod
-    def from_dataset(cls, dataset: Dataset, objective: Objective, device: torch.device) -> TrainingData:
+    def from_dataset(cls, dataset: Dataset, objective: Objective, device: torch.device) -> Self:
         """Two domains are united only where they have the same classes."""
         other = dataset.domain_b
         is_union = objective.domains == "union" and other and other.classes == dataset.classes

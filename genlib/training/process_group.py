@@ -1,12 +1,8 @@
-"""The processes that train one model together, and the one thing they share: sums.
-
-Only torch.distributed is known here. A process that trains alone is a group of one and pays nothing.
-"""
-
-from __future__ import annotations
+"""The processes that train one model together, by torch.distributed; one that trains alone is a group of one."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Self
 
 import torch
 import torch.distributed as dist
@@ -15,13 +11,13 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class ProcessGroup:
-    """Rank `rank` of `world` processes."""
+    """Rank `rank` of `world_size` processes."""
 
     rank: int = 0
     world_size: int = 1
 
     @classmethod
-    def current(cls) -> ProcessGroup:
+    def current(cls) -> Self:
         """The group that torch.distributed was started with, or the group of one."""
         if dist.is_available() and dist.is_initialized():
             return cls(dist.get_rank(), dist.get_world_size())
@@ -35,16 +31,16 @@ class ProcessGroup:
         """Replace every tensor by its sum over the group: one all-reduce of all of them, flattened."""
         if self.world_size == 1:
             return
-        kept = list(tensors)
-        flat = torch.cat([tensor.reshape(-1).float() for tensor in kept])
+        reduced = list(tensors)
+        flat = torch.cat([tensor.reshape(-1).float() for tensor in reduced])
         dist.all_reduce(flat)
-        for tensor, summed in zip(kept, torch.split(flat, [tensor.numel() for tensor in kept]), strict=True):
+        for tensor, summed in zip(reduced, torch.split(flat, [tensor.numel() for tensor in reduced]), strict=True):
             tensor.copy_(summed.view_as(tensor))
 
     def broadcast_int(self, value: int) -> int:
         """Rank 0's `value`, on every rank."""
         if self.world_size == 1:
             return value
-        box = torch.tensor([value], dtype=torch.int64)
-        dist.broadcast(box, src=0)
-        return int(box.item())
+        buffer = torch.tensor([value], dtype=torch.int64)
+        dist.broadcast(buffer, src=0)
+        return int(buffer.item())

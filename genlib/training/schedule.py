@@ -1,4 +1,4 @@
-"""Learning rates as a function of one number: the share of the training images seen so far."""
+"""Learning rates as a function of the fraction of the training images seen so far."""
 
 import math
 from typing import Literal
@@ -7,11 +7,8 @@ Schedule = Literal["constant", "linear", "cosine"]
 
 
 def lr_factor(schedule: Schedule, progress: float, warmup_fraction: float = 0.0, decay_start: float = 0.0) -> float:
-    """What the learning rate is multiplied by at `progress` in [0, 1].
-
-    A linear rise over the first `warmup` share; full until the share `hold`; then, with t the share of the rest that is
-    done: constant 1; linear 1 - t; cosine (1 + cos(pi t)) / 2.
-    """
+    """The factor of the learning rate at `progress` in [0, 1]: a linear rise until `warmup_fraction`, 1 until
+    `decay_start`, then, with t the fraction of the rest: constant 1; linear 1 - t; cosine (1 + cos(pi t)) / 2."""
     if progress < warmup_fraction:
         return progress / warmup_fraction
     begin = max(warmup_fraction, decay_start)

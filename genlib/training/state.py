@@ -1,11 +1,10 @@
 """Everything a training run is at one moment: weights, their average, optimisers, images seen and history."""
 
-from __future__ import annotations
-
 import inspect
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Self
 
 import torch
 from torch import Tensor, nn
@@ -39,7 +38,7 @@ class TrainState:
     history: list[dict[str, float]] = field(default_factory=list)
 
     @classmethod
-    def create(cls, model: nn.Module, phases: tuple[Phase, ...], config: TrainConfig) -> TrainState:
+    def create(cls, model: nn.Module, phases: tuple[Phase, ...], config: TrainConfig) -> Self:
         """The state before the first step, with an Adam (Kingma & Ba 2015) for each phase."""
 
         def build_optimizer(phase: Phase) -> EagerAdam:
