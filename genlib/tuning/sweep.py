@@ -69,7 +69,7 @@ class Sweep:
             "job": self.job.digest,
             "search_space": self.search_space,
             "tune": self.tune_params.model_dump(exclude={"models", "refit"}),
-            "scorer": [self.scorer.n, self.scorer.seed, self.scorer.evaluator.card["sha256"]],
+            "trial_scorer": [self.scorer.n, self.scorer.seed, self.scorer.evaluator.card["sha256"]],
             "code": [file_sha256(path) for path in code],
         }
         return self.folder / json_sha256(facts)[:16]
