@@ -58,13 +58,13 @@ import sys, torch, genlib
 from pathlib import Path
 from genlib.data.dataset import load_dataset, prepare
 from genlib.data.images import to_float
-from genlib.data.config import DataSettings
+from genlib.data.config import DataConfig
 from genlib.training.fit import Job, Training, fit, save_model
 from genlib.params import load_params
 
 root = Path(sys.argv[1])
 assert Path(genlib.__file__).is_relative_to(root)
-prepare(DataSettings(name="digits"), root / "data/prepared")
+prepare(DataConfig(name="digits"), root / "data/prepared")
 entry = load_params().models["flow"]
 settings = load_params().training("flow") | {"images": 1024, "batch_size": 16, "report_every": 512}
 model = {**entry.model, "width": 8, "blocks": 1, "steps": 4}
@@ -92,17 +92,17 @@ import sys, genlib
 from pathlib import Path
 from prepared import job
 from genlib.data.dataset import load_dataset, prepare
-from genlib.data.config import DataSettings
-from genlib.evaluation.evaluator import Bench, measure
+from genlib.data.config import DataConfig
+from genlib.evaluation.evaluator import Evaluator, compute_applicable_metrics
 from genlib.training.fit import fit, save_model, start
 from genlib.errors import InputError
 from dataclasses import replace
 from pipelines.check import check
 
 root = Path(sys.argv[1])
-prepare(DataSettings(name="arrays", root=root / "data"), root / "own")
+prepare(DataConfig(name="arrays", root=root / "data"), root / "own")
 assert load_dataset(root / "own").shape == (1, 9, 12)
-prepare(DataSettings(name="digits"), root / "digits")
+prepare(DataConfig(name="digits"), root / "digits")
 vae, scorer = (job(name, root / "digits", root / "state" / name, images=640) for name in ("vae", "scorer"))
 vae = replace(vae, objective={"name": "denoising", "noise": 0.1})
 for each in (vae, scorer):
@@ -115,8 +115,8 @@ try:
     raise AssertionError("a judge was trained to denoise")
 except InputError as error:
     assert "expected a model with reconstruct" in str(error)
-bench = Bench.of(root / "scorer", load_dataset(root / "digits"))
-found = measure(bench.evidence(genlib.load(root / "vae"), 200, 0), ["contrast"])["contrast"]
+evaluator = Evaluator.from_folder(root / "scorer", load_dataset(root / "digits"))
+found = compute_applicable_metrics(evaluator.test_inputs(genlib.load(root / "vae"), 200, 0), ["contrast"])["contrast"]
 own = f"models.vae.objective={vae.objective}"
 check(None, ["data.name=arrays", "data.root=data", "evaluate.metrics=[contrast]", own])
 assert 0 < found.low <= found.value <= found.high < 0.5 and 0.2 < found.null < 0.5, found
