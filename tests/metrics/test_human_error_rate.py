@@ -111,7 +111,7 @@ def test_how_raters_differ_is_found_whatever_chance_adds(n):
 
 
 def test_the_widths_in_the_docs_are_those_of_the_formula():
-    text = (Path(__file__).parents[1] / "docs/metrics.md").read_text()
+    text = (Path(__file__).parents[2] / "docs/metrics.md").read_text()
     rows = re.search(r"\| answers each \|(.*)\n\|[-|]*\n((?:\|.*\n)*)", text)
     many = [int(each) for each in re.findall(r"\d+", rows[1])]
     for row in rows[2].splitlines():

@@ -19,8 +19,9 @@ assert "contrast" in metric_names() and better_direction("contrast") == "real"
 assert group_by_question(["contrast", "kid"]) == {"Real-looking?": ["kid", "contrast"]}
 assert describe_metric("contrast").startswith("Mean standard deviation of an image's intensities")
 images = FeatureSet(torch.randint(256, (60, 1, 4, 4), dtype=torch.uint8), None, torch.randn(60, 3), torch.ones(60, 1))
-found = compute_metrics(MetricInputs(images, images, images, images, 0, controls={"real": images, "noise": images}), ["contrast"])
-found = found["contrast"]
+controls = {"real": images, "noise": images}
+inputs = MetricInputs(images, images, images, images, 0, controls=controls)
+found = compute_metrics(inputs, ["contrast"])["contrast"]
 assert 0.2 < found.low < found.value == found.null < found.high < 0.5
 assert found.failed_control.startswith("noise get")
 """

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 from surveys import say
-from test_metrics import evidence, real, view
+from synthetic_features import evidence, real, view
 
 from genlib.data.batches import seeded_generator
 from genlib.evaluation.runner import compute_metrics

@@ -29,7 +29,7 @@ PIXELS, CLASSES = 6, 3
 class Linear:
     """z ~ N(0, 1), x ~ N(W z + b_y, s^2): log p(x) = log N(b_y, W W^T + s^2)."""
 
-    noise, s = 2, 0.4
+    noise_dim, s = 2, 0.4
 
     def __init__(self):
         g = torch.Generator().manual_seed(0)
@@ -77,7 +77,9 @@ def test_both_bounds_close_upon_the_closed_form():
     exact, gaps = model.exact(x), []
     for distributions in (4, 12, 36):
         low = annealed_log_likelihood(model, x, num_distributions=distributions, num_chains=4, seed=0)
-        high = annealed_log_likelihood(model, x, posterior_draws=z, num_distributions=distributions, num_chains=4, seed=0)
+        high = annealed_log_likelihood(
+            model, x, posterior_draws=z, num_distributions=distributions, num_chains=4, seed=0
+        )
         assert low.mean() < exact.mean() + 0.02 and high.mean() > exact.mean() - 0.02
         gaps.append(float((high - low).mean()))
     assert gaps[0] > 2 * gaps[1] > 3 * gaps[2] > 0
@@ -120,7 +122,7 @@ def test_a_move_leaves_its_target_as_it_is(beta):
     law = torch.distributions.MultivariateNormal(centre, precision_matrix=precision)
     torch.manual_seed(0)
     start = law.sample((20_000, 1))
-    likelihood = lambda z: model.likelihood(x, z)  # noqa: E731
+    likelihood = lambda z: model.log_likelihood(x, z)  # noqa: E731
     point, normal = ChainState.evaluate_at(start, likelihood), PerImageNormal(x, 20_000, 0)
     shares = []
     for _ in range(4):
@@ -145,8 +147,11 @@ def test_the_schedule_rises_from_prior_to_posterior():
 def test_neither_chunks_nor_company_change_an_image():
     model = Linear()
     z, x = model.drawn(9)
-    options = {"distributions": 15, "chains": 4, "seed": 0}
-    whole, back = annealed_log_likelihood(model, x, **options), annealed_log_likelihood(model, x, posterior_draws=z, **options)
+    options = {"num_distributions": 15, "num_chains": 4, "seed": 0}
+    whole, back = (
+        annealed_log_likelihood(model, x, **options),
+        annealed_log_likelihood(model, x, posterior_draws=z, **options),
+    )
     for chunk in (1, 8, 12):
         torch.testing.assert_close(
             annealed_log_likelihood(model, x, chunk_size=chunk, **options), whole, rtol=0, atol=1e-6
@@ -171,7 +176,7 @@ def by_the_prior(model, x, y=None):
     noise = torch.randn(20_000, 1, model.noise_dim, generator=torch.Generator().manual_seed(1))
     given = [None] * len(x) if y is None else y[:, None]
     pairs = zip(x[:, None], given, strict=True)
-    found = [model.likelihood(one, noise, label).double().logsumexp(0) for one, label in pairs]
+    found = [model.log_likelihood(one, noise, label).double().logsumexp(0) for one, label in pairs]
     return torch.cat(found) - math.log(20_000)
 
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from test_metrics import evidence, real, view
+from synthetic_features import evidence, real, view
 
 from genlib.data.images import Images
 from genlib.metrics.inputs import build_inputs, extract_features

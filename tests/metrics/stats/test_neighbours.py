@@ -3,7 +3,11 @@
 import numpy as np
 import pytest
 import torch
+from synthetic_features import evidence, noisy
 
+from genlib.metrics.authenticity import authenticity
+from genlib.metrics.copying import copying
+from genlib.metrics.fld import fld_gap
 from genlib.metrics.stats import neighbours
 from genlib.metrics.stats.neighbours import nearest
 
@@ -98,3 +102,11 @@ def test_nothing_given_is_changed():
     before = x.clone(), among.clone()
     nearest(x, among, 2), nearest(x.double(), among, 2)
     assert torch.equal(x, before[0]) and torch.equal(among, before[1])
+
+
+@pytest.mark.parametrize("metric", [authenticity, copying, fld_gap])
+def test_the_chunk_of_neighbours_does_not_matter(metric, monkeypatch):
+    e = evidence(noisy(0.5))
+    whole = metric(e)
+    monkeypatch.setattr(neighbours, "CHUNK_ELEMENTS", 5000)
+    assert metric(e).value == pytest.approx(whole.value, rel=1e-9)

@@ -1,0 +1,3 @@
+"""Fixtures of the tests of metrics."""
+
+from synthetic_features import digits as digits
