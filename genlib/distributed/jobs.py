@@ -27,7 +27,9 @@ def submit_job(address: str, folder: Path, command: str, env: Mapping[str, str],
     from ray.job_submission import JobStatus, JobSubmissionClient
 
     try:
-        _check_address(address)
+        parts = urlsplit(address)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise ValueError("not an address of that kind")
         client = JobSubmissionClient(address)
         job = _submit_with_retry(client, command, {"working_dir": str(folder), "env_vars": dict(env)})
     except (OSError, RuntimeError, ValueError, AuthenticationError) as error:
@@ -45,12 +47,6 @@ def submit_job(address: str, folder: Path, command: str, env: Mapping[str, str],
     if status != JobStatus.SUCCEEDED:
         raise WorkersLost(f"job {job} {status.lower()}; its last lines are above")
     return str(job)
-
-
-def _check_address(address: str) -> None:
-    parts = urlsplit(address)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise ValueError("not an address of that kind")
 
 
 def _submit_with_retry(client: object, command: str, runtime_env: Mapping[str, object]) -> str:

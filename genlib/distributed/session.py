@@ -103,8 +103,10 @@ def _join_cluster(address: str) -> None:
     from ray.exceptions import AuthenticationError
 
     package = {"py_modules": [str(IMPORT_ROOT / "genlib")]}
+    host, _, port = address.rpartition("://")[2].rpartition(":")
     try:
-        _check_reachable(address)
+        if port.isdigit():  # fails within seconds where nothing listens; Ray itself tries for minutes
+            socket.create_connection((host, int(port)), timeout=5).close()
         ray.init(address=address, log_to_driver=False, logging_level=logging.CRITICAL, runtime_env=package)
     except AuthenticationError as error:
         expected = "a head whose ~/.ray/auth_token is also this machine's"
@@ -112,10 +114,3 @@ def _join_cluster(address: str) -> None:
     except (OSError, RuntimeError, ValueError) as error:
         expected = "host:port of a running head, as `ray start --head` prints it, with the same Python and Ray"
         raise InputError(f"RAY_ADDRESS: got {address!r} ({one_line(error, 160)}), expected {expected}") from error
-
-
-def _check_reachable(address: str) -> None:
-    """Raise OSError within seconds where nothing listens at host:port; Ray itself tries for minutes."""
-    host, _, port = address.rpartition("://")[2].rpartition(":")
-    if port.isdigit():
-        socket.create_connection((host, int(port)), timeout=5).close()
