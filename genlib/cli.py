@@ -178,10 +178,6 @@ def _add_promote_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", dest="as_json", help="print facts for programs")
 
 
-def _add_sync_arguments(parser: argparse.ArgumentParser) -> None:
-    pass
-
-
 def _add_doctor_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", dest="as_json", help="print facts for programs")
     parser.add_argument("--fix", action="store_true", help="remove the state that genlib 0.1 left in .genlib")
@@ -199,7 +195,7 @@ COMMANDS: dict[str, tuple[Callable[[argparse.ArgumentParser], None], str]] = {
     "diff": (_add_diff_arguments, "Say what changed between two sets of runs, and what got better."),
     "rate": (_add_rate_arguments, "Ask people, on a page of this machine: real or fake?"),
     "promote": (_add_promote_arguments, "Register a generator, and make it champion if its numbers allow it."),
-    "sync": (_add_sync_arguments, "Publish the runs that the tracking server missed."),
+    "sync": (lambda parser: None, "Publish the runs that the tracking server missed."),
     "doctor": (_add_doctor_arguments, "Check what genlib needs, and say how to fix what is broken."),
     "completion": (_add_completion_arguments, "Print the completion script of a shell."),
 }

@@ -11,6 +11,7 @@ import psutil
 import pytest
 from tracking.runs import by_name, points, published, start, trained
 
+from genlib.cli import main
 from genlib.commands.sync import sync
 from genlib.tracking.mlflow import all_runs, pending_runs, publisher_lock, publishing
 
@@ -129,3 +130,9 @@ def test_runs_are_published_as_they_began(project):
         trained(project, name)
         time.sleep(0.01)
     assert [path.name for path in all_runs(project)] == ["train-b-1", "train-c-1", "train-a-1"]
+
+
+@pytest.mark.parametrize("arguments", [["track"], ["track", "--flush"]])
+def test_the_old_name_of_sync_is_refused_with_the_new_one(arguments, capsys):
+    assert main(arguments) == 2
+    assert capsys.readouterr().err == "genlib: genlib track: got the name of genlib 0.1, expected genlib sync\n"
