@@ -40,6 +40,20 @@ def is_dirty(root: Path) -> bool:
     return bool(_git(root, "status", "--porcelain", "--", *(path for path in CODE_PATHS if (root / path).exists())))
 
 
+def code_version() -> dict[str, str]:
+    """The version of genlib, and the commit where this is a checkout."""
+    from importlib.metadata import PackageNotFoundError, version
+
+    root = Path(__file__).parents[1]
+    try:
+        release = version("genlib")
+    except PackageNotFoundError:
+        release = "unknown"
+    if not (root / ".git").exists():
+        return {"version": release, "commit": "unknown"}
+    return {"version": release, "commit": commit(root), "dirty": str(is_dirty(root)).lower()}
+
+
 def dvc_experiment() -> str:
     """The name of DVC's experiment that this is part of; "" outside one."""
     return os.environ.get(DVC_EXPERIMENT_ENV, "")

@@ -1,19 +1,14 @@
-"""`genlib evaluate`: judge images that nothing here made, by the metrics, nulls and controls that models here get."""
+"""`genlib evaluate`: evaluate images from anywhere by the metrics, baselines and controls of models."""
 
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping
 from functools import partial
 from json import dumps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 from genlib.errors import InputError
-from genlib.files import require_writable, write_text
-
-if TYPE_CHECKING:
-    from genlib.metrics.result import MetricResult
+from genlib.files import require_writable, write_json, write_text
 
 
 def evaluate(
@@ -28,61 +23,59 @@ def evaluate(
     seed: int,
     strict: bool,
 ) -> None:
-    """Judge images that nothing here made: real-looking, copied, all alike?"""
+    """Evaluate images from anywhere: real-looking, copied, all alike?"""
     from genlib.data.config import MAX_IMAGE_SIZE
     from genlib.metrics.registry import check_metric_names
 
     if size is not None and not 1 <= size <= MAX_IMAGE_SIZE:
         raise InputError(f"--size: got {size}, expected a whole number from 1 to {MAX_IMAGE_SIZE}")
-    asked = None if metrics is None else list(dict.fromkeys(metrics.split(",")))
-    check_metric_names(asked or (), "--metrics")
+    requested = None if metrics is None else list(dict.fromkeys(metrics.split(",")))
+    check_metric_names(requested or (), "--metrics")
     for option, out in (("--json", json), ("--html", html)):
         if out is not None:
             require_writable(out, option)
     from genlib.data.image_sets import read_image_set
-    from genlib.evaluation.image_sets import prepare_evaluation, render_evaluation_page
+    from genlib.evaluation.evaluator import flatten_results
+    from genlib.evaluation.image_sets import prepare_evaluation
     from genlib.evaluation.runner import report_to_json
     from genlib.evaluation.verdicts import compute_verdicts
     from genlib.progress import track_progress
-
-    given = {"real": real, "fake": fake} | ({} if train is None else {"train": train})
-    sets = {}
-    for name, path in given.items():
-        watch = partial(track_progress, title=f"reading --{name}")
-        sets[name] = read_image_set(path, f"--{name}", size=size, strict=strict, track=watch)
-    case = prepare_evaluation(sets, extractor, size=size, strict=strict, seed=seed, log=_log, track=track_progress)
-    measures = {}
-    for name, measure in case.iter_results(asked):
-        measures[name] = measure
-        _log(f"{name} {measure}")
-    for verdict in compute_verdicts(measures):
-        _log(str(verdict))
-    if json is not None:
-        write_text(dumps(report_to_json(measures, case.card), indent=2, allow_nan=False) + "\n", json)
-        _log(f"wrote {json}")
-    if html is not None:
-        options = {**given, "extractor": extractor, "metrics": metrics, "size": size, "seed": seed or None}
-        words = [f"--{name}={value}" for name, value in options.items() if value is not None]
-        write_text(render_evaluation_page(case, measures, shlex.join(["genlib", "evaluate", *words])), html)
-        _log(f"wrote {html}")
-    _log_run(case.card, measures, {name: str(path) for name, path in given.items()})
-
-
-def _log_run(card: Mapping[str, Any], results: Mapping[str, MetricResult], sources: Mapping[str, str]) -> None:
-    """As a run of the project that this is called in, if it is one."""
-    from genlib.evaluation.evaluator import flatten_results
-    from genlib.evaluation.runner import report_to_json
     from genlib.tracking.mlflow import log_run
 
-    tags = {f"genlib.{key}": card[key] for key in ("stage", "commit", "dirty", "data_sha256") if key in card}
+    paths = {"real": real, "fake": fake} | ({} if train is None else {"train": train})
+    sets = {}
+    for name, path in paths.items():
+        track = partial(track_progress, title=f"reading --{name}")
+        sets[name] = read_image_set(path, f"--{name}", size=size, strict=strict, track=track)
+    evaluation = prepare_evaluation(
+        sets, extractor, size=size, strict=strict, seed=seed, log=_log, track=track_progress
+    )
+    results = {}
+    for name, result in evaluation.iter_results(requested):
+        results[name] = result
+        _log(f"{name} {result}")
+    for verdict in compute_verdicts(results):
+        _log(str(verdict))
+    card, report = evaluation.card, report_to_json(results, evaluation.card)
+    if json is not None:
+        write_json(report, json)
+        _log(f"wrote {json}")
+    if html is not None:
+        from genlib.report.evaluation_page import render_evaluation_page
+
+        options = {**paths, "extractor": extractor, "metrics": metrics, "size": size, "seed": seed or None}
+        words = [f"--{name}={value}" for name, value in options.items() if value is not None]
+        write_text(render_evaluation_page(evaluation, results, shlex.join(["genlib", "evaluate", *words])), html)
+        _log(f"wrote {html}")
+    sources = {name: str(path) for name, path in paths.items()}
     data = {"name": card["data"], "uri": sources["real"]}
     log_run(
         "evaluate",
-        f"evaluate {sources['fake']}",
+        f"evaluate {fake}",
         flatten_results(results),
-        tags=tags,
+        tags={f"genlib.{key}": card[key] for key in ("stage", "commit", "dirty", "data_sha256") if key in card},
         params={**sources, "data": data, "seed": card["seed"], "n": card["n"]},
-        texts={"metrics.json": dumps(report_to_json(results, card), indent=2)},
+        texts={"metrics.json": dumps(report, indent=2)},
     )
 
 

@@ -1,6 +1,7 @@
-"""A model before its judge: draw images, look at them, measure.
+"""A model and the features of real images become the inputs of metrics.
 
-Judge A scores sweeps on `valid`, judge B gives the reported numbers on `test`; each is the classifier in its folder.
+The tuning classifier scores sweeps on `valid`, the reporting classifier gives the reported numbers on `test`; each is
+the classifier in its folder.
 """
 
 from __future__ import annotations
@@ -20,24 +21,21 @@ from genlib.data.dataset import Dataset
 from genlib.data.images import Images, to_pixels
 from genlib.errors import InputError
 from genlib.evaluation.controls import add_controls
+from genlib.evaluation.extractors import load_classifier
 from genlib.evaluation.feature_cache import CachedExtractor, ExtractFn
 from genlib.evaluation.runner import compute_metrics
-from genlib.files import file_sha256
-from genlib.metrics.classification import compute_accuracy
-from genlib.metrics.inputs import FeatureSet, MetricInputs, build_inputs, shuffle_real_sets
-from genlib.metrics.inputs import extract_features as plainly
+from genlib.metrics.inputs import FeatureSet, MetricInputs, build_inputs, extract_features, shuffle_real_sets
 from genlib.metrics.questions import split_direction
 from genlib.metrics.registry import available_inputs, get_metric, model_capabilities
-from genlib.metrics.result import MetricResult, UndefinedMetric
+from genlib.metrics.result import MetricResult
 from genlib.metrics.translation import Domain, TranslationDirection, Translator
-from genlib.registry import load
 
 NUM_SUMMARY_METRICS = 10
 
 
 @dataclass(frozen=True)
 class RealFeatures:
-    """The real images of one domain as the judge sees them."""
+    """The features of the real images of one domain."""
 
     train: FeatureSet
     valid: FeatureSet
@@ -45,20 +43,20 @@ class RealFeatures:
 
     @classmethod
     def extract(cls, extractor: CachedExtractor, dataset: Dataset, *, labelled: bool = True) -> RealFeatures:
-        """Without the labels where they are not those that the judge knows."""
+        """`labelled`: whether the labels are the classes that the extractor knows; they are left out otherwise."""
         sets = (dataset.train, dataset.valid, dataset.test)
         return cls(*(extractor(images if labelled else Images(images.pixels)) for images in sets))
 
     def as_validation(self) -> RealFeatures:
-        """What a sweep may look at: validation images for test, and training images for null."""
+        """For a sweep: validation images for test, and training images for the baseline."""
         return RealFeatures(self.train, self.train, self.valid)
 
 
 @dataclass(frozen=True)
 class Evaluator:
-    """A judge and the real images as it sees them; looking at those is done once for any number of models.
+    """A classifier and its features of the real images, extracted once for any number of models.
 
-    `second`: the bench of another judge of the same data, who sees the same images.
+    `second_evaluator`: another classifier with its features of the same images.
     """
 
     extractor: CachedExtractor
@@ -75,47 +73,41 @@ class Evaluator:
         *,
         second_evaluator: Evaluator | None = None,
         cache: Path | None = None,
-        extract: ExtractFn = plainly,
+        extract: ExtractFn = extract_features,
     ) -> Evaluator:
-        """The bench of the judge that lies in `folder`; it looks by way of `by`, and what it sees is kept in the folder
-        `cache`.
-
-        Raises:
-            InputError: the folder holds no model, or one that does not classify these images.
-        """
-        judge = load(folder)
-        if not hasattr(judge, "features"):
-            raise InputError(f"{folder}: got a model that does not classify, expected a judge's folder")
-        looker = CachedExtractor(judge, cache, extract=extract)
-        real = RealFeatures.extract(looker, dataset)
-        return cls(looker, dataset, real, classifier_card(folder, real.test), second_evaluator)
+        """By the classifier in `folder`; `cache` is the folder of the feature cache."""
+        classifier = load_classifier(folder)
+        extractor = CachedExtractor(classifier.network, cache, extract=extract)
+        real = RealFeatures.extract(extractor, dataset)
+        return cls(extractor, dataset, real, classifier.card(extractor, real.test), second_evaluator)
 
     @cached_property
     def domain_b(self) -> RealFeatures | None:
-        """The second domain, looked at when first asked for; without labels where its classes are others."""
-        other = self.dataset.domain_b
-        if other is None:
+        """The second domain; without labels where its classes differ from those of the first."""
+        domain_b = self.dataset.domain_b
+        if domain_b is None:
             return None
-        return RealFeatures.extract(self.extractor, other, labelled=other.classes == self.dataset.classes)
+        return RealFeatures.extract(self.extractor, domain_b, labelled=domain_b.classes == self.dataset.classes)
 
     def test_inputs(self, model: nn.Module, n: int, seed: int) -> dict[str, MetricInputs]:
-        """`model` against the test images: n of its samples, where it makes any, the controls, and the second judge.
+        """n samples of `model`, where it makes any, with test images, controls and the second classifier.
 
-        By the ending that its metrics' names get: "", or "_a2b" and "_b2a" for the two ways of a translator.
+        By the suffix of the metrics' names: "", or "_a2b" and "_b2a" for the two directions of a translator.
         """
-        ways = self._build_inputs(model, n, seed, lambda views: views)
+        by_direction = self._build_inputs(model, n, seed, lambda real: real)
         return {
-            way: add_controls(self._add_second_inputs(evidence, way), self.extractor) for way, evidence in ways.items()
+            suffix: add_controls(self._add_second_inputs(inputs, suffix), self.extractor)
+            for suffix, inputs in by_direction.items()
         }
 
     def validation_inputs(self, model: nn.Module, n: int, seed: int) -> dict[str, MetricInputs]:
-        """`model` against the validation images, with training images for null: what a sweep may look at."""
+        """`model` with validation images, and training images for the baseline, as a sweep may use them."""
         return self._build_inputs(model, n, seed, RealFeatures.as_validation)
 
     def _build_inputs(
         self, model: nn.Module, n: int, seed: int, select: Callable[[RealFeatures], RealFeatures]
     ) -> dict[str, MetricInputs]:
-        real = select(self.real)
+        real, network = select(self.real), self.extractor.network
         if hasattr(model, "translate"):
             a, b = real, select(self._require_domain_b())
             return {
@@ -123,33 +115,32 @@ class Evaluator:
                 "_b2a": self._build_translation_inputs(model, "a", b, a, n, seed),
             }
         n = min(n, len(real.valid), len(real.test))
-        fake = draw_samples(model, n, seed, real.train.labels)
-        made = None if fake is None else self.extractor(fake)
-        evidence = build_inputs(self.extractor.network, real.train, real.valid, real.test, made, n, seed, model=model)
-        foreign = self.domain_b if "likelihood" in model_capabilities(model) else None
-        return {"": replace(evidence, domain_b_test=select(foreign).test if foreign else None)}
+        drawn = draw_samples(model, n, seed, real.train.labels)
+        samples = None if drawn is None else self.extractor(drawn)
+        inputs = build_inputs(network, real.train, real.valid, real.test, samples, n, seed, model=model)
+        domain_b = self.domain_b if "likelihood" in model_capabilities(model) else None
+        return {"": replace(inputs, domain_b_test=select(domain_b).test if domain_b else None)}
 
     def _build_translation_inputs(
         self, model: nn.Module, to: Domain, source: RealFeatures, target: RealFeatures, n: int, seed: int
     ) -> MetricInputs:
-        """One way of a translator: test images of `source`, translated, against the real images of `target`."""
-        there = build_inputs(self.extractor.network, target.train, target.valid, target.test, None, n, seed)
+        """One direction of a translator: test images of `source`, translated, with the real images of `target`."""
+        inputs = build_inputs(self.extractor.network, target.train, target.valid, target.test, None, n, seed)
         n = min(n, len(source.test), len(target.valid), len(target.test))
         chosen = torch.randperm(len(source.test), generator=seeded_generator(seed, "source"))[:n]
         direction = TranslationDirection(cast(Translator, model), to, source.test[chosen].images.to(device_of(model)))
-        return replace(there, samples=self.extractor(direction.translated_images()), model=direction)
+        return replace(inputs, samples=self.extractor(direction.translated_images()), model=direction)
 
     def _add_second_inputs(self, inputs: MetricInputs, suffix: str) -> MetricInputs:
-        """`evidence` beside what the second judge sees of the same images."""
-        if self.second_evaluator is None or inputs.samples is None:
+        """`inputs` with the second classifier's features of the same images."""
+        second = self.second_evaluator
+        if second is None or inputs.samples is None:
             return inputs
-        views = self.second_evaluator._require_domain_b() if suffix == "_a2b" else self.second_evaluator.real
-        valid, test = shuffle_real_sets(views.valid, views.test, inputs.seed)
-        fake = self.second_evaluator.extractor(inputs.samples.images)
-        seen = MetricInputs(
-            views.train, valid, test, fake, inputs.seed, inputs.model, has_class_names=inputs.has_class_names
-        )
-        return replace(inputs, second_inputs=add_controls(seen, self.second_evaluator.extractor))
+        real = second._require_domain_b() if suffix == "_a2b" else second.real
+        valid, test = shuffle_real_sets(real.valid, real.test, inputs.seed)
+        samples = second.extractor(inputs.samples.images)
+        second_inputs = replace(inputs, train=real.train, valid=valid, test=test, samples=samples, domain_b_test=None)
+        return replace(inputs, second_inputs=add_controls(second_inputs, second.extractor))
 
     def _require_domain_b(self) -> RealFeatures:
         if self.domain_b is None:
@@ -160,14 +151,14 @@ class Evaluator:
 def draw_samples(model: nn.Module, n: int, seed: int, labels: Tensor | None = None) -> Images | None:
     """n samples of `model`, or None where it makes none.
 
-    A conditional one is asked for classes that are drawn from the training `labels`, and they are kept with the images.
+    A conditional one gets classes drawn from the training `labels`, which the images keep.
     """
     if not hasattr(model, "sample"):
         return None
     if labels is None or not getattr(model, "conditional", False):
         return Images(to_pixels(model.sample(n, seed=seed)))  # type: ignore[operator]
-    asked = labels[torch.randint(len(labels), (n,), generator=seeded_generator(seed, "classes"))]
-    return Images(to_pixels(model.sample(n, seed=seed, y=asked.to(device_of(model)))), asked)  # type: ignore[operator]
+    classes = labels[torch.randint(len(labels), (n,), generator=seeded_generator(seed, "classes"))]
+    return Images(to_pixels(model.sample(n, seed=seed, y=classes.to(device_of(model)))), classes)  # type: ignore[operator]
 
 
 def device_of(model: nn.Module) -> torch.device:
@@ -175,50 +166,44 @@ def device_of(model: nn.Module) -> torch.device:
 
 
 def compute_applicable_metrics(inputs: Mapping[str, MetricInputs], metrics: Iterable[str]) -> dict[str, MetricResult]:
-    """The metrics of `asked` that apply to what the model can do, each way under its own name."""
+    """Those of `metrics` that apply to what the model can do, for each direction under the name with its suffix."""
     metrics = list(metrics)
-    found = {ending: compute_metrics(each, applicable_metrics(each, metrics)) for ending, each in inputs.items()}
-    return {name + way: found[way][name] for name in metrics for way in found if name in found[way]}
+    found = {suffix: compute_metrics(each, applicable_metrics(each, metrics)) for suffix, each in inputs.items()}
+    return {name + suffix: found[suffix][name] for name in metrics for suffix in found if name in found[suffix]}
 
 
 def applicable_metrics(inputs: MetricInputs, metrics: Iterable[str]) -> list[str]:
-    """Those of `asked` for which the evidence holds what they need."""
+    """Those of `metrics` whose needs `inputs` hold."""
     return [name for name in metrics if get_metric(name).needs in available_inputs(inputs)]
 
 
 def flatten_results(results: Mapping[str, MetricResult]) -> dict[str, float]:
-    """The numbers of `measures` under one name each: value, low, high and null."""
+    """Value, low, high and null of `results`, under a name each; without those that are None."""
     parts = {
-        (name, part): getattr(found, part)
-        for name, found in results.items()
+        (name, part): getattr(result, part)
+        for name, result in results.items()
         for part in ("value", "low", "high", "null")
     }
     return {name if part == "value" else f"{name}_{part}": v for (name, part), v in parts.items() if v is not None}
 
 
 def summary_metrics(values: Mapping[str, float | None], metrics: Sequence[str]) -> dict[str, float]:
-    """Those of the first `HEADLINES` metrics asked for that have a value; of a translator the mean of both ways."""
+    """Those of the first NUM_SUMMARY_METRICS that have a value; of a translator the mean of both directions."""
     found: dict[str, list[float | None]] = {name: [] for name in metrics[:NUM_SUMMARY_METRICS]}
     for name, value in values.items():
         found.get(split_direction(name)[0], []).append(value)
-    known = {name: [value for value in each if value is not None] for name, each in found.items()}
-    return {name: fmean(each) for name, each in known.items() if each and len(each) == len(found[name])}
+    return _mean_over_directions({name: each for name, each in found.items() if each})
 
 
-def classifier_card(folder: Path, test: FeatureSet) -> dict[str, Any]:
-    """Who judged: name, layer, accuracy on test (None without labels) and the hash of the weights."""
-    try:
-        accuracy = compute_accuracy(test).value
-    except UndefinedMetric:
-        accuracy = None
-    digest = file_sha256(folder / "model.safetensors")
-    layer = f"features[{test.features.shape[1]}]"
-    return {"extractor": folder.name, "layer": layer, "accuracy": accuracy, "sha256": digest}
+def _mean_over_directions(values: Mapping[str, Sequence[float | None]]) -> dict[str, float]:
+    """The mean of each, without those of which a direction has no value."""
+    known = {name: [value for value in each if value is not None] for name, each in values.items()}
+    return {name: fmean(each) for name, each in known.items() if len(each) == len(values[name])}
 
 
 @dataclass(frozen=True)
 class TrialScorer:
-    """Scores a model that is still in training: plain numbers, on validation images, by judge A."""
+    """Scores a model in training: values of metrics on validation images by the tuning classifier."""
 
     evaluator: Evaluator
     metrics: tuple[str, ...]
@@ -226,26 +211,24 @@ class TrialScorer:
     seed: int
 
     def __call__(self, model: nn.Module) -> dict[str, float]:
-        """The values of the metrics asked for, the first with the ends of its interval as `<metric>_low` and `_high`.
+        """The values of the metrics, the first with its interval as `<metric>_low` and `_high`.
 
-        Of a translator the means of both ways; an undefined one is left out.
+        Of a translator the means over both directions; without those that are undefined.
         """
-        ways = self.evaluator.validation_inputs(model, self.n, self.seed).values()
-        measures = {name: [get_metric(name)(way) for way in ways] for name in self.metrics}
-        found = {name: [measure.value for measure in each] for name, each in measures.items()}
+        inputs = self.evaluator.validation_inputs(model, self.n, self.seed).values()
+        results = {name: [get_metric(name)(each) for each in inputs] for name in self.metrics}
+        values = {name: [result.value for result in each] for name, each in results.items()}
         for end in ("low", "high"):
-            found[f"{self.metrics[0]}_{end}"] = [getattr(measure, end) for measure in measures[self.metrics[0]]]
-        known = {name: [value for value in values if value is not None] for name, values in found.items()}
-        return {name: fmean(values) for name, values in known.items() if len(values) == len(ways)}
+            values[f"{self.metrics[0]}_{end}"] = [getattr(result, end) for result in results[self.metrics[0]]]
+        return _mean_over_directions(values)
 
     def baselines(self) -> dict[str, float]:
-        """What real images of the first domain get in the place of the fakes: training images, held out of the rest."""
+        """The values for real images of the first domain: training images, held out of the rest."""
         real = self.evaluator.real
         order = torch.randperm(len(real.train), generator=seeded_generator(self.seed, "rehearsal"))
         n = min(self.n, len(order) // 2)
-        shown, known = real.train[order[:n]], real.train[order[n:]]
-        null = build_inputs(
-            self.evaluator.extractor.network, known, shown, real.valid, shown, n, self.seed
-        ).with_real_samples()
-        found = {name: get_metric(name)(null).value for name in self.metrics}
-        return {name: value for name, value in found.items() if value is not None}
+        held_out, train = real.train[order[:n]], real.train[order[n:]]
+        network = self.evaluator.extractor.network
+        inputs = build_inputs(network, train, held_out, real.valid, held_out, n, self.seed).with_real_samples()
+        values = {name: get_metric(name)(inputs).value for name in self.metrics}
+        return {name: value for name, value in values.items() if value is not None}

@@ -1,12 +1,15 @@
-"""Who looks at images that nothing here made: principal components of their pixels, or a network of torchvision.
+"""Feature extractors: a classifier in a model folder, principal components of pixels, or a network of torchvision.
 
-Each is a `Judge`, images [n, C, H, W] in [-1, 1] to features [n, d] and logits [n, K], but none whose classes are those
-of the data: the first makes up cells, the second knows those of ImageNet.
+Each maps images [n, C, H, W] in [-1, 1] to features [n, d] and logits [n, K]. Only a classifier knows the classes of the
+data; the classes of principal components are clusters, those of torchvision are ImageNet's.
 """
 
 from __future__ import annotations
 
 import difflib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,25 +18,92 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from genlib.data.batches import seeded_generator
+from genlib.data.image_sets import Shape
 from genlib.data.images import Images, to_float
 from genlib.errors import InputError, one_line
+from genlib.evaluation.feature_cache import CachedExtractor
+from genlib.files import file_sha256
+from genlib.metrics.classification import compute_accuracy
+from genlib.metrics.inputs import FeatureSet
+from genlib.metrics.result import UndefinedMetric
 from genlib.metrics.stats.clustering import NUM_CLUSTERS, assign_clusters, kmeans
+from genlib.registry import load
 
 MAX_COMPONENTS = 64
-MAX_FIT_IMAGES = 2000  # images that components and cells are fitted to, at the most
-MAX_SIDE = 64  # pixels a side that larger images are averaged down to before
-CHUNK = 32  # images that pass a network of torchvision at once
-EXPECTED = "pca, a judge's folder, or NAME:WEIGHTS_FILE with the name of a classifier of torchvision"
+MAX_FIT_IMAGES = 2000  # images that components and clusters are fitted to
+MAX_SIDE = 64  # pixels a side to which larger images are averaged down for components
+CHUNK = 32  # images per forward pass of torchvision
+EXPECTED = "pca, a classifier's folder, or NAME:WEIGHTS_FILE with the name of a classifier of torchvision"
+DEFAULT_NOTE = "No extractor given: principal components of pixels."
 AUX_HEAD_PREFIXES = ("AuxLogits.", "aux1.", "aux2.")  # heads of the inception nets that only training uses
 INCEPTION_OPTIONS = {"init_weights": False, "transform_input": True, "aux_logits": False}
 
 
-class Pca(nn.Module):
-    """The leading principal components of pixels (Pearson 1901), and as classes soft cells of k-means in them.
+@dataclass(frozen=True)
+class NamedExtractor:
+    """`num_classes`: how many of the data's classes it knows, 0 for none; `extra`: further facts of its card."""
 
-    features = (x - mean) W with W [pixels, d] orthonormal, so that distances are those of pixels as far as the
-    components reach. p(k|x) is that of equally likely spherical Gaussians about the cells' centres, of the variance
-    within cells.
+    network: nn.Module
+    name: str
+    layer: str
+    num_classes: int = 0
+    extra: Mapping[str, Any] = field(default_factory=dict)
+
+    def card(self, cached: CachedExtractor, test: FeatureSet) -> dict[str, Any]:
+        """Name, layer, accuracy on `test` (None where there is none) and the hash of the weights."""
+        try:
+            accuracy = compute_accuracy(test).value if self.num_classes else None
+        except UndefinedMetric:
+            accuracy = None
+        layer = f"{self.layer}[{test.features.shape[1]}]"
+        return {"extractor": self.name, "layer": layer, "accuracy": accuracy, "sha256": cached.sha256, **self.extra}
+
+
+def resolve_extractor(spec: str | nn.Module | None, images: Images, components: int, seed: int) -> NamedExtractor:
+    """The extractor of `spec`: None or "pca", a model folder, "<name of a torchvision classifier>:<weights file>", or
+    any module with `features(x)` and logits; `images` are what components are fitted to.
+
+    Raises:
+        InputError: there is no such extractor, or it does not take images of this shape.
+    """
+    if isinstance(spec, nn.Module):
+        return NamedExtractor(spec, type(spec).__name__, "features")
+    if spec is None or spec == "pca":
+        pca = Pca(images, seed, components)
+        note = {} if spec else {"note": DEFAULT_NOTE}
+        extra = {"explained": float(pca.explained), "fitted": len(images), **note}
+        return NamedExtractor(pca, "pca", "components", extra=extra)
+    if Path(spec).is_dir():
+        return load_classifier(Path(spec), images.shape)
+    name, colon, weights = spec.partition(":")
+    if name in list_torchvision_classifiers() and not colon:
+        raise InputError(f"--extractor: got {name} without its weights, expected {name}:WEIGHTS_FILE")
+    return NamedExtractor(load_torchvision_classifier(name, Path(weights)), name, "penultimate")
+
+
+def load_classifier(folder: Path, shape: Shape | None = None) -> NamedExtractor:
+    """The classifier in a model folder, for images of `shape` where that is given.
+
+    Raises:
+        InputError: the folder holds no model, or one that does not classify these images.
+    """
+    network = load(folder)
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    if not hasattr(network, "features"):
+        raise InputError(f"{folder}: got a model that does not classify, expected a classifier's folder")
+    if shape is not None and tuple(config["shape"]) != shape:
+        channels, height, width = config["shape"]
+        size = f" (--size {height})" if channels == shape[0] and height == width else ""
+        raise InputError(f"{folder}: got a classifier of images {config['shape']}, expected of {list(shape)}{size}")
+    extra = {"sha256": file_sha256(folder / "model.safetensors")}
+    return NamedExtractor(network, folder.resolve().name, "features", config["classes"], extra)
+
+
+class Pca(nn.Module):
+    """The leading principal components of pixels (Pearson 1901), and as classes soft clusters of k-means in them.
+
+    features = (x - mean) W with W [pixels, d] orthonormal, so that distances are those of pixels within the span of the
+    components. p(k|x) is that of equally likely spherical Gaussians about the centres, of the variance within clusters.
     """
 
     mean: Tensor
@@ -43,7 +113,7 @@ class Pca(nn.Module):
     explained: Tensor
 
     def __init__(self, images: Images, seed: int = 0, components: int = MAX_COMPONENTS) -> None:
-        """Fitted to `images`, or FITTED of them; of fewer components where these have no more."""
+        """Fit to at most MAX_FIT_IMAGES of `images`, with fewer components where these have no more."""
         super().__init__()
         chosen = torch.randperm(len(images), generator=seeded_generator(seed, "components"))[:MAX_FIT_IMAGES]
         x = _flatten_pixels(to_float(images.pixels[chosen])).double()
@@ -63,7 +133,7 @@ class Pca(nn.Module):
         return (_flatten_pixels(x) - self.mean) @ self.directions
 
     def head(self, features: Tensor) -> Tensor:
-        """-||f - centre||^2 / (2 variance), less what is the same for all cells."""
+        """-||f - centre||^2 / (2 variance), less what is the same for all clusters."""
         products = features @ self.centres.T - self.centres.square().sum(1) / 2
         return products / self.variance
 
@@ -72,7 +142,7 @@ class Pca(nn.Module):
 
 
 def _flatten_pixels(x: Tensor) -> Tensor:
-    """Images [n, C, H, W] as rows, those of more than SIDE pixels a side averaged down to it."""
+    """Images [n, C, H, W] as rows, averaged down to at most MAX_SIDE pixels a side."""
     height, width = (min(MAX_SIDE, side) for side in x.shape[2:])
     return F.adaptive_avg_pool2d(x, (height, width)).flatten(1)
 
@@ -118,18 +188,18 @@ class TorchvisionExtractor(nn.Module):
 
 
 def list_torchvision_classifiers() -> list[str]:
-    """The classifiers of `torchvision.models`, by name."""
     from torchvision import models
 
     return list(models.list_models(module=models))
 
 
 def load_torchvision_classifier(name: str, path: Path) -> TorchvisionExtractor:
-    """The classifier `name` of torchvision with the weights that lie at `path`, a `.pth` or a `.safetensors` file of
-    its state_dict; nothing is fetched, and nothing unpickled but tensors.
+    """The classifier `name` with weights from a `.pth` or `.safetensors` file of its state_dict.
+
+    Nothing is downloaded, and nothing but tensors unpickled.
 
     Raises:
-        InputError: there is no such network, or no such weights of it.
+        InputError: there is no such network, or the file does not hold its weights.
     """
     from torchvision import models
 
@@ -142,12 +212,11 @@ def load_torchvision_classifier(name: str, path: Path) -> TorchvisionExtractor:
     try:
         net.load_state_dict(weights)
     except RuntimeError as error:
-        reason = one_line(error)
-        raise InputError(
-            f"{path}: got other weights than those of {name} ({reason}), expected its state_dict"
-        ) from error
-    look = models.get_model_weights(name).DEFAULT.transforms()
-    return TorchvisionExtractor(net, _detach_head(net, name), look.crop_size[0], look.mean, look.std)
+        reason = f"got other weights than those of {name} ({one_line(error)})"
+        raise InputError(f"{path}: {reason}, expected its state_dict") from error
+    transform = models.get_model_weights(name).DEFAULT.transforms()
+    head = _detach_head(net, name)
+    return TorchvisionExtractor(net, head, transform.crop_size[0], transform.mean, transform.std)
 
 
 def _read_state_dict(path: Path) -> dict[str, Any]:
@@ -161,20 +230,19 @@ def _read_state_dict(path: Path) -> dict[str, Any]:
             return dict(load_file(path))
         found = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
-        reason = one_line(error)
-        raise InputError(f"{path}: got a file that cannot be read ({reason}), expected {expected}") from error
+        raise InputError(f"{path}: got a file that cannot be read ({one_line(error)}), expected {expected}") from error
     if not isinstance(found, dict) or not all(isinstance(value, Tensor) for value in found.values()):
         raise InputError(f"{path}: got a {type(found).__name__} that is not of tensors alone, expected {expected}")
     return found
 
 
 def _detach_head(net: nn.Module, name: str) -> nn.Linear:
-    """The last linear layer of `net`, which from then on gives what enters it."""
-    place = [where for where, module in net.named_modules() if isinstance(module, nn.Linear)]
-    if not place:
+    """The last linear layer of `net`, which is replaced by the identity there."""
+    linear = [name for name, module in net.named_modules() if isinstance(module, nn.Linear)]
+    if not linear:
         raise InputError(f"--extractor: got {name}, expected a network that ends in a linear layer")
-    head = net.get_submodule(place[-1])
-    parent, _, own = place[-1].rpartition(".")
-    setattr(net.get_submodule(parent), own, nn.Identity())
+    head = net.get_submodule(linear[-1])
+    parent, _, child = linear[-1].rpartition(".")
+    setattr(net.get_submodule(parent), child, nn.Identity())
     assert isinstance(head, nn.Linear)
     return head

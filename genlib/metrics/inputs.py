@@ -7,7 +7,7 @@ number of images; `with_control_samples` puts images there whose faults are know
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import lru_cache
 from typing import Any, Literal, NoReturn
@@ -41,6 +41,15 @@ class FeatureSet:
     def __getitem__(self, index: Tensor | slice) -> FeatureSet:
         labels = None if self.labels is None else self.labels[index]
         return FeatureSet(self.pixels[index], labels, self.features[index], self.probabilities[index])
+
+    @classmethod
+    def concat(cls, parts: Sequence[FeatureSet]) -> FeatureSet:
+        """All images of `parts`, of which all or none have labels."""
+        labels = [part.labels for part in parts if part.labels is not None]
+        pixels, features, probabilities = (
+            torch.cat([getattr(part, name) for part in parts]) for name in ("pixels", "features", "probabilities")
+        )
+        return cls(pixels, torch.cat(labels) if labels else None, features, probabilities)
 
     @property
     def predicted_classes(self) -> Tensor:
