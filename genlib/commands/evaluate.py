@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Mapping
 from functools import partial
 from json import dumps
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from genlib.errors import InputError
 from genlib.files import require_writable, write_json, write_text
+
+if TYPE_CHECKING:
+    from genlib.metrics.result import MetricResult
 
 
 def evaluate(
@@ -35,12 +40,10 @@ def evaluate(
         if out is not None:
             require_writable(out, option)
     from genlib.data.image_sets import read_image_set
-    from genlib.evaluation.evaluator import flatten_results
     from genlib.evaluation.image_sets import prepare_evaluation
     from genlib.evaluation.runner import report_to_json
     from genlib.evaluation.verdicts import compute_verdicts
     from genlib.progress import track_progress
-    from genlib.tracking.mlflow import log_run
 
     paths = {"real": real, "fake": fake} | ({} if train is None else {"train": train})
     sets = {}
@@ -67,15 +70,28 @@ def evaluate(
         words = [f"--{name}={value}" for name, value in options.items() if value is not None]
         write_text(render_evaluation_page(evaluation, results, shlex.join(["genlib", "evaluate", *words])), html)
         _log(f"wrote {html}")
-    sources = {name: str(path) for name, path in paths.items()}
-    data = {"name": card["data"], "uri": sources["real"]}
+    _log_run(card, results, dumps(report, indent=2), {name: str(path) for name, path in paths.items()})
+
+
+def _log_run(
+    card: Mapping[str, Any], results: Mapping[str, MetricResult], report: str, sources: Mapping[str, str]
+) -> None:
+    """Log a run of the project in the current folder, where there is one."""
+    from genlib.evaluation.evaluator import flatten_results
+    from genlib.tracking.mlflow import log_run
+
     log_run(
         "evaluate",
-        f"evaluate {fake}",
+        f"evaluate {sources['fake']}",
         flatten_results(results),
         tags={f"genlib.{key}": card[key] for key in ("stage", "commit", "dirty", "data_sha256") if key in card},
-        params={**sources, "data": data, "seed": card["seed"], "n": card["n"]},
-        texts={"metrics.json": dumps(report, indent=2)},
+        params={
+            **sources,
+            "data": {"name": card["data"], "uri": sources["real"]},
+            "seed": card["seed"],
+            "n": card["n"],
+        },
+        texts={"metrics.json": report},
     )
 
 

@@ -162,15 +162,15 @@ def wrong(path, trap):
 @pytest.mark.parametrize(
     ("name", "file", "found"),
     [
-        ("resnet18", "missing.pth", "found no file"),
-        ("resnet18", "noise.pth", "found a file that cannot be read"),
-        ("resnet18", "noise.safetensors", "found a file that cannot be read"),
-        ("resnet18", "trap.pth", "found a file that cannot be read"),
-        ("resnet18", "list.pth", "found a list that is not of tensors alone"),
-        ("resnet18", "checkpoint.pth", "found a dict that is not of tensors alone"),
-        ("resnet18", "other.pth", "found other weights than those of resnet18"),
+        ("resnet18", "missing.pth", "got no file"),
+        ("resnet18", "noise.pth", "got a file that cannot be read"),
+        ("resnet18", "noise.safetensors", "got a file that cannot be read"),
+        ("resnet18", "trap.pth", "got a file that cannot be read"),
+        ("resnet18", "list.pth", "got a list that is not of tensors alone"),
+        ("resnet18", "checkpoint.pth", "got a dict that is not of tensors alone"),
+        ("resnet18", "other.pth", "got other weights than those of resnet18"),
         ("resnet81", "other.pth", "did you mean resnet18"),
-        ("fasterrcnn_resnet50_fpn", "other.pth", "found 'fasterrcnn_resnet50_fpn'"),
+        ("fasterrcnn_resnet50_fpn", "other.pth", "got 'fasterrcnn_resnet50_fpn'"),
     ],
 )
 def test_wrong_weights_are_refused_in_one_line(tmp_path, name, file, found):
