@@ -4,8 +4,6 @@ Only the models asked for are read, so that stale folders are not seen. Whatever
 samples, most models have no sweep) is empty here and absent from the page.
 """
 
-from __future__ import annotations
-
 import csv
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager

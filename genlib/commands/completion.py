@@ -1,7 +1,5 @@
 """`genlib completion`: the script by which a shell completes the command."""
 
-from __future__ import annotations
-
 from genlib.errors import InputError
 
 

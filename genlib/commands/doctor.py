@@ -1,7 +1,5 @@
 """`genlib doctor`: is what genlib needs there, and does it fit together? One line each, and how to fix it."""
 
-from __future__ import annotations
-
 import json
 import re
 import shutil
@@ -87,8 +85,9 @@ def check_torchvision() -> Iterator[CheckResult]:
     if torch.partition("+")[0] == wanted.partition("+")[0]:
         yield CheckResult(name, "ok", "built for each other")
     else:
-        found = f"torchvision {torchvision} is for torch {wanted}, not {torch}"
-        yield CheckResult(name, "broken", found, SETUP_COMMAND)
+        yield CheckResult(
+            name, "broken", f"torchvision {torchvision} is for torch {wanted}, not {torch}", SETUP_COMMAND
+        )
 
 
 def check_devices() -> Iterator[CheckResult]:

@@ -1,7 +1,5 @@
 """`genlib report`: the page of the runs so far; `make repro` writes its own at the end."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from genlib.errors import InputError

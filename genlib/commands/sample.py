@@ -36,9 +36,8 @@ def sample(
     wanted = None if labels is None else parse_labels(labels)
     grid = out or (None if png_folder or npz else DEFAULT_OUT / f"{model.resolve().name}.png")
     if grid and count > MAX_GRID_IMAGES:
-        raise InputError(
-            f"--count: got {count}, expected up to {MAX_GRID_IMAGES} on a grid, more with --png-folder or --npz"
-        )
+        more = "more with --png-folder or --npz"
+        raise InputError(f"--count: got {count}, expected up to {MAX_GRID_IMAGES} on a grid, {more}")
     for option, file in (("--out", grid), ("--npz", npz)):
         if file:
             require_writable(file, option)

@@ -1,7 +1,5 @@
 """What each metric makes of images with a known fault: a table that says which metrics are to be believed."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 

@@ -3,8 +3,6 @@
 Figures and plots have one quality. Contact sheets lose nothing, since the page's script cuts them apart.
 """
 
-from __future__ import annotations
-
 import base64
 import io
 import struct

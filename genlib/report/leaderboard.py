@@ -5,8 +5,6 @@ metric failed a control. Each question has its tables; models that share one of 
 stands beside its default under the name `<model>+tuned`.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any

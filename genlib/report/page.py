@@ -1,7 +1,5 @@
 """The page: one file that opens from disk, loads nothing and says where every number comes from."""
 
-from __future__ import annotations
-
 import json
 import re
 from base64 import b64encode
@@ -146,10 +144,6 @@ class ModelSection:
         return _make_anchor(self.name)
 
     @property
-    def role(self) -> str:
-        return CLASSIFIER_ROLES.get(self.name, "")
-
-    @property
     def facts(self) -> dict[str, str]:
         """The line under the model's name."""
         options = {key: self.model.config.get(key, {}) for key in ("model", "objective", "train")}
@@ -177,13 +171,8 @@ def render_page(results: Results, provenance: Provenance) -> str:
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     folder = Path(__file__).parent
-    environment = Environment(
-        loader=FileSystemLoader(folder),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    strict: dict[str, Any] = {"autoescape": True, "undefined": StrictUndefined}
+    environment = Environment(loader=FileSystemLoader(folder), trim_blocks=True, lstrip_blocks=True, **strict)
     environment.filters |= {
         "label": display_name,
         "number": format_number,
@@ -199,6 +188,7 @@ def render_page(results: Results, provenance: Provenance) -> str:
         classifier=CLASSIFIER_DEFAULTS | cards[0] if cards else {},
         tables=tables,
         meanings={name: text for name in metrics if (text := leaderboard.describe_metric(name))},
+        roles=CLASSIFIER_ROLES,
         faults=list(CONTROL_LABELS.values()),
         controls=build_control_rows(results.models),
         sections=[_build_section(model, provenance) for model in generators_first],
