@@ -35,7 +35,7 @@ models:
   classifier:
     model: {{name: cnn_classifier, width: 8}}
     objective: {{name: classification}}
-    train: {{workers: {workers}, images: {images}, report_every: {report}, checkpoint_every: {kept}, batch_size: 50}}
+    train: {{workers: {workers}, total_images: {images}, report_every: {report}, checkpoint_every: {kept}, batch_size: 50}}
 evaluate: {{metrics: [accuracy]}}
 """
 LONG = {"worker": 20, "driver": 10, "driver of workers": 10, "node": 10, "server": 10}
