@@ -53,9 +53,8 @@ def dependencies(name):
 
 def covers(dependency, file):
     """Whether a change of `file` is one of `dependency`, a file, a folder or the file of a model that params name."""
-    folder, _, last = dependency.rpartition("/")
     if "${" in dependency:
-        return file.startswith(folder.partition("/${")[0] + "/") and file.count("/") == 2
+        return file.startswith(dependency.partition("${")[0]) and file.count("/") == 2
     return file == dependency or file.startswith(f"{dependency}/")
 
 
