@@ -23,9 +23,10 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.results import record
-from genlib.data.batches import Batch, seeded_generator
+from genlib.data.batches import Batch
 from genlib.data.dataset import load_dataset
 from genlib.data.images import Images
+from genlib.data.random import seeded_generator
 from genlib.evaluation.evaluator import Evaluator
 from genlib.metrics.registry import get_metric
 from genlib.training.config import TrainConfig

@@ -24,8 +24,8 @@ import torch
 
 from benchmarks.results import record
 from genlib.data import dataset
-from genlib.data.batches import seeded_generator
 from genlib.data.images import Images, save_images
+from genlib.data.random import seeded_generator
 from genlib.distributed.session import configure_ray_env
 from genlib.distributed.train import train_distributed
 from genlib.files import with_checksum

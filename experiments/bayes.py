@@ -20,10 +20,10 @@ from torch.distributions import MultivariateNormal
 
 from benchmarks.results import record
 from experiments.common import FinishedRows, new_parser, open_data, open_state
-from genlib.data.batches import seeded_generator
 from genlib.data.config import DataConfig
 from genlib.data.dataset import Dataset
 from genlib.data.images import Images, to_float
+from genlib.data.random import seeded_generator
 from genlib.metrics.stats.bayes import class_log_likelihoods, log_frequencies, normalize_posterior
 from genlib.metrics.stats.intervals import wilson
 from genlib.models.layers.latent_variable import LatentVariableModel

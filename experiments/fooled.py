@@ -24,9 +24,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from experiments.common import FinishedRows, markdown_table, new_parser, open_state
-from genlib.data.batches import seeded_generator
 from genlib.data.dataset import load_dataset
 from genlib.data.images import Images, to_float, to_pixels
+from genlib.data.random import seeded_generator
 from genlib.evaluation.evaluator import Evaluator
 from genlib.metrics.inputs import build_inputs
 from genlib.metrics.registry import get_metric

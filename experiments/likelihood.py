@@ -21,10 +21,10 @@ from torch import Tensor
 
 from benchmarks.results import record
 from experiments.common import FinishedRows, new_parser, open_data, open_state
-from genlib.data.batches import seeded_generator
 from genlib.data.config import DataConfig
 from genlib.data.dataset import Dataset
 from genlib.data.images import to_float
+from genlib.data.random import seeded_generator
 from genlib.metrics.stats.bayes import importance_log_likelihood
 from genlib.models.layers.latent_variable import LatentVariableModel
 from genlib.registry import load

@@ -28,10 +28,10 @@ from torch import Tensor
 
 from benchmarks.results import record
 from experiments.common import FinishedRows, hide_frame, markdown_table, new_parser, open_data, open_state
-from genlib.data.batches import seeded_generator
 from genlib.data.config import DataConfig
 from genlib.data.dataset import Dataset
 from genlib.data.images import Images
+from genlib.data.random import seeded_generator
 from genlib.metrics.copies import MAX_HELD_OUT, CopyRadii
 from genlib.metrics.copying import average_cells, compare_cells
 from genlib.metrics.fld import MAX_FIT_IMAGES, IsotropicMixture, grouped_nll, standardize

@@ -22,8 +22,8 @@ import torch
 from torch import Tensor
 
 from experiments.common import DOCS, FinishedRows, new_parser, open_state
-from genlib.data.batches import seeded_generator
 from genlib.data.images import Images
+from genlib.data.random import seeded_generator
 from genlib.models import gan
 from genlib.objectives import adversarial
 from genlib.training.config import TrainConfig

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from benchmarks.results import record
 from experiments.common import FinishedRows, new_parser, open_state
-from genlib.data.batches import seeded_generator
+from genlib.data.random import seeded_generator
 from genlib.metrics.support import NUM_BATCHES, simpson_estimate, summarize_batches
 
 SIZES, PLANTED = (359, 1_000, 5_000), (100, 1_000, 10_000)

@@ -33,10 +33,10 @@ from experiments.common import (
     open_state,
     train_to_end,
 )
-from genlib.data.batches import seeded_generator
 from genlib.data.config import DataConfig
 from genlib.data.dataset import Dataset
 from genlib.data.images import Images, to_float, to_pixels
+from genlib.data.random import seeded_generator
 from genlib.metrics.inputs import FeatureSet, build_inputs, extract_features
 from genlib.metrics.registry import get_metric
 from genlib.training.config import TrainConfig

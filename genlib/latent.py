@@ -12,8 +12,8 @@ from typing import Any, Literal, Protocol
 import torch
 from torch import Tensor
 
-from genlib.data.batches import seeded_generator
 from genlib.data.images import Images, to_float
+from genlib.data.random import seeded_generator
 from genlib.models.layers.sampling import map_in_chunks
 
 NUM_STARTS = 4  # starts of `invert` per image

@@ -28,7 +28,7 @@ from pydantic import (
 )
 from ruamel.yaml import YAML
 
-from genlib.data.config import DataConfig, DomainBConfig, blame_domain_b, parse_root
+from genlib.data.config import DataConfig, DomainBConfig, parse_root
 from genlib.errors import InputError, one_line, unknown_name
 from genlib.migration import require_current_names
 from genlib.training.config import TrainConfig
@@ -53,8 +53,8 @@ class DomainBSection(Section):
     seed: Seed | None = None
 
     def to_config(self) -> DomainBConfig:
-        with blame_domain_b():
-            return DomainBConfig(self.name, parse_root(self.root) if self.root else None, self.seed)
+        root = parse_root(self.root, "data.domain_b.root") if self.root else None
+        return DomainBConfig(self.name, root, self.seed)
 
 
 class DataSection(Section):

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from genlib import provenance
-from genlib.data.config import find_domains
+from genlib.data.catalog import find_domains
 from genlib.errors import InputError, run_cli, unknown_name
 from genlib.files import write_text
 from genlib.metrics.registry import check_metric_names

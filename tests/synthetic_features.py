@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from genlib.data.batches import seeded_generator
 from genlib.data.images import Images
+from genlib.data.random import seeded_generator
 from genlib.evaluation.controls import add_controls
 from genlib.metrics.inputs import FeatureSet, MetricInputs
 from genlib.metrics.precision_recall import coverage, density, precision, recall

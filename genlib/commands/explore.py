@@ -58,8 +58,7 @@ def _save_grid(image_grid: ImageGrid, path: Path) -> None:
     """Write a sheet as a picture, and its tensors beside it where it has some."""
     from safetensors.torch import save_file
 
-    from genlib.data.images import to_pixels
-    from genlib.data.png import write_grid
+    from genlib.data.images import to_pixels, write_grid
 
     picture, codes = path.with_suffix(".png"), path.with_suffix(".safetensors")
     write_grid(to_pixels(image_grid.images), picture, image_grid.columns)

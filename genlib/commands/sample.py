@@ -49,7 +49,7 @@ def sample(
     y = _cycle_labels(model, network, count, wanted)
     pixels = to_pixels(_draw_images(model, network, count, seed, y, truncation))
     if grid:
-        from genlib.data.png import write_grid
+        from genlib.data.images import write_grid
 
         write_grid(pixels, grid, len(wanted) if wanted and 1 < len(wanted) <= count else None)
         print(f"{grid}: {count} images")
@@ -106,7 +106,7 @@ def _draw_images(
 
 def _write_pngs(pixels: Tensor, y: Tensor | None, folder: Path) -> None:
     """A PNG an image; of a conditional model in a folder for each class, as `genlib evaluate` reads them."""
-    from genlib.data.png import write_png
+    from genlib.data.images import write_png
     from genlib.progress import track_progress
 
     for index, image in enumerate(track_progress(pixels, "writing images")):

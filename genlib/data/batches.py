@@ -7,33 +7,19 @@ never stopped.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import count
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from genlib.data.images import Images, to_float
-
-if TYPE_CHECKING:
-    from genlib.data.streaming import StreamedImages
+from genlib.data.random import seeded_generator, shard_slice
+from genlib.data.streaming import StreamedImages
 
 DOMAIN_B_SEED_OFFSET = 1_000_003  # what is added to the seed of the second domain's order
-
-
-def seeded_generator(*keys: int | str) -> torch.Generator:
-    """A CPU generator whose stream is a pure function of `keys`."""
-    digest = hashlib.sha256(repr(keys).encode()).digest()
-    return torch.Generator().manual_seed(int.from_bytes(digest[:8], "little") >> 1)
-
-
-def shard_slice(total: int, rank: int, world: int) -> slice:
-    """Rows of a global batch of `total` that belong to `rank`: consecutive, sizes differ by at most one."""
-    return slice(total * rank // world, total * (rank + 1) // world)
 
 
 @dataclass(frozen=True)
@@ -103,8 +89,8 @@ def batches(
         yield from (replace(one, domain_b=two) for one, two in zip(*streams, strict=True))
     rows, where = shard_slice(batch_size, rank, world), (batch_size, seed, step, rank, world)
     walk = _iterate_in_memory(images, *where) if isinstance(images, Images) else images.iterate_batches(*where)
-    for at, chosen in enumerate(walk, step):
-        yield Batch(chosen.pixels, chosen.labels, batch_size, rows, seed, at)
+    for at, rank_images in enumerate(walk, step):
+        yield Batch(rank_images.pixels, rank_images.labels, batch_size, rows, seed, at)
 
 
 def _iterate_in_memory(

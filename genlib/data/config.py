@@ -1,22 +1,13 @@
-"""What a user may ask of the data, and whether it can be had: all that is known without reading a whole set.
-
-Nothing here or in `sources.py` imports torch before a set is read, so that a check costs milliseconds.
-"""
+"""The `data` section of the parameters, and what is wrong with it that can be seen without the data."""
 
 from __future__ import annotations
 
-import inspect
-import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, cast
+from typing import Literal, cast
 
-from genlib.errors import InputError, one_line, unknown_name
-
-if TYPE_CHECKING:
-    from genlib.data.sources import Source
+from genlib.errors import InputError, one_line
 
 MAX_IMAGE_SIZE = 1024
 
@@ -32,12 +23,12 @@ class DomainBConfig:
 
 @dataclass(frozen=True)
 class DataConfig:
-    """The `data` section of the parameters.
+    """What to read and how to split it; `key` is the section's place in the params, for errors.
 
-    `valid` and `test` are shares of all the images, official test set included. Left out, `test` is as large as the
-    official test set, or else a fifth and at most 10,000; `valid` is a quarter of the rest and at most 5,000 (so 60, 20
-    and 20 % of a small set). `image_size` is the side of the square that every image is resized to; left out, images
-    keep their size, and those of the `other` domain are resized to it.
+    `valid` and `test` are fractions of all images, official test set included. None: `test` is as large as the official
+    test set, or else a fifth and at most 10,000; `valid` is a quarter of the rest and at most 5,000 (60, 20 and 20 % of
+    a small set). `image_size`: the side of the square that every image is resized to; None keeps the images' own size,
+    and resizes those of domain B to that of the first.
     """
 
     name: str = "digits"
@@ -49,19 +40,48 @@ class DataConfig:
     valid: float | None = None
     test: float | None = None
     domain_b: DomainBConfig | None = None
+    key: str = "data"
 
     def for_domain_b(self) -> DataConfig | None:
-        """The settings of the second domain, which has its own place and seed and shares the rest."""
+        """The config of the second domain, which has its own name, root and seed."""
         if self.domain_b is None:
             return None
-        own = {
-            "root": self.domain_b.root or self.root,
-            "seed": self.seed if self.domain_b.seed is None else self.domain_b.seed,
-        }
-        return replace(self, name=self.domain_b.name, domain_b=None, **own)  # type: ignore[arg-type]
+        name, root, seed = self.domain_b.name, self.domain_b.root or self.root, self.domain_b.seed
+        seed = self.seed if seed is None else seed
+        return replace(self, name=name, root=root, seed=seed, domain_b=None, key="data.domain_b")
+
+    def validate(self) -> None:
+        size, fractions = self.image_size, {"valid": self.valid, "test": self.test}
+        if self.split not in ("official", "pooled"):
+            raise InputError(f"data.split: got {self.split!r}, expected official, pooled")
+        if size is not None and not 1 <= size <= MAX_IMAGE_SIZE:
+            raise InputError(f"data.image_size: got {size}, expected 1 to {MAX_IMAGE_SIZE}, or null to keep the size")
+        for key, fraction in fractions.items():
+            if fraction is not None and not 0 < fraction < 1:
+                raise InputError(f"data.{key}: got {fraction}, expected a share between 0 and 1, or null")
+        if self.test is not None and self.split == "official":
+            raise InputError(f"data.test: got {self.test} with data.split: official, expected null (the set's own)")
+        if sum(fraction or 0 for fraction in fractions.values()) >= 1:
+            raise InputError(f"data.valid + data.test: got {self.valid} + {self.test}, expected less than 1 together")
+
+    def require_min_counts(self, counts: Mapping[str, int]) -> None:
+        """Refuse a class that cannot have an image in every part; `counts` are the images to be split, by class."""
+        least = 3 if self.split == "pooled" else 2
+        for name, count in counts.items():
+            if count < least:
+                found = f"{count} image{'' if count == 1 else 's'}" + (f" of class {name!r}" if name else "")
+                raise InputError(
+                    f"{self.key}.root: got {found} in {self.root}, expected at least {least}, one for each part"
+                )
+
+    def require_same_channels(self, channels: Sequence[int]) -> None:
+        """Refuse two domains, of these numbers of channels, that no network can translate or tell both."""
+        if self.domain_b and channels[0] != channels[1]:
+            found = f"{self.domain_b.name} with {channels[1]} channel{'s' * (channels[1] > 1)}"
+            raise InputError(f"data.domain_b: got {found}, expected {channels[0]} as {self.name} has, or null")
 
 
-def parse_root(root: str) -> Path:
+def parse_root(root: str, key: str = "data.root") -> Path:
     """A folder, on this machine or behind a URL that fsspec knows: `s3://bucket/images`, `gs://...`, `hf://...`.
 
     Raises:
@@ -75,100 +95,7 @@ def parse_root(root: str) -> Path:
         found = UPath(root)
         _ = found.fs  # imports what it takes
     except Exception as error:
-        raise InputError(f"data.root: got {root} ({error}), expected a folder, or a URL that fsspec knows") from error
-    return cast(Path, found)
-
-
-def find_domains(config: DataConfig) -> list[tuple[Source, DataConfig]]:
-    """The named data set and, where there is one, that of the second domain, each with the settings to read it by.
-
-    Raises:
-        InputError: what `find_source` raises of either, or their channels differ.
-    """
-    first, second = (find_source(config), config), config.for_domain_b()
-    if second is None:
-        return [first]
-    with blame_domain_b():
-        if second.split == "official" and _resolve_source(second).test is None:
-            second = replace(second, split="pooled")
-        other = (find_source(second), second)
-    require_same_channels([first[0].channels, other[0].channels], config)
-    return [first, other]
-
-
-@contextmanager
-def blame_domain_b() -> Iterator[None]:
-    """A complaint about a name or a root is about those of `data.domain_b` here; the other keys are the first domain's."""
-    try:
-        yield
-    except InputError as error:
-        raise InputError(re.sub(r"^data\.(name|root):", r"data.domain_b.\1:", str(error))) from error
-
-
-def require_same_channels(channels: Sequence[int], config: DataConfig) -> None:
-    """Refuse two domains, of which no network can tell or translate both; `found` are the channels of each."""
-    if config.domain_b and channels[0] != channels[1]:
         raise InputError(
-            f"data.domain_b: got {config.domain_b.name} with {channels[1]} channel{'s' * (channels[1] > 1)}, expected {channels[0]} "
-            f"as {config.name} has, or null"
-        )
-
-
-def find_source(config: DataConfig) -> Source:
-    """The named data set, found on the disk and not yet read.
-
-    Raises:
-        InputError: everything about the section, and the files behind it, that can be seen without reading them all.
-    """
-    source = _resolve_source(config)
-    if config.split == "official" and source.test is None:
-        raise InputError(f"data.split: got official, but {config.name} has no test set of its own, expected pooled")
-    return source
-
-
-def require_min_counts(counts: Mapping[str, int], config: DataConfig) -> None:
-    """Refuse a class that cannot have an image in every part; `counts` are the images to be split, by class."""
-    least = 3 if config.split == "pooled" else 2
-    for name, count in counts.items():
-        if count < least:
-            found = f"{count} image{'' if count == 1 else 's'}" + (f" of class {name!r}" if name else "")
-            raise InputError(f"data.root: got {found} in {config.root}, expected at least {least}, one for each part")
-
-
-def _resolve_source(config: DataConfig) -> Source:
-    _validate_config(config)
-    known = _source_functions()
-    if config.name not in known:
-        raise unknown_name("data.name", config.name, known)
-    try:
-        return known[config.name](config)
-    except InputError:
-        raise
-    except Exception as error:  # each store behind a URL has its own
-        if isinstance(config.root, Path):
-            raise
-        reason = one_line(error)
-        raise InputError(f"data.root: got {config.root} out of reach ({reason}), expected a folder") from error
-
-
-def _source_functions() -> dict[str, Callable[[DataConfig], Source]]:
-    """The public functions of `sources.py` by name: the registry."""
-    from genlib.data import sources
-
-    functions = inspect.getmembers(sources, inspect.isfunction)
-    return {name: f for name, f in functions if f.__module__ == sources.__name__ and not name.startswith("_")}
-
-
-def _validate_config(config: DataConfig) -> None:
-    size, shares = config.image_size, {"valid": config.valid, "test": config.test}
-    if config.split not in ("official", "pooled"):
-        raise InputError(f"data.split: got {config.split!r}, expected official, pooled")
-    if size is not None and not 1 <= size <= MAX_IMAGE_SIZE:
-        raise InputError(f"data.image_size: got {size}, expected 1 to {MAX_IMAGE_SIZE}, or null to keep the size")
-    for key, share in shares.items():
-        if share is not None and not 0 < share < 1:
-            raise InputError(f"data.{key}: got {share}, expected a share between 0 and 1, or null")
-    if config.test is not None and config.split == "official":
-        raise InputError(f"data.test: got {config.test} with data.split: official, expected null (the set's own test)")
-    if sum(share or 0 for share in shares.values()) >= 1:
-        raise InputError(f"data.valid + data.test: got {config.valid} + {config.test}, expected less than 1 together")
+            f"{key}: got {root} ({one_line(error)}), expected a folder or a URL that fsspec knows"
+        ) from error
+    return cast(Path, found)

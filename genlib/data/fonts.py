@@ -14,8 +14,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from genlib.data.batches import seeded_generator
-from genlib.data.images import Images
+from genlib.data.images import Images, round_to_pixels
+from genlib.data.random import seeded_generator
 
 if TYPE_CHECKING:
     from PIL.Image import Image as Picture
@@ -100,4 +100,4 @@ def _rasterize(shapes: Tensor, maps: Tensor, blurs: Tensor) -> Tensor:
     fine = F.grid_sample(shapes, grid, align_corners=False)[:, 0]
     seen = blurs @ fine @ blurs.mT
     bright = 255 * seen / (0.75 * seen.amax((1, 2), keepdim=True))
-    return bright.add_(0.5 + 1e-6).floor_().clamp_(0, 255).to(torch.uint8)[:, None]
+    return round_to_pixels(bright)[:, None]

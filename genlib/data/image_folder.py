@@ -21,10 +21,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Literal, Protocol, cast
+from typing import IO, TYPE_CHECKING, Literal, Protocol
 
 from genlib.errors import InputError, one_line
-from genlib.progress import track_progress
+from genlib.progress import SizedIterable, track_progress
 
 if TYPE_CHECKING:
     import numpy as np
@@ -51,6 +51,17 @@ class ImageFiles(Protocol):
 
     def __iter__(self) -> Iterator[ImageFile]: ...
 
+    def probe(self) -> SizedIterable[ImageFile]:
+        """The files that a check reads: all of a small set, a part of a large one."""
+
+
+class ImagePaths(tuple[Path, ...]):
+    """Image files in order; a check reads an evenly spread part of a large set."""
+
+    def probe(self) -> tuple[Path, ...]:
+        num_bytes = sum(path.stat().st_size for path in self)
+        return self[:: max(-(-len(self) // PROBE_FILES), -(-num_bytes // PROBE_BYTES), 1)]
+
 
 @dataclass(frozen=True)
 class Listing:
@@ -68,43 +79,39 @@ class Listing:
         return {name: counts[label] for label, name in enumerate(self.classes)}
 
 
-def find_listings(root: Path, domain: str = "") -> tuple[Listing, Listing | None]:
+def find_listings(root: Path, where: str, domain: str = "") -> tuple[Listing, Listing | None]:
     """The train listing and, where `root/train` and `root/test` both are, the test listing.
 
-    `domain` is the end of both names, A or B, in a folder that holds two.
+    `domain` is the end of both names, A or B, in a folder that holds two; `where` is the key of `root`, for errors.
     """
     train, test = root / f"train{domain}", root / f"test{domain}"
     if not root.is_dir():
-        raise InputError(f"data.root: got no folder {root}, expected a folder of images")
+        raise InputError(f"{where}: got no folder {root}, expected a folder of images")
     if domain and not train.is_dir():
-        raise InputError(f"data.root: got no folder {train}, expected a folder with trainA and trainB [testA testB]")
+        raise InputError(f"{where}: got no folder {train}, expected a folder with trainA and trainB [testA testB]")
     if not train.is_dir():
-        return list_folder(root), None
-    learned, tested = list_folder(train), list_folder(test) if test.is_dir() else None
-    if tested is not None and tested.classes != learned.classes:
-        raise InputError(
-            f"data.root: got classes {list(tested.classes)} in {test}, expected those of {train}, "
-            f"{list(learned.classes)}"
-        )
-    return learned, tested
+        return list_folder(root, where), None
+    listings = list_folder(train, where), list_folder(test, where) if test.is_dir() else None
+    if listings[1] and listings[1].classes != listings[0].classes:
+        found, expected = (list(each.classes) for each in (listings[1], listings[0]))
+        raise InputError(f"{where}: got classes {found} in {test}, expected those of {train}, {expected}")
+    return listings
 
 
-def list_folder(folder: Path) -> Listing:
+def list_folder(folder: Path, where: str) -> Listing:
     """The images of one folder: of its sub-folders, which are the classes, or its own."""
     flat, classes = list_images(folder), list_children(folder, files=False)
     if flat and classes:
-        raise InputError(
-            f"data.root: got images ({flat[0].name}) beside folders ({classes[0].name}) in {folder}, "
-            "expected one folder per class, or images only"
-        )
+        found = f"images ({flat[0].name}) beside folders ({classes[0].name}) in {folder}"
+        raise InputError(f"{where}: got {found}, expected one folder per class, or images only")
     by_class = [list_images(each) for each in classes]
-    for each, paths in zip(classes, by_class, strict=True):
-        if not paths:
-            raise InputError(f"data.root: got no images in {each}, expected files ending in {' '.join(SUFFIXES)}")
-    if not flat and not classes:
-        raise InputError(f"data.root: got no images in {folder}, expected files ending in {' '.join(SUFFIXES)}")
+    empty = [each for each, paths in zip(classes, by_class, strict=True) if not paths] or (
+        [] if flat or classes else [folder]
+    )
+    if empty:
+        raise InputError(f"{where}: got no images in {empty[0]}, expected files ending in {' '.join(SUFFIXES)}")
     labels = tuple(label for label, paths in enumerate(by_class) for _ in paths)
-    return Listing(tuple(flat or chain(*by_class)), labels, tuple(each.name for each in classes))
+    return Listing(ImagePaths(flat or chain(*by_class)), labels, tuple(each.name for each in classes))
 
 
 def read_images(files: ImageFiles, image_size: int | None) -> Tensor:
@@ -114,22 +121,25 @@ def read_images(files: ImageFiles, image_size: int | None) -> Tensor:
     decoded = _decode_all(files, image_size)
     first = next(decoded)
     pixels = allocate_pixels(len(files), first.shape)
-    for place, image in zip(pixels.numpy(), chain([first], decoded), strict=True):
-        place[:] = image
+    for row, image in zip(pixels.numpy(), chain([first], decoded), strict=True):
+        row[:] = image
     return pixels
 
 
-def probe_channels(sets: Sequence[Listing], image_size: int | None) -> int:
-    """Read and forget: every file of a small folder, an evenly spread part of a large one; returns their channels."""
-    paths = [path for each in sets for path in cast(tuple[Path, ...], each.files)]
-    total = sum(path.stat().st_size for path in paths)
-    stride = max(-(-len(paths) // PROBE_FILES), -(-total // PROBE_BYTES), 1)
-    return read_common_channels(paths[::stride], image_size)
-
-
-def read_common_channels(files: ImageFiles, image_size: int | None) -> int:
+def read_common_channels(sets: Sequence[SizedIterable[ImageFile]], image_size: int | None) -> int:
     """The channels that all files have, once each is read."""
-    return {len(pixels) for pixels in _decode_all(files, image_size)}.pop()
+    return {len(pixels) for pixels in _decode_all(_ConcatFiles(sets), image_size)}.pop()
+
+
+@dataclass(frozen=True)
+class _ConcatFiles:
+    sets: Sequence[SizedIterable[ImageFile]]
+
+    def __len__(self) -> int:
+        return sum(map(len, self.sets))
+
+    def __iter__(self) -> Iterator[ImageFile]:
+        return chain.from_iterable(self.sets)
 
 
 def natural_sort_key(name: str) -> tuple[list[str | int], str]:
@@ -148,7 +158,7 @@ def list_images(folder: Path) -> list[Path]:
     return [path for path in list_children(folder, files=True) if path.suffix.lower() in SUFFIXES]
 
 
-def _decode_all(files: ImageFiles, image_size: int | None) -> Iterator[NDArray[np.uint8]]:
+def _decode_all(files: SizedIterable[ImageFile], image_size: int | None) -> Iterator[NDArray[np.uint8]]:
     """One uint8 [C, H, W] after the other, once the headers of all are seen to agree."""
     modes, sizes = {}, {}
     for file in track_progress(files, "looking at images"):
@@ -179,10 +189,8 @@ def mode_to_channels(name: str, mode: str) -> int:
 def _require_same_channels(channels: Mapping[str, int]) -> int:
     grey, colour = ([name for name, count in channels.items() if count == each] for each in (1, 3))
     if grey and colour:
-        raise InputError(
-            f"data.root: got {len(grey)} grey images ({grey[0]}) and {len(colour)} RGB ones ({colour[0]}), "
-            "expected all grey or all RGB"
-        )
+        found = f"{len(grey)} grey images ({grey[0]}) and {len(colour)} RGB ones"
+        raise InputError(f"{colour[0]}: got {found}, expected all grey or all RGB")
     return 1 if grey else 3
 
 
@@ -190,10 +198,8 @@ def _require_same_size(sizes: Mapping[str, tuple[int, int]]) -> None:
     first, (width, height) = next(iter(sizes.items()))
     for name, size in sizes.items():
         if size != (width, height):
-            raise InputError(
-                f"data.image_size: got null, but {first} is {width}x{height} and {name} is {size[0]}x{size[1]}, "
-                "expected a size to resize them to"
-            )
+            found = f"{first} is {width}x{height} and {name} is {size[0]}x{size[1]}"
+            raise InputError(f"data.image_size: got null, but {found}, expected a size to resize them to")
 
 
 def decode_image(file: ImageFile, channels: int, image_size: int | None) -> NDArray[np.uint8]:
@@ -221,7 +227,8 @@ def _open_image(file: ImageFile) -> Iterator[Picture]:
                     raise ValueError("it is animated")
                 yield image
     except Exception as error:
-        raise _unreadable_error(file, error) from error
+        found = f"an image that cannot be read ({one_line(error)})"
+        raise InputError(f"{file}: got {found}, expected a whole PNG, JPEG, BMP or WebP") from error
 
 
 def _composite_on_white(image: Picture) -> Picture:
@@ -230,8 +237,3 @@ def _composite_on_white(image: Picture) -> Picture:
     if not image.has_transparency_data:
         return image
     return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image.convert("RGBA"))
-
-
-def _unreadable_error(file: ImageFile, error: Exception) -> InputError:
-    reason = one_line(error)
-    return InputError(f"{file}: got an image that cannot be read ({reason}), expected a whole PNG, JPEG, BMP or WebP")

@@ -10,7 +10,6 @@ Nothing is unpickled. What a folder holds that is no readable image is left out 
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -21,7 +20,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from genlib.data.dataset import resize
 from genlib.data.image_folder import (
     SUFFIXES,
     decode_image,
@@ -31,7 +29,7 @@ from genlib.data.image_folder import (
     natural_sort_key,
     read_header,
 )
-from genlib.data.images import Images
+from genlib.data.images import Images, resize
 from genlib.errors import InputError, one_line
 
 Shape = tuple[int, int, int]
@@ -100,15 +98,6 @@ def convert_channels(pixels: Tensor, channels: int) -> Tensor:
         return pixels.expand(-1, 3, -1, -1)
     red, green, blue = pixels.to(torch.int32).unbind(1)
     return ((19595 * red + 38470 * green + 7471 * blue + 0x8000) >> 16).to(torch.uint8)[:, None]
-
-
-def images_sha256(images: Images) -> str:
-    """Of shape, pixels and labels, whatever file holds them."""
-    digest = hashlib.sha256(f"{tuple(images.pixels.shape)} {images.labels is not None};".encode())
-    digest.update(images.pixels.contiguous().numpy().data)
-    if images.labels is not None:
-        digest.update(images.labels.numpy().astype("<i8").data)
-    return digest.hexdigest()
 
 
 def read_image_set(

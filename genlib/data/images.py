@@ -1,15 +1,17 @@
-"""A labelled set of small images, and the one place that knows how bytes and tensors correspond.
+"""Labelled images: how bytes and floats correspond, how images are resized, hashed, written and read.
 
-Images live as uint8 in memory; models see floats: x = 2 * pixels / 255 - 1, so 0 is -1 and 255 is +1.
+Images are uint8 in memory; models see floats: x = 2 * pixels / 255 - 1, so 0 is -1 and 255 is +1.
 """
 
 from __future__ import annotations
 
+import hashlib
+import io
 import json
 import math
 import os
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,11 +19,12 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
+from torch.nn import functional as F
 
 from genlib.errors import InputError
-from genlib.files import atomic_path
+from genlib.files import atomic_path, write_bytes
 
-MAX_IN_MEMORY_BYTES = 2 * 2**30  # bytes of images, beyond which nobody holds them
+MAX_IN_MEMORY_BYTES = 2 * 2**30  # larger sets are streamed
 CHUNK = 1024  # images that are copied at a time
 
 
@@ -29,7 +32,7 @@ CHUNK = 1024  # images that are copied at a time
 class Images:
     """N images: `pixels` uint8 [N, C, H, W]; `labels` int64 [N], or None for a set without labels.
 
-    Toy sets that were made in memory may hold floats in [-1, 1] instead: a point of the plane is [2, 1, 1].
+    Toy sets made in memory may hold floats in [-1, 1] instead: a point of the plane is [2, 1, 1].
     """
 
     pixels: Tensor
@@ -48,7 +51,6 @@ class Images:
         return channels, height, width
 
     def __add__(self, more: Images) -> Images:
-        """Both sets, one after the other; without labels unless both have them."""
         return Images.concat([self, more])
 
     @classmethod
@@ -56,16 +58,20 @@ class Images:
         """All parts, one after the other; without labels unless all have them."""
         if len(parts) == 1:
             return parts[0]
-        labels = [part.labels for part in parts if part.labels is not None]
-        known = len(labels) == len(parts)
-        return cls(torch.cat([part.pixels for part in parts]), torch.cat(labels) if known else None)
+        return cls(torch.cat([part.pixels for part in parts]), concat_labels(parts))
 
     def to(self, device: torch.device | str) -> Images:
         return Images(self.pixels.to(device), None if self.labels is None else self.labels.to(device))
 
 
+def concat_labels(parts: Sequence[Images]) -> Tensor | None:
+    """The labels of all parts; None unless all have them."""
+    labels = [part.labels for part in parts if part.labels is not None]
+    return torch.cat(labels) if len(labels) == len(parts) else None
+
+
 def to_float(pixels: Tensor) -> Tensor:
-    """uint8 [0, 255] -> float32 [-1, 1]; what is of floats already (points of a toy set) stays as it is."""
+    """uint8 [0, 255] -> float32 [-1, 1]; floats (points of a toy set) stay as they are."""
     return pixels if pixels.is_floating_point() else pixels.float().mul_(2 / 255).sub_(1)
 
 
@@ -74,21 +80,49 @@ def to_pixels(x: Tensor) -> Tensor:
     return x.float().add(1).mul_(255 / 2).round_().clamp_(0, 255).to(torch.uint8)
 
 
+def round_to_pixels(values: Tensor) -> Tensor:
+    """float64 [0, 255], in place, -> uint8; ties are rounded up, so that every machine gets the same bytes."""
+    return values.add_(0.5 + 1e-6).floor_().clamp_(0, 255).to(torch.uint8)
+
+
 def dequantize(x: Tensor, u: Tensor) -> Tensor:
-    """Grey level p, as floats in [-1, 1] -> 2 (p + u) / 256 - 1, u uniform in [0, 1): greys are spread over their bin,
-    so that a density is a likelihood.
+    """Grey level p, as floats in [-1, 1] -> 2 (p + u) / 256 - 1, u uniform in [0, 1): its density bounds a likelihood.
 
     Theis, van den Oord and Bethge 2016, "A note on the evaluation of generative models".
     """
     return (255 * (x + 1) / 2 + u) / 128 - 1
 
 
+def resize(images: Images, height: int, width: int, *, chunk: int = CHUNK) -> Images:
+    """To [N, C, height, width], bicubic in float64 with antialiasing, overshoot clipped."""
+    if images.shape[1:] == (height, width):
+        return images
+    resized = [
+        round_to_pixels(F.interpolate(pixels.double(), (height, width), mode="bicubic", antialias=True))
+        for pixels in torch.split(images.pixels, chunk)
+    ]
+    return Images(torch.cat(resized), images.labels)
+
+
+def images_sha256(parts: Mapping[str, Images]) -> str:
+    """SHA-256 over shapes, pixels and labels of the parts in order, each after its name."""
+    digest = hashlib.sha256()
+    for name, images in parts.items():
+        digest.update(f"{name}{tuple(images.pixels.shape)} {images.labels is not None};".encode())
+        digest.update(images.pixels.contiguous().numpy().data)
+        if images.labels is not None:
+            digest.update(images.labels.numpy().astype("<i8").data)
+    return digest.hexdigest()
+
+
 def allocate_pixels(count: int, shape: Sequence[int]) -> Tensor:
-    """Space for `count` images, uint8 [count, *shape]; what is LARGE lies in a file without a name, which the system
-    keeps in memory as far as there is any, and which is gone with the tensor.
+    """Space for `count` images, uint8 [count, *shape].
+
+    Above MAX_IN_MEMORY_BYTES it is a file without a name: the system keeps as much of it in memory as fits, and it is
+    gone with the tensor.
 
     Raises:
-        OSError: the folder for temporary files (`TMPDIR`) has no room for it.
+        OSError: the folder for temporary files (`TMPDIR`) is full.
     """
     size = count * math.prod(shape)
     if size <= MAX_IN_MEMORY_BYTES:
@@ -100,32 +134,33 @@ def allocate_pixels(count: int, shape: Sequence[int]) -> Tensor:
 
 
 def save_images(images: Images, path: Path, indices: Tensor | None = None) -> None:
-    """Write the images, or those at the indices `rows` [n], as a safetensors file: `pixels` and, where there are any,
-    `labels`; whole or not at all, and never more than CHUNK of them in memory."""
+    """Write the images, or those at `indices` [n], as a safetensors file of `pixels` and, where there are, `labels`.
+
+    safetensors' own writer copies the whole set; this one never has more than CHUNK images in memory.
+    """
     chosen = torch.arange(len(images)) if indices is None else indices
     labels = b"" if images.labels is None else images.labels[chosen].numpy().astype("<i8").tobytes()
     sizes = {"labels": ("I64", [len(chosen)], len(labels))} if images.labels is not None else {}
     sizes["pixels"] = ("U8", [len(chosen), *images.shape], len(chosen) * math.prod(images.shape))
     with atomic_path(path) as partial, partial.open("wb") as file:
         file.write(_safetensors_header(sizes) + labels)
-        for some in torch.split(chosen, CHUNK):
-            file.write(images.pixels[some].contiguous().numpy().data)
+        for rows in torch.split(chosen, CHUNK):
+            file.write(images.pixels[rows].contiguous().numpy().data)
 
 
 def _safetensors_header(sizes: dict[str, tuple[str, list[int], int]]) -> bytes:
-    """The head of a safetensors file of tensors with these types, shapes and bytes, in this order: the length of what
-    follows in 8 bytes, then JSON, filled up with spaces to a multiple of 8."""
-    told, end = {}, 0
-    for name, (kind, shape, size) in sizes.items():
-        told[name] = {"dtype": kind, "shape": shape, "data_offsets": [end, end + size]}
+    """The header for tensors of these types, shapes and bytes: its length in 8 bytes, then JSON, padded to 8 bytes."""
+    entries, end = {}, 0
+    for name, (dtype, shape, size) in sizes.items():
+        entries[name] = {"dtype": dtype, "shape": shape, "data_offsets": [end, end + size]}
         end += size
-    text = json.dumps(told, separators=(",", ":")).encode()
+    text = json.dumps(entries, separators=(",", ":")).encode()
     text += b" " * (-len(text) % 8)
     return len(text).to_bytes(8, "little") + text
 
 
 def load_images(path: Path) -> Images:
-    """Read what `save_images` wrote.
+    """Read what `save_images` wrote, mapped into memory.
 
     Raises:
         InputError: the file is missing, truncated or holds other than uint8 `pixels` and int64 `labels`.
@@ -136,7 +171,38 @@ def load_images(path: Path) -> Images:
         raise InputError(f"{path}: not a readable image set ({error}); run the `prepare` stage") from error
     pixels, labels = tensors.get("pixels"), tensors.get("labels")
     if pixels is None or pixels.dtype != torch.uint8 or pixels.ndim != 4:
-        raise InputError(f"{path}: found no uint8 `pixels` of shape [N, C, H, W]; run the `prepare` stage")
+        raise InputError(f"{path}: got no uint8 `pixels` of shape [N, C, H, W]; run the `prepare` stage")
     if labels is not None and (labels.dtype, labels.shape) != (torch.int64, pixels.shape[:1]):
-        raise InputError(f"{path}: found `labels` that are not int64 of shape [N]; run the `prepare` stage")
+        raise InputError(f"{path}: got `labels` that are not int64 of shape [N]; run the `prepare` stage")
     return Images(pixels, labels)
+
+
+def make_grid(pixels: Tensor, columns: int | None = None) -> Tensor:
+    """[N, C, H, W] -> one image [C, rows (H + 1) + 1, columns (W + 1) + 1], a grey line between images."""
+    n, channels, height, width = pixels.shape
+    columns = columns or math.ceil(math.sqrt(n))
+    rows = math.ceil(n / columns)
+    grid = torch.full((channels, rows * (height + 1) + 1, columns * (width + 1) + 1), 128, dtype=torch.uint8)
+    for index, image in enumerate(pixels):
+        top, left = (index // columns) * (height + 1) + 1, (index % columns) * (width + 1) + 1
+        grid[:, top : top + height, left : left + width] = image
+    return grid
+
+
+def encode_png(image: Tensor, scale: int = 1) -> bytes:
+    """uint8 [C, H, W] (one channel grey, three RGB) as PNG, each pixel `scale` wide."""
+    from PIL import Image
+
+    array = image.permute(1, 2, 0).repeat_interleave(scale, 0).repeat_interleave(scale, 1).numpy()
+    file = io.BytesIO()
+    Image.fromarray(array.squeeze(-1) if array.shape[-1] == 1 else array).save(file, format="png")
+    return file.getvalue()
+
+
+def write_png(image: Tensor, path: Path, scale: int = 1) -> None:
+    write_bytes(encode_png(image, scale), path)
+
+
+def write_grid(pixels: Tensor, path: Path, columns: int | None = None) -> None:
+    """Write N images as one grid, enlarged so that small ones can be seen."""
+    write_png(make_grid(pixels, columns), path, scale=max(1, 64 // pixels.shape[-1]))

@@ -11,7 +11,7 @@ rows at a time, so that nobody holds the set.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from io import BytesIO
@@ -19,7 +19,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from genlib.data.image_folder import Listing, list_children, natural_sort_key, read_common_channels
+from genlib.data.image_folder import Listing, list_children, natural_sort_key
 from genlib.errors import InputError, one_line
 
 if TYPE_CHECKING:
@@ -60,10 +60,13 @@ class ParquetImages:
         for path in self.paths:
             yield from islice(_iterate_images(path), self.max_rows)
 
+    def probe(self) -> ParquetImages:
+        return ParquetImages(self.paths, BATCH_ROWS)
 
-def find_listings(root: Path) -> tuple[Listing, Listing | None]:
+
+def find_listings(root: Path, where: str) -> tuple[Listing, Listing | None]:
     """The train listing and, where there are files for both, the test listing."""
-    paths = _find_parquet_files(root)
+    paths = _find_parquet_files(root, where)
     parts = [tuple(path for path in paths if path.name.startswith(part)) for part in ("train", "test")]
     if not all(parts):
         parts = [parts[0] or parts[1] or paths]
@@ -77,19 +80,13 @@ def find_listings(root: Path) -> tuple[Listing, Listing | None]:
     return found[0], found[1] if len(found) > 1 else None
 
 
-def probe_channels(sets: Sequence[Listing], image_size: int | None) -> int:
-    """Read the first rows of every file and forget them; returns their channels."""
-    paths = [path for each in sets if isinstance(each.files, ParquetImages) for path in each.files.paths]
-    return read_common_channels(ParquetImages(tuple(paths), BATCH_ROWS), image_size)
-
-
-def _find_parquet_files(root: Path) -> tuple[Path, ...]:
+def _find_parquet_files(root: Path, where: str) -> tuple[Path, ...]:
     for folder in (root, root / "data"):
         if folder.is_dir():
             paths = [path for path in list_children(folder, files=True) if path.suffix == ".parquet"]
             if paths:
                 return tuple(paths)
-    raise InputError(f"data.root: got no .parquet file in {root}, expected {EXPECTED}")
+    raise InputError(f"{where}: got no .parquet file in {root}, expected {EXPECTED}")
 
 
 @contextmanager
@@ -102,8 +99,8 @@ def _open_parquet(path: Path) -> Iterator[ParquetFile]:
     except InputError:
         raise
     except Exception as error:
-        reason = one_line(error)
-        raise InputError(f"{path}: got a Parquet file that cannot be read ({reason}), expected a whole one") from error
+        found = f"a Parquet file that cannot be read ({one_line(error)})"
+        raise InputError(f"{path}: got {found}, expected a whole one") from error
 
 
 def _count_rows(path: Path) -> int:

@@ -1,19 +1,21 @@
-"""Where images come from: every public function here is a data set, and its name is what `data.name` says.
+"""Every public function here is a data set, and `data.name` names it.
 
-A function looks whether its set is there and expected, which is quick, and returns a `Source`, which reads when asked to.
-To add a set, write one function of `DataSettings`; nothing else is edited.
+A function checks quickly that its files exist and returns a `Source`, which reads them. To add a set, write one
+function of `DataConfig`; nothing else is edited.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from genlib.data import image_folder as folders
-from genlib.data import parquet as tables
-from genlib.data.config import DataConfig, require_min_counts
+from genlib.data import image_folder
+from genlib.data import parquet as parquet_files
+from genlib.data.config import DataConfig
+from genlib.data.image_folder import Listing
 from genlib.errors import InputError, one_line
 
 if TYPE_CHECKING:
@@ -32,8 +34,8 @@ CIFAR10_FILES = (*(f"data_batch_{i}" for i in range(1, 6)), "test_batch", "batch
 class Source:
     """A data set that was found and not yet read; `train()` and `test()` read it, at its own size.
 
-    `source` says in words where it comes from; `classes` is empty for a set without labels; `test` is None for a set
-    without an official test set; `channels` are 1 for grey images, 3 for RGB.
+    `classes` is empty for a set without labels; `test` is None for a set without an official test set; `channels` are 1
+    for grey images, 3 for RGB.
     """
 
     description: str
@@ -83,57 +85,48 @@ def kmnist(config: DataConfig) -> Source:
 
 def cifar10(config: DataConfig) -> Source:
     """60,000 photographs, RGB, 32x32 (Krizhevsky, 2009)."""
-    return _from_torchvision(
-        config, "CIFAR10", config.root, "cifar-10-batches-py", CIFAR10_FILES, CIFAR10_CLASSES, channels=3
-    )
+    return _from_torchvision(config, "CIFAR10", config.root, "cifar-10-batches-py", CIFAR10_FILES, CIFAR10_CLASSES, 3)
 
 
 def usps(config: DataConfig) -> Source:
     """9,298 digits from envelopes, 16x16 (Hull, 1994); looked for in `root/USPS`, or in `root` if there is none."""
-    own = config.root / "USPS"
-    return _from_torchvision(
-        config, "USPS", own if own.is_dir() else config.root, "", ("usps.bz2", "usps.t.bz2"), DIGIT_CLASSES
-    )
+    root = config.root / "USPS" if (config.root / "USPS").is_dir() else config.root
+    return _from_torchvision(config, "USPS", root, "", ("usps.bz2", "usps.t.bz2"), DIGIT_CLASSES)
 
 
 def folder(config: DataConfig) -> Source:
-    """Any folder of images, laid out as `folders.py` says."""
-    return _from_listings(config, *folders.find_listings(config.root), folders.probe_channels)
-
-
-def parquet(config: DataConfig) -> Source:
-    """Any folder of Parquet files with images in them, laid out as `parquet.py` says."""
-    return _from_listings(config, *tables.find_listings(config.root), tables.probe_channels)
+    """Any folder of images, laid out as image_folder.py says."""
+    return _from_listings(config, *image_folder.find_listings(config.root, f"{config.key}.root"))
 
 
 def folder_a(config: DataConfig) -> Source:
     """The first of two domains in one folder: `root/trainA` and, where there is one, `root/testA`."""
-    return _from_listings(config, *folders.find_listings(config.root, "A"), folders.probe_channels)
+    return _from_listings(config, *image_folder.find_listings(config.root, f"{config.key}.root", "A"))
 
 
 def folder_b(config: DataConfig) -> Source:
     """The second of two domains in one folder: `root/trainB` and, where there is one, `root/testB`."""
-    return _from_listings(config, *folders.find_listings(config.root, "B"), folders.probe_channels)
+    return _from_listings(config, *image_folder.find_listings(config.root, f"{config.key}.root", "B"))
 
 
-def _from_listings(
-    config: DataConfig,
-    train: folders.Listing,
-    test: folders.Listing | None,
-    probe_channels: Callable[[Sequence[folders.Listing], int | None], int],
-) -> Source:
-    """A set of image files, of which `glance` sees whether they can be read, and their channels."""
-    together = train.count_by_class()
+def parquet(config: DataConfig) -> Source:
+    """Any folder of Parquet files with images in them, laid out as parquet.py says."""
+    return _from_listings(config, *parquet_files.find_listings(config.root, f"{config.key}.root"))
+
+
+def _from_listings(config: DataConfig, train: Listing, test: Listing | None) -> Source:
+    counts = train.count_by_class()
     if test is not None and config.split == "pooled":
-        together = {name: count + test.count_by_class()[name] for name, count in together.items()}
-    require_min_counts(together, config)
-    channels = probe_channels([train, test] if test else [train], config.image_size)
+        counts = {name: count + test.count_by_class()[name] for name, count in counts.items()}
+    config.require_min_counts(counts)
+    listings = [train, test] if test else [train]
+    channels = image_folder.read_common_channels([each.files.probe() for each in listings], config.image_size)
 
-    def reader(listing: folders.Listing) -> Callable[[], Images]:
-        return lambda: _to_images(folders.read_images(listing.files, config.image_size), listing.labels or None)
+    def reader(listing: Listing) -> Callable[[], Images]:
+        return lambda: _to_images(image_folder.read_images(listing.files, config.image_size), listing.labels or None)
 
-    source = f"{config.name.partition('_')[0]} {config.root.resolve().name}"
-    return Source(source, train.classes, reader(train), reader(test) if test else None, channels)
+    description = f"{config.name.partition('_')[0]} {config.root.resolve().name}"
+    return Source(description, train.classes, reader(train), reader(test) if test else None, channels)
 
 
 def _from_torchvision(
@@ -145,16 +138,13 @@ def _from_torchvision(
     classes: tuple[str, ...],
     channels: int = 1,
 ) -> Source:
-    """A set of `torchvision.datasets`, whose class `kind` keeps `files` in `root/folder`."""
+    """A set of `torchvision.datasets`, which keeps `files` in `root/subfolder`."""
     if not isinstance(root, Path):
-        raise InputError(f"data.root: found {root}, expected for {config.name}: a folder of this machine")
+        raise InputError(f"{config.key}.root: got {root}, expected a folder of this machine for {config.name}")
     if not config.download:
         _require_files(config, root / subfolder, files)
-
-    def reader(*, train: bool) -> Callable[[], Images]:
-        return lambda: _read_torchvision(config, class_name, root, train)
-
-    return Source(f"torchvision, {class_name}", classes, reader(train=True), reader(train=False), channels)
+    train, test = (partial(_read_torchvision, config, class_name, root, train=train) for train in (True, False))
+    return Source(f"torchvision, {class_name}", classes, train, test, channels)
 
 
 def _require_files(config: DataConfig, folder: Path, files: tuple[str, ...]) -> None:
@@ -163,7 +153,7 @@ def _require_files(config: DataConfig, folder: Path, files: tuple[str, ...]) -> 
         root = config.root
         there = ", ".join(sorted(path.name for path in root.iterdir())[:8]) if root.is_dir() else "no such folder"
         raise InputError(
-            f"data.root: got no {folder / missing[0]} (in {root}: {there or 'nothing'}), "
+            f"{config.key}.root: got no {folder / missing[0]} (in {root}: {there or 'nothing'}), "
             f"expected a root that holds {config.name}, or data.download: true"
         )
 
@@ -175,9 +165,9 @@ def _read_torchvision(config: DataConfig, class_name: str, root: Path, train: bo
     try:
         stored = getattr(datasets, class_name)(root=root, train=train, download=config.download)
     except Exception as error:
-        reason = one_line(error)
-        key = "data.download" if config.download else "data.root"
-        raise InputError(f"{key}: got {class_name} in {root} unreadable ({reason}), expected whole files") from error
+        key = "data.download" if config.download else f"{config.key}.root"
+        found = f"{class_name} in {root} unreadable ({one_line(error)})"
+        raise InputError(f"{key}: got {found}, expected whole files") from error
     pixels = np.asarray(stored.data)
     return _to_images(pixels[:, None] if pixels.ndim == 3 else pixels.transpose(0, 3, 1, 2), stored.targets)
 

@@ -14,9 +14,9 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
-from genlib.data.batches import seeded_generator
-from genlib.data.config import DataConfig, require_min_counts
+from genlib.data.config import DataConfig
 from genlib.data.images import Images
+from genlib.data.random import seeded_generator
 from genlib.errors import InputError
 
 SPLIT_NAMES = ("train", "valid", "test")
@@ -24,16 +24,16 @@ MAX_VALID, MAX_TEST = 5_000, 10_000
 
 
 def split_pool(pool: Images, num_test: int, classes: Sequence[str], config: DataConfig) -> dict[str, Tensor]:
-    """The parts by name; the last `tested` images of the pool are the official test set, where there is one. What is
-    divided anew is in an order drawn from the seed."""
+    """The parts by name; the last `num_test` images of the pool are the official test set. What is divided anew is in
+    an order drawn from the seed."""
     total = len(pool)
     if config.split == "official":
         if not num_test:
             raise InputError(f"data.split: got official, but {config.name} has no test set, expected pooled")
-        learned = total - num_test
-        valid_size = _valid_size(config.valid, total, learned)
-        test = torch.arange(learned, total)
-        return _split_stratified(pool[:learned], {"valid": valid_size}, classes, config) | {"test": test}
+        num_train = total - num_test
+        valid_size = _valid_size(config.valid, total, num_train)
+        test = torch.arange(num_train, total)
+        return _split_stratified(pool[:num_train], {"valid": valid_size}, classes, config) | {"test": test}
     test_size = _test_size(config.test, total, num_test)
     valid_size = _valid_size(config.valid, total, total - test_size)
     return _split_stratified(pool, {"valid": valid_size, "test": test_size}, classes, config)
@@ -47,15 +47,15 @@ def drop_duplicates(pool: Images, splits: Mapping[str, Tensor]) -> tuple[dict[st
     """
     identity = _content_ids(pool)
     seen = torch.zeros(len(pool), dtype=torch.bool)
-    kept, removed, within = dict(splits), {}, {}
+    remaining, removed, within = dict(splits), {}, {}
     for name in reversed(SPLIT_NAMES):
         ids = identity[splits[name]]
-        fresh = ~seen[ids]
+        is_new = ~seen[ids]
         seen[ids] = True
-        kept[name] = splits[name][fresh]
-        removed[name] = int((~fresh).sum())
-        within[name] = int((ids[fresh].bincount() - 1).clamp(min=0).sum())
-    return kept, {"removed": removed, "within": within}
+        remaining[name] = splits[name][is_new]
+        removed[name] = int((~is_new).sum())
+        within[name] = int((ids[is_new].bincount() - 1).clamp(min=0).sum())
+    return remaining, {"removed": removed, "within": within}
 
 
 def require_all_classes(pool: Images, splits: Mapping[str, Tensor], classes: Sequence[str], config: DataConfig) -> None:
@@ -63,11 +63,8 @@ def require_all_classes(pool: Images, splits: Mapping[str, Tensor], classes: Seq
     for part, rows in splits.items():
         for name, count in _count_by_class(pool.labels, rows, classes).items():
             if count == 0:
-                left = f"of class {name!r} " if name else ""
-                raise InputError(
-                    f"data.root: got no image {left}left in {part} once duplicates are removed from {config.root}, "
-                    "expected images that differ"
-                )
+                found = f"no image {f'of class {name!r} ' if name else ''}left in {part} without duplicates"
+                raise InputError(f"{config.key}.root: got {found} of {config.root}, expected images that differ")
 
 
 def stratify(labels: Tensor, sizes: Sequence[int], generator: torch.Generator) -> list[Tensor]:
@@ -78,12 +75,12 @@ def stratify(labels: Tensor, sizes: Sequence[int], generator: torch.Generator) -
     """
     by_class = labels.bincount()
     rank = _rank_in_class(labels, by_class, generator)
-    part_of, taken = torch.zeros_like(labels), torch.zeros_like(by_class)
+    part_of, assigned = torch.zeros_like(labels), torch.zeros_like(by_class)
     for part, size in enumerate(sizes):
         parts_to_come = len(sizes) - part
-        room = (by_class - taken - parts_to_come).clamp(min=0)
-        taken = taken + _allocate_quotas(by_class, size).clamp(min=1).minimum(room)
-        part_of += rank >= taken[labels]
+        available = (by_class - assigned - parts_to_come).clamp(min=0)
+        assigned = assigned + _allocate_quotas(by_class, size).clamp(min=1).minimum(available)
+        part_of += rank >= assigned[labels]
     order = torch.randperm(len(labels), generator=generator)
     return [order[part_of[order] == part] for part in range(len(sizes) + 1)]
 
@@ -109,10 +106,10 @@ def _allocate_quotas(by_class: Tensor, size: int) -> Tensor:
 def _split_stratified(
     images: Images, sizes: Mapping[str, int], classes: Sequence[str], config: DataConfig
 ) -> dict[str, Tensor]:
-    require_min_counts(_count_by_class(images.labels, torch.arange(len(images)), classes), config)
+    config.require_min_counts(_count_by_class(images.labels, torch.arange(len(images)), classes))
     if sum(sizes.values()) >= len(images):
-        shares = f"{config.valid} and {config.test}"
-        raise InputError(f"data.valid and data.test: got {shares}, expected shares that leave images to train on")
+        found = f"{config.valid} and {config.test}"
+        raise InputError(f"data.valid and data.test: got {found}, expected shares that leave images to train on")
     labels = torch.zeros(len(images), dtype=torch.long) if images.labels is None else images.labels
     indices = stratify(labels, list(sizes.values()), seeded_generator(config.seed, "split", config.split))
     drawn = dict(zip([*sizes, "train"], indices, strict=True))

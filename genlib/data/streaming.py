@@ -19,8 +19,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from genlib.data.batches import seeded_generator, shard_slice
 from genlib.data.images import Images, load_images
+from genlib.data.random import seeded_generator, shard_slice
 
 MAX_STRIPES = 16
 BLOCK_SIZE, BLOCK_BYTES = 1024, 4 * 2**20  # images of a piece, at the most, and bytes, unless one image has more

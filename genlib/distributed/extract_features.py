@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from genlib.data.batches import shard_slice
 from genlib.data.images import Images
+from genlib.data.random import shard_slice
 from genlib.distributed.session import session
 from genlib.evaluation.feature_cache import ExtractFn
 from genlib.metrics.inputs import CHUNK_SIZE, FeatureSet, extract_features

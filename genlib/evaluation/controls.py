@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import torch
 from torch import Tensor
 
-from genlib.data.batches import seeded_generator
 from genlib.data.images import Images
+from genlib.data.random import seeded_generator
 
 if TYPE_CHECKING:
     from genlib.metrics.inputs import FeatureSet, MetricInputs

@@ -16,9 +16,9 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from genlib.data.batches import seeded_generator
 from genlib.data.dataset import Dataset
 from genlib.data.images import Images, to_pixels
+from genlib.data.random import seeded_generator
 from genlib.errors import InputError
 from genlib.evaluation.controls import add_controls
 from genlib.evaluation.extractors import load_classifier

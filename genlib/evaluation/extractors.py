@@ -17,9 +17,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from genlib.data.batches import seeded_generator
 from genlib.data.image_sets import Shape
 from genlib.data.images import Images, to_float
+from genlib.data.random import seeded_generator
 from genlib.errors import InputError, one_line
 from genlib.evaluation.feature_cache import CachedExtractor
 from genlib.files import file_sha256

@@ -14,16 +14,9 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor, nn
 
-from genlib.data.batches import seeded_generator
-from genlib.data.image_sets import (
-    ImageSet,
-    Shape,
-    all_classes,
-    image_set_from_array,
-    images_sha256,
-    most_common_shape,
-)
-from genlib.data.images import Images
+from genlib.data.image_sets import ImageSet, Shape, all_classes, image_set_from_array, most_common_shape
+from genlib.data.images import Images, images_sha256
+from genlib.data.random import seeded_generator
 from genlib.data.splits import stratify
 from genlib.errors import InputError
 from genlib.evaluation.controls import add_controls

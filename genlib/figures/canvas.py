@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 import torch
 from torch import Tensor
 
-from genlib.data.png import make_grid
+from genlib.data.images import make_grid
 from genlib.files import atomic_path
 
 if TYPE_CHECKING:

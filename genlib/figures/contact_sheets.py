@@ -14,8 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from genlib.data.images import to_pixels
-from genlib.data.png import write_png
+from genlib.data.images import to_pixels, write_png
 from genlib.figures.latent import decode_interpolations, select_endpoints
 from genlib.files import write_text
 from genlib.latent import LatentSpace

@@ -17,8 +17,7 @@ from typing import TYPE_CHECKING, Any, cast
 import torch
 from torch import Tensor
 
-from genlib.data.images import to_pixels
-from genlib.data.png import make_grid
+from genlib.data.images import make_grid, to_pixels
 from genlib.figures import latent
 from genlib.figures.canvas import (
     GENERATED_COLOR,

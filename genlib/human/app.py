@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from genlib.data.batches import seeded_generator
+from genlib.data.random import seeded_generator
 from genlib.human.answers import Answer, append_answer, read_answers
 from genlib.human.questions import QuestionForm, RatingItem
 from genlib.human.staircase import staircase
@@ -134,7 +134,7 @@ def create_app(survey: Survey, model: str) -> Flask:
 
 def render_png(pixels: Tensor) -> bytes:
     """Enlarged pixel by pixel, so that real and generated images are enlarged alike."""
-    from genlib.data.png import encode_png
+    from genlib.data.images import encode_png
 
     return encode_png(pixels, scale=max(1, -(-MIN_SIDE // max(pixels.shape[1:]))))
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from genlib.data.batches import seeded_generator
+from genlib.data.random import seeded_generator
 
 ITEMS_PER_CATCH = 12
 CATCH_TAG = "catch"  # in the name of a catch item

@@ -11,8 +11,8 @@ from typing import Any, Protocol, cast
 import torch
 from torch import Tensor
 
-from genlib.data.batches import seeded_generator
 from genlib.data.images import dequantize, to_float
+from genlib.data.random import seeded_generator
 from genlib.metrics.base import MetricInputs, MetricResult, UndefinedMetric, metric
 from genlib.metrics.inputs import FeatureSet
 from genlib.metrics.stats.annealing import Decoder, annealed_log_likelihood

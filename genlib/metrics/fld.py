@@ -17,7 +17,7 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
-from genlib.data.batches import seeded_generator
+from genlib.data.random import seeded_generator
 from genlib.metrics.base import MetricInputs, MetricResult, UndefinedMetric, metric
 from genlib.metrics.stats.groups import group_index, kept_groups
 from genlib.metrics.stats.intervals import NUM_GROUPS, group_slices, jackknife

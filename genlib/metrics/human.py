@@ -7,7 +7,7 @@ from statistics import fmean
 import torch
 from torch import Tensor
 
-from genlib.data.batches import seeded_generator
+from genlib.data.random import seeded_generator
 from genlib.human.answers import Answer
 from genlib.human.questions import QUESTION_FORMS
 from genlib.human.raters import MIN_ANSWERS, usable_answers

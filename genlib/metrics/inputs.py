@@ -15,8 +15,8 @@ from typing import Any, Literal, NoReturn
 import torch
 from torch import Tensor, nn
 
-from genlib.data.batches import seeded_generator
 from genlib.data.images import Images, to_float
+from genlib.data.random import seeded_generator
 from genlib.human.answers import Answer
 from genlib.metrics.result import UndefinedMetric
 from genlib.metrics.stats.clustering import NUM_CLUSTERS, assign_clusters, kmeans

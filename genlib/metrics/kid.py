@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from genlib.data.batches import seeded_generator
+from genlib.data.random import seeded_generator
 from genlib.metrics.base import MetricInputs, MetricResult, metric
 from genlib.metrics.stats.groups import group_index, kept_groups, sums_without_groups
 from genlib.metrics.stats.intervals import NUM_GROUPS, jackknife

@@ -6,8 +6,8 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 
-from genlib.data.batches import seeded_generator
 from genlib.data.images import to_float
+from genlib.data.random import seeded_generator
 from genlib.metrics.base import MetricInputs, MetricResult, UndefinedMetric, metric
 from genlib.metrics.registry import model_capabilities
 from genlib.metrics.stats.bayes import (

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from genlib.data.batches import seeded_generator
 from genlib.data.images import to_float
+from genlib.data.random import seeded_generator
 from genlib.metrics.base import MetricInputs, MetricResult, UndefinedMetric, metric
 from genlib.models.layers.sampling import eval_mode, map_in_chunks
 

@@ -5,8 +5,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from genlib.data.batches import seeded_generator
 from genlib.data.images import Images, to_float
+from genlib.data.random import seeded_generator
 from genlib.metrics.base import MetricInputs, MetricResult, UndefinedMetric, metric
 from genlib.metrics.stats.ranking import auroc
 from genlib.models.layers.sampling import eval_mode, map_in_chunks

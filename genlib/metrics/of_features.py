@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from genlib.data.batches import seeded_generator
+from genlib.data.random import seeded_generator
 from genlib.errors import InputError
 from genlib.metrics.inputs import FeatureSet, MetricInputs, MissingSet
 from genlib.metrics.registry import Metric, get_metric

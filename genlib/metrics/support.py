@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from genlib.data.batches import seeded_generator
+from genlib.data.random import seeded_generator
 from genlib.human.questions import pair_id
 from genlib.human.raters import majority_same
 from genlib.metrics.base import MetricInputs, MetricResult, metric, share_below_baseline

@@ -16,7 +16,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from genlib.data.batches import Batch, seeded_generator
+from genlib.data.batches import Batch
+from genlib.data.random import seeded_generator
 from genlib.objectives.common.gan_losses import LOSSES, GANLossName
 from genlib.objectives.common.phases import Objective, Phase, StepLosses
 from genlib.validation import require_at_least, require_one_of

@@ -104,7 +104,7 @@ def example_input(model: Any) -> Tensor:
     """Codes of a standard normal, and where the model is asked for classes, the classes 0, 1, ... as a last column."""
     import torch
 
-    from genlib.data.batches import seeded_generator
+    from genlib.data.random import seeded_generator
 
     z = torch.randn(NUM_EXAMPLES, model.latent, generator=seeded_generator(0, "example"))
     if not getattr(model, "conditional", False):

@@ -127,7 +127,7 @@ class RunFolder(AbstractContextManager["RunFolder"]):
 
     def log_images(self, name: str, pixels: Tensor, step: int) -> None:
         """A grid of images (uint8 [n, C, H, W]) at `step`."""
-        from genlib.data.png import write_grid
+        from genlib.data.images import write_grid
 
         path = self.path / "images" / name / f"{step}.png"
         if not path.exists():

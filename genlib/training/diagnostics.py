@@ -6,8 +6,8 @@ Both shares are taken in pixels, of few images and on the training set, so they 
 import torch
 from torch import Tensor, nn
 
-from genlib.data.batches import seeded_generator
 from genlib.data.images import Images, to_pixels
+from genlib.data.random import seeded_generator
 
 NUM_COMPARED = 256  # generated images, and as many real ones
 POOLED_SIZE = 8  # pixels a side, to which images are averaged before they are compared

@@ -21,6 +21,7 @@ _CODE_FILES = (
     "validation.py",
     "data/batches.py",
     "data/dataset.py",
+    "data/random.py",
     "data/images.py",
     "data/streaming.py",
 )

@@ -13,7 +13,7 @@ from synthetic_features import (
     view,
 )
 
-from genlib.data.batches import seeded_generator
+from genlib.data.random import seeded_generator
 from genlib.metrics.modes import kl_of_counts, mode_kl, modes
 
 

@@ -8,8 +8,8 @@ import pytest
 import torch
 from synthetic_features import evidence, real
 
-from genlib.data.batches import seeded_generator
 from genlib.data.config import DataConfig
+from genlib.data.random import seeded_generator
 from genlib.data.sources import mnist
 from genlib.metrics.modes import kl_of_counts
 from genlib.metrics.ndb import bin_z_scores, count_different_bins, jensen_shannon, ndb

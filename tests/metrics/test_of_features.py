@@ -8,7 +8,7 @@ import pytest
 import torch
 
 import genlib
-from genlib.data.batches import seeded_generator
+from genlib.data.random import seeded_generator
 from genlib.errors import InputError
 from genlib.metrics.inputs import FeatureSet, MetricInputs
 from genlib.metrics.registry import get_metric

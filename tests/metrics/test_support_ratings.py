@@ -9,7 +9,7 @@ import torch
 from surveys import say
 from synthetic_features import evidence, real, view
 
-from genlib.data.batches import seeded_generator
+from genlib.data.random import seeded_generator
 from genlib.evaluation.runner import compute_metrics
 from genlib.metrics.stats import birthday as collisions
 from genlib.metrics.stats.birthday import DuplicateThresholds, PointSet, num_pairs

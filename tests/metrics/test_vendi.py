@@ -8,7 +8,7 @@ import pytest
 import torch
 from synthetic_features import D, evidence, real, view
 
-from genlib.data.batches import seeded_generator
+from genlib.data.random import seeded_generator
 from genlib.metrics.vendi import effective_number, vendi
 
 

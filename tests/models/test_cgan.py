@@ -6,7 +6,7 @@ import pytest
 import torch
 from gan_cases import SHAPE, batch_of, images, made
 
-from genlib.data.batches import seeded_generator
+from genlib.data.random import seeded_generator
 from genlib.objectives import adversarial
 
 

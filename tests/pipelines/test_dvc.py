@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from genlib.data.png import write_grid
+from genlib.data.images import write_grid
 from genlib.evaluation.evaluator import NUM_SUMMARY_METRICS, summary_metrics
 from genlib.params import load_params, read_yaml
 from genlib.training.job import code_files

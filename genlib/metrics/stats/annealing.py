@@ -20,7 +20,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from genlib.data.batches import seeded_generator
+from genlib.data.random import seeded_generator
 
 CHUNK_SIZE = 500  # chains at a time
 LEAPFROG_STEPS = 10  # steps of a move

@@ -11,7 +11,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from genlib.data.batches import seeded_generator
+from genlib.data.random import seeded_generator
 
 CHUNK_SIZE = 500  # pairs of an image and a sample, decoded at a time
 

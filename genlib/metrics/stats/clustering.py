@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from genlib.data.batches import seeded_generator
+from genlib.data.random import seeded_generator
 from genlib.metrics.stats.neighbours import nearest
 
 MAX_ITERATIONS = 50

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from genlib.data.batches import seeded_generator
+from genlib.data.random import seeded_generator
 
 RELATIVE_RIDGE = 1e-3  # r in units of the points' mean variance
 MAX_EM_STEPS = 200

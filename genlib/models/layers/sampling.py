@@ -6,7 +6,7 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
-from genlib.data.batches import seeded_generator
+from genlib.data.random import seeded_generator
 
 CHUNK_SIZE = 500
 

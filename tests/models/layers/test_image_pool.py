@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from genlib.data.batches import seeded_generator
+from genlib.data.random import seeded_generator
 from genlib.models.layers.cyclegan import POOL_SIZE, ImagePool
 
 

@@ -16,7 +16,8 @@ import torch
 from PIL import Image
 from upath import UPath
 
-from genlib.data.config import DataConfig, find_source, parse_root
+from genlib.data.catalog import find_source
+from genlib.data.config import DataConfig, parse_root
 from genlib.data.dataset import load_dataset, prepare
 from genlib.errors import InputError
 
@@ -168,9 +169,9 @@ def test_urls_that_nothing_here_knows_are_refused(root):
 
 
 def test_a_url_without_anything_behind_it(bucket):
-    with pytest.raises(InputError, match=r"^data\.root: found no folder memory://"):
+    with pytest.raises(InputError, match=r"^data\.root: got no folder memory://"):
         find_source(settings(bucket / "none", name="folder"))
-    with pytest.raises(InputError, match=r"legal for mnist: a folder of this machine"):
+    with pytest.raises(InputError, match=r"expected a folder of this machine for mnist"):
         find_source(settings(bucket, name="mnist"))
 
 
@@ -179,6 +180,8 @@ def test_a_store_that_fails_is_told_in_one_line(bucket, monkeypatch):
         raise PermissionError("denied\nby whom")
 
     monkeypatch.setattr(type(bucket.fs), "ls", fail)
-    with pytest.raises(InputError, match=r"^data\.root: got memory://.+ \(denied\), expected ") as caught:
+    with pytest.raises(
+        InputError, match=r"^data\.root: got memory://.+ out of reach \(denied by whom\), expected "
+    ) as caught:
         find_source(settings(bucket, name="folder"))
     assert "\n" not in str(caught.value)

@@ -1,0 +1,64 @@
+"""The data sets by name, found on the disk and not yet read. Nothing here imports torch: a check takes milliseconds."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+from genlib.data import sources
+from genlib.data.config import DataConfig
+from genlib.data.sources import Source
+from genlib.errors import InputError, one_line, unknown_name
+
+
+def find_domains(config: DataConfig) -> list[tuple[Source, DataConfig]]:
+    """The named data set and, where there is one, that of the second domain, each with the config to read it by.
+
+    Raises:
+        InputError: what `find_source` raises of either, or their channels differ.
+    """
+    first, second = (find_source(config), config), config.for_domain_b()
+    if second is None:
+        return [first]
+    if second.split == "official" and _resolve_source(second).test is None:
+        second = replace(second, split="pooled")
+    domain_b = (find_source(second), second)
+    config.require_same_channels([first[0].channels, domain_b[0].channels])
+    return [first, domain_b]
+
+
+def find_source(config: DataConfig) -> Source:
+    """The named data set.
+
+    Raises:
+        InputError: everything about the section, and the files behind it, that can be seen without reading them all.
+    """
+    source = _resolve_source(config)
+    if config.split == "official" and source.test is None:
+        raise InputError(f"data.split: got official, but {config.name} has no test set of its own, expected pooled")
+    return source
+
+
+def _resolve_source(config: DataConfig) -> Source:
+    config.validate()
+    functions = _source_functions()
+    if config.name not in functions:
+        raise unknown_name(f"{config.key}.name", config.name, functions)
+    try:
+        return functions[config.name](config)
+    except InputError:
+        raise
+    except Exception as error:  # each store behind a URL has its own
+        if isinstance(config.root, Path):
+            raise
+        raise InputError(
+            f"{config.key}.root: got {config.root} out of reach ({one_line(error)}), expected a folder"
+        ) from error
+
+
+def _source_functions() -> dict[str, Callable[[DataConfig], Source]]:
+    """The public functions of sources.py by name: the registry."""
+    functions = inspect.getmembers(sources, inspect.isfunction)
+    return {name: f for name, f in functions if f.__module__ == sources.__name__ and not name.startswith("_")}
