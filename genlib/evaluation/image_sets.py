@@ -106,7 +106,7 @@ def _build_card(sets: Mapping[str, ImageSet], images: Mapping[str, Images], inpu
         "stage": "evaluate",
         "model": "fake",
         "data": sets["real"].source,
-        "data_sha256": images_sha256(images["real"]),
+        "data_sha256": images_sha256({"": images["real"]}),
         "counts": {"train": len(images.get("train", ())), **counts},
         "split": "halves of the real images",
         "seed": inputs.seed,
@@ -120,7 +120,7 @@ def _source_card(image_set: ImageSet, images: Images) -> dict[str, Any]:
     return {
         "source": image_set.source,
         "images": len(image_set),
-        "sha256": images_sha256(images),
+        "sha256": images_sha256({"": images}),
         "classes": list(image_set.classes),
         "changed": image_set.count_other_shapes(images.shape),
         "skipped": list(image_set.skipped),
