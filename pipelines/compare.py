@@ -33,7 +33,7 @@ def compare(stage: Stage) -> None:
             results = evaluated[weights]
             seeds[side][seed] = report_to_json(results, {})["metrics"]
             params = {"side": side, "seed": seed}
-            with run.nested(f"{side}-{seed}", f"{stage.title} {side} seed {seed}", params) as seed_run:
+            with run.start_nested(f"{side}-{seed}", f"{stage.title} {side} seed {seed}", params) as seed_run:
                 seed_run.log(flatten_results(results), step=0)
             run.log_to_training_run(folder, flatten_results(results))
         sides = {side: summarize_seeds(list(found.values())) for side, found in seeds.items()}

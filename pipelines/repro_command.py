@@ -13,7 +13,7 @@ RECORD = Path(".genlib/command.json")
 
 def record_command(root: Path, before: bytes, preset: str | None, assignments: Sequence[str]) -> None:
     """Note the call that changed params.yaml from `before`; one that continues the last noted call is added to it."""
-    commands = _recorded(root, before)
+    commands = _read_commands(root, before)
     if commands and not preset:
         preset, earlier = commands.pop()
         assignments = [*earlier, *assignments]
@@ -23,14 +23,14 @@ def record_command(root: Path, before: bytes, preset: str | None, assignments: S
 
 def repro_command(root: Path) -> str:
     """`make repro` with the presets and values that were laid over params.yaml; plain where it was edited by hand."""
-    commands = _recorded(root, (root / "params.yaml").read_bytes()) or [("", [])]
+    commands = _read_commands(root, (root / "params.yaml").read_bytes()) or [("", [])]
     return " && ".join(
         "make repro" + (f" PRESET={preset}" if preset else "") + (f' SET="{" ".join(values)}"' if values else "")
         for preset, values in commands
     )
 
 
-def _recorded(root: Path, params: bytes) -> list[tuple[str, list[str]]]:
+def _read_commands(root: Path, params: bytes) -> list[tuple[str, list[str]]]:
     """The noted calls that led to these `params`."""
     if not (root / RECORD).exists():
         return []

@@ -73,7 +73,7 @@ def track_trials(run: RunFolder, sweep: Sweep) -> SweepCallback:
 
     def track(kind: str, trial: Trial) -> None:
         name = f"{sweep.title} {kind} {trial.number}"
-        trial_run = run.nested(f"{kind}-{trial.number}", name, trial.hyperparameters)
+        trial_run = run.start_nested(f"{kind}-{trial.number}", name, trial.hyperparameters)
         trial_run.log(trial.metrics, trial.images_seen)
         if trial.has_ended:
             health = {"genlib.health": trial.health} if trial.health else {}

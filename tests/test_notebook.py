@@ -38,7 +38,7 @@ def tracked(folder):
         evaluate.log(flatten_results(MEASURES), 0)
     with start("tune") as tune:
         for number, rate in enumerate((0.25, 0.5)):
-            with tune.nested(f"trial-{number}", f"tune gan trial {number}", {"train.lr_g": rate}) as trial:
+            with tune.start_nested(f"trial-{number}", f"tune gan trial {number}", {"train.lr_g": rate}) as trial:
                 trial.log({"kid": rate / 2, "coverage": rate}, 96)
     for run in (train, evaluate, tune):
         assert publish(run.path) == []

@@ -1,4 +1,4 @@
-"""Effective support size: how many different images a generator draws from, by the birthday paradox."""
+"""Effective support size: how many different images a generator draws from, by the near-duplicates in a sample (birthday paradox)."""
 
 import math
 from collections.abc import Iterator, Sequence

@@ -75,7 +75,7 @@ class RunFolder(AbstractContextManager["RunFolder"]):
         if not isinstance(error, KeyboardInterrupt):
             self.end("FAILED" if error else "FINISHED")
 
-    def nested(self, key: str, name: str, params: Mapping[str, Any]) -> RunFolder:
+    def start_nested(self, key: str, name: str, params: Mapping[str, Any]) -> RunFolder:
         """The run `key` under this one."""
         if key not in self.nested_runs:
             header = {"name": name, "experiment": self.header["experiment"], "tags": self.tags, "params": params}
@@ -139,7 +139,7 @@ class RunFolder(AbstractContextManager["RunFolder"]):
         if "status" in self.header:
             return
         for key in (path.parent.name for path in (self.path / "nested").glob(f"*/{HEADER}")):
-            self.nested(key, "", {}).end("KILLED")
+            self.start_nested(key, "", {}).end("KILLED")
         self._update(status=status, end_time=_now_ms())
 
     def _update(self, **changes: Any) -> None:

@@ -41,7 +41,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with open_run(home, "tune-gan", name="tune gan", experiment="digits", tags=TAGS, params={}) as sweep:
         for number in range(2):
             params = {"train.lr_g": 0.001 * (number + 1)}
-            with sweep.nested(f"trial-{number}", f"trial {number}", params) as trial:
+            with sweep.start_nested(f"trial-{number}", f"trial {number}", params) as trial:
                 for step in (10, 20):
                     trial.log({"kid": (2 - number) / step}, step)
                 trial.log_images("samples", torch.arange(256, dtype=torch.uint8).view(4, 1, 8, 8), 20)

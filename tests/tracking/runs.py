@@ -23,7 +23,7 @@ def swept(project, end=True):
     import torch
 
     sweep = start(project, "tune gan", params={"train": {"lr": 0.1}})
-    trial = sweep.nested("trial-0", "tune gan trial 0", {"train.lr": 0.2})
+    trial = sweep.start_nested("trial-0", "tune gan trial 0", {"train.lr": 0.2})
     for step in (10, 20):
         trial.log({"kid": 1 / step, "coverage": 0.5}, step)
     trial.log_images("samples", torch.zeros(4, 1, 8, 8, dtype=torch.uint8), 20)
