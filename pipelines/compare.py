@@ -1,7 +1,5 @@
 """Stage `compare@<model>`: the refitted default and winner before the reporting classifier, on test images."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from statistics import fmean
 from typing import Any

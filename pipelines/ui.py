@@ -1,7 +1,5 @@
 """`make ui`: MLflow's pages over the runs of this project, on loopback."""
 
-from __future__ import annotations
-
 import argparse
 import os
 import sys

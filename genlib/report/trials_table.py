@@ -1,7 +1,5 @@
 """The trials of a sweep as the report shows them: rows of trials.csv, best first, and what the search cost."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

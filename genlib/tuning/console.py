@@ -1,7 +1,5 @@
 """What a person sees of a search: a bar in a terminal, and a line for each trial that ends."""
 
-from __future__ import annotations
-
 import sys
 from collections.abc import Sequence
 from dataclasses import replace

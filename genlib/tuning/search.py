@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
 Trainable = Callable[[dict[str, Any], Path], Iterator[TrialReport]]
 MAX_FAILURES = 3  # of a trial whose process dies
+NUM_POPULATION_CHECKPOINTS = 9  # of a trial, which others may take over; a snapshot may lag behind by some
 
 
 def search(
@@ -85,6 +86,7 @@ def _run_tune(trainable: Trainable, config: SearchConfig, trial_log: TrialLog, t
     from ray import tune
 
     searcher = trial_log.searcher
+    num_checkpoints = NUM_POPULATION_CHECKPOINTS if searcher.population_based else None
     if not (trial_log.path.exists() and _snapshot_is_intact(trial_log.tune_dir)):
         shutil.rmtree(trial_log.tune_dir, ignore_errors=True)
         trial_log.drop_unfinished()
@@ -112,7 +114,7 @@ def _run_tune(trainable: Trainable, config: SearchConfig, trial_log: TrialLog, t
             max_failures=MAX_FAILURES,
             raise_on_failed_trial=False,
             time_budget_s=time_left_s,
-            checkpoint_config=tune.CheckpointConfig(num_to_keep=searcher.num_checkpoints),
+            checkpoint_config=tune.CheckpointConfig(num_to_keep=num_checkpoints),
             callbacks=[trial_log],
             verbose=0,
         )

@@ -8,8 +8,6 @@ hyperparameters of the better one and changes the continuous ones. `pb2`: the sa
 process (Parker-Holder et al. 2020).
 """
 
-from __future__ import annotations
-
 import random
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -22,7 +20,6 @@ from genlib.tuning.space import Hyperparameters, SearchSpace, SpaceCodec, is_con
 REDUCTION_FACTOR, NUM_RUNGS = 3, 3
 REPORTS_ASHA = 9  # of a trial in full: the first report is at the lowest rung
 REPORTS_PBT = 27  # of a trial in full: a population may change at each
-NUM_POPULATION_CHECKPOINTS = 9  # of a trial, which others may take over; a snapshot may lag behind by some
 TIME_ATTR = "images_seen"
 
 
@@ -68,11 +65,6 @@ class Searcher:
     search_alg: Any
     scheduler: Any = None
     population_based: bool = False
-
-    @property
-    def num_checkpoints(self) -> int | None:
-        """How many checkpoints of a trial stay; those of a trial outside of a population go when it has ended."""
-        return NUM_POPULATION_CHECKPOINTS if self.population_based else None
 
 
 def random_points(config: SearchConfig, *, prune: bool) -> Searcher:

@@ -4,8 +4,6 @@ Ratio keys (`train.lr_d/lr_g`) are keys of params.yaml and columns of trials.csv
 a nested config, so the names are translated.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass

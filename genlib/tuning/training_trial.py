@@ -1,7 +1,5 @@
 """A trial that trains a model: a job with other hyperparameters, scored at every report."""
 
-from __future__ import annotations
-
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace

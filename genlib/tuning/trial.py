@@ -1,7 +1,5 @@
 """One trial of a search: what it reports on its way, and what everybody but Ray sees of it."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal

@@ -5,8 +5,6 @@ report, so that no trial that ended is repeated; it also gives trials stable num
 The one file that imports ray as it is imported: Tune's callbacks are its subclasses.
 """
 
-from __future__ import annotations
-
 import json
 import shutil
 import time
