@@ -191,7 +191,7 @@ COMMANDS: dict[str, tuple[Callable[[argparse.ArgumentParser], None], str]] = {
     "sample": (_add_sample_arguments, "Draw images from a trained model."),
     "explore": (_add_explore_arguments, "Draw a model's latent space, one picture per tool."),
     "report": (_add_report_arguments, "Write the page of the runs so far."),
-    "evaluate": (_add_evaluate_arguments, "Evaluate images from any source: real-looking, copied, all alike?"),
+    "evaluate": (_add_evaluate_arguments, "Evaluate images from anywhere: real-looking, copied, all alike?"),
     "diff": (_add_diff_arguments, "Say what changed between two sets of runs, and what got better."),
     "rate": (_add_rate_arguments, "Ask people, on a page of this machine: real or fake?"),
     "promote": (_add_promote_arguments, "Register a generator, and make it champion if its numbers allow it."),
