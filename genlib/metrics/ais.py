@@ -80,10 +80,8 @@ class SphericalDecoder:
 )
 def ais(inputs: MetricInputs) -> MetricResult:
     """In expectation a lower bound; `detail.gap` is how far it lies from an upper one on images that the model drew
-    (Grosse et al. 2015). A decoder without a normalised likelihood of its own gets Gaussian noise of deviation 0.1;
-    `detail.spherical` is that number of the others. `detail.train`: of as many training images. Interval: t over
-    images.
-    """
+    (Grosse et al. 2015). A decoder without a normalised likelihood of its own gets Gaussian noise of deviation 0.1,
+    `detail.spherical` of the others. Interval: t over images."""
     if len(inputs.test) < 2:
         raise UndefinedMetric(f"needs at least 2 test images, found {len(inputs.test)}")
     model: Any = deepcopy(inputs.model).eval().requires_grad_(False)

@@ -17,12 +17,8 @@ from genlib.metrics.stats.neighbours import nearest
     verdict=("distribution", lambda accuracy, _: 2 * accuracy - 1),
 )
 def c2st(inputs: MetricInputs) -> MetricResult:
-    """`detail.made` and `detail.real` are its halves (Xu et al. 2018); where that of generated images alone is high,
-    they lie nearer to each other than to real ones. Below 0.5 they lie on the test images themselves.
-
-    Interval: Wilson at 2n / (1 + m) trials, m the share of images that are nearest to the one nearest to them, for such
-    pairs err together (Schilling 1986).
-    """
+    """`detail.made` and `detail.real` are its halves (Xu et al. 2018). Interval: Wilson at 2n / (1 + m) trials, m the
+    share of images that are nearest to the one nearest to them: such pairs err together (Schilling 1986)."""
     n = inputs.n
     x = torch.cat([inputs.generated.features, inputs.real.features])
     rows = torch.arange(2 * n)

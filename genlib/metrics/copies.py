@@ -51,10 +51,8 @@ class CopyRadii:
     verdict=("memorization", lambda value, baseline: value - baseline),
 )
 def copies(inputs: MetricInputs) -> MetricResult:
-    """Nearer than r_c of `CopyRadii`; the expected share e is the mean e_c of the generated images, so 0 is expected of
-    real images and 1 - e of copies. Interval: Wilson's of the share and the normal one of e, combined (Newcombe 1998).
-    Strong blur and blends hide a copy.
-    """
+    """Nearer than r_c of `CopyRadii`; the expected share is the mean e_c of generated images. Blur and blends
+    hide a copy. Interval: Wilson's of the share and the normal one of e, combined (Newcombe 1998)."""
     if not len(inputs.train):
         raise UndefinedMetric("needs training images, found none")
     cluster_of, n = inputs.classes_or_clusters(), inputs.n

@@ -22,10 +22,8 @@ NUM_SIZES = 15
     verdict=("distribution", None),
 )
 def frechet(inputs: MetricInputs) -> MetricResult:
-    """S with divisor n - 1. Interval: delete-group jackknife over both sets. Biased upwards by O(1/n), so only values
-    at equal n compare; `detail.infinite` extrapolates to infinitely many images, `detail.by_class` is that of each
-    class where classes were asked for. Blind to all but two moments.
-    """
+    """S with divisor n - 1. Biased upwards by O(1/n): compare at equal n; `detail.infinite` extrapolates to infinitely
+    many images. Blind to all but two moments. Interval: delete-group jackknife over both sets."""
     x, y = inputs.generated.features.double(), inputs.real.features.double()
     n, d = x.shape
     if n <= d:

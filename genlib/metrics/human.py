@@ -29,10 +29,8 @@ ANSWERS_FOR_5_POINTS = 384  # answers for an interval of +-5 points: 0.25 (1.96 
     better="real",
 )
 def human_error_rate(inputs: MetricInputs) -> MetricResult:
-    """50 % are images that people cannot tell from real ones; beyond that generated images look more real than real
-    ones. Raters who failed over a quarter of the catch trials are left out. `equivalent`: whether the 90 % interval
-    lies within `margin` of 50 % (two one-sided tests at 5 %; Schuirmann 1987). Interval: see `bootstrap_error_rates`.
-    """
+    """50 %: people cannot tell them apart; beyond, generated images look more real. `equivalent`: the 90 % interval
+    lies within `margin` of 50 % (two one-sided tests; Schuirmann 1987). Interval: `bootstrap_error_rates`."""
     return _error_rate(inputs, "one", "genlib rate MODEL_FOLDER")
 
 
@@ -44,8 +42,7 @@ def human_error_rate(inputs: MetricInputs) -> MetricResult:
     better="real",
 )
 def human_choice_error(inputs: MetricInputs) -> MetricResult:
-    """2AFC error. Two images at once are easier to tell apart than one: the eye that errs in 31 % of single images errs
-    in 24 % of pairs. All else is as in `human_error_rate`."""
+    """2AFC error: two images at once are easier to tell apart than one. All else is as in `human_error_rate`."""
     return _error_rate(inputs, "two", "genlib rate MODEL_FOLDER --forced-choice")
 
 
@@ -56,10 +53,8 @@ def human_choice_error(inputs: MetricInputs) -> MetricResult:
     needs="timed_ratings",
 )
 def human_exposure(inputs: MetricInputs) -> MetricResult:
-    """Each rater's is the commonest exposure of a staircase from 500 ms, within 100 and 1000; the value is the mean
-    over raters with at least 80 answers, the interval t over them, none where there is but one. 1000 ms is what people
-    cannot tell even then, 100 ms what they tell at once.
-    """
+    """The mean over raters with at least 80 answers of the commonest exposure of their staircase, from 100 ms (told at
+    once) to 1000 (not even then). Interval: t over raters, none where there is but one."""
     answers, left_out = usable_answers(inputs.ratings, "timed")
     wrong = _wrong_by_rater(answers)
     by_rater = {rater: threshold_ms(each) for rater, each in wrong.items() if len(each) >= MIN_TIMED_ANSWERS}

@@ -20,10 +20,9 @@ NUM_SPLITS = 10
     verdict=("distribution", share_below_baseline),
 )
 def inception_score(inputs: MetricInputs) -> MetricResult:
-    """Interval: t over the splits. `detail.whole`, the score of all images at once (`log`: the mutual information of
-    image and class, in nats), is variety = exp H(p(y)), the effective number of classes, times confidence =
-    exp(-E_x H(p(y|x))), at most 1 (Barratt and Sharma 2018). Blind to copies and to sameness within a class.
-    """
+    """`detail.whole`, of all images at once, is variety = exp H(p(y)), the effective number of classes, times
+    confidence = exp(-E_x H(p(y|x))) (Barratt and Sharma 2018). Blind to copies and to sameness within a class.
+    Interval: t over the splits."""
     if not inputs.has_class_names:
         raise UndefinedMetric("the judge knows no classes")
     p = inputs.generated.probabilities.double()

@@ -31,10 +31,8 @@ MAX_SAFE_PRODUCT = 1e10  # product of two rows, over d, whose cube float32 holds
     verdict=("distribution", None),
 )
 def kid(inputs: MetricInputs) -> MetricResult:
-    """On all n images; 0 in expectation for equal distributions, so it may be negative. Interval: delete-group
-    jackknife over both sets. `detail.subsets` is the published form, mean and deviation over 100 random subsets of
-    1,000 images of each kind, or of n / 2 where there are fewer than 2,000.
-    """
+    """0 in expectation for equal distributions, so it may be negative. `detail.subsets` is the published form, over 100
+    random subsets of 1,000 images, or of n / 2. Interval: delete-group jackknife over both sets."""
     x, y = _avoid_overflow(inputs.generated.features, inputs.real.features)
     n, d = x.shape
     groups, rows = F.one_hot(group_index(n), NUM_GROUPS).double(), _draw_subsets(n, inputs.seed)

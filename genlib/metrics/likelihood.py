@@ -53,10 +53,9 @@ def elbo(inputs: MetricInputs) -> MetricResult:
     better="lower",
 )
 def nll(inputs: MetricInputs) -> MetricResult:
-    """An upper bound in expectation, tighter with more samples: at most 200 per image, `detail.samples`. A conditional
-    model is asked for -log p(x|y) at the label, and `detail.marginal` is -log sum_y p(y) p(x|y). Binary images: of
-    stochastically binarised pixels; real-valued: a density over intensities from 0 to 1. Interval: t over images.
-    """
+    """An upper bound in expectation, by at most 200 samples per image. Of a conditional model -log p(x|y) at the label,
+    and `detail.marginal` is -log sum_y p(y) p(x|y). Of binarised pixels, or a density over intensities from 0 to 1.
+    Interval: t over images."""
     model, x, y = inputs.model, observe_test_images(inputs), _conditioning_labels(inputs)
     if model.pixel_likelihood == "gray_bce":
         raise UndefinedMetric("grey levels under a Bernoulli are no normalised likelihood")

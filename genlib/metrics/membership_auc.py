@@ -22,10 +22,8 @@ MAX_IMAGES = 10_000  # images of each kind
     better="lower",
 )
 def membership_auc(inputs: MetricInputs) -> MetricResult:
-    """0.5 is chance, 1 a discriminator that knows every training image. Held out are valid and test; at most 10,000
-    images of each kind. A discriminator of packs is shown one image as often as it asks for. Interval: DeLong's. It
-    speaks of D alone: what D knows, the generator need not copy.
-    """
+    """0.5 is chance. Held out are valid and test; a discriminator of packs is shown one image as often as it asks for.
+    What D knows, the generator need not copy. Interval: DeLong's."""
     images = {"train": inputs.train.images, "held_out": inputs.valid.images + inputs.test.images}
     logits = {
         kind: discriminator_logits(inputs.model, _random_subset(part, inputs.seed)) for kind, part in images.items()

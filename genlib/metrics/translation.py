@@ -48,9 +48,8 @@ class TranslationDirection:
     needs="translates",
 )
 def label_preservation(inputs: MetricInputs) -> MetricResult:
-    """The classifier has learnt from both domains. The baseline is its accuracy on as many real images of the target,
-    which a translation exceeds only by being plainer than those. A translator that changes nothing scores the accuracy
-    on the source, so read it beside a distance to the target, as `frechet`."""
+    """The baseline is the classifier's accuracy on as many real images of the target. A translator that changes nothing
+    scores its accuracy on the source, so read it beside a distance to the target, as `frechet`."""
     if inputs.generated.labels is None or inputs.valid.labels is None:
         raise UndefinedMetric("the two domains share no labels")
     found, real = compute_accuracy(inputs.generated), compute_accuracy(inputs.with_real_samples().generated)
