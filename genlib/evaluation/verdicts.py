@@ -1,20 +1,20 @@
 """Three questions about a generator, each answered in a line: does it look real, did it copy, are they all alike?
 
 Only intervals decide. A metric speaks against the images where its interval lies apart from that of real images, on
-the side of the fault; it is not heard where it has no value, or where it failed one of its own controls.
+the side of the fault; it is ignored where it has no value, or where it failed one of its own controls.
 
 Copied?         "no" where no metric finds copies. "yes" where half of the images or more are found to be copied, or
                 where no metric that found any says how many; else "partly".
 All alike?      "no" where no metric misses anything. "yes" where `support` or `vendi`, which ask how many different
                 images there are, have less than a fifth of what real images get; else "partly".
 Real-looking?   "yes" where no metric tells them from real images. "no" where more than a quarter give themselves away,
-                or where only metrics without such a scale were heard; else "nearly". Of images that are all alike only
-                those metrics are heard that judge one image at a time: the others see what is missing.
+                or where only metrics without such a scale are usable; else "nearly". Of images that are all alike only
+                the metrics of single images count: the others also penalise missing modes.
 
 The share of the images that is at fault is 1 - value / null for shares and effective numbers, value - null for
 `copies`, and 2 value - 1 for the accuracy of `c2st`; the other metrics have no such scale.
-`membership_auc` asks the discriminator, not the images: it is told beside the answer and decides nothing; so is what
-people said, who are few. Of a translator each question gets the worse answer of its two ways.
+`membership_auc` is about the discriminator and the ratings are of few people: both are cited and decide nothing. Of a
+translator each question gets the worse answer of its two directions.
 """
 
 from __future__ import annotations
@@ -38,6 +38,7 @@ BEST_FIRST: dict[str, tuple[VerdictAnswer, ...]] = {
 }
 DIRECTION_PREFIX = {"": "", "_a2b": "From A to B: ", "_b2a": "From B to A: "}
 NEARLY_REAL_MAX, COPIED_MIN, ALIKE_MIN = 0.25, 0.5, 0.8  # of the images, at fault
+CHANCE = 0.5  # error rate of a guess between two answers
 MAX_CITED = 2
 
 
@@ -65,7 +66,7 @@ class Verdict:
 
 @dataclass(frozen=True)
 class MetricFinding:
-    """One metric that is heard: whether it finds the fault, and in what share of the images where it can say that."""
+    """Whether a usable metric finds the fault, and in what share of the images where it has such a scale."""
 
     metric: str
     result: MetricResult
@@ -73,20 +74,23 @@ class MetricFinding:
     share: float | None
 
     def __str__(self) -> str:
-        return f"{display_name(self.metric)} {_format_result(self.result)} where real images get {_format_number(self.result.null)}"
+        value, null = _format_result(self.result), _format_number(self.result.null)
+        return f"{display_name(self.metric)} {value} where real images get {null}"
 
 
 def compute_verdicts(results: Mapping[str, MetricResult]) -> tuple[Verdict, ...]:
-    """The three verdicts on what was measured; none where nothing was that speaks of generated images."""
-    ways: dict[str, dict[str, MetricResult]] = {}
-    for name, found in results.items():
-        metric, ending = split_direction(name)
-        ways.setdefault(ending, {})[metric] = found
+    """The three verdicts; none where no metric of generated images was computed."""
+    by_direction: dict[str, dict[str, MetricResult]] = {}
+    for name, result in results.items():
+        metric, suffix = split_direction(name)
+        by_direction.setdefault(suffix, {})[metric] = result
     known = metrics_of_verdict("per_image", "distribution", "memorization", "support_size", "modes").keys()
-    told = [
-        _answer_questions(found, DIRECTION_PREFIX[ending]) for ending, found in ways.items() if known & found.keys()
+    answers = [
+        _answer_questions(each, DIRECTION_PREFIX[suffix])
+        for suffix, each in by_direction.items()
+        if known & each.keys()
     ]
-    return tuple(max(answers, key=_answer_rank) for answers in zip(*told, strict=True))
+    return tuple(max(verdicts, key=_answer_rank) for verdicts in zip(*answers, strict=True))
 
 
 def _answer_rank(verdict: Verdict) -> int:
@@ -100,60 +104,59 @@ def _answer_questions(results: Mapping[str, MetricResult], prefix: str) -> tuple
     pairs = "closest_pairs" if "support" in results else "samples"
     return (
         Verdict(REAL, real, prefix + why_real + _human_note(results), "samples"),
-        Verdict(COPIED, copied, prefix + why_copied, "nearest_neighbours"),
+        Verdict(COPIED, copied, prefix + why_copied + _membership_note(results), "nearest_neighbours"),
         Verdict(ALIKE, alike, prefix + why_alike, pairs),
     )
 
 
 def _answer_real(results: Mapping[str, MetricResult], *, per_image_only: bool) -> tuple[VerdictAnswer, str]:
-    asked = metrics_of_verdict("per_image") if per_image_only else metrics_of_verdict("per_image", "distribution")
-    heard = _usable_metrics(results, asked)
-    finding = [witness for witness in heard if witness.has_fault]
-    if not heard:
-        return "cannot tell", _why_unknown(results, asked)
-    if not finding:
-        return "yes", f"{_count_text([], heard)} told them from real images: {_cite_findings(heard)}."
-    said = f"{_count_text(finding, heard)} told them from real images: {_cite_findings(finding)}."
-    scaled = any(witness.share is not None for witness in heard)
-    return ("nearly" if scaled and _max_fault_share(finding) <= NEARLY_REAL_MAX else "no"), said
+    metrics = metrics_of_verdict("per_image") if per_image_only else metrics_of_verdict("per_image", "distribution")
+    usable, faulty = _usable_metrics(results, metrics)
+    if not usable:
+        return "cannot tell", _why_unknown(results, metrics)
+    said = _cite("told them from real images", faulty, usable)
+    if not faulty:
+        return "yes", said
+    has_scale = any(finding.share is not None for finding in usable)
+    return ("nearly" if has_scale and _max_fault_share(faulty) <= NEARLY_REAL_MAX else "no"), said
 
 
 def _answer_copied(results: Mapping[str, MetricResult]) -> tuple[VerdictAnswer, str]:
-    asked = metrics_of_verdict("memorization")
-    heard = _usable_metrics(results, asked)
-    finding = [witness for witness in heard if witness.has_fault]
-    if not heard:
-        return "cannot tell", _why_unknown(results, asked) + _membership_note(results)
-    if not finding:
-        return "no", f"{_count_text([], heard)} found copies: {_cite_findings(heard)}.{_membership_note(results)}"
-    said = f"{_count_text(finding, heard)} found copies: {_cite_findings(finding)}.{_membership_note(results)}"
-    shares = [witness.share for witness in finding if witness.share is not None]
+    metrics = metrics_of_verdict("memorization")
+    usable, faulty = _usable_metrics(results, metrics)
+    if not usable:
+        return "cannot tell", _why_unknown(results, metrics)
+    said = _cite("found copies", faulty, usable)
+    if not faulty:
+        return "no", said
+    shares = [finding.share for finding in faulty if finding.share is not None]
     return ("partly" if shares and max(shares) < COPIED_MIN else "yes"), said
 
 
 def _answer_alike(results: Mapping[str, MetricResult]) -> tuple[VerdictAnswer, str]:
-    different = _usable_metrics(results, metrics_of_verdict("support_size"))
-    kinds = _usable_metrics(results, metrics_of_verdict("modes"))
-    fewer, missing = ([witness for witness in heard if witness.has_fault] for heard in (different, kinds))
-    if not different and not kinds:
+    sizes, fewer = _usable_metrics(results, metrics_of_verdict("support_size"))
+    modes, missing = _usable_metrics(results, metrics_of_verdict("modes"))
+    if not sizes and not modes:
         return "cannot tell", _why_unknown(results, metrics_of_verdict("support_size", "modes"))
     if fewer:
-        few = f"{_count_text(fewer, different)} found fewer different images than among real ones: {_cite_findings(fewer)}."
-        return ("yes" if _max_fault_share(fewer) > ALIKE_MIN else "partly"), few
+        said = _cite("found fewer different images than among real ones", fewer, sizes)
+        return ("yes" if _max_fault_share(fewer) > ALIKE_MIN else "partly"), said
     if missing:
-        return "partly", f"{_count_text(missing, kinds)} missed kinds of real images: {_cite_findings(missing)}."
-    heard = different + kinds
-    return "no", f"{_count_text([], heard)} found less variety than among real images: {_cite_findings(heard)}."
+        return "partly", _cite("missed kinds of real images", missing, modes)
+    return "no", _cite("found less variety than among real images", [], sizes + modes)
 
 
-def _usable_metrics(results: Mapping[str, MetricResult], metrics: Mapping[str, Metric]) -> list[MetricFinding]:
-    """What those of `metrics` find that have a value, a baseline and no failed control."""
-    return [
+def _usable_metrics(
+    results: Mapping[str, MetricResult], metrics: Mapping[str, Metric]
+) -> tuple[list[MetricFinding], list[MetricFinding]]:
+    """The findings of those `metrics` that have a value, a baseline and no failed control; and the faulty of them."""
+    usable = [
         MetricFinding(name, found, _is_shifted(found, metric), _fault_share(found, metric))
         for name, metric in metrics.items()
         if (found := results.get(name)) and found.value is not None and found.null is not None
         if found.failed_control is None
     ]
+    return usable, [finding for finding in usable if finding.has_fault]
 
 
 def _is_shifted(result: MetricResult, metric: Metric) -> bool:
@@ -176,44 +179,35 @@ def _fault_share(result: MetricResult, metric: Metric) -> float | None:
 
 
 def _max_fault_share(findings: Sequence[MetricFinding]) -> float:
-    """The largest share at fault that any of them sees."""
-    return max((witness.share for witness in findings if witness.share is not None), default=0.0)
+    return max((finding.share for finding in findings if finding.share is not None), default=0.0)
 
 
-def _cite_findings(findings: Sequence[MetricFinding]) -> str:
-    """The numbers of those who find most; where nobody finds anything, of the first."""
-    worst = sorted(findings, key=lambda witness: (witness.share or 0.0) if witness.has_fault else 0.0, reverse=True)
-    return ", ".join(str(witness) for witness in worst[:MAX_CITED])
-
-
-def _count_text(faulty: Sequence[MetricFinding], usable: Sequence[MetricFinding]) -> str:
-    return f"{len(faulty) or 'None'} of {len(usable)} metric{'s' if len(usable) > 1 else ''}"
+def _cite(found: str, faulty: Sequence[MetricFinding], usable: Sequence[MetricFinding]) -> str:
+    """How many metrics `found` the fault, and the numbers of the worst; where none did, of the first."""
+    worst = sorted(faulty, key=lambda finding: finding.share or 0.0, reverse=True) or usable
+    count = f"{len(faulty) or 'None'} of {len(usable)} metric{'s' if len(usable) > 1 else ''}"
+    return f"{count} {found}: {', '.join(map(str, worst[:MAX_CITED]))}."
 
 
 def _why_unknown(results: Mapping[str, MetricResult], metrics: Mapping[str, Metric]) -> str:
-    """Why nothing was heard."""
-    there = [(display_name(metric), results[metric]) for metric in metrics if metric in results]
-    doubted = [
-        f"{name} failed its control: {measure.failed_control}" for name, measure in there if measure.failed_control
-    ]
-    absent = [f"{name}: {measure.detail.get('reason', 'no value')}" for name, measure in there if measure.value is None]
-    reasons = [*doubted, *absent]
+    computed = [(display_name(name), results[name]) for name in metrics if name in results]
+    reasons = [f"{name} failed its control: {found.failed_control}" for name, found in computed if found.failed_control]
+    reasons += [f"{name}: {found.detail.get('reason', 'no value')}" for name, found in computed if found.value is None]
     return f"{reasons[0].capitalize()}." if reasons else "No metric that could tell was measured."
 
 
 def _membership_note(results: Mapping[str, MetricResult]) -> str:
-    """What the discriminator gives away, where that is more than chance."""
+    """The discriminator's knowledge of the training images, where it is better than chance."""
     known = results.get("membership_auc", MetricResult())
-    if known.value is None or known.low is None or known.low <= 0.5 or known.failed_control:
+    if known.value is None or known.low is None or known.low <= CHANCE or known.failed_control:
         return ""
     return f" Its discriminator knows the training images: membership auc {_format_result(known)} where chance is 0.5."
 
 
 def _human_note(results: Mapping[str, MetricResult]) -> str:
-    """What people said, where any were asked."""
-    said = {asked: results[metric] for metric, asked in HUMAN_METRICS.items() if metric in results}
+    asked = {how: results[metric] for metric, how in HUMAN_METRICS.items() if metric in results}
     return "".join(
-        f" People{asked}: {_error_rate_text(found)}." for asked, found in said.items() if found.value is not None
+        f" People{how}: {_error_rate_text(found)}." for how, found in asked.items() if found.value is not None
     )
 
 
@@ -226,9 +220,9 @@ def _interpret_error_rate(result: MetricResult) -> str:
     """What an error rate, with its interval, says of those who erred; 50 % is chance."""
     if result.detail.get("equivalent"):
         return "they cannot tell them apart"
-    if result.high is not None and result.high < COPIED_MIN:
+    if result.high is not None and result.high < CHANCE:
         return "they tell them apart"
-    if result.low is not None and result.low > COPIED_MIN:
+    if result.low is not None and result.low > CHANCE:
         return "they take the generated ones for real more often than the real ones"
     return "too few answers to say"
 
