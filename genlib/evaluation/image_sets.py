@@ -151,12 +151,7 @@ def _usable_classes(known: tuple[str, ...], num_classes: int, log: Log) -> tuple
 
 
 def _build_inputs(
-    images: Mapping[str, Images],
-    extractor: CachedExtractor,
-    seed: int,
-    track: ProgressWrapper,
-    *,
-    has_class_names: bool,
+    images: Mapping[str, Images], extractor: CachedExtractor, seed: int, track: ProgressWrapper, has_class_names: bool
 ) -> MetricInputs:
     """As many generated images as half of the real ones, and the controls."""
 
