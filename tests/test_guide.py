@@ -55,22 +55,24 @@ def test_the_check_passes_and_dvc_grows_the_models_stages(with_a_model):
 
 TRAIN = """
 import sys, torch, genlib
+from dataclasses import replace
 from pathlib import Path
 from genlib.data.dataset import load_dataset, prepare
 from genlib.data.images import to_float
 from genlib.data.config import DataConfig
-from genlib.training.fit import Job, Training, fit, save_model
+from genlib.training.fit import fit
+from genlib.training.job import TrainingJob, save_model
 from genlib.params import load_params
 
 root = Path(sys.argv[1])
 assert Path(genlib.__file__).is_relative_to(root)
 prepare(DataConfig(name="digits"), root / "data/prepared")
 entry = load_params().models["flow"]
-settings = load_params().training("flow") | {"images": 1024, "batch_size": 16, "report_every": 512}
+config = replace(load_params().train_config("flow"), total_images=1024, batch_size=16, report_every=512)
 model = {**entry.model, "width": 8, "blocks": 1, "steps": 4}
-job = Job("flow", model, entry.objective, Training(**settings), root / "data/prepared", root / "state")
+job = TrainingJob("flow", model, entry.objective, config, load_dataset(root / "data/prepared"), root / "state")
 *_, first, last = [progress for progress in fit(job)]
-assert last.done and last.metrics["loss"] < 0.9 * first.metrics["loss"], (first.metrics, last.metrics)
+assert last.is_done and last.metrics["loss"] < 0.9 * first.metrics["loss"], (first.metrics, last.metrics)
 save_model(job, root / "flow")
 flow = genlib.load(root / "flow")
 images = flow.sample(5, seed=1)
@@ -94,7 +96,8 @@ from prepared import job
 from genlib.data.dataset import load_dataset, prepare
 from genlib.data.config import DataConfig
 from genlib.evaluation.evaluator import Evaluator, compute_applicable_metrics
-from genlib.training.fit import fit, save_model, start
+from genlib.training.fit import fit
+from genlib.training.job import save_model
 from genlib.errors import InputError
 from dataclasses import replace
 from pipelines.check import check
@@ -103,7 +106,7 @@ root = Path(sys.argv[1])
 prepare(DataConfig(name="arrays", root=root / "data"), root / "own")
 assert load_dataset(root / "own").shape == (1, 9, 12)
 prepare(DataConfig(name="digits"), root / "digits")
-vae, scorer = (job(name, root / "digits", root / "state" / name, images=640) for name in ("vae", "scorer"))
+vae, scorer = (job(name, root / "digits", root / "state" / name, total_images=640) for name in ("vae", "scorer"))
 vae = replace(vae, objective={"name": "denoising", "noise": 0.1})
 for each in (vae, scorer):
     rows = list(fit(each))
@@ -111,7 +114,7 @@ for each in (vae, scorer):
 errors = [row["error"] for row in (progress.metrics for progress in fit(vae)) if row]
 assert errors[-1] < errors[0], errors
 try:
-    list(fit(replace(scorer, objective=vae.objective, state=None)))
+    list(fit(replace(scorer, objective=vae.objective, checkpoint_dir=None)))
     raise AssertionError("a judge was trained to denoise")
 except InputError as error:
     assert "expected a model with reconstruct" in str(error)
