@@ -1,9 +1,9 @@
-"""Sets too large to be held: read piece by piece, wherever the file is, in an order that all workers share.
+"""Sets larger than the memory, streamed block by block from wherever the file is, in an order that all workers share.
 
-The rows are cut into lanes of equal length, a lane into pieces of consecutive rows. A global batch takes an equal share
-of every lane, so its rows come from as many places as there are lanes; each epoch, a lane visits its pieces in an order
-drawn anew, and the rows of a piece in one drawn anew. A rank reads the lanes that its rows lie in and no others, and
-the batches of N workers together are those of one.
+The rows are cut into stripes of equal length, a stripe into blocks of consecutive rows. A global batch takes an equal
+share of every stripe, so its rows come from as many places as there are stripes. Each epoch draws the order of a
+stripe's blocks, and of the rows in a block, anew. A rank reads only the stripes that its rows lie in, and the batches of
+N workers together are those of one.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from genlib.data.images import Images, load_images
 from genlib.data.random import seeded_generator, shard_slice
 
 MAX_STRIPES = 16
-BLOCK_SIZE, BLOCK_BYTES = 1024, 4 * 2**20  # images of a piece, at the most, and bytes, unless one image has more
+BLOCK_SIZE, BLOCK_BYTES = 1024, 4 * 2**20  # of a block, at most, unless one image has more bytes
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Block:
         return self.stop - self.start
 
     def shuffled_rows(self) -> Tensor:
-        """The row [n] of each place."""
+        """The rows [n] in their drawn order."""
         return self.start + torch.randperm(
             len(self), generator=seeded_generator(self.seed, "piece", self.epoch, self.start)
         )
@@ -50,29 +50,29 @@ BlockReader = Callable[[Iterator[Block]], Iterator[Images]]
 
 @dataclass(frozen=True)
 class MmapReader:
-    """Reads pieces of the file `path`, which is mapped into memory, not loaded."""
+    """Reads blocks of the file `path`, mapped into memory."""
 
     path: Path
 
     def __call__(self, blocks: Iterator[Block]) -> Iterator[Images]:
         images = load_images(self.path)
-        return (images[piece.shuffled_rows()] for piece in blocks)
+        return (images[block.shuffled_rows()] for block in blocks)
 
 
 @dataclass(frozen=True)
 class InMemoryReader:
-    """Reads pieces of images in memory."""
+    """Reads blocks of images in memory."""
 
     images: Images
 
     def __call__(self, blocks: Iterator[Block]) -> Iterator[Images]:
-        return (self.images[piece.shuffled_rows()] for piece in blocks)
+        return (self.images[block.shuffled_rows()] for block in blocks)
 
 
 @dataclass(frozen=True)
 class ConcatReader:
-    """Reads pieces of two sets as of one, of which the first has `size` rows; where a piece has rows of both, those of
-    the first come first."""
+    """Reads blocks of two sets as of one, of which the first has `first_size` rows; in a block with rows of both, those
+    of the first come first."""
 
     first_size: int
     first: BlockReader
@@ -86,14 +86,14 @@ class ConcatReader:
             for p in b
             if p.stop > self.first_size
         )
-        for piece in planned:
-            parts = [next(firsts)] if piece.start < self.first_size else []
-            yield Images.concat([*parts, next(seconds)] if piece.stop > self.first_size else parts)
+        for block in planned:
+            parts = [next(firsts)] if block.start < self.first_size else []
+            yield Images.concat([*parts, next(seconds)] if block.stop > self.first_size else parts)
 
 
 @dataclass(frozen=True)
 class StreamedImages:
-    """A set of `size` images, of which `read` gives pieces of `piece` images in the order in which it is asked."""
+    """A set of `size` images, of which `reader` gives blocks of `block_size` images in the order requested."""
 
     size: int
     reader: BlockReader
@@ -102,12 +102,12 @@ class StreamedImages:
 
     @classmethod
     def from_reader(cls, size: int, shape: Sequence[int], reader: BlockReader) -> StreamedImages:
-        """Images of this shape (C, H, W), in pieces of a size that fits them."""
+        """Images of this shape (C, H, W), in blocks of a few megabytes."""
         return cls(size, reader, max(1, min(BLOCK_SIZE, BLOCK_BYTES // math.prod(shape))))
 
     @classmethod
     def from_images(cls, images: Images | StreamedImages) -> StreamedImages:
-        """A set that is at hand, read as one that is not."""
+        """A set in memory, read as one that is not."""
         return (
             cls.from_reader(len(images), images.shape, InMemoryReader(images)) if isinstance(images, Images) else images
         )
@@ -124,40 +124,47 @@ class StreamedImages:
         return replace(self, device=device)
 
     def num_stripes(self, batch_size: int) -> int:
-        """How many lanes the set has for global batches of this size: as many as give the same number of rows each."""
+        """The number of stripes for global batches of this size: as many as give the same number of rows each."""
         return max(n for n in range(1, min(MAX_STRIPES, self.size) + 1) if batch_size % n == 0)
 
     def iterate_batches(self, batch_size: int, seed: int, step: int, rank: int, world: int) -> Iterator[Images]:
         """Rank `rank`'s rows of every global batch from `step` on; endless."""
-        rows, number = shard_slice(batch_size, rank, world), self.num_stripes(batch_size)
-        every = [
-            Stripe(each, shard_slice(self.size, each, number), shard_slice(batch_size, each, number), self.block_size)
-            for each in range(number)
+        # Each stripe fills the same rows of every global batch: a rank reads the stripes that its own rows lie in.
+        rows, num_stripes = shard_slice(batch_size, rank, world), self.num_stripes(batch_size)
+        stripes = [
+            Stripe(i, shard_slice(self.size, i, num_stripes), shard_slice(batch_size, i, num_stripes), self.block_size)
+            for i in range(num_stripes)
         ]
-        lanes = [lane for lane in every if lane.batch_rows.start < rows.stop and rows.start < lane.batch_rows.stop]
-        planned, asked = tee(merge(*(lane.iterate_blocks(seed, step) for lane in lanes)))
-        arriving = zip(planned, self.reader(piece for *_, piece in asked), strict=True)
-        held = [StripeBuffer() for _ in every]
+        own_stripes = [
+            each for each in stripes if each.batch_rows.start < rows.stop and rows.start < each.batch_rows.stop
+        ]
+
+        # One plan of blocks for all stripes, in the order in which batches first need them; each block is read once.
+        planned, requested = tee(merge(*(stripe.iterate_blocks(seed, step) for stripe in own_stripes)))
+        arrivals = zip(planned, self.reader(block for *_, block in requested), strict=True)
+
+        # Blocks wait in the buffer of their stripe until a batch takes their rows.
+        buffers = [StripeBuffer() for _ in stripes]
         for at in count(step):
             parts: list[Images] = []
-            for lane in lanes:
-                first, last = lane.stream_range(at, rows)
-                while held[lane.index].end < last:
-                    (_, owner, place, _), images = next(arriving)
-                    held[owner].add(place, images)
-                parts += held[lane.index].take_range(first, last)
+            for stripe in own_stripes:
+                first, last = stripe.stream_range(at, rows)
+                while buffers[stripe.index].end < last:
+                    (_, owner, place, _), images = next(arrivals)
+                    buffers[owner].add(place, images)
+                parts += buffers[stripe.index].take_range(first, last)
             yield Images.concat(parts).to(self.device)
 
 
 class StripeBuffer:
-    """What has arrived of a lane and is not taken yet."""
+    """The images of a stripe that were read and not yet taken."""
 
     def __init__(self) -> None:
         self.parts: deque[tuple[int, Images]] = deque()
         self.end = 0
 
     def add(self, place: int, images: Images) -> None:
-        """Images whose first is at `place` of the lane's endless stream."""
+        """Images whose first is at `place` of the stripe's endless stream."""
         self.parts.append((place, images))
         self.end = place + len(images)
 
@@ -170,7 +177,7 @@ class StripeBuffer:
 
 @dataclass(frozen=True)
 class Stripe:
-    """Lane `number`: `held` are its rows of the set, `rows` those of every global batch that it fills."""
+    """`set_rows`: its rows of the set; `batch_rows`: the rows of every global batch that it fills."""
 
     index: int
     set_rows: slice
@@ -182,7 +189,7 @@ class Stripe:
         return int(self.batch_rows.stop) - int(self.batch_rows.start)
 
     def stream_range(self, step: int, rows: slice) -> tuple[int, int]:
-        """The places, in the lane's endless stream, of what it gives to `rows` of the global batch of `step`."""
+        """The places, in the stripe's endless stream, of what it gives to `rows` of the global batch of `step`."""
         first, last = max(self.batch_rows.start, rows.start), min(self.batch_rows.stop, rows.stop)
         return (
             step * self.rows_per_batch + first - self.batch_rows.start,
@@ -190,8 +197,8 @@ class Stripe:
         )
 
     def iterate_blocks(self, seed: int, step: int) -> Iterator[tuple[int, int, int, Block]]:
-        """Endless, from the one that `step` needs first: the step that first needs a piece, the lane, the piece's place
-        in the lane's endless stream, and the piece."""
+        """Endless, from the first block that `step` needs: the step that first needs the block, the stripe's index, the
+        block's place in the stripe's endless stream, and the block."""
         starts = range(self.set_rows.start, self.set_rows.stop, self.block_size)
         length = self.set_rows.stop - self.set_rows.start
         for epoch in count(step * self.rows_per_batch // length):
@@ -199,7 +206,7 @@ class Stripe:
             for each in torch.randperm(
                 len(starts), generator=seeded_generator(seed, "lane", self.index, epoch)
             ).tolist():
-                piece = Block(starts[each], min(starts[each] + self.block_size, self.set_rows.stop), seed, epoch)
-                if place + len(piece) > step * self.rows_per_batch:
-                    yield place // self.rows_per_batch, self.index, place, piece
-                place += len(piece)
+                block = Block(starts[each], min(starts[each] + self.block_size, self.set_rows.stop), seed, epoch)
+                if place + len(block) > step * self.rows_per_batch:
+                    yield place // self.rows_per_batch, self.index, place, block
+                place += len(block)

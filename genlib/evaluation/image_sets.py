@@ -91,7 +91,7 @@ def prepare_evaluation(
     elif not extractor.num_classes:
         images["fake"] = Images(images["fake"].pixels)
     cached = CachedExtractor(extractor.network, device="cuda" if torch.cuda.is_available() else "cpu")
-    inputs = _build_inputs(images, cached, seed, track, extractor.num_classes > 0)
+    inputs = _build_inputs(images, cached, seed, track, has_class_names=extractor.num_classes > 0)
     judge = extractor.card(cached, inputs.test)
     log(judge.get("note") or f"Features by {extractor.name}.")
     log(f"{inputs.n} of {len(sets['fake'])} generated images are compared with {inputs.n} of {len(real)} real ones")
