@@ -1,4 +1,4 @@
-"""Effective support size: how many different images a generator draws from, by the near-duplicates in a sample (birthday paradox)."""
+"""Effective support size by the birthday paradox: near-duplicates tell how many images a generator draws from."""
 
 import math
 from collections.abc import Iterator, Sequence
