@@ -1,4 +1,4 @@
-"""Sets larger than the memory, streamed block by block from wherever the file is, in an order that all workers share.
+"""Sets larger than the memory, streamed in blocks from wherever the file is, in an order that all workers share.
 
 The rows are cut into stripes of equal length, a stripe into blocks of consecutive rows. A global batch takes an equal
 share of every stripe, so its rows come from as many places as there are stripes. Each epoch draws the order of a
@@ -124,7 +124,7 @@ class StreamedImages:
         return replace(self, device=device)
 
     def num_stripes(self, batch_size: int) -> int:
-        """The number of stripes for global batches of this size: as many as give the same number of rows each."""
+        """The most stripes that give a global batch of this size the same number of rows each."""
         return max(n for n in range(1, min(MAX_STRIPES, self.size) + 1) if batch_size % n == 0)
 
     def iterate_batches(self, batch_size: int, seed: int, step: int, rank: int, world: int) -> Iterator[Images]:
