@@ -1,4 +1,4 @@
-"""The names of genlib 0.1: refused in params.yaml with the new name, and mapped in the `config.json` of a model folder."""
+"""Names of genlib 0.1: refused in params.yaml with the new one, mapped in the `config.json` of a model folder."""
 
 from __future__ import annotations
 

@@ -2,8 +2,8 @@
 
 The rows are cut into stripes of equal length, a stripe into blocks of consecutive rows. A global batch takes an equal
 share of every stripe, so its rows come from as many places as there are stripes. Each epoch draws the order of a
-stripe's blocks, and of the rows in a block, anew. A rank reads only the stripes that its rows lie in, and the batches of
-N workers together are those of one.
+stripe's blocks, and of the rows in a block, anew. A rank reads only the stripes that its rows lie in, and the batches
+of N workers together are those of one.
 """
 
 from __future__ import annotations
