@@ -70,7 +70,7 @@ def junk(project, judges):
         (["--train", "nowhere"], "--train: got nothing at nowhere"),
         (["--fake", "junk/empty"], "--fake: got no images in junk/empty"),
         (["--fake", "junk/text"], "--fake: got no images in junk/text"),
-        (["--fake", "junk/broken"], "--fake: got none of 1 images readable; junk/broken/a.png"),
+        (["--fake", "junk/broken"], "--fake: found none of 1 images readable; junk/broken/a.png"),
         (["--real", "junk/one"], "--real: got 1 image, expected at least 2"),
         (["--fake", "junk/file"], "--fake: got the file junk/file, expected a folder of images, an .npz"),
         (["--fake", "junk/pickled.pkl"], "--fake: got the file junk/pickled.pkl"),
@@ -101,7 +101,7 @@ def junk(project, judges):
             ["--extractor", "junk/judges/judge", "--size", "9"],
             "got a classifier of images [1, 8, 8], expected of [1, 9, 9] (--size 8)",
         ),
-        (["--metrics", "kdi"], "--metrics: got 'kdi' (did you mean 'kid'?)"),
+        (["--metrics", "kdi"], "--metrics: got 'kdi' (did you mean kid?)"),
         (["--size", "0"], "--size: got 0, expected a whole number from 1 to 1024"),
         (["--size", "big"], "argument --size: invalid int value: 'big'"),
         (["--json", "junk"], "--json: got the folder junk, expected a file"),
@@ -160,6 +160,6 @@ def test_ctrl_c_ends_with_one_line_and_130(here, monkeypatch, capsys):
     def interrupted(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(pictures, "decode", interrupted)
+    monkeypatch.setattr(pictures, "decode_image", interrupted)
     assert judged() == 130
     assert capsys.readouterr().err == "genlib: interrupted\n"
