@@ -26,7 +26,7 @@ NO_INFLUENCE = {
     "pipelines/console.py": "what is printed",
 }
 # What prepared the data is in their hash.
-PREPARATION = ["genlib/data/config.py", "genlib/data/sources.py", "genlib/data/splits.py", "genlib/data/png.py"]
+PREPARATION = [f"genlib/data/{name}.py" for name in ("catalog", "config", "sources", "splits")]
 MODEL_FILES = ["genlib/models/vae.py", "genlib/models/gan.py", "genlib/models/cnn_classifier.py"]
 METRIC_FILES = [str(path.relative_to(ROOT)) for path in sorted((ROOT / "genlib/metrics").glob("*.py"))]
 # Read by `genlib evaluate` alone.
