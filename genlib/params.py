@@ -274,7 +274,7 @@ def parse_params(values: Mapping[str, Any], path: Path = PARAMS) -> Params:
 def merge(base: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]:
     """`base` with `changes` laid over it, section by section; a list or a value is replaced whole.
 
-    A null laid over a section removes it: `models.gan: null` leaves the model out, and `tune.constraints: null` the limits
+    A null removes a section: `models.gan: null` leaves the model out, and `tune.constraints: null` the constraints
     at their default, as if neither had been written. Laid over nothing it adds nothing, so that the same changes can be
     laid twice. A `search_space` section is replaced whole: a space is one value.
     """

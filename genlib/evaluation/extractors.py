@@ -1,7 +1,7 @@
 """Feature extractors: a classifier in a model folder, principal components of pixels, or a network of torchvision.
 
-Each maps images [n, C, H, W] in [-1, 1] to features [n, d] and logits [n, K]. Only a classifier knows the classes of the
-data; the classes of principal components are clusters, those of torchvision are ImageNet's.
+Each maps images [n, C, H, W] in [-1, 1] to features [n, d] and logits [n, K]. Only a classifier knows the classes of
+the data; the classes of principal components are clusters, those of torchvision are ImageNet's.
 """
 
 from __future__ import annotations

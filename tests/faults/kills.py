@@ -35,7 +35,8 @@ models:
   classifier:
     model: {{name: cnn_classifier, width: 8}}
     objective: {{name: classification}}
-    train: {{workers: {workers}, total_images: {images}, report_every: {report}, checkpoint_every: {kept}, batch_size: 50}}
+    train: {{workers: {workers}, total_images: {images}, batch_size: 50, report_every: {report},
+            checkpoint_every: {kept}}}
 evaluate: {{metrics: [accuracy]}}
 """
 LONG = {"worker": 20, "driver": 10, "driver of workers": 10, "node": 10, "server": 10}
