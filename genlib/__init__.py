@@ -18,8 +18,6 @@ The public names; each is imported when it is first used, so that `import genlib
     0.5 [0.4, 0.6], real images 0.9, n 100
 """
 
-from __future__ import annotations
-
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:

@@ -1,7 +1,5 @@
 """The `genlib` command: its tree of words. What a command does is in commands/<name>.py, imported when it is called."""
 
-from __future__ import annotations
-
 import argparse
 import sys
 import traceback

@@ -1,7 +1,5 @@
 """The one exception that is the user's to mend, the sentence for a name that does not exist, and how a command ends."""
 
-from __future__ import annotations
-
 import difflib
 import errno
 import sys

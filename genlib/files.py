@@ -1,7 +1,5 @@
 """Files that are written whole or not at all, and JSON that tells whether it was changed since it was written."""
 
-from __future__ import annotations
-
 import csv
 import hashlib
 import io

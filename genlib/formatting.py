@@ -1,7 +1,5 @@
 """How numbers are written for the reader: three significant digits, thousands apart, a dash for what has no value."""
 
-from __future__ import annotations
-
 DASH = "\N{EM DASH}"
 MINUS = "\N{MINUS SIGN}"
 

@@ -1,7 +1,5 @@
 """Names of genlib 0.1: refused in params.yaml with the new one, mapped in the `config.json` of a model folder."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any

@@ -1,7 +1,5 @@
 """Signs of progress for whoever waits: a bar in a terminal, a plain line now and then elsewhere."""
 
-from __future__ import annotations
-
 import sys
 import time
 from collections.abc import Iterator

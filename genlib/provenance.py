@@ -3,8 +3,6 @@
 A copy on a cluster has no git: there both are what the environment says they were where the copy was made.
 """
 
-from __future__ import annotations
-
 import os
 import subprocess
 from collections.abc import Mapping

@@ -4,8 +4,6 @@ Adding a model or an objective is adding its file; nothing here lists them. What
 `parts`.
 """
 
-from __future__ import annotations
-
 import importlib
 import inspect
 from collections.abc import Mapping

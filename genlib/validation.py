@@ -1,7 +1,5 @@
 """Checks of options: one out of range raises ValueError with its name, its value and what is expected."""
 
-from __future__ import annotations
-
 from typing import Any, get_args
 
 

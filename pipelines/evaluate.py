@@ -1,7 +1,5 @@
 """Stage `evaluate@<model>`: evaluate a trained model on test images by the reporting classifier."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 from genlib.files import file_sha256, write_json

@@ -1,7 +1,5 @@
 """Stage `prepare`: read a data set, resize, split, remove duplicates, hash, write data/prepared."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 

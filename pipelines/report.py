@@ -1,7 +1,5 @@
 """Stage `report`: the page and the leaderboard, from what the other stages left behind."""
 
-from __future__ import annotations
-
 from genlib.files import write_csv, write_text
 from pipelines.repro_command import repro_command
 from pipelines.stage import ROOT, Stage, run_stage

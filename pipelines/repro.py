@@ -5,8 +5,6 @@ DVC runs one stage after the other, but lets several of its processes work in on
 run, since the number of threads decides how sums are rounded, and so the weights.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import re

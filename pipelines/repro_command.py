@@ -1,7 +1,5 @@
 """The command that makes the results again: what `pipelines.check` was given."""
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Sequence
 from pathlib import Path

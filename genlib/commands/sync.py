@@ -1,7 +1,5 @@
 """`genlib sync`: publish to MLflow what the tracking server missed."""
 
-from __future__ import annotations
-
 import sys
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """The data sets by name, found on the disk and not yet read. Nothing here imports torch: a check takes milliseconds."""
 
-from __future__ import annotations
-
 import inspect
 from collections.abc import Callable
 from dataclasses import replace

@@ -8,8 +8,6 @@
 Nothing is unpickled. What a folder holds that is no readable image is left out and said.
 """
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass

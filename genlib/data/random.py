@@ -1,7 +1,5 @@
 """Random numbers that do not depend on who draws them."""
 
-from __future__ import annotations
-
 import hashlib
 
 import torch

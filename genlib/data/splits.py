@@ -6,8 +6,6 @@ a test of memorisation takes for copying. Either way every class has its share i
 the indices [n] of its images in the pool of all; nothing here copies an image.
 """
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Mapping, Sequence
 

@@ -4,8 +4,6 @@ Each maps images [n, C, H, W] in [-1, 1] to features [n, d] and logits [n, K]. O
 the data; the classes of principal components are clusters, those of torchvision are ImageNet's.
 """
 
-from __future__ import annotations
-
 import difflib
 import json
 from collections.abc import Mapping

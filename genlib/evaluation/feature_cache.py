@@ -4,8 +4,6 @@ What a judge sees in a set of images is a function of the two, so it is kept und
 twice; of the kept ones the KEPT last used stay.
 """
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass

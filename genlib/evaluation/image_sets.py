@@ -4,8 +4,6 @@ Real images are split in two halves: generated images are compared with `test`, 
 baseline. Training images are what the generator was trained on; without them, metrics that need them have no value.
 """
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass

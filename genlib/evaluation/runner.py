@@ -1,7 +1,5 @@
 """From inputs to results: each metric's value, beside what real images and planted faults get from the same code."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, replace

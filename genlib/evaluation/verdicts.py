@@ -17,8 +17,6 @@ The share of the images that is at fault is 1 - value / null for shares and effe
 translator each question gets the worse answer of its two directions.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

@@ -3,8 +3,6 @@
 A sheet is a PNG file of rows of images with nothing between them; the JSON file beside it says what they are.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterator
 from dataclasses import replace

@@ -1,7 +1,5 @@
 """The answers of raters: `data/ratings/<model>.csv`, one answer a row, appended and never changed."""
 
-from __future__ import annotations
-
 import csv
 import os
 from dataclasses import astuple, dataclass, fields

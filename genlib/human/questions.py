@@ -3,8 +3,6 @@
 Each form mixes in catch items, whose answer is plain to see, to find raters who do not look.
 """
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Which raters looked, and which pairs of images most of those call the same."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 
 from genlib.human.answers import Answer

@@ -4,8 +4,6 @@ A wrong answer makes the next exposure 30 ms longer, a right one 10 ms shorter, 
 four are right (the weighted up-down method; Kaernbach 1991).
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from statistics import fmean, multimode
 

@@ -1,7 +1,5 @@
 """The page of one evaluation of image sets."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory

@@ -1,7 +1,5 @@
 """May a model become the champion? If it is not worse in quality, and within the limits of diversity and copies."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 
 from genlib.metrics.constraints import build_constraints
