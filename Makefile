@@ -1,10 +1,10 @@
 # make repro [JOBS=2]  set up, check, run the whole graph       make test    set up, run the tests
 # make ui           open MLflow on loopback                     make tune MODEL=gan [TRIALS=50]
-# make submit ADDRESS=http://head:8265 [STAGE=train@gan]        make faults       60 kills, the long form of a test
-# make docs-check   what the pages say to type, the slow of it too
-# make bench        the tables of docs/benchmarks.md, 40 minutes; make bench-quick: minutes, and nothing is kept
-# make science      the experiments, one after another, hours; run again, it goes on where it was
-# make peers        install what benchmarks compare with, beside .venv
+# make submit ADDRESS=http://head:8265 [STAGE=train@gan]        make faults  tests on several nodes, and 60 killed runs
+# make docs-check   run the commands of the pages, including the slow ones
+# make bench        write the tables of docs/benchmarks.md, 40 minutes; make bench-quick: minutes, keeps nothing
+# make science      run the experiments one after another, hours; run it again to resume
+# make peers        install the packages that benchmarks compare with into .venv-peers
 SHELL := /bin/bash
 PYTHON ?= python3
 BIN := $(CURDIR)/.venv/bin
