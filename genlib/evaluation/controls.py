@@ -1,8 +1,7 @@
-"""Images whose faults are known, judged beside every model: a metric that does not see them is not to be believed.
+"""Negative controls: images with a known fault, scored like a model. A metric that misses a fault is not trusted.
 
-Five samplers are planted in the place of the generated images, at most SIZE images of each: `real` held-out images,
-`copies` of training images, `stored`, a few held-out images drawn again and again with jitter, `collapse`, one image
-per class, or ten where there are no labels, and `noise`. A metric says what each of those it must see has to do to it.
+Five sets of at most MAX_CONTROL_IMAGES: `real` held-out images, `copies` of training images, `stored` (a few held-out
+images, repeated with jitter), `collapse` (one image per class, or ten without labels) and `noise`.
 """
 
 from __future__ import annotations
@@ -22,9 +21,9 @@ if TYPE_CHECKING:
     from genlib.metrics.result import MetricResult
 
 MAX_CONTROL_IMAGES = 1000
-JITTER_STD = 2.0  # grey levels, the standard deviation of what tells two draws of one stored image apart
+JITTER_STD = 2.0  # grey levels
 UNLABELLED_COLLAPSE_IMAGES = 10  # images in `collapse` where there are no classes
-COUNT_TOLERANCE = 1.25  # factor by which a count may miss the number that was planted, beside its interval
+COUNT_TOLERANCE = 1.25  # factor by which a count may miss the number of stored images, beside its interval
 Control = Literal["copies", "stored", "collapse", "noise"]
 ExpectedShift = Literal[
     "lower", "higher", "count"
@@ -38,7 +37,7 @@ CONTROL_LABELS: dict[Control, str] = {
 
 
 def add_controls(inputs: MetricInputs, extract: Callable[[Images], FeatureSet]) -> MetricInputs:
-    """`evidence` with its planted images, as `look` and the second judge's see them; none where nothing was made."""
+    """`inputs` with their controls, by the extractor `extract`; none for a model that generates no images."""
     n = min(MAX_CONTROL_IMAGES, inputs.n, len(inputs.valid))
     return replace(
         inputs, controls={name: extract(images) for name, images in _build_controls(inputs, n).items()} if n else {}
@@ -60,7 +59,7 @@ def _build_controls(inputs: MetricInputs, n: int) -> dict[str, Images]:
 
 
 def num_memorized(n: int) -> int:
-    """How many different images stand behind n stored ones."""
+    """How many different images the n of `stored` repeat."""
     return min(n, max(2, n // 10))
 
 
@@ -70,7 +69,7 @@ def _add_jitter(images: Images, seed: int) -> Images:
 
 
 def _first_per_class(feature_set: FeatureSet) -> Tensor:
-    """The row of the first image of each class in `view`; without labels, the first rows, whoever judges."""
+    """The row of the first image of each class; without labels, the first rows."""
     if feature_set.labels is None:
         return torch.arange(min(UNLABELLED_COLLAPSE_IMAGES, len(feature_set)))
     classes = feature_set.labels.tolist()
@@ -80,7 +79,7 @@ def _first_per_class(feature_set: FeatureSet) -> Tensor:
 def run_controls(
     metric: Callable[[MetricInputs], MetricResult], inputs: MetricInputs, must_detect: Mapping[Control, ExpectedShift]
 ) -> dict[str, Any]:
-    """What `metric` made of each control it must catch: value, interval, and `failed`, why it did not, or None."""
+    """For each control that `metric` must detect: value, interval, and `failed`, why it did not, or None."""
     if not inputs.controls or not must_detect:
         return {}
     real = metric(inputs.with_control_samples("real"))
@@ -97,7 +96,7 @@ def run_controls(
 def _failure_reason(
     name: Control, expected_shift: ExpectedShift, result: MetricResult, real: MetricResult
 ) -> str | None:
-    """None where the fault was seen, or where this metric has no value at this number of images."""
+    """None where the fault was detected, or where the metric has no value at this number of images."""
     if result.value is None or real.value is None:
         return None
     if expected_shift == "count":

@@ -75,7 +75,7 @@ class Evaluator:
         cache: Path | None = None,
         extract: ExtractFn = extract_features,
     ) -> Evaluator:
-        """By the classifier in `folder`; `cache` is the folder of the feature cache."""
+        """With the classifier in `folder`; `cache` is the folder of the feature cache."""
         classifier = load_classifier(folder)
         extractor = CachedExtractor(classifier.network, cache, extract=extract)
         real = RealFeatures.extract(extractor, dataset)
@@ -90,7 +90,7 @@ class Evaluator:
         return RealFeatures.extract(self.extractor, domain_b, labelled=domain_b.classes == self.dataset.classes)
 
     def test_inputs(self, model: nn.Module, n: int, seed: int) -> dict[str, MetricInputs]:
-        """n samples of `model`, where it makes any, with test images, controls and the second classifier.
+        """n samples of `model`, where it generates images, with test images, controls and the second classifier.
 
         By the suffix of the metrics' names: "", or "_a2b" and "_b2a" for the two directions of a translator.
         """
@@ -149,7 +149,7 @@ class Evaluator:
 
 
 def draw_samples(model: nn.Module, n: int, seed: int, labels: Tensor | None = None) -> Images | None:
-    """n samples of `model`, or None where it makes none.
+    """n samples of `model`, or None where it generates no images.
 
     A conditional one gets classes drawn from the training `labels`, which the images keep.
     """

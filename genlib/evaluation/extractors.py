@@ -39,7 +39,7 @@ INCEPTION_OPTIONS = {"init_weights": False, "transform_input": True, "aux_logits
 
 @dataclass(frozen=True)
 class NamedExtractor:
-    """`num_classes`: how many of the data's classes it knows, 0 for none; `extra`: further facts of its card."""
+    """`num_classes`: number of the data's classes that it predicts, 0 for none; `extra`: further facts of its card."""
 
     network: nn.Module
     name: str

@@ -1,8 +1,4 @@
-"""Who looks, and what was seen before: a judge with a memory on disk.
-
-What a judge sees in a set of images is a function of the two, so it is kept under the hash of both and never looked at
-twice; of the kept ones the KEPT last used stay.
-"""
+"""A feature extractor with a cache on disk, keyed by the hash of weights and images; the least recently used go."""
 
 import hashlib
 from collections.abc import Callable, Mapping
@@ -26,7 +22,7 @@ ExtractFn = Callable[[nn.Module, Images, torch.device | str], FeatureSet]
 
 @dataclass(frozen=True)
 class CachedExtractor:
-    """`judge` sees images, by way of `look`; in the folder `cache`, where there is one, lies what it saw before."""
+    """`network` extracts features by way of `extract`; `cache` is the folder of the features already extracted."""
 
     network: nn.Module
     cache: Path | None = None
@@ -37,17 +33,17 @@ class CachedExtractor:
         if self.cache is None:
             return self.extract(self.network, images, self.device)
         path = self.cache / f"{self._cache_key(images)}.safetensors"
-        seen = _read_cached(path)
-        if seen is None:
-            view = self.extract(self.network, images, self.device)
-            _write_cached(path, {"features": view.features, "probabilities": view.probabilities})
-            return view
+        cached = _read_cached(path)
+        if cached is None:
+            extracted = self.extract(self.network, images, self.device)
+            _write_cached(path, {"features": extracted.features, "probabilities": extracted.probabilities})
+            return extracted
         labels = None if images.labels is None else images.labels.cpu()
-        return FeatureSet(images.pixels.cpu(), labels, seen["features"], seen["probabilities"])
+        return FeatureSet(images.pixels.cpu(), labels, cached["features"], cached["probabilities"])
 
     @cached_property
     def sha256(self) -> str:
-        """The hash of the judge's weights and of what they are part of."""
+        """The hash of the network's structure and weights."""
         digest = hashlib.sha256(repr(self.network).encode())
         for name, weights in sorted(self.network.state_dict().items()):
             digest.update(name.encode() + _tensor_bytes(weights))
@@ -64,11 +60,11 @@ def _tensor_bytes(tensor: Tensor) -> bytes:
 
 def _read_cached(path: Path) -> Mapping[str, Tensor] | None:
     try:
-        seen = load_file(path)
+        cached = load_file(path)
         path.touch()
     except (OSError, SafetensorError):
         return None
-    return seen if seen.keys() == {"features", "probabilities"} else None
+    return cached if cached.keys() == {"features", "probabilities"} else None
 
 
 def _write_cached(path: Path, tensors: Mapping[str, Any]) -> None:

@@ -42,14 +42,14 @@ def no_progress(items: Sequence[T], title: str) -> Iterable[T]:
 
 @dataclass(frozen=True)
 class ImageSetEvaluation:
-    """The inputs of metrics, the card of what they were made of, and the names of the classes."""
+    """The inputs of metrics, the card that describes their origin, and the names of the classes."""
 
     inputs: MetricInputs
     card: Mapping[str, Any]
     classes: Sequence[str]
 
     def iter_results(self, metrics: Sequence[str] | None = None) -> Iterator[tuple[str, MetricResult]]:
-        """One metric after the other: `metrics`, or all that apply to generated images."""
+        """Compute `metrics`, or all that apply to generated images, one by one."""
         for name in metrics or applicable_metrics(self.inputs, metric_names()):
             yield name, compute_metrics(self.inputs, [name])[name]
 
@@ -64,9 +64,9 @@ def prepare_evaluation(
     log: Log = lambda line: None,
     track: ProgressWrapper = no_progress,
 ) -> ImageSetEvaluation:
-    """The features, by the extractor of `spec`, of the sets `real`, `fake` and, where it is known, `train`.
+    """Extract the features of the sets `real`, `fake` and optionally `train` with the extractor of `spec`.
 
-    All are resized to the most common shape of the real ones, or to squares of `size`.
+    All images are resized to the most common shape of the real ones, or to squares of `size`.
 
     Raises:
         InputError: there are fewer than two real images; or, if `strict`, shapes differ.
@@ -83,17 +83,17 @@ def prepare_evaluation(
     components = max(1, min(MAX_COMPONENTS, len(real) // 4))
     extractor = resolve_extractor(spec, images.get("train", images["real"]), components, seed)
     classes = _usable_classes(known, extractor.num_classes, log)
-    # Labels of generated images are the classes that were asked for, which only a classifier of the data can check.
+    # Labels of generated images are the requested classes, which only a classifier of the data can check.
     if not classes:
         images = {name: Images(each.pixels) for name, each in images.items()}
     elif not extractor.num_classes:
         images["fake"] = Images(images["fake"].pixels)
     cached = CachedExtractor(extractor.network, device="cuda" if torch.cuda.is_available() else "cpu")
     inputs = _build_inputs(images, cached, seed, track, has_class_names=extractor.num_classes > 0)
-    judge = extractor.card(cached, inputs.test)
-    log(judge.get("note") or f"Features by {extractor.name}.")
+    extractor_card = extractor.card(cached, inputs.test)
+    log(extractor_card.get("note") or f"Features by {extractor.name}.")
     log(f"{inputs.n} of {len(sets['fake'])} generated images are compared with {inputs.n} of {len(real)} real ones")
-    facts = {"shared": _count_shared(images, log), "judge": judge}
+    facts = {"shared": _count_shared(images, log), "judge": extractor_card}
     return ImageSetEvaluation(inputs, _build_card(sets, images, inputs) | facts, classes)
 
 
@@ -201,8 +201,8 @@ def evaluate(
 
         >>> draw = torch.Generator().manual_seed(0)
         >>> real, fake = torch.rand(100, 1, 8, 8, generator=draw), torch.rand(50, 1, 8, 8, generator=draw) ** 2
-        >>> measure = evaluate(real, fake, metrics=["c2st"])["c2st"]
-        >>> measure.value > measure.null, measure.n
+        >>> result = evaluate(real, fake, metrics=["c2st"])["c2st"]
+        >>> result.value > result.null, result.n
         (True, 50)
 
     Raises:

@@ -1,4 +1,4 @@
-"""From inputs to results: each metric's value, beside what real images and planted faults get from the same code."""
+"""Compute metrics: the value, the baseline of real images and the controls, all by the same code."""
 
 import math
 from collections.abc import Iterable, Mapping
@@ -13,7 +13,7 @@ from genlib.metrics.result import MetricResult, to_jsonable
 
 
 def compute_metrics(inputs: MetricInputs, requested: Iterable[str]) -> dict[str, MetricResult]:
-    """Each metric's value and, where images are judged, its baseline (`null`) and its controls."""
+    """Each metric's value and, for metrics of images, its baseline (`null`) and its controls."""
     requested = list(requested)
     check_metric_names(requested)
     baseline_inputs = inputs.with_real_samples()
@@ -38,7 +38,7 @@ def _ratio_to_baseline(value: float | None, baseline: float | None) -> float | N
 
 
 def report_to_json(results: Mapping[str, MetricResult], card: Mapping[str, Any]) -> dict[str, Any]:
-    """What `metrics.json` holds: each result under `metrics`, each verdict under `verdicts`, and the `card`."""
+    """The content of `metrics.json`: results under `metrics`, verdicts under `verdicts`, and the `card`."""
     return {
         "metrics": {name: asdict(result) for name, result in results.items()},
         "verdicts": {verdict.key: asdict(verdict) for verdict in compute_verdicts(results)},

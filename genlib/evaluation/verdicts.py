@@ -1,20 +1,18 @@
-"""Three questions about a generator, each answered in a line: does it look real, did it copy, are they all alike?
+"""Three verdicts on a generator: does it look real, did it copy, are its images all alike?
 
-Only intervals decide. A metric speaks against the images where its interval lies apart from that of real images, on
-the side of the fault; it is ignored where it has no value, or where it failed one of its own controls.
+A metric finds a fault where its interval lies wholly on the worse side of that of real images. Metrics without a value
+or with a failed control are ignored; `membership_auc` and ratings are cited and decide nothing.
 
-Copied?         "no" where no metric finds copies. "yes" where half of the images or more are found to be copied, or
-                where no metric that found any says how many; else "partly".
-All alike?      "no" where no metric misses anything. "yes" where `support` or `vendi`, which ask how many different
-                images there are, have less than a fifth of what real images get; else "partly".
-Real-looking?   "yes" where no metric tells them from real images. "no" where more than a quarter give themselves away,
-                or where only metrics without such a scale are usable; else "nearly". Of images that are all alike only
-                the metrics of single images count: the others also penalise missing modes.
+Copied?         "no" where no metric finds copies. "yes" where at least half of the images are copies, or where no
+                metric that finds any says how many; else "partly".
+All alike?      "no" where no metric finds missing modes. "yes" where `support` or `vendi` is below a fifth of its
+                baseline; else "partly".
+Real-looking?   "yes" where no metric finds a difference. "no" where more than a quarter of the images are at fault, or
+                where only metrics without such a scale are usable; else "nearly". Where the images are all alike, only
+                metrics of single images count: the others also penalise missing modes.
 
-The share of the images that is at fault is 1 - value / null for shares and effective numbers, value - null for
-`copies`, and 2 value - 1 for the accuracy of `c2st`; the other metrics have no such scale.
-`membership_auc` is about the discriminator and the ratings are of few people: both are cited and decide nothing. Of a
-translator each question gets the worse answer of its two directions.
+The share at fault is 1 - value / null for shares and effective numbers, value - null for `copies` and 2 value - 1 for
+`c2st`; the other metrics have none. A translator gets the worse answer of its two directions.
 """
 
 import math
@@ -42,7 +40,7 @@ MAX_CITED = 2
 
 @dataclass(frozen=True)
 class Verdict:
-    """`sentence` gives the numbers that decided; `figure` is the name of the one that shows it."""
+    """`sentence` gives the deciding numbers; `figure` is the name of the figure that shows them."""
 
     question: str
     answer: VerdictAnswer
@@ -51,7 +49,7 @@ class Verdict:
 
     @property
     def key(self) -> str:
-        """The question as a name of the code."""
+        """The question as an identifier."""
         return self.question.removesuffix("?").lower().replace("-", "_").replace(" ", "_")
 
     @property
@@ -64,7 +62,7 @@ class Verdict:
 
 @dataclass(frozen=True)
 class MetricFinding:
-    """Whether a usable metric finds the fault, and in what share of the images where it has such a scale."""
+    """Whether a usable metric finds the fault, and in what share of the images, where it has such a scale."""
 
     metric: str
     result: MetricResult
@@ -112,11 +110,11 @@ def _answer_real(results: Mapping[str, MetricResult], *, per_image_only: bool) -
     usable, faulty = _usable_metrics(results, metrics)
     if not usable:
         return "cannot tell", _why_unknown(results, metrics)
-    said = _cite("told them from real images", faulty, usable)
+    sentence = _cite("found a difference from real images", faulty, usable)
     if not faulty:
-        return "yes", said
+        return "yes", sentence
     has_scale = any(finding.share is not None for finding in usable)
-    return ("nearly" if has_scale and _max_fault_share(faulty) <= NEARLY_REAL_MAX else "no"), said
+    return ("nearly" if has_scale and _max_fault_share(faulty) <= NEARLY_REAL_MAX else "no"), sentence
 
 
 def _answer_copied(results: Mapping[str, MetricResult]) -> tuple[VerdictAnswer, str]:
@@ -124,11 +122,11 @@ def _answer_copied(results: Mapping[str, MetricResult]) -> tuple[VerdictAnswer, 
     usable, faulty = _usable_metrics(results, metrics)
     if not usable:
         return "cannot tell", _why_unknown(results, metrics)
-    said = _cite("found copies", faulty, usable)
+    sentence = _cite("found copies", faulty, usable)
     if not faulty:
-        return "no", said
+        return "no", sentence
     shares = [finding.share for finding in faulty if finding.share is not None]
-    return ("partly" if shares and max(shares) < COPIED_MIN else "yes"), said
+    return ("partly" if shares and max(shares) < COPIED_MIN else "yes"), sentence
 
 
 def _answer_alike(results: Mapping[str, MetricResult]) -> tuple[VerdictAnswer, str]:
@@ -137,17 +135,17 @@ def _answer_alike(results: Mapping[str, MetricResult]) -> tuple[VerdictAnswer, s
     if not sizes and not modes:
         return "cannot tell", _why_unknown(results, metrics_of_verdict("support_size", "modes"))
     if fewer:
-        said = _cite("found fewer different images than among real ones", fewer, sizes)
-        return ("yes" if _max_fault_share(fewer) > ALIKE_MIN else "partly"), said
+        sentence = _cite("found fewer different images than among real ones", fewer, sizes)
+        return ("yes" if _max_fault_share(fewer) > ALIKE_MIN else "partly"), sentence
     if missing:
-        return "partly", _cite("missed kinds of real images", missing, modes)
+        return "partly", _cite("missed modes of the real images", missing, modes)
     return "no", _cite("found less variety than among real images", [], sizes + modes)
 
 
 def _usable_metrics(
     results: Mapping[str, MetricResult], metrics: Mapping[str, Metric]
 ) -> tuple[list[MetricFinding], list[MetricFinding]]:
-    """The findings of those `metrics` that have a value, a baseline and no failed control; and the faulty of them."""
+    """The findings of those `metrics` that have a value, a baseline and no failed control, and the faulty ones."""
     usable = [
         MetricFinding(name, found, _is_shifted(found, metric), _fault_share(found, metric))
         for name, metric in metrics.items()
@@ -195,7 +193,7 @@ def _why_unknown(results: Mapping[str, MetricResult], metrics: Mapping[str, Metr
 
 
 def _membership_note(results: Mapping[str, MetricResult]) -> str:
-    """The discriminator's knowledge of the training images, where it is better than chance."""
+    """A sentence on the discriminator, where it recognises training images better than chance."""
     known = results.get("membership_auc", MetricResult())
     if known.value is None or known.low is None or known.low <= CHANCE or known.failed_control:
         return ""
@@ -215,7 +213,7 @@ def _error_rate_text(result: MetricResult) -> str:
 
 
 def _interpret_error_rate(result: MetricResult) -> str:
-    """What an error rate, with its interval, says of those who erred; 50 % is chance."""
+    """What an error rate and its interval say about the raters; 50 % is chance."""
     if result.detail.get("equivalent"):
         return "they cannot tell them apart"
     if result.high is not None and result.high < CHANCE:

@@ -1,9 +1,8 @@
 """Metrics as plain functions: features of held-out real and of generated images in, a `MetricResult` out.
 
-`genlib.metrics.<name>(real, fake, train=None, *, seed=0)`, each set an array or tensor [n, d] of the features of any
-network; `train` is what the generator saw. `dir(genlib.metrics)` lists them; one that asks for more than features has
-no value, and says why. Both sets are cut to the size of the smaller by a draw. There is no baseline: call it again with
-other real images in the place of the generated ones, or give the images to `genlib.evaluate`.
+`genlib.metrics.<name>(real, fake, train=None, *, seed=0)`, each set an array or tensor [n, d] of features; `train` are
+those of the training images. `dir(genlib.metrics)` lists them; one that needs more than features returns no value and
+the reason. Both sets are cut at random to the size of the smaller. There is no baseline: see `genlib.evaluate`.
 
     >>> import torch
     >>> from genlib import metrics

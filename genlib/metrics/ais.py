@@ -1,4 +1,4 @@
-"""Annealed importance sampling: how probable are real images under any decoder? For a few of them."""
+"""Annealed importance sampling: how probable are a few real images under any decoder?"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Authenticity: how near generated images come to the training images that they are nearest to."""
+"""Authenticity: distances of generated images to their nearest training image."""
 
 from dataclasses import dataclass
 

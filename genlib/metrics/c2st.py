@@ -9,7 +9,7 @@ from genlib.metrics.stats.neighbours import nearest
 
 @metric(
     summary="Classifier two-sample test (Lopez-Paz and Oquab 2017): the share of generated and test images of the same "
-    "kind as their nearest neighbour among all the others. 0.5 where the kinds cannot be told, 1 where they can.",
+    "set as their nearest neighbour among all the others. 0.5 where the sets cannot be told apart, 1 where they can.",
     question=("Real-looking?", 3),
     better="lower",
     min_images=20,
@@ -18,7 +18,7 @@ from genlib.metrics.stats.neighbours import nearest
 )
 def c2st(inputs: MetricInputs) -> MetricResult:
     """`detail.made` and `detail.real` are its halves (Xu et al. 2018). Interval: Wilson at 2n / (1 + m) trials, m the
-    share of images that are nearest to the one nearest to them: such pairs err together (Schilling 1986)."""
+    share of images in mutually nearest pairs, which err together (Schilling 1986)."""
     n = inputs.n
     x = torch.cat([inputs.generated.features, inputs.real.features])
     rows = torch.arange(2 * n)

@@ -12,7 +12,7 @@ from genlib.metrics.stats.groups import jackknife_of
 
 @metric(
     summary="Share of all test images whose most probable class by the model is their label. Interval: Wilson.",
-    question=("Classes told?", 1),
+    question=("Classes recognised?", 1),
     needs="classifies",
 )
 def accuracy(inputs: MetricInputs) -> MetricResult:
@@ -24,12 +24,12 @@ def accuracy(inputs: MetricInputs) -> MetricResult:
 
 
 def classify_test_images(inputs: MetricInputs) -> FeatureSet:
-    """All test images as the model itself sees them."""
+    """The model's own features and probabilities of all test images."""
     return extract_features(inputs.model, inputs.test.images, next(inputs.model.parameters()).device)
 
 
 def compute_accuracy(images: FeatureSet) -> MetricResult:
-    """The accuracy of the classifier that saw `images`; it goes on the card of every number that it gave."""
+    """The accuracy of the classifier behind `images`."""
     correct = int(correct_predictions(images).sum())
     return MetricResult.of_share(correct, len(images), correct=correct)
 
@@ -46,7 +46,7 @@ def correct_predictions(images: FeatureSet) -> Tensor:
 @metric(
     summary="Expected calibration error: sum_b n_b / n |accuracy_b - mean confidence_b| over 15 equal bins of the "
     "confidence, the largest probability (Guo et al. 2017), on all test images. Interval: delete-group jackknife.",
-    question=("Classes told?", 2),
+    question=("Classes recognised?", 2),
     needs="classifies",
     better="lower",
 )

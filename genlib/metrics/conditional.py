@@ -1,4 +1,4 @@
-"""Conditional samplers: are the images of the class that was asked for, and not always the same?"""
+"""Conditional samplers: are the images of the requested class, and varied?"""
 
 from typing import cast
 
@@ -15,14 +15,14 @@ CHUNK_ELEMENTS = 1 << 24
 
 
 @metric(
-    summary="Share of generated images to which the judge gives the class that the model was asked for. "
+    summary="Share of generated images to which the classifier gives the class that the model was asked for. "
     "Interval: Wilson.",
     question=("As asked?", 1),
     needs="labelled_samples",
     must_detect={"noise": "lower"},
 )
 def label_agreement(inputs: MetricInputs) -> MetricResult:
-    """Its baseline is the judge's accuracy. One image per class, over and over, scores 1."""
+    """Its baseline is the classifier's accuracy. One image per class, over and over, scores 1."""
     agreed = int((inputs.generated.predicted_classes == cast(Tensor, inputs.generated.labels)).sum())
     return MetricResult.of_share(agreed, inputs.n, agreed=agreed)
 
@@ -38,8 +38,7 @@ def label_agreement(inputs: MetricInputs) -> MetricResult:
 )
 def one_to_many(inputs: MetricInputs) -> MetricResult:
     """Means over pairs of a class, then over classes; 0 where each class is one image, 1 as varied as real. After Zhu
-    et al. 2017 (BicycleGAN), who take LPIPS for the distance. Interval: delete-group jackknife within each class.
-    """
+    et al. 2017 (BicycleGAN), who use LPIPS. Interval: delete-group jackknife within each class."""
     generated, real = _features_by_class(inputs.generated), _features_by_class(inputs.real)
     classes = sorted(generated.keys() & real.keys())
     if not classes:
@@ -48,7 +47,7 @@ def one_to_many(inputs: MetricInputs) -> MetricResult:
         torch.stack([mean_pair_distances(by_class[c]) for c in classes]).mean(0) for by_class in (generated, real)
     )
     if not of_real.all():
-        raise UndefinedMetric("the test images of a class are all alike to the judge")
+        raise UndefinedMetric("the test images of a class all have the same features")
     value, *without = (of_generated / of_real).tolist()
     low, high = jackknife(value, without)
     detail = {"made": of_generated[0], "real": of_real[0], "classes": len(classes)}

@@ -1,4 +1,4 @@
-"""Constraints of a sweep: bounds on other metrics, beyond which no score counts."""
+"""Constraints of a sweep: bounds on other metrics."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Near-copies: images that come nearer to a training image than real ones do, even if they were moved a little."""
+"""Near-copies: images nearer to a training image than real ones are, after small shifts and rotations."""
 
 from __future__ import annotations
 

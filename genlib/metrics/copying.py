@@ -1,4 +1,4 @@
-"""Data-copying test: are generated images nearer to the training images than real ones are?"""
+"""Data-copying test C_T (Meehan et al. 2020)."""
 
 import math
 from typing import Any

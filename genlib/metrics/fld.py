@@ -1,11 +1,11 @@
-"""Feature likelihood divergence: do the generated images explain held-out ones, and training images better?
+"""Feature likelihood divergence: the likelihood of held-out and of training images around generated ones.
 
 Jiralerspong et al. 2023, "Feature likelihood divergence: evaluating the generalization of generative models using
 samples". Features are standardised by those of the test images, and around each of m generated ones lies a Gaussian:
 
     p(x) = 1 / (m + 1) (N(x; 0, v_0 I) + sum_j N(x; g_j, v_j I)),
 
-whose v are fitted to training images. Around a copy v_j shrinks to nothing, which test images pay for.
+whose v are fitted to training images. Around a copy v_j shrinks to nothing, so test images become improbable.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Frechet distance: have generated and real features the same mean and covariance?"""
+"""Frechet distance between the Gaussians of generated and of real features."""
 
 from statistics import fmean
 from typing import Any
@@ -13,8 +13,7 @@ NUM_SIZES = 15
 
 
 @metric(
-    summary="||mu1 - mu2||^2 + Tr(S1 + S2 - 2 (S1 S2)^{1/2}) of the judge's features (Heusel et al. 2017); lower is "
-    "better.",
+    summary="||mu1 - mu2||^2 + Tr(S1 + S2 - 2 (S1 S2)^{1/2}) of the features (Heusel et al. 2017); lower is better.",
     question=("Real-looking?", 5),
     better="lower",
     min_images=40,
@@ -27,7 +26,7 @@ def frechet(inputs: MetricInputs) -> MetricResult:
     x, y = inputs.generated.features.double(), inputs.real.features.double()
     n, d = x.shape
     if n <= d:
-        raise UndefinedMetric(f"needs more images than the judge's {d} features, found {n}")
+        raise UndefinedMetric(f"needs more images than the extractor's {d} features, found {n}")
     value, low, high = jackknife_of(frechet_distance, x, y)
     mean = float((x.mean(0) - y.mean(0)).square().sum())
     detail = {"features": d, "mean": mean, "covariance": value - mean, "infinite": extrapolate_to_infinity(x, y)}
@@ -39,8 +38,7 @@ def frechet(inputs: MetricInputs) -> MetricResult:
 def frechet_distance(x: Tensor, y: Tensor) -> float:
     """Between Gaussians of the moments of x and y, float64 [n, d].
 
-    With S = F F^T, Tr (S1 S2)^{1/2} is the sum of the singular values of F1^T F2: no root of a matrix that is not
-    symmetric.
+    With S = F F^T, Tr (S1 S2)^{1/2} is the sum of the singular values of F1^T F2.
     """
     s, t = _covariance(x), _covariance(y)
     cross = torch.linalg.svdvals(_matrix_factor(s).T @ _matrix_factor(t)).sum()
@@ -48,7 +46,7 @@ def frechet_distance(x: Tensor, y: Tensor) -> float:
 
 
 def _covariance(x: Tensor) -> Tensor:
-    """[d, d] of x [n, d], by numpy: it computes half of a symmetric product, which torch does not."""
+    """[d, d] of x [n, d], by numpy, which computes only half of a symmetric product."""
     import numpy as np
 
     return torch.from_numpy(np.atleast_2d(np.cov(x.numpy(force=True), rowvar=False))).to(x.device)
@@ -73,7 +71,7 @@ def extrapolate_to_infinity(x: Tensor, y: Tensor) -> dict[str, Any]:
     n, d = x.shape
     least = max(n // 10, 4 * d)
     if n < 2 * least:
-        return {"reason": f"needs {8 * d} images, eight times the judge's {d} features, found {n}"}
+        return {"reason": f"needs {8 * d} images, eight times the extractor's {d} features, found {n}"}
     sizes = torch.linspace(least, n, NUM_SIZES, dtype=torch.float64).long()
     distances = torch.tensor([_mean_subset_distance(x, y, m) for m in sizes.tolist()], dtype=torch.float64)
     inverse = 1 / sizes.double()
@@ -95,6 +93,8 @@ def frechet_by_class(inputs: MetricInputs) -> dict[str, Any]:
     for c in sorted(set(real.labels.tolist())):
         x, y = (images.features[images.labels == c].double() for images in (generated, real))
         if (few := min(len(x), len(y))) <= d:
-            return {"reason": f"needs more images of a class than the judge's {d} features, found {few} of class {c}"}
+            return {
+                "reason": f"needs more images of a class than the extractor's {d} features, found {few} of class {c}"
+            }
         values[c] = frechet_distance(x, y)
     return {"mean": fmean(values.values()), "values": values}

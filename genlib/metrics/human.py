@@ -1,4 +1,4 @@
-"""What people say: do they take generated images for real ones?"""
+"""Human evaluation: do people take generated images for real ones?"""
 
 import math
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ from genlib.metrics.stats.intervals import Z, mean_interval
 
 NUM_RESAMPLES = 4000
 EQUIVALENCE_MARGIN = 0.05  # from 50 %, within which an error rate counts as chance
-MIN_TIMED_ANSWERS = 80  # of a rater: 40 to come down from the first exposure to the shortest, and as many there
+MIN_TIMED_ANSWERS = 80  # of a rater: 40 from the first exposure down to the shortest, and 40 there
 ASSUMED_RATER_STD = 0.08  # deviation between raters: those of Stein et al. (2023) had 0.04 to 0.11
 ANSWERS_FOR_5_POINTS = 384  # answers for an interval of +-5 points: 0.25 (1.96 / 0.05)^2
 
@@ -47,14 +47,14 @@ def human_choice_error(inputs: MetricInputs) -> MetricResult:
 
 
 @metric(
-    summary="Milliseconds of a look after which people are right in three answers of four (HYPE-time; Zhou et al. "
+    summary="Milliseconds of exposure after which people are right in three answers of four (HYPE-time; Zhou et al. "
     "2019).",
     question=("Real-looking?", 11),
     needs="timed_ratings",
 )
 def human_exposure(inputs: MetricInputs) -> MetricResult:
-    """The mean over raters with at least 80 answers of the commonest exposure of their staircase, from 100 ms (told at
-    once) to 1000 (not even then). Interval: t over raters, none where there is but one."""
+    """The mean over raters with at least 80 answers of the commonest exposure of their staircase, from 100 ms (seen
+    at once) to 1000 (not even then). Interval: t over raters, none for a single one."""
     answers, left_out = usable_answers(inputs.ratings, "timed")
     wrong = _wrong_by_rater(answers)
     by_rater = {rater: threshold_ms(each) for rater, each in wrong.items() if len(each) >= MIN_TIMED_ANSWERS}

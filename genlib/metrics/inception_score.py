@@ -1,4 +1,4 @@
-"""Inception score: does each image look like one class, and all together like many?"""
+"""Inception score: confidence per image times variety over all."""
 
 import math
 from statistics import fmean
@@ -24,7 +24,7 @@ def inception_score(inputs: MetricInputs) -> MetricResult:
     confidence = exp(-E_x H(p(y|x))) (Barratt and Sharma 2018). Blind to copies and to sameness within a class.
     Interval: t over the splits."""
     if not inputs.has_class_names:
-        raise UndefinedMetric("the judge knows no classes")
+        raise UndefinedMetric("the extractor knows no classes")
     p = inputs.generated.probabilities.double()
     scores = [_score(p[part]) for part in group_slices(len(p), NUM_SPLITS)]
     whole = {"whole": _score(p), "log": math.log(_score(p)), "variety": _variety(p), "confidence": _confidence(p)}

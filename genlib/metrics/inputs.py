@@ -1,8 +1,7 @@
-"""What metrics read: training, validation, test and generated images as one feature extractor sees them.
+"""The inputs of metrics: features of training, validation, test and generated images, extracted once.
 
-Features are extracted once; every metric then reads the same tensors. `with_real_samples` puts held-out real images in
-the place of the generated ones, so that the baseline is computed by the very code that scores the model, at the same
-number of images; `with_control_samples` puts images there whose faults are known.
+`with_real_samples` puts held-out real images in the place of the generated ones, so the same code computes the baseline
+at the same number of images; `with_control_samples` puts a control there.
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ CHUNK_SIZE = 500
 
 @dataclass(frozen=True)
 class FeatureSet:
-    """N images as an extractor sees them, on the CPU: pixels uint8 [N, C, H, W], labels int64 [N] where there are any,
+    """N images with their features, on the CPU: pixels uint8 [N, C, H, W], labels int64 [N] where there are any,
     features float32 [N, d], probabilities float32 [N, K]."""
 
     pixels: Tensor
@@ -66,7 +65,7 @@ class FeatureSet:
 
 
 class MissingSet(FeatureSet):
-    """Images of which nothing is known, or only the parts given; what reads another part has no value, for a reason."""
+    """A set with some or all parts missing; a metric that reads a missing part is undefined, with `reason`."""
 
     def __init__(self, reason: str, **known: Tensor | None) -> None:
         vars(self).update(known, reason=reason)
@@ -87,13 +86,12 @@ class MissingSet(FeatureSet):
 
 @dataclass(frozen=True)
 class MetricInputs:
-    """`samples`: n generated images, or None for a model that makes none; `train`, `valid`, `test`: all real images.
+    """`samples`: n generated images, or None for models without; `train`, `valid`, `test`: all real images.
 
-    `valid` and `test` are shuffled, and each holds at least n. `samples.labels`: the classes that the model was asked
-    for. `model`: what is judged. `domain_b_test`: test images of the second domain, where there is one. `controls`:
-    images with planted faults. `second_inputs`: the same images in the same order by another extractor.
-    `has_class_names`: whether the probabilities are of the data's classes, and not of cells or turns that stand in for
-    them. `ratings`: what people said of generated and of real images.
+    `valid` and `test` are shuffled, and each holds at least n. `samples.labels`: the requested classes. `model`: the
+    evaluated model. `domain_b_test`: test images of the second domain, where there is one. `controls`: images with a
+    known fault. `second_inputs`: the same images in the same order by another extractor. `has_class_names`: whether the
+    probabilities are of the data's classes, not of clusters or rotations. `ratings`: the answers of people.
     """
 
     train: FeatureSet
@@ -114,7 +112,7 @@ class MetricInputs:
 
     @property
     def generated(self) -> FeatureSet:
-        """The generated images; a metric that needs them is not called without."""
+        """The generated images; metrics that need them are only called where there are some."""
         if self.samples is None:
             raise ValueError("these inputs hold no generated images")
         return self.samples
@@ -130,13 +128,12 @@ class MetricInputs:
         return replace(self, samples=self.valid[: self.n], model=None, second_inputs=second)
 
     def with_control_samples(self, name: str) -> MetricInputs:
-        """The same inputs with the planted images `name` in the place of the generated ones."""
+        """The same inputs with the control `name` in the place of the generated ones."""
         second = self.second_inputs and self.second_inputs.with_control_samples(name)
         return replace(self, samples=self.controls[name], model=None, second_inputs=second, ratings=())
 
     def classes_or_clusters(self) -> Callable[[FeatureSet], Tensor]:
-        """images -> int64 [n]: the class that the classifier gives each, or the k-means cell of test images where it
-        knows no classes."""
+        """images -> int64 [n]: the predicted class, or the k-means cluster of test images without classes."""
         if self.has_class_names:
             return lambda images: images.predicted_classes
         centres = kmeans(self.test.features, NUM_CLUSTERS, self.seed)
@@ -148,8 +145,8 @@ def extract_features(
 ) -> FeatureSet:
     """The last hidden layer of a classifier and its probabilities; the extractor is left on `device`.
 
-    It has `features`: x [n, C, H, W] in [-1, 1] -> [n, d], and forward: x -> logits [n, K]. Where it has a `head`,
-    forward(x) = head(features(x)), and it is passed through once.
+    `extractor.features`: x [n, C, H, W] in [-1, 1] -> [n, d]; `extractor(x)`: logits [n, K], which are
+    head(features(x)) where it has a `head`.
     """
     exact = torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False)
     with eval_mode(extractor.to(device)), torch.no_grad(), exact:
@@ -179,10 +176,10 @@ def build_inputs(
     model: Any = None,
     device: torch.device | str = "cpu",
 ) -> MetricInputs:
-    """Inputs at the common size min(n, generated, valid, test); a set of which features are known is taken as it is.
+    """Inputs at the common size min(n, generated, valid, test); a `FeatureSet` is used as it is.
 
-    `test` is shuffled so that each of its prefixes has the class mix of the whole; `valid` and `samples` plainly, since
-    a generator draws its classes at random too.
+    Every prefix of the shuffled `test` has the class mix of the whole; `valid` and `samples` are shuffled plainly: a
+    generator draws its classes at random too.
     """
 
     def extract(images: Images | FeatureSet) -> FeatureSet:

@@ -1,9 +1,8 @@
-"""Kernel inception distance: have generated and real features one distribution, as far as a kernel tells?
+"""Kernel inception distance: the maximum mean discrepancy between generated and real features.
 
-Of the kernel's matrices only sums over sets of rows are needed: of groups, for the value and its interval, and of
-random subsets. With a set as a column of ones and zeros these are a^T K b, so K is computed once, tile by tile, in
-the precision of the features; what is summed over rows is float64. For subsets that are few among many rows, the
-kernel is computed once more instead.
+Only sums of the kernel matrix K over sets of rows are needed: a^T K b with masks a, b of ones and zeros. K is computed
+once, tile by tile, in the precision of the features; sums over rows are float64. Where the subsets are few among many
+rows, their kernel is computed separately.
 """
 
 from itertools import combinations_with_replacement, product
@@ -23,7 +22,7 @@ MAX_SAFE_PRODUCT = 1e10  # product of two rows, over d, whose cube float32 holds
 
 
 @metric(
-    summary="Unbiased squared MMD with k(x, y) = (x.y / d + 1)^3 of the judge's features (Binkowski et al. 2018).",
+    summary="Unbiased squared MMD with k(x, y) = (x.y / d + 1)^3 of the features (Binkowski et al. 2018).",
     question=("Real-looking?", 6),
     better="lower",
     min_images=40,
@@ -88,7 +87,7 @@ def _sum_between(x: Tensor, y: Tensor, masks_x: Tensor, masks_y: Tensor) -> Tens
 
 
 def _sum_within(x: Tensor, masks: Tensor) -> Tensor:
-    """a^T K a without K's diagonal; K is symmetric, so only the tiles on its diagonal and to their right are made."""
+    """a^T K a without K's diagonal; K is symmetric, so only tiles on and above its diagonal are computed."""
     half, b = masks.new_zeros(masks.shape[1], masks.shape[1]), masks.to(x.dtype)
     for rows, columns in combinations_with_replacement(_tile_slices(len(x)), 2):
         kernel = _cubic_kernel(x[rows], x[columns])

@@ -1,4 +1,4 @@
-"""Likelihood: how probable are real images under the model? For models with a likelihood, on all test images."""
+"""Likelihood of all test images, for models that have one."""
 
 from dataclasses import replace
 from typing import Any, cast
@@ -24,7 +24,7 @@ from genlib.metrics.stats.calibration import calibration_error, confusion_matrix
 from genlib.metrics.stats.ranking import auroc
 
 MAX_EVALUATIONS = 250_000  # pairs of an image and a sample that one metric may decode
-NUM_BINARIZATIONS = 8  # of an image, whose log-likelihoods Bayes' rule averages: one alone throws greys away
+NUM_BINARIZATIONS = 8  # of an image, whose log-likelihoods Bayes' rule averages
 
 
 def samples_within_budget(likelihoods: int, max_samples: int) -> int:
@@ -58,7 +58,7 @@ def nll(inputs: MetricInputs) -> MetricResult:
     Interval: t over images."""
     model, x, y = inputs.model, observe_test_images(inputs), _conditioning_labels(inputs)
     if model.pixel_likelihood == "gray_bce":
-        raise UndefinedMetric("grey levels under a Bernoulli are no normalised likelihood")
+        raise UndefinedMetric("a Bernoulli likelihood of grey levels is not normalised")
     samples = samples_within_budget(len(x), 200)
     found = importance_log_likelihood(model, x, num_samples=samples, seed=inputs.seed, y=y)
     detail: dict[str, Any] = {"samples": samples, **_describe_likelihood(model, y)}
@@ -71,7 +71,7 @@ def nll(inputs: MetricInputs) -> MetricResult:
 @metric(
     summary="Share of all test images whose most probable class by Bayes' rule, from the model's p(x|y) and the "
     "frequencies p(y) of the training labels, is their label. Interval: Wilson.",
-    question=("Classes told?", 3),
+    question=("Classes recognised?", 3),
     needs="conditional",
 )
 def bayes_accuracy(inputs: MetricInputs) -> MetricResult:
@@ -101,8 +101,8 @@ def log_posteriors(inputs: MetricInputs, n: int) -> Tensor:
 
 
 def _averaged_log_posterior(inputs: MetricInputs) -> tuple[Tensor, int, int]:
-    """log p(y|x) [n, K] of the test images, from log p(x|y) averaged over so many draws of what the likelihood sees,
-    by so many samples each."""
+    """log p(y|x) [n, K] of the test images, from log p(x|y) averaged over draws of the observed pixels; the number of
+    draws; samples per draw."""
     draws = NUM_BINARIZATIONS if inputs.model.pixel_likelihood == "binarized" else 1
     total, prior, k = _class_log_likelihoods(inputs, observe_test_images(inputs), 20 // draws, draws)
     for draw in range(1, draws):
@@ -126,7 +126,7 @@ def anomaly_auroc(inputs: MetricInputs) -> MetricResult:
 
 
 def observe_test_images(inputs: MetricInputs, *, ood: bool = False, draw: int = 0) -> Tensor:
-    """The test images, or foreign ones, as the likelihood sees them in this draw, on the model's device."""
+    """The test images, or foreign ones, binarised or dequantised by this draw, on the model's device."""
     pixels = _ood_pixels(inputs) if ood else inputs.test.pixels
     if len(pixels) < 2:
         raise UndefinedMetric(f"needs at least 2 test images, found {len(pixels)}")

@@ -1,4 +1,4 @@
-"""Linear probe: do codes say what an image shows? For models that encode."""
+"""Linear probe: is the class linearly decodable from the codes? For models that encode."""
 
 from typing import Any, cast
 
@@ -21,14 +21,14 @@ Labelled = tuple[Tensor, Tensor]  # x float64 [n, d], y int64 [n]
 @metric(
     summary="Accuracy on all test images of a multinomial logistic regression on the codes of training images. "
     "Interval: Wilson.",
-    question=("Classes told?", 4),
+    question=("Classes recognised?", 4),
     needs="encodes",
 )
 def probe_accuracy(inputs: MetricInputs) -> MetricResult:
     """It learns from at most 10,000 images; its L2 penalty is the one that predicts `valid` best. `detail.pixels` is
     the same of raw pixels, the accuracy that needs no model. Blind to what is not linear in the codes."""
     if getattr(inputs.model, "conditional", False):
-        raise UndefinedMetric("this model is told the label when it encodes")
+        raise UndefinedMetric("this model gets the label when it encodes")
     if inputs.train.labels is None or not len(inputs.test):
         raise UndefinedMetric("the data have no labels" if len(inputs.test) else "there are no test images")
     rows = torch.randperm(len(inputs.train), generator=seeded_generator(inputs.seed, "probe"))[:MAX_TRAIN]

@@ -1,4 +1,4 @@
-"""Membership inference: does the discriminator know its training images, by the logit that it gives them?"""
+"""Membership inference: do the logits of the discriminator reveal its training images?"""
 
 from typing import Any
 
@@ -40,10 +40,10 @@ def _random_subset(images: Images, seed: int) -> Images:
 
 
 def discriminator_logits(model: Any, images: Images) -> Tensor:
-    """What the discriminator of `model` gives each image, float64 [n]."""
+    """Logits of the discriminator of `model`, float64 [n]."""
     is_conditional = getattr(model, "conditional", False)
     if is_conditional and images.labels is None:
-        raise UndefinedMetric("the discriminator is told the class, and there are no labels")
+        raise UndefinedMetric("the discriminator needs the class, and there are no labels")
     device = next(model.discriminator.parameters()).device
 
     def discriminate(pixels: Tensor, *labels: Tensor) -> Tensor:

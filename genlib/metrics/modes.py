@@ -1,4 +1,4 @@
-"""Modes: is every class generated, and as often as it should be? Or every k-means cell, where there are no classes."""
+"""Modes: is every class (or k-means cluster, without classes) generated, and as often as in the data?"""
 
 import torch
 from torch import Tensor
@@ -11,20 +11,20 @@ WELL_COVERED = 20  # images of a class from which on it is well covered
 
 
 @metric(
-    summary="Number of kinds that at least one generated image is of (Metz et al. 2017, on stacked digits).",
+    summary="Number of classes, or clusters, with at least one generated image (Metz et al. 2017, on stacked digits).",
     question=("All alike?", 5),
     min_images=40,
     verdict=("modes", share_below_baseline),
 )
 def modes(inputs: MetricInputs) -> MetricResult:
-    """One image is little: `detail.well_covered` counts the kinds with 20. Interval: delete-group jackknife, which has
-    width where some kinds are rare. Blind to sameness within a kind and to what the images look like."""
+    """`detail.well_covered` counts the classes with at least 20 images. Interval: delete-group jackknife, which has
+    width where some classes are rare. Blind to duplicates within a class and to image quality."""
     groups, real = count_by_cluster(inputs, inputs.test)
     counts = groups.sum(0)
     value, in_test = float((counts > 0).sum()), int((real > 0).sum())
     low, high = jackknife(value, ((counts - groups) > 0).sum(1).tolist())
     detail = {
-        "kinds": "classes of the judge" if inputs.has_class_names else "k-means cells of the judge's features",
+        "kinds": "classes of the classifier" if inputs.has_class_names else "k-means clusters of the features",
         "in_test": in_test,
         "well_covered": int((counts >= WELL_COVERED).sum()),
         "counts": counts,
@@ -33,8 +33,8 @@ def modes(inputs: MetricInputs) -> MetricResult:
 
 
 @metric(
-    summary="KL(p || q) = sum_k p_k log(p_k / q_k) in nats, p_k the share of kind k among generated images and q_k "
-    'among training images (the convention of Lin et al. 2018, "PacGAN"): a kind that is not made costs little.',
+    summary="KL(p || q) = sum_k p_k log(p_k / q_k) in nats, p_k the share of class k among generated images and q_k "
+    'among training images (the convention of Lin et al. 2018, "PacGAN"): a missing class costs little.',
     question=("All alike?", 6),
     better="lower",
     min_images=40,
@@ -49,7 +49,7 @@ def mode_kl(inputs: MetricInputs) -> MetricResult:
     foreign = (counts > 0) & (train == 0)
     if foreign.any():
         count = int(counts[foreign].sum())
-        raise UndefinedMetric(f"{count} generated images are of kinds that no training image is of")
+        raise UndefinedMetric(f"{count} generated images are of classes without a training image")
     value = kl_of_counts(counts, train)
     low, high = jackknife(value, [kl_of_counts(counts - group, train) for group in groups])
     freedom = int((train > 0).sum()) - 1
@@ -59,7 +59,7 @@ def mode_kl(inputs: MetricInputs) -> MetricResult:
 
 
 def count_by_cluster(inputs: MetricInputs, others: FeatureSet) -> tuple[Tensor, Tensor]:
-    """How many images of each of 20 groups of generated ones, int64 [20, K], and of `others`, [K], are of each kind."""
+    """Images of each class among each of 20 groups of generated ones, int64 [20, K], and among `others`, [K]."""
     cluster_of = inputs.classes_or_clusters()
     generated, known = cluster_of(inputs.generated), cluster_of(others)
     size = 1 + max(int(generated.max()), int(known.max()))

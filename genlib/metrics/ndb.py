@@ -1,4 +1,4 @@
-"""Number of statistically different bins: does every region of the data get its share?"""
+"""Number of statistically different bins (NDB)."""
 
 import math
 

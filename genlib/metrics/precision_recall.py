@@ -1,8 +1,7 @@
-"""Precision, recall, density and coverage: do generated and real images lie among each other?
+"""Precision, recall, density and coverage: how far generated and real images overlap in feature space.
 
-The ball of an image is all that is strictly nearer (<) to it than its 5th nearest other image (k = 5) of its own set.
-There are n images of either kind. Which image lies in which ball is found once for all four metrics. Intervals allow
-for both sets having been drawn anew, with the balls as they are.
+The ball of an image is all that is strictly nearer (<) to it than its 5th nearest other image (k = 5) of its own set of
+n. Intervals allow for a new draw of both sets, with fixed balls.
 """
 
 from dataclasses import dataclass
@@ -29,7 +28,7 @@ NEAREST_K = 5
     verdict=("per_image", share_below_baseline),
 )
 def precision(inputs: MetricInputs) -> MetricResult:
-    """A test image far from the others has a ball that takes in much. Blind to variety. Interval: `fraction_inside`."""
+    """A test image far from the others has a large ball. Blind to variety. Interval: `fraction_inside`."""
     return fraction_inside(ball_membership(inputs).generated_in_real)
 
 
@@ -41,7 +40,7 @@ def precision(inputs: MetricInputs) -> MetricResult:
     verdict=("modes", share_below_baseline),
 )
 def recall(inputs: MetricInputs) -> MetricResult:
-    """A generated image far from everything has a ball that takes in much, so a few outliers raise it."""
+    """A generated image far from everything has a large ball, so a few outliers raise it."""
     return fraction_inside(ball_membership(inputs).real_in_generated)
 
 
@@ -54,7 +53,7 @@ def recall(inputs: MetricInputs) -> MetricResult:
     verdict=("modes", share_below_baseline),
 )
 def coverage(inputs: MetricInputs) -> MetricResult:
-    """A few good images in every neighbourhood suffice: it does not see what else the generator makes."""
+    """A few good images in every neighbourhood suffice: blind to what else is generated."""
     return fraction_inside(ball_membership(inputs).generated_per_ball)
 
 

@@ -1,4 +1,4 @@
-"""The questions that metrics answer, in the order in which a reader asks them. A metric names its own."""
+"""The questions that metrics answer, in the order of the page."""
 
 from typing import Literal, get_args
 
@@ -9,7 +9,7 @@ Question = Literal[
     "As asked?",
     "Well translated?",
     "Real images probable?",
-    "Classes told?",
+    "Classes recognised?",
     "What else?",
 ]
 QUESTIONS: tuple[Question, ...] = get_args(Question)
@@ -18,6 +18,6 @@ DIRECTIONS = ("_a2b", "_b2a")
 
 
 def split_direction(name: str) -> tuple[str, str]:
-    """The metric's own name, and which direction of a translator it is of: "_a2b", "_b2a" or ""."""
+    """The metric's name without suffix, and its direction of a translator: "_a2b", "_b2a" or ""."""
     suffix = next((suffix for suffix in DIRECTIONS if name.endswith(suffix)), "")
     return name.removesuffix(suffix), suffix

@@ -1,7 +1,6 @@
-"""A metric is a function from inputs to a result, and its decorator `@metric(...)`, which says all else about it.
+"""The registry of metrics: every function of this folder decorated with `@metric(...)`, under its own name.
 
-The source is the registry: a function so decorated in a file of this folder is a metric under its own name. Names are
-read off the files without running them, so that params can be checked without importing torch.
+Names are read from the source without importing it, so that params can be checked without torch.
 """
 
 from __future__ import annotations
@@ -22,11 +21,11 @@ if TYPE_CHECKING:
     from genlib.metrics.inputs import FeatureSet, MetricInputs
 
 Better = Literal["higher", "lower", "real"]  # "real": the nearer to what real images get
-Control = Literal["copies", "stored", "collapse", "noise"]  # faults that are planted, see evaluation/controls
+Control = Literal["copies", "stored", "collapse", "noise"]  # known faults, see evaluation/controls
 ExpectedShift = Literal["lower", "higher", "count"]  # than real images, intervals apart; or the number of stored images
 VerdictGroup = Literal["per_image", "distribution", "memorization", "support_size", "modes"]
 FaultShare = Callable[[float, float], float | None]
-NEEDS = {  # what a metric may need, and what is said where that is missing
+NEEDS = {  # what a metric may need -> the reason where it is missing
     "samples": "this model makes no images",
     "labelled_samples": "this model was not asked for classes",
     "ratings": "this model makes no images that people could rate",
@@ -45,7 +44,7 @@ RATING_NEEDS = {"two": "pair_ratings", "timed": "timed_ratings"}  # by the form 
 
 
 def model_capabilities(model: object | None) -> frozenset[str]:
-    """What `model` can do, by the methods it has."""
+    """The needs that `model` meets, by its methods."""
     has_likelihood = hasattr(model, "log_weights")
     can_score = hasattr(model, "log_likelihood") or hasattr(model, "discriminator")
     can = {
@@ -62,7 +61,7 @@ def model_capabilities(model: object | None) -> frozenset[str]:
 
 
 def available_inputs(inputs: MetricInputs) -> frozenset[str]:
-    """What `inputs` allow to be measured: what the model can do, and images and ratings as far as there are any."""
+    """The needs that `inputs` meet: capabilities of the model, images and ratings."""
     can = model_capabilities(inputs.model) - {"samples"}
     if inputs.samples is None:
         return can
@@ -76,16 +75,15 @@ def available_inputs(inputs: MetricInputs) -> frozenset[str]:
 
 @dataclass(frozen=True, kw_only=True)
 class Metric:
-    """A metric and what is known of it.
+    """A metric and its properties.
 
     Args:
         summary: what the page says of it: definition and source.
         question: which question it answers, and its position on the page among the metrics of that question.
         needs: one of NEEDS: samples, at least `min_images` of them, ratings, or what the model itself must do.
-        must_detect: what each planted fault has to do to it, else it is not believed.
-        verdict: the group of metrics with which it decides a verdict, and (value, baseline) -> the share of the images
-            that is at fault, where it can say that. What counts against the images is a value on the worse side of
-            that of real images: higher where lower is better, else lower.
+        must_detect: how each control must shift it, else it is not trusted.
+        verdict: its group of metrics in a verdict, and (value, baseline) -> the share of the images at fault, where it
+            has such a scale. A fault is a value on the worse side of that of real images.
     """
 
     compute: Callable[[MetricInputs], MetricResult]
@@ -105,7 +103,7 @@ class Metric:
         except UndefinedMetric as reason:
             return MetricResult(n=inputs.n, detail={"reason": str(reason)})
         except OverflowError:
-            return MetricResult(n=inputs.n, detail={"reason": "the judge's features are too large to compute with"})
+            return MetricResult(n=inputs.n, detail={"reason": "the features are too large to compute with"})
 
     def _check_inputs(self, inputs: MetricInputs) -> None:
         if self.needs not in available_inputs(inputs):
@@ -123,7 +121,7 @@ def _check_finite(kind: str, images: FeatureSet) -> None:
     finite = images.features.isfinite().all(1) & images.probabilities.isfinite().all(1)
     if not finite.all():
         bad = int((~finite).sum())
-        raise UndefinedMetric(f"the judge's features of {bad} of {len(images)} {kind} images are not finite")
+        raise UndefinedMetric(f"the features of {bad} of {len(images)} {kind} images are not finite")
 
 
 def metric(**about: Any) -> Callable[[Callable[[MetricInputs], MetricResult]], Metric]:
@@ -164,7 +162,7 @@ def get_metric(name: str) -> Metric:
 
 
 def question_of(name: str) -> Question:
-    """The question that the metric `name` answers; the last one for a metric that there is no more."""
+    """The question that the metric `name` answers; the last one for a metric that no longer exists."""
     return _question_and_order(name)[0]
 
 

@@ -1,4 +1,4 @@
-"""The result of a metric: a value with its interval, what real images get, and on how many images."""
+"""The result of a metric: value, interval, baseline of real images, number of images."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from genlib.metrics.stats.intervals import mean_interval, wilson
 
 
 class UndefinedMetric(Exception):
-    """A metric has no value on these inputs; the message is the reason, for the reader of the report."""
+    """A metric has no value on these inputs; the message gives the reason."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class MetricResult:
 
     @property
     def failed_control(self) -> str | None:
-        """Why it is not to be believed: the first control that this metric failed; None where it passed them."""
+        """Why it is not to be believed: the first failed control, or None."""
         controls = self.detail.get("controls", {}).values()
         return next((str(control["failed"]) for control in controls if control.get("failed")), None)
 
@@ -67,7 +67,7 @@ class MetricResult:
 
 
 def share_below_baseline(value: float, baseline: float) -> float | None:
-    """1 - value / baseline: by which share a share or an effective number falls short of that of real images."""
+    """1 - value / baseline: how far a share or an effective number falls short of that of real images."""
     return 1 - value / baseline if baseline > 0 else None
 
 

@@ -1,4 +1,4 @@
-"""Sharpness: are the images as sharp as real ones?"""
+"""Sharpness relative to real images."""
 
 import torch
 from torch import Tensor
@@ -21,7 +21,7 @@ LAPLACIAN = torch.tensor([[0.0, 1.0, 0.0], [1.0, -4.0, 1.0], [0.0, 1.0, 0.0]])
 )
 def sharpness(inputs: MetricInputs) -> MetricResult:
     """1 is as sharp as real, and best: blur lowers it, noise raises it. Interval: delete-group jackknife over both
-    sets. Of pixels alone; blind to what is drawn."""
+    sets. Blind to content."""
     x, y = (laplacian_variance(images.pixels) for images in (inputs.generated, inputs.real))
     if min(float(drop_group(y, group).mean()) for group in group_slices(len(y))) == 0:
         raise UndefinedMetric("the test images are flat")

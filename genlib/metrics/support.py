@@ -1,4 +1,4 @@
-"""Effective support size by the birthday paradox: near-duplicates tell how many images a generator draws from."""
+"""Effective support size by the birthday paradox: from the rate of near-duplicates."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -79,7 +79,7 @@ def support(inputs: MetricInputs) -> MetricResult:
 
 
 def embedding_spaces(inputs: MetricInputs) -> Iterator[tuple[str, PointSet, PointSet]]:
-    """(name, test images, generated images) in both extractors' features, as far as they are finite, and in pixels."""
+    """(name, test images, generated images) in the finite features of both extractors, and in pixels."""
     for name, space in ((MAIN_SPACE, inputs), ("second", inputs.second_inputs)):
         if space and space.generated.features.isfinite().all() and space.test.features.isfinite().all():
             cluster_of = space.classes_or_clusters()
@@ -112,7 +112,7 @@ def read_pair_ratings(
 ) -> tuple[dict[str, int] | None, Tensor | None]:
     """How far people have answered, None where nobody has; and which of the pairs they call the same, bool [m].
 
-    Answers count once each pair has one, those of real images too: else the baseline would be held to more.
+    Answers count once each pair has one, pairs of real images included, so that both are treated alike.
     """
     ratings = majority_same(inputs.ratings)
     if not ratings:

@@ -1,7 +1,6 @@
-"""Translation between domains, one direction at a time: is the label kept, and does the way back return the image?
+"""Translation of test images, one direction at a time: is the label kept, and does the way back return the image?
 
-The images translated are test images of the source domain. That they look like the target domain is for the metrics of
-generated images to say, which are computed for each direction too.
+The metrics of generated images are computed for each direction too, against the target domain.
 """
 
 from dataclasses import dataclass, replace
@@ -14,7 +13,7 @@ from genlib.metrics.base import MetricInputs, MetricResult, UndefinedMetric, met
 from genlib.metrics.classification import compute_accuracy
 
 Domain = Literal["a", "b"]
-MIN_IMAGES = 6  # images below which a t-interval is not to be had
+MIN_IMAGES = 6  # for a t-interval
 
 
 class Translator(Protocol):
@@ -43,7 +42,7 @@ class TranslationDirection:
 
 
 @metric(
-    summary="Share of translations to which the judge gives the label of their source. Interval: Wilson.",
+    summary="Share of translations to which the classifier gives the label of their source. Interval: Wilson.",
     question=("Well translated?", 1),
     needs="translates",
 )

@@ -1,4 +1,4 @@
-"""Vendi score: how many wholly different images would be as various?"""
+"""Vendi score: the effective number of different images."""
 
 import torch
 from torch import Tensor
@@ -8,7 +8,7 @@ from genlib.metrics.stats.groups import jackknife_of
 
 
 @metric(
-    summary="exp(-sum_i l_i log l_i), l the eigenvalues of the matrix of cosines of the judge's features over n "
+    summary="exp(-sum_i l_i log l_i), l the eigenvalues of the matrix of cosines of the features over n "
     "(Friedman and Dieng 2023): the effective number of directions, from 1 to the number of features.",
     question=("All alike?", 2),
     min_images=40,
@@ -21,7 +21,7 @@ def vendi(inputs: MetricInputs) -> MetricResult:
     x = inputs.generated.features.double()
     lengths = x.norm(dim=1, keepdim=True)
     if not lengths.all():
-        raise UndefinedMetric(f"{int((lengths == 0).sum())} images have features of length 0, which point nowhere")
+        raise UndefinedMetric(f"{int((lengths == 0).sum())} images have features of length 0")
     value, low, high = jackknife_of(effective_number, x / lengths)
     return MetricResult(value, max(1.0, low), high, n=len(x), detail={"features": x.shape[1]})
 

@@ -133,7 +133,7 @@ def test_a_model_that_makes_no_images_gets_no_verdict():
 def test_a_verdict_cites_its_numbers():
     sentence = told(made({"coverage": 0.5, "recall": 0.25}), ALIKE).sentence
     assert sentence == (
-        "2 of 5 metrics missed kinds of real images: recall 0.250 [0.232, 0.268] where real images get 0.900, "
+        "2 of 5 metrics missed modes of the real images: recall 0.250 [0.232, 0.268] where real images get 0.900, "
         "coverage 0.500 [0.481, 0.519] where real images get 0.960."
     )
 
@@ -203,7 +203,7 @@ def test_metrics_are_grouped_by_question():
     assert groups == {
         REAL: ["precision_b2a", "frechet", "kid"],
         ALIKE: ["support"],
-        "Classes told?": ["accuracy"],
+        "Classes recognised?": ["accuracy"],
         QUESTIONS[-1]: ["own"],
     }
     assert split_direction("precision_b2a") == ("precision", "_b2a")

@@ -64,7 +64,7 @@ def test_extrapolation_needs_eight_images_a_feature():
     assert "value" in extrapolate_to_infinity(rows(96, 12, 0), rows(96, 12, 1))
     few = frechet(evidence(real(95, 4)))
     assert few.value is not None
-    assert few.detail["infinite"] == {"reason": "needs 96 images, eight times the judge's 12 features, found 95"}
+    assert few.detail["infinite"] == {"reason": "needs 96 images, eight times the extractor's 12 features, found 95"}
 
 
 def test_frechet_of_each_class_is_that_of_its_images_alone():

@@ -28,4 +28,4 @@ def test_inception_score_reaches_the_number_of_classes_and_factors():
 def test_a_judge_without_classes_gives_no_inception_score():
     e = evidence(real(400, 4))
     assert inception_score(e).value is not None
-    assert inception_score(replace(e, has_class_names=False)).detail["reason"] == "the judge knows no classes"
+    assert inception_score(replace(e, has_class_names=False)).detail["reason"] == "the extractor knows no classes"

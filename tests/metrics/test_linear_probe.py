@@ -93,4 +93,4 @@ def test_codes_without_meaning_are_worth_nothing(data):
 def test_a_model_that_was_told_the_label_has_no_probe(data):
     model = made()
     model.conditional = True
-    assert "told the label" in probe_accuracy(evidence_of(data, model)).detail["reason"]
+    assert "gets the label" in probe_accuracy(evidence_of(data, model)).detail["reason"]

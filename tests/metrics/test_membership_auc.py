@@ -80,7 +80,7 @@ def test_who_cannot_be_asked_gets_the_reason():
     model = given(Knows(torch.zeros(1, 256)))
     model.conditional = True
     e = of_model(model, labels=False)
-    assert membership_auc(e).detail["reason"] == "the discriminator is told the class, and there are no labels"
+    assert membership_auc(e).detail["reason"] == "the discriminator needs the class, and there are no labels"
     assert membership_auc(replace(e, model=None)).detail["reason"] == "this model has no discriminator"
     alone = replace(of_model(given(Knows(torch.zeros(1, 256)))), train=e.train[:1])
     assert "needs at least 2 training and held-out images, found 1 and 90" in membership_auc(alone).detail["reason"]

@@ -46,7 +46,7 @@ def test_models_that_share_a_metric_share_a_table(tree: Path) -> None:
         (REAL, ["vae", "gan", "gan+tuned"], ["density", "inception_score", "frechet"]),
         (COPIED, ["gan"], ["authenticity"]),
         (ALIKE, ["vae", "gan", "gan+tuned"], ["support", "coverage"]),
-        ("Classes told?", ["classifier", "scorer"], ["accuracy"]),
+        ("Classes recognised?", ["classifier", "scorer"], ["accuracy"]),
     ]
     assert found[2].notes == [SHORT]
 

@@ -1,4 +1,4 @@
-"""log p(x) of any decoder by annealed importance sampling, and a bound from the other side.
+"""Lower and upper bounds of log p(x) of any decoder by annealed importance sampling.
 
 Chains of codes go from the prior p(z) = N(0, 1) to the posterior p(z|x) by way of p_t(z), proportional to
 p(z) p(x|z)^beta_t, with one move of Hamiltonian Monte Carlo at each. Over such chains w = prod_t p(x|z_t)^(beta_t+1 -

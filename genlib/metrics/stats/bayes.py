@@ -1,7 +1,6 @@
-"""Bayes' rule: p(y|x) = p(x|y) p(y) / sum_y' p(x|y') p(y'), in every direction in which a model leaves a gap.
+"""Bayes' rule: p(y|x) and p(x) from p(x|y) and p(y), and p(x|y) from a sampler and a classifier.
 
-From p(x|y) and p(y) to a classifier and to p(x); from an unconditional sampler and a classifier to p(x|y). All sums of
-probabilities are taken of their logarithms, in float64.
+Sums of probabilities are computed in log space, in float64.
 """
 
 import math
@@ -19,7 +18,7 @@ CHUNK_SIZE = 500  # pairs of an image and a sample, decoded at a time
 class LikelihoodModel(Protocol):
     """A model with p(x, z) and q(z|x): log w = log p(x, z) - log q(z|x), [k, n] nats for noise [k, n, noise_dim].
 
-    `nll_offset`: nats to add to -log p(x) so that it speaks of intensities in [0, 1].
+    `nll_offset`: nats to add to -log p(x) for a density over intensities in [0, 1].
     """
 
     @property
@@ -78,7 +77,7 @@ def _iter_log_weights(
 
 
 def class_log_likelihoods(model: LikelihoodModel, x: Tensor, classes: int, *, num_samples: int, seed: int) -> Tensor:
-    """log p(x|y) for every class y, float64 [n, classes]; all classes get the same noise, so that less of it is left in
+    """log p(x|y) for every class y, float64 [n, classes]; all classes share the noise, to lower the variance of
     their differences."""
     labels = [torch.full((len(x),), label) for label in range(classes)]
     found = [importance_log_likelihood(model, x, num_samples=num_samples, seed=seed, y=y) for y in labels]

@@ -1,7 +1,7 @@
 """The birthday paradox test: two images are the same when they are of one class and nearer than its threshold.
 
-Thresholds are set class by class on pairs of real held-out images; one for all classes would only ever see the
-narrowest (the digit 1). Without classes, k-means clusters take their place. Distances are float64, in bounded memory.
+Thresholds are set per class (or k-means cluster) on pairs of real held-out images; a single one would only detect
+duplicates of the narrowest class (the digit 1). Distances are float64, in bounded memory.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Calibration: does a classifier that is sure with probability c err in 1 - c of the cases?"""
+"""Calibration of a classifier: is a prediction of confidence c right with probability c?"""
 
 import math
 

@@ -1,4 +1,4 @@
-"""k-means, exact in its final assignment."""
+"""k-means with an exact final assignment."""
 
 import torch
 from torch import Tensor

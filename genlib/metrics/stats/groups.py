@@ -1,4 +1,4 @@
-"""Statistics with one of G consecutive groups of rows left out, for the delete-group jackknife."""
+"""The delete-group jackknife: statistics without one of G consecutive groups of rows."""
 
 from collections.abc import Callable
 

@@ -1,4 +1,4 @@
-"""95 % intervals: of a share, of a mean, and of anything that can be computed with a twentieth of the data left out."""
+"""95 % intervals: Wilson, Student's t, delete-group jackknife."""
 
 import math
 from collections.abc import Sequence

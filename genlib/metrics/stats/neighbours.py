@@ -1,8 +1,8 @@
 """Exact nearest neighbours by matrix products, in bounded memory.
 
-||x - a||^2 - ||x||^2 = ||a||^2 - 2 x.a is fast but rounds, so products only propose, in blocks of rows of `among`, what
-could be one of the k nearest given the rounding bound; these few are measured again as differences in float64. The
-products are made in float32 about the mean, and in float64 for each x that leaves too many blocks in question.
+||x - a||^2 - ||x||^2 = ||a||^2 - 2 x.a is fast but rounds, so products only propose blocks of rows of `among` that may
+hold one of the k nearest, given the rounding bound; these are measured again as differences in float64. Products are in
+float32 about the mean, and in float64 for each x with too many candidate blocks.
 """
 
 import torch

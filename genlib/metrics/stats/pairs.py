@@ -1,8 +1,7 @@
 """Exact pairs of near rows by matrix products, in bounded memory.
 
-||x - y||^2 = ||x||^2 + ||y||^2 - 2 x.y is fast but rounds, so products in float32 about the mean only propose: what
-they put at the edge is measured again as differences in float64. A block with too much at the edge is first done again
-with products in float64.
+||x - y||^2 = ||x||^2 + ||y||^2 - 2 x.y is fast but rounds, so pairs within the rounding bound of the edge are measured
+again as differences in float64; a block with too many of them is first computed again with products in float64.
 """
 
 from __future__ import annotations

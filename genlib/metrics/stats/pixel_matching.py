@@ -1,9 +1,8 @@
-"""How near images come to training images once they may be moved a little: by a pixel and a few degrees.
+"""Distance of images to training images after small shifts and rotations, in pixels.
 
-The judge's features do not forgive a shift (of MNIST digits moved by one pixel half are then nearest to another), so
-this looks at pixels. Two sketches of an image, one that a rotation hardly changes and one that a shift hardly does,
-name a few candidates among the training images, and with these it is compared pixel by pixel after each of a grid of
-shifts and rotations.
+Features are sensitive to shifts: half of all MNIST digits moved by one pixel are then nearest to another image. Two
+descriptors, one robust to rotation and one to shifts, propose candidates among the training images; these are compared
+pixel by pixel after each of a grid of shifts and rotations.
 """
 
 import math
@@ -18,7 +17,7 @@ from genlib.metrics.stats.neighbours import nearest
 CHUNK_ELEMENTS = 1 << 22
 CHUNK_SIZE = 1000
 MIN_CONTRAST = 1.0  # grey levels: an image whose pixels differ by less in all is of one colour
-CANDIDATES_PER_DESCRIPTOR = 16  # by each sketch
+CANDIDATES_PER_DESCRIPTOR = 16
 COARSE_SIZE = 9  # of the coarse image
 MAX_FREQUENCY = 3  # periods over the image, at most, along either axis
 SHIFTS = (-1, 0, 1)  # pixels, along either axis

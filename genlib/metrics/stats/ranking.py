@@ -1,4 +1,4 @@
-"""The area under the ROC curve: the chance that a positive's score exceeds a negative's, a tie counting half."""
+"""The area under the ROC curve: P(positive's score > negative's) + P(tie) / 2."""
 
 import torch
 from torch import Tensor
