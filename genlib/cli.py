@@ -1,4 +1,4 @@
-"""The `genlib` command: its tree of words. What a command does is in commands/<name>.py, imported when it is called."""
+"""The arguments of the `genlib` command. Each command is in commands/<name>.py, imported when it is called."""
 
 import argparse
 import sys
@@ -12,11 +12,11 @@ from genlib.errors import InputError, WorkersLost, run_cli
 
 PREPARED = Path("data/prepared")
 DIFF_FIGURE, REPORT_PAGE = Path("reports/diff.png"), Path("reports/so_far.html")
-UNEXPECTED_EXIT_CODE = 3  # the exit code of an error that nothing here expected
+UNEXPECTED_EXIT_CODE = 3
 
 
 class Parser(argparse.ArgumentParser):
-    """A wrong argument is a wrong input like any other."""
+    """Raises InputError for a wrong argument."""
 
     def error(self, message: str) -> NoReturn:
         raise InputError(f"{message}; see {self.prog} --help")
@@ -57,7 +57,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 class UnexpectedError(Exception):
-    """What no line of genlib expected."""
+    """An error that genlib does not expect."""
 
 
 def _dispatch(arguments: Sequence[str]) -> int:
@@ -73,7 +73,7 @@ def _dispatch(arguments: Sequence[str]) -> int:
 
 
 class RootParser(Parser):
-    """Its help shows the commands by what they are for."""
+    """Its help groups the commands by purpose."""
 
     def format_help(self) -> str:
         width = max(len(name) for group in GROUPS.values() for name in group)
@@ -115,7 +115,7 @@ def _add_explore_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, metavar="FOLDER", help="where the pictures go [runs/explore/<model>]")
     parser.add_argument("--what", metavar="TOOL,...", help="only these tools [all that the model can do]")
     parser.add_argument("--seed", type=int, default=0, help="of what is drawn [0]")
-    parser.add_argument("--count", type=int, default=10, help="held-out images to look at [10]")
+    parser.add_argument("--count", type=int, default=10, help="number of held-out images [10]")
 
 
 def _add_report_arguments(parser: argparse.ArgumentParser) -> None:
@@ -133,9 +133,9 @@ def _add_evaluate_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--extractor",
         metavar="WHO",
-        help="pca, a judge's folder, or inception_v3:WEIGHTS_FILE, or any classifier of torchvision [pca]",
+        help="pca, a classifier's folder, or inception_v3:WEIGHTS_FILE, or any classifier of torchvision [pca]",
     )
-    parser.add_argument("--metrics", metavar="NAME,...", help="only these [all that judge images]")
+    parser.add_argument("--metrics", metavar="NAME,...", help="only these [all metrics of images]")
     parser.add_argument("--json", type=Path, metavar="OUT", help="where the numbers go, as in runs/evaluate")
     parser.add_argument("--html", type=Path, metavar="OUT", help="where the page goes")
     parser.add_argument("--size", type=int, metavar="N", help="resize all to N x N [the commonest size of the real]")

@@ -1,4 +1,4 @@
-"""The one exception that is the user's to mend, the sentence for a name that does not exist, and how a command ends."""
+"""Errors that the user can fix, and the exit codes of commands."""
 
 import difflib
 import errno
@@ -10,22 +10,22 @@ from pathlib import Path
 class InputError(ValueError):
     """A wrong key, value, file or address.
 
-    The message is one line: where (path of the key or file), what was found, what is legal. Entry points print it and
-    exit with code 2; it never carries a traceback to the user.
+    The message is one line: where (path of the key or file), what was found, what is expected. Entry points print it
+    without a traceback and exit with code 2.
     """
 
 
 class WorkersLost(RuntimeError):
-    """Work that ended half-way through no fault of its input: the same command goes on with it."""
+    """Work ended half-way because workers died: the same command resumes it."""
 
 
 def one_line(error: Exception, limit: int = 200) -> str:
-    """What an error says, or its type where it says nothing, on one line of at most `limit` characters."""
+    """The message of an error, or its type without one, on one line of at most `limit` characters."""
     return " ".join(str(error).split())[:limit] or type(error).__name__
 
 
 def unknown_name(where: str, got: object, expected: Collection[str]) -> InputError:
-    """The error for a name that is not among the legal ones, with the nearest legal one when it looks like a slip."""
+    """The error for a name that is not among the expected ones, with the nearest one where it looks like a typo."""
     near = difflib.get_close_matches(str(got), expected, n=1)
     hint = f" (did you mean {near[0]}?)" if near else ""
     return InputError(f"{where}: got {got!r}{hint}, expected {', '.join(sorted(expected)) or 'nothing'}")

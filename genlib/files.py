@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all, and JSON that tells whether it was changed since it was written."""
+"""Atomic writes, hashes, and JSON with a checksum."""
 
 import csv
 import hashlib
@@ -92,17 +92,19 @@ def make_folder(folder: Path, option: str) -> Path:
     """Make `folder` if it does not exist yet; `option` is the option that named it.
 
     Raises:
-        InputError: it cannot be made.
+        InputError: it cannot be created.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise InputError(f"{option}: got that {folder} cannot be made ({error.strerror}), expected a folder") from error
+        raise InputError(
+            f"{option}: got that {folder} cannot be created ({error.strerror}), expected a folder"
+        ) from error
     return folder
 
 
 def require_writable(path: Path, option: str) -> None:
-    """Make the folder of `path`, and complain before the work rather than after it."""
+    """Create the folder of `path`, and fail before the work rather than after it."""
     if path.is_dir():
         raise InputError(f"{option}: got the folder {path}, expected a file")
     if not os.access(make_folder(path.parent, option), os.W_OK):
@@ -127,15 +129,13 @@ def download(url: str, path: Path) -> None:
 
 
 def with_checksum(facts: Mapping[str, Any]) -> dict[str, Any]:
-    """`facts` as JSON has them, with the version and, last, a hash of all that they say."""
+    """`facts` as JSON, with the version and, last, a hash of the content."""
     content = json.loads(json.dumps({**facts, "version": FORMAT_VERSION}))
     return {**content, CHECKSUM_KEY: json_sha256(content)}
 
 
 def read_checked_json(path: Path, hint: str) -> dict[str, Any]:
-    """The content of a file with a checksum; `hint` is what errors advise.
-
-    A file without one is read as it is.
+    """The content of a file with a checksum, or of one without; errors end with `hint`.
 
     Raises:
         InputError: it is no JSON mapping, a later genlib wrote it, or it was changed since it was written.
@@ -154,7 +154,7 @@ def read_checked_json(path: Path, hint: str) -> dict[str, Any]:
 
 
 def require_version(found: object, newest: int, path: Path) -> None:
-    """Refuse what a later genlib wrote."""
+    """Raise InputError where a later genlib wrote the file."""
     if type(found) is not int or not 1 <= found <= newest:
         raise InputError(f"{path}: got version {found!r:.40}, expected up to {newest}; a later genlib wrote it")
 

@@ -1,4 +1,4 @@
-"""How numbers are written for the reader: three significant digits, thousands apart, a dash for what has no value."""
+"""Numbers as text: three significant digits, thousands separators, a dash for None."""
 
 DASH = "\N{EM DASH}"
 MINUS = "\N{MINUS SIGN}"
@@ -13,7 +13,7 @@ def format_number(value: float | None) -> str:
 
 
 def format_interval(low: float | None, high: float | None) -> str:
-    """ "0.970 to 0.990"; an open end is said in words; "" where there is neither end."""
+    """ "0.970 to 0.990"; an open end in words; "" where there is neither end."""
     if low is None:
         return "" if high is None else f"at most {format_number(high)}"
     return f"{format_number(low)} to {format_number(high)}" if high is not None else f"at least {format_number(low)}"

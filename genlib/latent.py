@@ -32,7 +32,7 @@ class EncodingModel(DecodingModel, Protocol):
 
 
 def label_args(y: Tensor | None) -> tuple[Tensor, ...]:
-    """The arguments that tell a model its labels: none where y is None."""
+    """(y,) for a conditional model; () where y is None."""
     return () if y is None else (y,)
 
 
@@ -217,8 +217,8 @@ def invert(
 
     Adam minimises ||x - image(z)||^2 / (2 PIXEL_STD^2) + ||z||^2 / 2, the negative log posterior of a normal prior and
     normal pixels, from NUM_STARTS draws of the prior, with a rate that falls linearly to 0; the best result counts
-    (after Creswell and Bharath 2016, "Inverting the generator of a generative adversarial network"). `track` passes the
-    steps on, to print progress.
+    (after Creswell and Bharath 2016, "Inverting the generator of a generative adversarial network"). `track` wraps the
+    steps to print progress.
     """
     n, size = len(x), math.prod(x.shape[1:])
     first = torch.randn(NUM_STARTS, n, model.latent, generator=seeded_generator(seed, "invert")).flatten(0, 1)

@@ -1,7 +1,6 @@
-"""params.yaml -> typed, validated settings; a wrong key or value names its path and its legal values.
+"""params.yaml -> typed, validated settings; errors name the path of the key and the expected values.
 
-pydantic stays in this file: the rest of the project sees plain values and dataclasses. Nothing here imports torch, so
-that a wrong key is found at once.
+Only this file uses pydantic. Nothing here imports torch, so that a wrong key is found at once.
 """
 
 from __future__ import annotations
@@ -216,7 +215,7 @@ def load_params(path: Path = PARAMS) -> Params:
     """Read and validate a params file.
 
     Raises:
-        InputError: it is missing, is not YAML, or a key or value in it is not legal.
+        InputError: it is missing, is not YAML, or a key or value in it is not valid.
     """
     return parse_params(read_yaml(path), path)
 
@@ -233,7 +232,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
 
 
 def parse_yaml(text: bytes | str, where: str) -> Any:
-    """A value as YAML 1.2 writes it (so that 1e-3 is a number), of nothing but what JSON knows."""
+    """A value in YAML 1.2 (where 1e-3 is a number), restricted to the types of JSON."""
     try:
         found = YAML(typ="safe", pure=True).load(text)
     except Exception as error:  # a scalar of a wrong form fails in as many ways as there are tags
@@ -243,7 +242,7 @@ def parse_yaml(text: bytes | str, where: str) -> Any:
 
 
 def _require_json_types(found: Any, where: str) -> None:
-    """Refuse dates, sets, bytes, numbers that are not finite, keys that are no words, and what refers to itself."""
+    """Refuse dates, sets, bytes, non-finite numbers, keys that are not strings, and cycles."""
     todo: list[tuple[tuple[str, ...], Any]] = [((), found)]
     for keys, value in todo:
         place = ": ".join(filter(None, (where, ".".join(keys))))
@@ -272,11 +271,10 @@ def parse_params(values: Mapping[str, Any], path: Path = PARAMS) -> Params:
 
 
 def merge(base: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]:
-    """`base` with `changes` laid over it, section by section; a list or a value is replaced whole.
+    """`base` with `overrides`, merged section by section; lists, values and `search_space` are replaced whole.
 
-    A null removes a section: `models.gan: null` leaves the model out, and `tune.constraints: null` the constraints
-    at their default, as if neither had been written. Laid over nothing it adds nothing, so that the same changes can be
-    laid twice. A `search_space` section is replaced whole: a space is one value.
+    A null removes a section, where there is one: `models.gan: null` leaves the model out, `tune.constraints: null`
+    leaves the constraints at their default.
     """
     merged = dict(copy.deepcopy(base))
     for key, value in overrides.items():

@@ -1,4 +1,4 @@
-"""What made a number: the commit, whether code or params differ from it, and where the project's main worktree is.
+"""The origin of a number: the commit, whether code or params differ from it, and where the project's main worktree is.
 
 A copy on a cluster has no git: there both are what the environment says they were where the copy was made.
 """

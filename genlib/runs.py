@@ -1,8 +1,4 @@
-"""Run folders as plain values: what the stages left behind.
-
-Only the models asked for are read, so that stale folders are not seen. Whatever a model lacks (a classifier has no
-samples, most models have no sweep) is empty here and absent from the page.
-"""
+"""The results of the stages as plain values. Only the requested models are read; what a model lacks is empty."""
 
 import csv
 from collections.abc import Collection, Iterator, Mapping, Sequence

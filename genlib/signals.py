@@ -1,4 +1,4 @@
-"""Ctrl-C that is not lost: Python drops a KeyboardInterrupt in a finaliser, and Ray one in a callback of its own."""
+"""Reliable Ctrl-C: Python drops a KeyboardInterrupt in a finaliser, and Ray one in a callback."""
 
 import signal
 import threading

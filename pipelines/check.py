@@ -1,7 +1,7 @@
-"""Before anything is touched: are the params, the data they name and the tracking address legal?
+"""Validate the params, the data they name and the tracking address.
 
-`python -m pipelines.check [--preset NAME] [--set key=value ...] [--tune MODEL]` lays a preset and single values over
-params.yaml, validates the result, and only then writes it. Exits with 2 and one line on anything wrong.
+`python -m pipelines.check [--preset NAME] [--set key=value ...] [--tune MODEL]` merges a preset and single values into
+params.yaml, validates the result, and only then writes it. Exits with 2 and one line on an error.
 """
 
 from __future__ import annotations
@@ -36,10 +36,7 @@ RATING_COLUMNS = "rater,item,answer,truth,seconds,time\n"
 
 
 def check(preset: str | None, assignments: list[str], tuned_model: str | None = None) -> None:
-    """Validate params.yaml with a preset and single values laid over it, and write it where they change it.
-
-    `tuned` is a model that is to be tuned.
-    """
+    """Validate params.yaml with a preset and single values merged in, and write it if they change it."""
     values, before = read_yaml(PARAMS), PARAMS.read_bytes()
     overrides = {f"presets/{preset}.yaml": _load_preset(preset), "SET": _parse_assignments(assignments)}
     wanted = values
@@ -86,9 +83,9 @@ def _parse_assignments(assignments: list[str]) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class DataSpec:
-    """What the data say to a model: the shape of an image, how many classes and how many domains there are.
+    """What a model needs to know of the data: shape of an image, number of classes and of domains.
 
-    `common` are the classes that both domains have, for what learns from pairs: none where they differ.
+    `common`: the classes of both domains, for objectives on pairs; none where they differ.
     """
 
     shape: tuple[int, int, int]
@@ -112,7 +109,7 @@ class DataSpec:
 
 
 def _check_models_once(params: Params, data_spec: DataSpec) -> None:
-    """Build every model once without memory, unless these params, facts and this code have passed before."""
+    """Build every model once without memory, unless these params, data and code have passed before."""
     code = [path.read_bytes() for path in sorted(Path(__file__).parent.parent.glob("genlib/**/*.py"))]
     digest = hashlib.sha256(b"".join([params.digest().encode(), repr(data_spec).encode(), *code])).hexdigest()
     if CHECKED_STAMP.exists() and CHECKED_STAMP.read_bytes() == digest.encode():
@@ -125,7 +122,7 @@ def _check_models_once(params: Params, data_spec: DataSpec) -> None:
 
 
 def _check_direction(key: str, name: str) -> None:
-    """A sweep pushes its metrics as far as it can, so that has to be good."""
+    """A sweep needs metrics with a direction: higher or lower is better."""
     from genlib.metrics.registry import get_metric
 
     if get_metric(name).better == "real":
@@ -134,7 +131,7 @@ def _check_direction(key: str, name: str) -> None:
 
 def _check_searcher(params: Params) -> None:
     """Trials of several workers are run in full, since a group of workers whose trial is stopped keeps its CPUs; a
-    population changes continuous knobs of a trial in training."""
+    population changes continuous hyperparameters during training."""
     from genlib.tuning.searchers import NO_PRUNING, POPULATION_BASED
     from genlib.tuning.space import is_continuous
 
@@ -148,15 +145,15 @@ def _check_searcher(params: Params) -> None:
         space = params.models[model].search_space
         if not any(is_continuous(entry) for key, entry in space.items() if not key.startswith("model.")):
             raise InputError(
-                f"params.yaml: models.{model}.search_space: got no uniform or loguniform knob of train or objective, "
-                f"expected one or more with the searcher {searcher}"
+                f"params.yaml: models.{model}.search_space: got no uniform or loguniform hyperparameter of train or "
+                f"objective, expected one or more with the searcher {searcher}"
             )
 
 
 def _check_models(params: Params, data_spec: DataSpec) -> None:
     """Every model, objective and optimiser that the params name, and both ends of every search space.
 
-    Of models that more data would content, the complaint says how to do without all of them.
+    Where more data would satisfy several models, the error says how to leave all of them out.
     """
     refusals = {name: error for name in params.models if (error := _model_error(params, name, data_spec))}
     for name, error in refusals.items():
@@ -171,14 +168,14 @@ def _check_models(params: Params, data_spec: DataSpec) -> None:
 
 
 def _model_error(params: Params, name: str, data_spec: DataSpec) -> InputError | None:
-    """Why one model cannot be trained on such data, or not with a knob that a sweep would turn; None where it can."""
+    """Why one model cannot be trained on such data, or with a value of its search space; None where it can."""
     import torch
 
     turned = _search_space_corners(params.models[name].search_space) if name in params.tune.models else []
     try:
         with torch.device("meta"):
-            for knobs in [{}, *turned]:
-                _init_training(_with_overrides(params, name, knobs) if knobs else params, name, data_spec)
+            for overrides in [{}, *turned]:
+                _init_training(_with_overrides(params, name, overrides) if overrides else params, name, data_spec)
     except InputError as error:
         return error
     return None
@@ -210,8 +207,8 @@ def _init_training(params: Params, name: str, data_spec: DataSpec) -> None:
 
 
 def _search_space_corners(search_space: Mapping[str, Mapping[str, list[Any]]]) -> list[dict[str, Any]]:
-    """Knobs that reach every choice and both ends of every range, a few at a time: all the first, all the last,
-    and each choice between them once."""
+    """Overrides that cover every choice and both ends of every range: all the first, all the last, and each choice
+    between them once."""
     lists = {key: next(iter(entry.values())) for key, entry in search_space.items()}
     if not lists:
         return []
@@ -220,7 +217,7 @@ def _search_space_corners(search_space: Mapping[str, Mapping[str, list[Any]]]) -
 
 
 def _update_params_file(values: Mapping[str, Any]) -> None:
-    """Change params.yaml in place, with its comments, and say so."""
+    """Change params.yaml in place, keep its comments, and print the change."""
     from ruamel.yaml import YAML
 
     yaml = YAML()
@@ -236,7 +233,7 @@ def _update_params_file(values: Mapping[str, Any]) -> None:
 
 
 def _update_document(document: MutableMapping[str, Any], values: Mapping[str, Any]) -> None:
-    """Make `document` say what is wanted, and leave alone what says it already."""
+    """Set `values` in `document`; equal ones keep their form and comments."""
     for key in [key for key in document if key not in values]:
         del document[key]
     for key, value in values.items():

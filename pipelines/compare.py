@@ -1,4 +1,4 @@
-"""Stage `compare@<model>`: the refitted default and winner before the reporting classifier, on test images."""
+"""Stage `compare@<model>`: evaluate the refitted default and winner on test images with the reporting classifier."""
 
 from collections.abc import Mapping, Sequence
 from statistics import fmean

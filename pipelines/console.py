@@ -1,4 +1,4 @@
-"""What a person sees of a long stage: a bar in a terminal, a plain line now and then elsewhere."""
+"""The progress of a long stage: a bar in a terminal, plain lines elsewhere."""
 
 import math
 import os

@@ -1,4 +1,4 @@
-"""Stage `evaluate@<model>`: evaluate a trained model on test images by the reporting classifier."""
+"""Stage `evaluate@<model>`: evaluate a trained model on test images with the reporting classifier."""
 
 from dataclasses import replace
 

@@ -1,6 +1,6 @@
-"""What a submitted job runs on the cluster's head: the graph, by DVC, without git.
+"""The entry point of a submitted job on the cluster's head: run the graph with DVC, without git.
 
-It runs in a folder of its own, since Ray removes the one that it unpacked when it thinks that nobody needs it.
+It runs in its own folder, since Ray may remove the one that it unpacked.
 """
 
 import os

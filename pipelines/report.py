@@ -1,4 +1,4 @@
-"""Stage `report`: the page and the leaderboard, from what the other stages left behind."""
+"""Stage `report`: the page and the leaderboard, from the results of the other stages."""
 
 from genlib.files import write_csv, write_text
 from pipelines.repro_command import repro_command

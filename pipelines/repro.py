@@ -1,8 +1,7 @@
 """Run the graph with independent stages side by side: `python -m pipelines.repro N`.
 
-DVC runs one stage after the other, but lets several of its processes work in one project. So each stage is a `dvc repro
---single-item` of its own, started once the stages it needs are done. Each gets an Nth of the processors however many
-run, since the number of threads decides how sums are rounded, and so the weights.
+Each stage is its own `dvc repro --single-item`, started once the stages it needs are done. Each gets an Nth of the
+processors however many run, since the number of threads affects rounding, and so the weights.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""The command that makes the results again: what `pipelines.check` was given."""
+"""The command that reproduces the results: the arguments of `pipelines.check`."""
 
 import hashlib
 from collections.abc import Sequence

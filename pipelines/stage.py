@@ -1,4 +1,4 @@
-"""What every stage shares: where files lie, how a run is tracked, how a wrong input ends."""
+"""What every stage shares: paths, tracking, exit codes."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ TUNING_CLASSIFIER, REPORTING_CLASSIFIER = ROOT / "runs/train/classifier", ROOT /
 
 @dataclass(frozen=True)
 class Stage:
-    """One stage at work on one model ("" for stages of no model)."""
+    """One stage with its model ("" for stages without one)."""
 
     name: str
     model_name: str
@@ -94,7 +94,7 @@ class Stage:
             yield run
 
     def tags(self) -> dict[str, str]:
-        """What ties a number to its origin: commit, params, data, stage and model."""
+        """The origin of a number: commit, params, data, stage and model."""
         from genlib import provenance
         from genlib.data.dataset import INFO_FILE
 

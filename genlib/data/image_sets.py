@@ -1,4 +1,4 @@
-"""Sets of images that nothing here made, of any sizes: a folder of any depth, an `.npz` or a `.safetensors` file.
+"""Sets of images from anywhere, of any sizes: a folder of any depth, an `.npz` or a `.safetensors` file.
 
     root/[.../]*.png              no labels
     root/[.../]<class>/[.../]*    classes: the folders of the first level that has more than one, and no images

@@ -32,7 +32,7 @@ CHUNK = 1024  # images that are copied at a time
 class Images:
     """N images: `pixels` uint8 [N, C, H, W]; `labels` int64 [N], or None for a set without labels.
 
-    Toy sets made in memory may hold floats in [-1, 1] instead: a point of the plane is [2, 1, 1].
+    Synthetic sets may hold floats in [-1, 1] instead: a point of the plane is [2, 1, 1].
     """
 
     pixels: Tensor

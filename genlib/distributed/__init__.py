@@ -1,1 +1,1 @@
-"""Ray, and nothing else that imports it: one model on many workers, many trials of one model."""
+"""Training and feature extraction on Ray workers."""

@@ -1,4 +1,4 @@
-"""One feature extractor and many images: each worker takes whole chunks of its own."""
+"""Parallel feature extraction: each worker takes whole chunks."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -1,4 +1,4 @@
-"""A job on a cluster, by the address of its job server alone: a folder goes there, its log comes back."""
+"""Submit a folder as a job to a Ray cluster and stream its log."""
 
 import asyncio
 import os

@@ -1,4 +1,4 @@
-"""Sets too large to be sent: an actor reads their blocks where the file lies, a few before the worker wants them."""
+"""Image sets too large to send: an actor on the node of the file reads and prefetches their blocks."""
 
 from collections import deque
 from collections.abc import Iterator

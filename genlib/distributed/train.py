@@ -20,7 +20,7 @@ from genlib.training.process_group import ProcessGroup
 ProgressCallback = Callable[[Progress], None]
 LogCallback = Callable[[str], None]
 MAX_RESTARTS = 3
-RESIZE_INTERVAL_S = 60.0  # between two looks whether there are more workers, or fewer, to be had
+RESIZE_INTERVAL_S = 60.0  # between two checks for more or fewer available workers
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """A page on loopback that asks raters about images, one item at a time, and stores each answer as it is given.
 
-Each rater gets all items in an order that is a function of the seed and the rater's name. The page knows a position
-and images; which images they are stays here.
+Each rater gets all items in an order given by the seed and the rater's name. The page gets a position and images, not
+their origin.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Which raters looked, and which pairs of images most of those call the same."""
+"""Answers of attentive raters, and the pairs that most raters call the same."""
 
 from collections.abc import Iterable
 
@@ -9,9 +9,9 @@ MIN_ANSWERS = 20
 
 
 def usable_answers(answers: Iterable[Answer], form: str) -> tuple[list[Answer], list[str]]:
-    """The answers in one form to items that are no catch, and the names of raters left out.
+    """The answers in one form without catch items, and the names of the excluded raters.
 
-    Left out are raters who failed the catch items, or gave one answer to all the items that have a right one.
+    Excluded are raters who failed the catch items, or gave one answer to all items that have a right one.
     """
     answers = [answer for answer in answers if answer.form == form]
     wrong: dict[str, list[bool]] = {}

@@ -1,7 +1,7 @@
 """The tuning classifier: a plain stack of 3x3 convolutions and max-pooling.
 
-It serves early stopping, tuning and resampling; reported numbers come from `resnet_classifier`. On data without labels
-it predicts by how many quarter turns an image was rotated.
+For tuning and resampling; reported numbers come from `resnet_classifier`. Without labels it predicts the number of
+quarter turns of a rotated image.
 """
 
 from itertools import pairwise

@@ -21,7 +21,7 @@ Domain = Literal["a", "b"]
 class CycleGAN(nn.Module):
     """`g`: the translators a -> b ("ab") and b -> a ("ba"); `d`: the discriminators of both domains ("a", "b").
 
-    `judge`: a classifier of both domains, trained beside the translators, for the semantic term of the objective.
+    `judge`: a classifier of both domains, trained with the translators, for the semantic term of the objective.
     """
 
     shown: Tensor  # the source images of `sample`
@@ -56,7 +56,7 @@ class CycleGAN(nn.Module):
         return map_in_chunks(self.g["ab" if to == "b" else "ba"], x).float()
 
     def sample(self, n: int, *, seed: int = 0) -> Tensor:
-        """Translations to b of the images kept, in their order and then from the first again, whatever the seed."""
+        """Translations to b of the stored images, cyclically in their order, whatever the seed."""
         order = torch.arange(n, device=self.shown.device) % NUM_SAMPLE_SOURCES
         return self.translate(to_float(self.shown[order]), "b")
 

@@ -1,7 +1,7 @@
 """The reporting classifier: a small residual network with strided 5x5 convolutions and average pooling.
 
-Reported numbers come from it; nothing is tuned, stopped or filtered by it, and it shares neither architecture nor seed
-with `cnn_classifier`. On data without labels it predicts by how many quarter turns an image was rotated.
+For reported numbers only: nothing is tuned or filtered with it, and it shares neither architecture nor seed with
+`cnn_classifier`. Without labels it predicts the number of quarter turns of a rotated image.
 """
 
 from itertools import pairwise

@@ -1,9 +1,9 @@
-"""A discriminator D tells real from generated images, a generator G makes D err.
+"""Adversarial training of a discriminator D and a generator G.
 
-A loss is two functions of the logits D(x) of a real and D(G(z)) of a generated image, paired by their place in the
-batch. A penalty on D's gradient is taken every `lazy_reg_interval` steps with its weight multiplied by as much (Karras
-et al. 2020, "Analyzing and improving the image quality of StyleGAN"). In a conditional model D and G get the labels of
-the batch. A D that sees packs of images gives one logit a pack, which counts for each image of it.
+A loss is two functions of the logits D(x) and D(G(z)), paired by their place in the batch. Gradient penalties apply
+every `lazy_reg_interval` steps, with their weight multiplied by it (Karras et al. 2020, "Analyzing and improving the
+image quality of StyleGAN"). A conditional D and G get the labels of the batch. The logit of a pack of images counts for
+each image of it.
 """
 
 from collections.abc import Callable
@@ -50,7 +50,7 @@ def unpack_losses(losses: StepLosses, pack: int) -> StepLosses:
 @dataclass(kw_only=True, eq=False)
 class Adversarial(Objective):
     """`r1`, `r2`, `gradient_penalty`: weights of the penalties. `label_smoothing`: share of the real images that D is
-    told are fake (one-sided; Salimans et al. 2016).
+    trained to call fake (one-sided; Salimans et al. 2016).
 
     `instance_noise`: standard deviation of the noise on all that D sees, which falls linearly to 0 at
     `noise_anneal_images` (Sønderby et al. 2016, "Amortised MAP inference for image super-resolution").

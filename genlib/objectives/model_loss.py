@@ -1,4 +1,4 @@
-"""The loss that a model defines itself, where no other model has it (a flow, a normalising map)."""
+"""A loss that the model defines itself (a flow, a normalising map)."""
 
 from typing import Protocol
 

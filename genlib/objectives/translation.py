@@ -1,10 +1,10 @@
-"""Unpaired translation: look like the other domain, and return to the source on the way back.
+"""Unpaired translation with cycle consistency, and optionally a semantic loss.
 
-With F: a -> b and G: b -> a, the translators lower (Zhu et al. 2017)
+With F: a -> b and G: b -> a, the translators minimise (Zhu et al. 2017)
     adversarial(F) + adversarial(G) + cycle (|G(F(a)) - a| + |F(G(b)) - b|) + identity (|F(b) - b| + |G(a) - a|),
-|.| the mean absolute difference of intensities in [-1, 1]. None of it asks that a 3 become a 3. The semantic term does:
-the cross-entropy of a judge, trained beside on the real images of both domains, with the label of the source (Hoffman
-et al. 2018, "CyCADA"); as there, it is off until the judge's own loss is below 1.
+|.| the mean absolute difference in [-1, 1]. The semantic term keeps the class: the cross-entropy between the label of
+the source and `model.judge`, a classifier trained on the real images of both domains; it is off until that classifier's
+own loss is below 1 (Hoffman et al. 2018, "CyCADA").
 """
 
 from collections.abc import Callable, Mapping
@@ -22,7 +22,7 @@ from genlib.objectives.common.gan_losses import LOSSES, GANLossName
 from genlib.objectives.common.phases import Objective, Phase, StepLosses
 from genlib.validation import require_at_least, require_one_of
 
-RELIABLE_JUDGE_LOSS = 1.0  # nats of cross-entropy
+RELIABLE_CLASSIFIER_LOSS = 1.0  # nats of cross-entropy
 ByDomain = Mapping[str, Tensor]  # "a" and "b": the domain that an image is in, or is translated to
 
 
@@ -58,9 +58,11 @@ class Translation(Objective):
         self.check(model)
         if self.semantic and model.judge is None:
             raise ValueError(f"semantic: got {self.semantic}, expected 0 for a model without judge: true")
-        judge = [] if model.judge is None else [Phase("judge", model.judge, partial(judge_step_losses, model))]
+        classifier = (
+            [] if model.judge is None else [Phase("judge", model.judge, partial(classifier_step_losses, model))]
+        )
         d = Phase("d", model.d, partial(self.d_step_losses, model))
-        return *judge, d, Phase("g", model.g, partial(self.g_step_losses, model))
+        return *classifier, d, Phase("g", model.g, partial(self.g_step_losses, model))
 
     def d_step_losses(self, model: CycleGANModel, batch: Batch) -> StepLosses:
         real = domain_images(batch)
@@ -100,11 +102,11 @@ class Translation(Objective):
     def consistency_losses(
         self, model: CycleGANModel, batch: Batch, real: ByDomain, fake: ByDomain
     ) -> dict[str, Tensor]:
-        """The terms between a translation and its source that have a weight: each [n], the sum over both directions."""
+        """Each consistency term with a weight [n], summed over both directions."""
 
         def semantic() -> Tensor:
             a, b = domain_labels(batch).values()
-            return judge_is_reliable(model, batch) * judge_cross_entropy(model, fake, {"a": b, "b": a})
+            return classifier_is_reliable(model, batch) * classifier_cross_entropy(model, fake, {"a": b, "b": a})
 
         terms: dict[str, Callable[[], Tensor]] = {
             "cycle": lambda: mean_absolute_distance(translate_both(model, fake), real),
@@ -133,7 +135,7 @@ def translate_both(model: CycleGANModel, x: ByDomain) -> ByDomain:
 
 
 def map_identity(model: CycleGANModel, x: ByDomain) -> ByDomain:
-    """Each translator on images that are in its target domain already."""
+    """Each translator applied to images of its target domain."""
     return {"a": model.g["ba"](x["a"]), "b": model.g["ab"](x["b"])}
 
 
@@ -147,28 +149,28 @@ def mean_per_image(values: Tensor) -> Tensor:
 
 
 def query_pool(pool: ImagePool, generated: Tensor, batch: Batch, domain: str) -> Tensor:
-    """This rank's rows of what the pool gives for the generated images of all ranks together."""
+    """This rank's rows of the pool's answer to the generated images of all ranks."""
     generator = seeded_generator(batch.seed, batch.step, "pool", domain)
     return pool.query(batch.all_gather(generated), batch.step * batch.global_size, generator)[batch.rank_rows]
 
 
-def judge_step_losses(model: CycleGANModel, batch: Batch) -> StepLosses:
-    loss = judge_cross_entropy(model, domain_images(batch), domain_labels(batch))
+def classifier_step_losses(model: CycleGANModel, batch: Batch) -> StepLosses:
+    loss = classifier_cross_entropy(model, domain_images(batch), domain_labels(batch))
     return StepLosses(loss, {"loss_judge": loss})
 
 
-def judge_cross_entropy(model: CycleGANModel, x: ByDomain, y: ByDomain) -> Tensor:
-    """The judge's cross-entropy [n], the mean of both domains."""
+def classifier_cross_entropy(model: CycleGANModel, x: ByDomain, y: ByDomain) -> Tensor:
+    """The classifier's cross-entropy [n], the mean of both domains."""
     logits = model.judge(torch.cat([x["a"], x["b"]])).float()
     losses = F.cross_entropy(logits, torch.cat([y["a"], y["b"]]), reduction="none")
     return losses.view(2, -1).mean(0)
 
 
 @torch.no_grad()
-def judge_is_reliable(model: CycleGANModel, batch: Batch) -> Tensor:
-    """1 where the judge's loss on the real images of this step is below RELIABLE_JUDGE_LOSS, else 0."""
-    loss = batch.all_gather(judge_cross_entropy(model, domain_images(batch), domain_labels(batch))).mean()
-    return (loss < RELIABLE_JUDGE_LOSS).float()
+def classifier_is_reliable(model: CycleGANModel, batch: Batch) -> Tensor:
+    """1 where the classifier's loss on the real images of this step is below RELIABLE_CLASSIFIER_LOSS, else 0."""
+    loss = batch.all_gather(classifier_cross_entropy(model, domain_images(batch), domain_labels(batch))).mean()
+    return (loss < RELIABLE_CLASSIFIER_LOSS).float()
 
 
 Build = Translation

@@ -1,4 +1,4 @@
-"""What each metric makes of images with a known fault: a table that says which metrics are to be believed."""
+"""The table of controls: how each metric scores images with a known fault."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple

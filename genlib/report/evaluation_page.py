@@ -12,7 +12,7 @@ from genlib.runs import ModelResults, Results, read_sheets
 
 
 def render_evaluation_page(evaluation: ImageSetEvaluation, results: Mapping[str, MetricResult], command: str) -> str:
-    """`command` makes the page again."""
+    """`command` reproduces the page."""
     card = evaluation.card
     data = {
         "name": Path(card["data"]).name,

@@ -1,4 +1,4 @@
-"""The page: one file that opens from disk, loads nothing and says where every number comes from."""
+"""The report page: one self-contained HTML file with the origin of every number."""
 
 import json
 import re
@@ -105,8 +105,8 @@ SHEETS = {
 
 @dataclass(frozen=True)
 class Provenance:
-    """Where the page comes from: the tags of its run, the params, the two metrics that sweeps look at, and the command
-    that makes it again."""
+    """The origin of the page: the tags of its run, the params, the two metrics of sweeps, and the command that
+    reproduces it."""
 
     tags: Mapping[str, str]
     params: Mapping[str, Any]

@@ -1,4 +1,4 @@
-"""The look of plots that the page draws: one small panel each, on white; a dark page inverts them by its style."""
+"""The style of the plots of the page: small panels on white, which a dark page inverts."""
 
 from __future__ import annotations
 

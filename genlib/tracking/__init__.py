@@ -1,1 +1,1 @@
-"""Run folders, the record of what runs produce; their publishing to MLflow; the model registry."""
+"""Run folders, publishing to MLflow, the model registry."""

@@ -1,11 +1,9 @@
-"""Run folders -> MLflow, in the one module that imports it. `publish(run_folder)` logs what MLflow does not have yet.
+"""Run folders -> MLflow. `publish(run_folder)` logs what MLflow does not have yet.
 
-Publishing may stop anywhere and be repeated: `published.json` says how much MLflow has, and where it is lost nothing is
-doubled, since a run is found by its tag, a point by its time and step, a file by its name. A run that MLflow refuses
-stops no other run. A server that is silent costs one line; the folders stay and are published later.
-
-Importing MLflow takes four seconds of a processor, so a stage leaves it to a process beside it, `python -m
-genlib.tracking.mlflow`. Of several such processes the one that holds the lock publishes for all.
+Publishing is idempotent: `published.json` records what MLflow has; without it a run is found by its tag, a point by its
+time and step, a file by its name. A run that MLflow refuses stops no other; if the server is down, runs are published
+later. Importing MLflow takes four seconds, so a stage leaves it to a separate process, `python -m
+genlib.tracking.mlflow`; the process that holds the lock publishes for all.
 """
 
 from __future__ import annotations
@@ -33,7 +31,7 @@ from genlib.tracking.run_folder import HEADER, WEIGHTS_TAG, open_run, read_heade
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-TRAINING_STAGES = ("train", "tune")  # the stages whose runs make weights
+TRAINING_STAGES = ("train", "tune")  # stages that train weights
 PUBLISHED = "published.json"
 SOURCE_TAG = "genlib.run_folder"  # the folder that a run was published from
 MAX_DIGEST_CHARS, MAX_PARAM_CHARS = 36, 6000  # what MLflow takes of a data set's digest and of a param
@@ -294,7 +292,7 @@ def _log_image(client: MlflowClient, run_id: str, path: Path, time_ms: int) -> N
 
 
 def connect(uri: str, project_dir: Path) -> MlflowClient:
-    """A client of the server or database at `uri`; a new SQLite file is made by one process at a time, and whole.
+    """A client of the server or database at `uri`; a new SQLite file is created atomically, by one process at a time.
 
     Raises:
         Unreachable: nothing answers there, or what does is no store of MLflow's.
@@ -319,8 +317,7 @@ def connect(uri: str, project_dir: Path) -> MlflowClient:
 
 
 def _create_sqlite_file(uri: str) -> None:
-    """Make an SQLite file that is not there yet under another name first: MLflow cannot go on with one whose making was
-    cut off."""
+    """Create the SQLite file under another name first: MLflow cannot use one whose creation was interrupted."""
     import mlflow
 
     path = Path(uri.removeprefix("sqlite:///"))
@@ -361,7 +358,7 @@ def file_lock(path: Path, wait: bool = True) -> Iterator[bool]:
 
 
 def ensure_experiment(client: MlflowClient, name: str, project_dir: Path) -> str:
-    """The id of the experiment `name`, made by one process at a time where there is none."""
+    """The id of the experiment `name`, created by one process at a time where there is none."""
     artifacts = None if client.tracking_uri.startswith("http") else (project_dir / "mlartifacts").resolve().as_uri()
     with file_lock(project_dir / ".genlib" / "mlflow.lock"):
         found = client.get_experiment_by_name(name)

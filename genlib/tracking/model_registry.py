@@ -1,8 +1,7 @@
-"""Generators -> MLflow's model registry, as traced graphs: what serves one unpickles nothing.
+"""Generators -> MLflow's model registry, as graphs of `torch.export`, which are loaded without unpickling.
 
-A version is the graph that `torch.export` makes of code -> image (a conditional model reads the class as one more
-number), with a signature, so that `mlflow models serve` gives images. Its tags say what made it, and why it was
-promoted or not.
+The graph maps codes to images (a conditional model reads the class as one more number) and has a signature for `mlflow
+models serve`. Tags give the origin, and why a version was promoted or not.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""May a model become the champion? If it is not worse in quality, and within the limits of diversity and copies."""
+"""Checks before a model becomes the champion: no worse in quality, within the constraints of diversity and copies."""
 
 from collections.abc import Mapping
 

@@ -1,4 +1,4 @@
-"""Run folders, the record of what a run produced: written at once and once, whether or not a server answers.
+"""Run folders record what a run produces, whether or not a tracking server answers.
 
     run.json         name, experiment, start time, params, tags; once it has ended its status and end time
     metrics.jsonl    a line per report: time, step, metrics; with `weights`, the scores of the model of that hash
@@ -7,8 +7,7 @@
     nested/<key>/    run folders, of the trials of a sweep for example
     published.json   how much of this MLflow has (genlib/tracking/mlflow.py)
 
-One process writes a folder. A process that starts again after a kill continues the unfinished folder, and what was
-written before is not written twice.
+One process writes a folder. A process that restarts after a kill continues the unfinished folder without duplicates.
 """
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
-"""Checkpoints: a training run survives the process that made it.
+"""Checkpoints: safetensors files `<images seen>-<sha256, 16 digits>.safetensors`, written atomically and flushed.
 
-A checkpoint is one safetensors file named `<images seen>-<sha256, 16 digits>.safetensors`, written whole and flushed to
-the disk. It is read only while its content has the hash in its name.
+A checkpoint is read only if its content has the hash in its name.
 """
 
 import hashlib

@@ -1,7 +1,4 @@
-"""The diversity of a generator in training: at every report, for a tenth of a second.
-
-Both shares are taken in pixels, of few images and on the training set, so they detect a collapse and evaluate nothing.
-"""
+"""The diversity of a generator during training, to detect a collapse: quick estimates in pixels, on training images."""
 
 import torch
 from torch import Tensor, nn

@@ -1,4 +1,4 @@
-"""Where data, model, objective and loop meet: a job in, progress out, checkpoints on disk."""
+"""Train a job: build data, model and objective, run the loop, write checkpoints, yield progress."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -65,9 +65,8 @@ def fit(
     the checkpoints and draws the samples; once its `should_stop` is true, the next report is the last, with a
     checkpoint.
 
-    A model may have two hooks: `on_fit_start(train, valid)` before the first step, for what it takes from the data (the
-    mean image, their range), and `on_fit_end(train, valid)` of the averaged model after the last one, for what is
-    fitted to the trained network (a temperature, a mixture of its codes).
+    A model may have two hooks: `on_fit_start(train, valid)` before the first step, for statistics of the data, and
+    `on_fit_end(train, valid)` of the averaged model after the last one, for what is fitted to the trained network.
 
     Raises:
         InputError: the job names what does not exist, or its parts do not fit.

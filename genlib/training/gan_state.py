@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 GANState = Literal["balanced", "D wins", "G wins", "collapsed"]
-DIVERGED = "diverged (NaN)"  # the state of a run that ended in a non-finite loss, which no report can say
+DIVERGED = "diverged (NaN)"  # the state of a run that ended in a non-finite loss
 D_WINS_ACC, G_WINS_ACC = 0.97, 0.45  # D's accuracy from which D wins, and below which G does (a coin has 0.5)
 COLLAPSE_RATE = 0.5  # duplicate rate above which the generator has collapsed
 COLLAPSE_PATIENCE = 2  # collapsed reports in a row that end a trial

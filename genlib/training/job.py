@@ -1,4 +1,4 @@
-"""A training job: all that decides the weights, its digest, and the model folder that it becomes."""
+"""A training job: all that determines the weights, its digest, and its model folder."""
 
 import json
 from collections.abc import Mapping
@@ -112,7 +112,7 @@ def save_model(job: TrainingJob, folder: Path) -> None:
 
 
 def build_model_config(job: TrainingJob) -> dict[str, Any]:
-    """The content of `config.json`: what rebuilds the model, and what it was trained by and on."""
+    """The content of `config.json`: what rebuilds the model, and its objective, options and data."""
     return {
         "name": job.name,
         "model": job.model,
@@ -125,7 +125,7 @@ def build_model_config(job: TrainingJob) -> dict[str, Any]:
 
 
 def history_to_tsv(rows: list[dict[str, float]]) -> str:
-    """Reports as tab-separated text: `images_seen` first, a column for all that was ever reported, blank where not."""
+    """Reports as tab-separated text: `images_seen`, then a column for each metric, blank where it was not reported."""
     columns = list(dict.fromkeys(["images_seen", *(name for row in rows for name in row)]))
     lines = [columns, *([f"{row[name]:.9g}" if name in row else "" for name in columns] for row in rows)]
     return "".join("\t".join(line) + "\n" for line in lines)

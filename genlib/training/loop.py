@@ -1,4 +1,4 @@
-"""The one training loop: every step is a list of phases, and progress is yielded, not printed.
+"""The training loop: every step is a list of phases; progress is yielded.
 
 Reports and checkpoints fall due at fixed counts of images seen, so they are the same on every rank and in every rerun.
 """

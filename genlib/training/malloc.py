@@ -1,8 +1,4 @@
-"""Memory that training frees stays with the process, since the next step asks for as much again.
-
-The C library gives large blocks back to the system as they are freed, and every page of the next step's activations is
-then faulted in anew: thousands of pages a step, up to a sixth of its time on a CPU.
-"""
+"""Keep freed memory in the process: page faults for the next step's activations take up to a sixth of a CPU step."""
 
 import ctypes
 import sys

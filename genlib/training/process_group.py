@@ -1,4 +1,4 @@
-"""The processes that train one model together, by torch.distributed; one that trains alone is a group of one."""
+"""The processes that train one model, by torch.distributed; a single process is a group of one."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Everything a training run is at one moment: weights, their average, optimisers, images seen and history."""
+"""The state of a training run: weights, their average, optimisers, images seen and history."""
 
 import inspect
 from collections.abc import Iterator, Mapping
@@ -17,7 +17,7 @@ from genlib.training.config import TrainConfig
 
 
 class EagerAdam(torch.optim.Adam):
-    """torch's Adam, bit for bit, without the wrappers that import torch's compiler: 2 s of every start."""
+    """torch's Adam, bit for bit, without the import of torch's compiler, which takes 2 s."""
 
     add_param_group = inspect.unwrap(torch.optim.Adam.add_param_group)
     zero_grad = inspect.unwrap(torch.optim.Adam.zero_grad)
@@ -53,7 +53,7 @@ class TrainState:
         return write_checkpoint(folder, *serialize_checkpoint(tensors, job_digest, self.images_seen, self.history))
 
     def load(self, checkpoint: Checkpoint) -> None:
-        """Become what the checkpoint holds, bit for bit.
+        """Restore the checkpoint, bit for bit.
 
         Raises:
             InputError: it holds the state of another model.

@@ -1,4 +1,4 @@
-"""What a person sees of a search: a bar in a terminal, and a line for each trial that ends."""
+"""The progress of a search: a bar in a terminal, and a line for each trial that ends."""
 
 import sys
 from collections.abc import Sequence
@@ -9,8 +9,7 @@ from genlib.tuning.trial import STOPPED_STATUSES, Trial
 
 
 class TrialConsole:
-    """Shows how many of `num_trials` trials are done, running and stopped early, and the best. `kind`: what a trial is
-    called."""
+    """Shows the trials done, running and stopped early of `num_trials`, and the best. `kind`: the word for a trial."""
 
     def __init__(
         self, title: str, search_objective: SearchObjective, metrics: Sequence[str], num_trials: int, kind: str

@@ -2,8 +2,7 @@
 
 Searchers and schedulers minimise one number that follows Deb's rules (2000, "An efficient constraint handling method
 for genetic algorithms"): feasible trials are ordered by the metric, infeasible ones by their constraint violation, and
-every feasible trial is better than every infeasible one. So a collapsed generator with a fine score cannot win, stop
-the trials beside it or mislead the search.
+every feasible trial is better than every infeasible one.
 """
 
 from __future__ import annotations

@@ -46,8 +46,8 @@ def search(
     """Run the trials and call `on_trial` whenever one changes; returns them in the order of their proposal.
 
     `folder` keeps the state of the search, on a disk that every node sees. The same call resumes a search that was
-    interrupted or killed: `on_trial` hears again of trials that ended, which are not repeated, and the others go on
-    from what they kept last. A folder is for one config: remove it when its trials are no longer wanted.
+    interrupted or killed: `on_trial` is called again for trials that ended, which are not repeated; the others resume
+    from their last report. A folder is for one config.
 
     Raises:
         InputError: no node has what one trial asks for, or there is no such searcher.

@@ -1,4 +1,4 @@
-"""One trial of a search: what it reports on its way, and what everybody but Ray sees of it."""
+"""A trial of a search, independent of Ray, and its reports."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -14,14 +14,14 @@ OUTCOME_COLUMNS = ("status", "feasible", "winner", "front", "health", "images_se
 
 @dataclass(frozen=True)
 class TrialReport:
-    """What a trial yields: how many images it has seen, and its metrics there."""
+    """What a trial yields: images seen, and metrics."""
 
     images_seen: int
     metrics: Mapping[str, float]
 
 
 class TrialPruned(Exception):
-    """Raised by a trial that is not worth more images: how it ends, and why."""
+    """Raised by a trial that stops early: its final state, and why."""
 
     def __init__(self, status: TrialStatus, reason: str) -> None:
         super().__init__(reason)
@@ -51,12 +51,12 @@ class Trial:
 
     @property
     def is_final(self) -> bool:
-        """Ended for good: a process that died may be tried again."""
+        """Whether it ended for good: a process that died may be retried."""
         return self.has_ended and self.status != "error"
 
     @property
     def health(self) -> str:
-        """State of a GAN's two players, "" for other models."""
+        """The state of a GAN (`training.gan_state`), "" for other models."""
         if self.status in ("diverged", "collapsed"):
             return DIVERGED if self.status == "diverged" else self.status
         return gan_state(self.metrics) or ""

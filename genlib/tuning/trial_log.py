@@ -1,8 +1,7 @@
 """The log of a search: one `Trial` per Tune trial, passed to a callback as it changes and kept in a file.
 
 Tune's own snapshot of a search is written at intervals and may be cut off by a kill. The log is written at every
-report, so that no trial that ended is repeated; it also gives trials stable numbers and counts the images of all.
-The one file that imports ray as it is imported: Tune's callbacks are its subclasses.
+report, so no finished trial is repeated; it also numbers the trials and counts the images of all.
 """
 
 import json

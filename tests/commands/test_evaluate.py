@@ -105,8 +105,8 @@ def junk(project, judges):
         (["--size", "0"], "--size: got 0, expected a whole number from 1 to 1024"),
         (["--size", "big"], "argument --size: invalid int value: 'big'"),
         (["--json", "junk"], "--json: got the folder junk, expected a file"),
-        (["--json", "junk/file/m.json"], "--json: got that junk/file cannot be made"),
-        (["--html", "junk/file/m.html"], "--html: got that junk/file cannot be made"),
+        (["--json", "junk/file/m.json"], "--json: got that junk/file cannot be created"),
+        (["--html", "junk/file/m.html"], "--html: got that junk/file cannot be created"),
         (["--colour", "red"], "unrecognized arguments: --colour red"),
     ],
 )

@@ -86,7 +86,7 @@ def test_the_tools_use_the_codes_of_the_data(project):
         (["vae", "--count", "many"], "argument --count: invalid int value: 'many'"),
         (["vae", "--data", "nowhere"], "dataset.json"),
         (["vae", "--data", "small"], "expected those of the model, ((1, 8, 8), 10)"),
-        (["vae", "--out", "vae/config.json"], "--out: got that vae/config.json cannot be made"),
+        (["vae", "--out", "vae/config.json"], "--out: got that vae/config.json cannot be created"),
         (["vae", "--colour", "red"], "unrecognized arguments: --colour red"),
         ([], "MODEL_FOLDER"),
     ],

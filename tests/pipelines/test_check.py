@@ -217,7 +217,7 @@ WRONG = {
     ),
     "a population with nothing to change": (
         ["tune.searcher=pbt", "models.gan.search_space={model.width_d: {int: [8, 16]}}"],
-        "models.gan.search_space: got no uniform or loguniform knob of train or objective",
+        "models.gan.search_space: got no uniform or loguniform hyperparameter of train or objective",
     ),
     "a population of workers": (["tune.searcher=pb2", "tune.resources.workers=2"], "tune.resources.workers: got 2"),
     "workers that would be stopped": (["tune.resources.workers=2"], "expected 0 with the searcher random, or"),

@@ -1,4 +1,4 @@
-"""Batch normalisation over the global batch: workers with a share each give what one with the whole would.
+"""Batch normalisation over the global batch: results do not depend on the number of workers.
 
     y = g (x - m) / s + b,  s = sqrt(v + eps)     dx = g / s (dy - mean(dy) - z mean(dy z)),  z = (x - m) / s
 

@@ -1,6 +1,6 @@
 """Convolutional networks from an image to a vector and back, by halving and doubling the sides.
 
-Nothing here looks across the batch, so two workers with half a batch each equal one with the whole.
+No layer depends on the rest of the batch, so results do not depend on the number of workers.
 """
 
 from itertools import pairwise

@@ -1,4 +1,4 @@
-"""A mixture of Gaussians with full covariances, fitted by expectation and maximisation.
+"""A mixture of Gaussians with full covariances, fitted by expectation maximisation.
 
 Dempster, Laird and Rubin 1977. Against singular covariances every point counts as a cloud N(z, r I): the objective is
 sum_i log sum_k w_k exp E log N(z_i + e; m_k, S_k), e ~ N(0, r I), where the expectation is log N(z_i; m_k, S_k) less
@@ -41,7 +41,7 @@ class MixtureParameters:
 
 
 def m_step(z: Tensor, responsibilities: Tensor, ridge: float) -> MixtureParameters:
-    """The likeliest mixture of points z [n, d] with `responsibilities` [n, k] of the components."""
+    """The maximum-likelihood mixture of points z [n, d] with `responsibilities` [n, k] of the components."""
     counts = responsibilities.sum(0).clamp(min=1e-9)
     means = responsibilities.T @ z / counts[:, None]
     eye = ridge * torch.eye(z.shape[1], dtype=z.dtype, device=z.device)

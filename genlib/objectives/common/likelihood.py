@@ -1,4 +1,4 @@
-"""What objectives ask of a model with a likelihood."""
+"""The interface of models with a likelihood."""
 
 from typing import Protocol, Self
 
@@ -34,7 +34,7 @@ def has_one_latent_layer(model: LikelihoodModel) -> bool:
 
 
 def observed_batch(model: LikelihoodModel, batch: Batch) -> tuple[Tensor, Tensor | None]:
-    """A batch as the likelihood sees it at this step: images and, for a conditional model, labels."""
+    """The batch binarised or dequantised for this step: images and, for a conditional model, labels."""
     y = batch.y if model.conditional else None
     if model.pixel_likelihood == "gray_bce":
         return batch.x, y

@@ -33,7 +33,7 @@ class Phase:
 
 
 class Objective:
-    """What a model is trained for.
+    """The base of training objectives.
 
     `domains`: it learns from `one` domain, from a `pair` (batch.x of one, batch.domain_b.x of the other), or from the
     `union` of both where there are two. `needs`: attributes that a model must have.
