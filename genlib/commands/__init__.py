@@ -1,1 +1,1 @@
-"""The bodies of `genlib`'s commands, a file each; cli.py holds their arguments."""
+"""The commands of `genlib`, one per file; their arguments are in cli.py."""

@@ -1,4 +1,4 @@
-"""`genlib doctor`: is what genlib needs there, and does it fit together? One line each, and how to fix it."""
+"""`genlib doctor`: check the installation and the project; each problem comes with its fix."""
 
 import json
 import re

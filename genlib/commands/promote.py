@@ -1,4 +1,4 @@
-"""`genlib promote`: a generator becomes a version in MLflow's registry, and champion if its numbers allow it."""
+"""`genlib promote`: register a generator with MLflow, and make it champion if it passes the checks."""
 
 from __future__ import annotations
 
@@ -91,7 +91,9 @@ def _register(network: nn.Module, results: ModelResults, name: str) -> tuple[str
     rival_results = model_registry.results_from_tags(champion[1]) if champion else None
     reasons = failed_checks(metrics, rival_results, _load_constraints())
     if champion and champion[1].get(model_registry.CLASSIFIER_TAG) != classifier:
-        reasons.append(f"judge: the champion, version {champion[0]}, was evaluated by another; promote it again first")
+        reasons.append(
+            f"classifier: the champion, version {champion[0]}, was evaluated by another; promote it again first"
+        )
     known = model_registry.results_to_tag({key: metrics[key] for key in CHAMPION_METRICS if key in metrics})
     outcome = {model_registry.RESULTS_TAG: known, model_registry.PROMOTED_TAG: str(not reasons).lower()}
     registry.set_tags(version, tags | outcome, reasons)

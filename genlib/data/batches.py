@@ -1,8 +1,7 @@
-"""Endless, sharded, resumable batches, and randomness that does not depend on who draws it.
+"""Endless, sharded, resumable batches with reproducible randomness.
 
-Everything random in a step is defined on the *global* batch from (seed, step, name) and sliced by rank, so N workers
-with B/N images each see what one worker with B images sees, and a run started again at step k goes on as if it had
-never stopped.
+All randomness of a step is drawn for the *global* batch from (seed, step, name) and sliced by rank, so results do not
+depend on the number of workers, and a run resumed at step k continues exactly.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The data sets by name, found on the disk and not yet read. Nothing here imports torch: a check takes milliseconds."""
+"""Find data sets by name, without reading them and without torch."""
 
 import inspect
 from collections.abc import Callable
@@ -31,7 +31,7 @@ def find_source(config: DataConfig) -> Source:
     """The named data set.
 
     Raises:
-        InputError: everything about the section, and the files behind it, that can be seen without reading them all.
+        InputError: the section is wrong, or files are missing or of another form.
     """
     source = _resolve_source(config)
     if config.split == "official" and source.test is None:

@@ -1,4 +1,4 @@
-"""The `data` section of the parameters, and what is wrong with it that can be seen without the data."""
+"""The `data` section of the parameters, with the checks that need no data."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ MAX_IMAGE_SIZE = 1024
 
 @dataclass(frozen=True)
 class DomainBConfig:
-    """The section `data.domain_b`: a second domain. What is None is as the first domain has it."""
+    """The section `data.domain_b`: a second domain. None: as in the first domain."""
 
     name: str
     root: Path | None = None
@@ -65,7 +65,7 @@ class DataConfig:
             raise InputError(f"data.valid + data.test: got {self.valid} + {self.test}, expected less than 1 together")
 
     def require_min_counts(self, counts: Mapping[str, int]) -> None:
-        """Refuse a class that cannot have an image in every part; `counts` are the images to be split, by class."""
+        """Raise InputError for a class with too few images for every part; `counts`: images to be split, by class."""
         least = 3 if self.split == "pooled" else 2
         for name, count in counts.items():
             if count < least:
@@ -75,7 +75,7 @@ class DataConfig:
                 )
 
     def require_same_channels(self, channels: Sequence[int]) -> None:
-        """Refuse two domains, of these numbers of channels, that no network can translate or tell both."""
+        """Raise InputError for two domains with different numbers of channels."""
         if self.domain_b and channels[0] != channels[1]:
             found = f"{self.domain_b.name} with {channels[1]} channel{'s' * (channels[1] > 1)}"
             raise InputError(f"data.domain_b: got {found}, expected {channels[0]} as {self.name} has, or null")

@@ -1,7 +1,7 @@
 """Prepared data: three files of images and `dataset.json`, which names them by the hash of their content.
 
-A second domain is in `other/`, laid out alike, and counts in the hash of the first. `prepare` makes the folder once;
-everything after it reads the folder, each part against its own hash, and knows of no source.
+A second domain is in `other/`, laid out alike and included in the hash of the first. `prepare` writes the folder; all
+later stages read it and check the hash of each part.
 """
 
 from __future__ import annotations
@@ -94,7 +94,7 @@ class Dataset:
 
     @cached_property
     def train_stream(self) -> Images | StreamedImages:
-        """What batches of training images are taken from."""
+        """Training images for batches."""
         return self._stream_train(MmapReader) if self.is_large else self.train
 
     @cached_property
@@ -103,8 +103,8 @@ class Dataset:
         return self.train[torch.arange(min(SUBSET_SIZE, len(self.train)))] if self.is_large else self.train
 
     def load_for_workers(self, reader: Callable[[Path], BlockReader] = MmapReader) -> Dataset:
-        """Load all that training learns from, so that it can be sent to where the folder is not seen; the blocks of a
-        large set come from `reader` of its file."""
+        """Load all training data, to send it to nodes that do not see the folder; `reader` reads the blocks of a large
+        set."""
         for domain in filter(None, (self, self.domain_b)):
             _ = domain.valid, domain.in_memory_subset
             if domain.is_large:
@@ -131,7 +131,7 @@ def load_dataset(folder: Path) -> Dataset:
     """Open what `prepare` wrote.
 
     Raises:
-        InputError: `dataset.json` is missing, is not JSON, was changed since, or lacks what it must say.
+        InputError: `dataset.json` is missing, is not JSON, was changed since, or lacks a key.
     """
     path = folder / INFO_FILE
     info = read_checked_json(path, HINT)

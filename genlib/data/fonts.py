@@ -1,7 +1,6 @@
-"""Digits printed in the fonts that come with matplotlib, each image bent a little by an affine map of its own.
+"""Digits printed in the fonts of matplotlib, each image distorted by a random affine map.
 
-Pillow draws every glyph once and large; the images are taken from the glyphs in float64 and with ties rounded up, so
-that every machine gets the same bytes.
+Images are sampled from large glyphs in float64, with ties rounded up, so that every machine gets the same bytes.
 """
 
 from __future__ import annotations

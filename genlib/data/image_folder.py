@@ -5,10 +5,9 @@
     root/[train/]*.png                                       no labels
     root/{trainA,trainB}/... [root/{testA,testB}/...]        two domains, each of them with or without classes
 
-Order is natural and ignores case (`img2` before `IMG10`), the same on every machine. Files of 8 bits per channel are
-read: grey (also bilevel) as one channel, RGB and palette as three. Transparency is laid on white, and the rotation
-that a camera noted is applied. Hidden files and files of other kinds are passed over; what a file holds, not how its
-name ends, says its kind, and it is one whole picture: no animation, nor more pixels than Pillow thinks safe.
+Order is natural and ignores case (`img2` before `IMG10`). Files of 8 bits per channel are read: grey (also bilevel) as
+one channel, RGB and palette as three. Transparency becomes white, and the EXIF rotation is applied. Hidden files and
+other types (by content, not by suffix) are skipped; animations and images above Pillow's safe size are refused.
 """
 
 from __future__ import annotations
@@ -45,7 +44,7 @@ class ImageFile(Protocol):
 
 
 class ImageFiles(Protocol):
-    """Image files in order, which may be walked again."""
+    """Image files in order, which can be iterated again."""
 
     def __len__(self) -> int: ...
 
@@ -171,7 +170,7 @@ def _decode_all(files: SizedIterable[ImageFile], image_size: int | None) -> Iter
 
 
 def read_header(file: ImageFile) -> tuple[str, tuple[int, int]]:
-    """Mode and (width, height), without decoding; the checksums of a PNG are looked at, which decoding does not."""
+    """Mode and (width, height), without decoding; the checksums of a PNG are verified, which decoding does not."""
     with _open_image(file) as image:
         mode, size = image.mode, image.size
         if ";16" in str(getattr(image, "tile", "")):

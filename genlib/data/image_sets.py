@@ -5,7 +5,7 @@
     *.npz, *.safetensors          `pixels`, `images` or `arr_0` [N, C, H, W], [N, H, W, C] or [N, H, W], of uint8 or of
                                   floats in [0, 1] or [-1, 1]; `labels` [N], whole numbers, where there are any
 
-Nothing is unpickled. What a folder holds that is no readable image is left out and said.
+Nothing is unpickled. Unreadable files of a folder are skipped and reported.
 """
 
 from collections import Counter
@@ -123,7 +123,7 @@ def read_image_set(
 
 
 def image_set_from_array(pixels: Any, where: str, labels: Any = None) -> ImageSet:
-    """Images from an array-like of a form that the head of this file names.
+    """Images from an array-like in one of the forms of the module docstring.
 
     Raises:
         InputError: it is of another form, or not finite.
@@ -209,7 +209,7 @@ def _read_folder(folder: Path, where: str, size: int | None, strict: bool, track
 
 
 def _list_with_classes(folder: Path) -> tuple[list[Path], list[int], tuple[str, ...]]:
-    """The image files under a folder, and for each the class that its folder is, where there are classes."""
+    """The image files under a folder, with their classes, where there are any."""
     while not (here := list_images(folder)) and len(inner := _folders_with_images(folder)) == 1:
         folder = inner[0]
     if here or not inner:

@@ -1,4 +1,4 @@
-"""Labelled images: how bytes and floats correspond, how images are resized, hashed, written and read.
+"""Labelled images: conversion to floats, resizing, hashing, reading and writing.
 
 Images are uint8 in memory; models see floats: x = 2 * pixels / 255 - 1, so 0 is -1 and 255 is +1.
 """
@@ -71,7 +71,7 @@ def concat_labels(parts: Sequence[Images]) -> Tensor | None:
 
 
 def to_float(pixels: Tensor) -> Tensor:
-    """uint8 [0, 255] -> float32 [-1, 1]; floats (points of a toy set) stay as they are."""
+    """uint8 [0, 255] -> float32 [-1, 1]; floats stay as they are."""
     return pixels if pixels.is_floating_point() else pixels.float().mul_(2 / 255).sub_(1)
 
 

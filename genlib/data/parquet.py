@@ -3,9 +3,8 @@
     root/[data/]train-*.parquet [root/[data/]test-*.parquet]      an official test set, if there is `test`
     root/[data/]*.parquet                                         none
 
-The column `image` (or `img`) holds whole image files, as bytes or as `{bytes, path}`; `label`, where there is one,
-holds names or numbers, which the file's own note of its features may name. Files are read in natural order, a batch of
-rows at a time, so that nobody holds the set.
+The column `image` (or `img`) holds whole image files, as bytes or as `{bytes, path}`; the optional `label` holds names
+or numbers, whose names may be in the file's metadata. Files are read in natural order, a batch of rows at a time.
 """
 
 from __future__ import annotations
@@ -47,7 +46,7 @@ class ParquetImage:
 
 @dataclass(frozen=True)
 class ParquetImages:
-    """The image files of the first `rows` rows of each of `paths`, or of all; read anew whenever they are walked."""
+    """The image files of the first `rows` rows of each of `paths`, or of all; read anew at every iteration."""
 
     paths: tuple[Path, ...]
     max_rows: int | None = None

@@ -1,4 +1,4 @@
-"""Random numbers that do not depend on who draws them."""
+"""Seeded generators and shards, independent of the number of workers."""
 
 import hashlib
 

@@ -1,9 +1,8 @@
-"""Three disjoint parts: train to learn from, valid to choose by, test to report on.
+"""Stratified, disjoint parts: train, valid for selection, test for reports.
 
-`official` keeps the source's own test set as it is and takes valid out of its train set. `pooled` puts both together,
-shuffles and divides anew, so that the three parts are exchangeable: MNIST's official test set has other writers, which
-a test of memorisation takes for copying. Either way every class has its share in every part, to the image. A part is
-the indices [n] of its images in the pool of all; nothing here copies an image.
+`official` keeps the official test set and takes valid out of its train set. `pooled` pools, shuffles and splits anew,
+so that the parts are exchangeable: MNIST's official test set has other writers, which a test of memorisation takes for
+copying. A part is the indices [n] of its images in the pool.
 """
 
 import hashlib

@@ -1,4 +1,4 @@
-"""A canvas measured in inches, and what is put on it: text, images, axes."""
+"""A canvas in inches with text, images and axes."""
 
 from __future__ import annotations
 

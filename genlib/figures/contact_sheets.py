@@ -1,6 +1,6 @@
-"""The sheets of images that a reader turns over on the page: samples with their neighbours, and walks through codes.
+"""Contact sheets for the interactive page: samples with neighbours, interpolations, traversals.
 
-A sheet is a PNG file of rows of images with nothing between them; the JSON file beside it says what they are.
+A sheet is a PNG file of rows of images without gaps; the JSON file beside it describes them.
 """
 
 import json

@@ -1,7 +1,4 @@
-"""The figures of an evaluation: samples, their nearest training images, the closest pairs, and a chart of the metrics.
-
-`write_figures` is all that decides which figures there are; no metric depends on this package.
-"""
+"""The figures of an evaluation: samples, their nearest training images, the closest pairs, and a chart of metrics."""
 
 from __future__ import annotations
 

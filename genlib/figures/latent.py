@@ -1,4 +1,4 @@
-"""Figures of what else a model does than sample: reconstruct, interpolate, sample classes, classify by Bayes' rule."""
+"""Figures of latent spaces: interpolations, class samples, Bayes' rule."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Training as curves over images seen: the losses, and for a GAN whether its two networks are in balance."""
+"""Training curves over images seen: losses, and the balance of a GAN."""
 
 from __future__ import annotations
 

@@ -1,8 +1,7 @@
 """Models against metrics: as rows for other programs, and as tables for the reader.
 
-A value always stands beside its interval and what real images score at the same n, and is struck through where the
-metric failed a control. Each question has its tables; models that share one of its metrics share a table; a tuned model
-stands beside its default under the name `<model>+tuned`.
+Each value has its interval and the baseline of real images at the same n, and is struck through where the metric failed
+a control. Models that share a metric of a question share a table; tuned models are named `<model>+tuned`.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -199,7 +198,7 @@ def _value_cell(table: Table, value: float | None, detail: Mapping[str, Any]) ->
 
 
 def compare_results(metric: str, default: MetricResult, tuned: MetricResult) -> str:
-    """What tuning did to one metric, said only as far as the intervals allow."""
+    """The change of one metric by tuning, as far as the intervals allow."""
     ends = (default.low, default.high, tuned.low, tuned.high)
     if None in ends or default.failed_control or tuned.failed_control or not better_direction(metric):
         return ""

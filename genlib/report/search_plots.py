@@ -1,7 +1,6 @@
 """A search as plots: balance of G and D, best score by images, Pareto front, hyperparameters together and each alone.
 
-Drawn here and not by optuna.visualization.matplotlib, which has no mark for winner and default, and
-trials instead of images on its axis (docs/decisions.md).
+optuna.visualization.matplotlib does not mark winner and default, and has no axis of images (docs/decisions.md).
 """
 
 from __future__ import annotations

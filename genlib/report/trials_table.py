@@ -1,4 +1,4 @@
-"""The trials of a sweep as the report shows them: rows of trials.csv, best first, and what the search cost."""
+"""The trials of a sweep for the report, best first, and the cost of the search."""
 
 import math
 from collections.abc import Mapping, Sequence
