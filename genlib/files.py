@@ -143,13 +143,13 @@ def read_checked_json(path: Path, hint: str) -> dict[str, Any]:
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
-        raise InputError(f"{path}: not readable as JSON ({error}); {hint}") from error
+        raise InputError(f"{path}: got a file that cannot be read as JSON ({error}); {hint}") from error
     if not isinstance(found, dict):
-        raise InputError(f"{path}: found a JSON {type(found).__name__}; {hint}")
+        raise InputError(f"{path}: got a JSON {type(found).__name__}; {hint}")
     require_version(found.get("version", FORMAT_VERSION), FORMAT_VERSION, path)
     content = {key: value for key, value in found.items() if key != CHECKSUM_KEY}
     if CHECKSUM_KEY in found and found[CHECKSUM_KEY] != json_sha256(content):
-        raise InputError(f"{path}: found that it was changed since it was written; {hint}")
+        raise InputError(f"{path}: got other content than was written; {hint}")
     return found
 
 

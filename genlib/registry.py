@@ -112,7 +112,7 @@ def load(folder: str | Path) -> nn.Module:
     try:
         digest = file_sha256(path)
         if config.get("model_sha256", digest) != digest:
-            raise InputError(f"{path}: found other weights than config.json says, {expected}")
+            raise InputError(f"{path}: got other weights than config.json says, {expected}")
         facts = tuple(config["shape"]), config["classes"]
         model = build("models", config["model"], *facts, where=str(folder / "config.json"))
         model.load_state_dict(load_file(path))

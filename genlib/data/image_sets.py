@@ -204,7 +204,7 @@ def _read_folder(folder: Path, where: str, size: int | None, strict: bool, track
                 raise
             skipped.append(str(error))
     if not pixels:
-        raise InputError(f"{where}: found none of {len(paths)} images readable; {skipped[0]}")
+        raise InputError(f"{where}: got no readable images among {len(paths)} files; {skipped[0]}")
     return ImageSet(str(folder), pixels, [labels[row] for row in kept] if labels else (), classes, tuple(skipped))
 
 

@@ -70,7 +70,7 @@ def junk(project, judges):
         (["--train", "nowhere"], "--train: got nothing at nowhere"),
         (["--fake", "junk/empty"], "--fake: got no images in junk/empty"),
         (["--fake", "junk/text"], "--fake: got no images in junk/text"),
-        (["--fake", "junk/broken"], "--fake: found none of 1 images readable; junk/broken/a.png"),
+        (["--fake", "junk/broken"], "--fake: got no readable images among 1 files; junk/broken/a.png"),
         (["--real", "junk/one"], "--real: got 1 image, expected at least 2"),
         (["--fake", "junk/file"], "--fake: got the file junk/file, expected a folder of images, an .npz"),
         (["--fake", "junk/pickled.pkl"], "--fake: got the file junk/pickled.pkl"),

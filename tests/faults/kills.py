@@ -20,7 +20,7 @@ from pathlib import Path
 
 import psutil
 import torch
-from cluster import Cluster, Server, start, until
+from faults.cluster import Cluster, Server, start, until
 from prepared import digits
 from safetensors.torch import load_file
 

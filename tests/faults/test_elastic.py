@@ -3,14 +3,14 @@
 import sys
 
 import pytest
-from cluster import Cluster, start, until
-from kills import REPORT, ROOT, Project
+from faults.cluster import Cluster, start, until
+from faults.kills import REPORT, ROOT, Project
 
 IMAGES = 1_000_000  # long enough for nodes to come and go on a busy machine
 LOOKING = """
 import runpy, sys
 import genlib.distributed.train as train
-train.RESIZE_EVERY = 2.0
+train.RESIZE_INTERVAL_S = 2.0
 sys.argv = ["train", "classifier"]
 runpy.run_module("pipelines.train", run_name="__main__")
 """

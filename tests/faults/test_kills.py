@@ -1,7 +1,7 @@
 """Kills at random progress: twelve with every run of the tests, more with the long ones, sixty by `make faults`."""
 
 import pytest
-from kills import kills
+from faults.kills import kills
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # of MLflow and what it imports
 

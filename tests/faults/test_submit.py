@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from cluster import QUIET, Cluster
+from faults.cluster import QUIET, Cluster
 from safetensors.torch import load_file
 
 ROOT = Path(__file__).parents[2]
@@ -82,7 +82,7 @@ def test_a_stage_joins_a_cluster_by_its_address(project, cluster):
 
 
 @pytest.mark.parametrize(
-    ("address", "named"), [("127.0.0.1:8265", "not an address"), ("http://127.0.0.1:9", "ADDRESS: found")]
+    ("address", "named"), [("127.0.0.1:8265", "not an address"), ("http://127.0.0.1:9", "ADDRESS: got")]
 )
 def test_a_wrong_address_is_one_line(project, address, named):
     done = python(project, "pipelines.submit", address)
@@ -101,10 +101,10 @@ def test_a_token_that_is_not_the_heads_is_refused(project, cluster):
 def test_a_storage_that_the_head_does_not_see_is_refused(project):
     params = project / "params.yaml"
     kept = params.read_text()
-    params.write_text(re.sub("storage: .*", "storage: runs/ray", kept))
+    params.write_text(re.sub("storage_path: .*", "storage_path: runs/ray", kept))
     try:
         done = python(project, "pipelines.submit", "http://127.0.0.1:9")
     finally:
         params.write_text(kept)
     assert done.returncode == 2
-    assert done.stderr.startswith("genlib: params.yaml: ray.storage_path: found 'runs/ray', legal for a job:")
+    assert done.stderr.startswith("genlib: params.yaml: ray.storage_path: got 'runs/ray', expected for a job:")

@@ -1,0 +1,27 @@
+"""There are two hundred mutations, each with its own name."""
+
+from tests.faults import (
+    test_bad_checkpoints,
+    test_bad_data,
+    test_bad_images,
+    test_bad_model_folders,
+    test_bad_params,
+)
+
+COUNTS = {
+    test_bad_params: 80,
+    test_bad_checkpoints: 40,
+    test_bad_model_folders: 30,
+    test_bad_data: 30,
+    test_bad_images: 20,
+}
+
+
+def test_there_are_two_hundred():
+    assert {module: len(module.MUTATIONS) for module in COUNTS} == COUNTS
+    assert sum(COUNTS.values()) == 200
+
+
+def test_names_are_unique():
+    for module in COUNTS:
+        assert len({mutation.name for mutation in module.MUTATIONS}) == len(module.MUTATIONS)
