@@ -1,4 +1,4 @@
-"""Signs of progress for whoever waits: a bar in a terminal, a plain line now and then elsewhere."""
+"""Progress of a loop: a bar in a terminal, plain lines elsewhere."""
 
 import sys
 import time

@@ -39,11 +39,11 @@ def check(preset: str | None, assignments: list[str], tuned_model: str | None = 
     """Validate params.yaml with a preset and single values merged in, and write it if they change it."""
     values, before = read_yaml(PARAMS), PARAMS.read_bytes()
     overrides = {f"presets/{preset}.yaml": _load_preset(preset), "SET": _parse_assignments(assignments)}
-    wanted = values
+    new_values = values
     for where, changes in overrides.items():
         require_current_names(changes, where)  # also where a null would remove what is not there
-        wanted = merge(wanted, changes)
-    params = parse_params(wanted, PARAMS)
+        new_values = merge(new_values, changes)
+    params = parse_params(new_values, PARAMS)
     if tuned_model and tuned_model not in params.tune.models:
         raise unknown_name("MODEL", tuned_model, params.tune.models)
     domains = [source for source, _ in find_domains(params.data.to_config())]
@@ -53,8 +53,8 @@ def check(preset: str | None, assignments: list[str], tuned_model: str | None = 
     check_metric_names(params.tune.constraints, "params.yaml: tune.constraints")
     tracking_uri(provenance.main_worktree(ROOT))
     _check_models_once(params, DataSpec.from_sources(params, domains))
-    if wanted != values:
-        _update_params_file(wanted)
+    if new_values != values:
+        _update_params_file(new_values)
         record_command(Path(), before, preset, assignments)
     for stage in ("train", "tune", "evaluate", "compare"):
         (RUNS / stage).mkdir(parents=True, exist_ok=True)
@@ -66,9 +66,9 @@ def check(preset: str | None, assignments: list[str], tuned_model: str | None = 
 def _load_preset(name: str | None) -> dict[str, Any]:
     if not name:
         return {}
-    known = sorted(path.stem for path in PRESETS.glob("*.yaml"))
-    if name not in known:
-        raise unknown_name("PRESET", name, known)
+    presets = sorted(path.stem for path in PRESETS.glob("*.yaml"))
+    if name not in presets:
+        raise unknown_name("PRESET", name, presets)
     return read_yaml(PRESETS / f"{name}.yaml")
 
 
@@ -171,10 +171,10 @@ def _model_error(params: Params, name: str, data_spec: DataSpec) -> InputError |
     """Why one model cannot be trained on such data, or with a value of its search space; None where it can."""
     import torch
 
-    turned = _search_space_corners(params.models[name].search_space) if name in params.tune.models else []
+    corners = _search_space_corners(params.models[name].search_space) if name in params.tune.models else []
     try:
         with torch.device("meta"):
-            for overrides in [{}, *turned]:
+            for overrides in [{}, *corners]:
                 _init_training(_with_overrides(params, name, overrides) if overrides else params, name, data_spec)
     except InputError as error:
         return error

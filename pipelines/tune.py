@@ -121,8 +121,10 @@ def is_model_of(job: TrainingJob, folder: Path) -> bool:
     from genlib.training.job import build_model_config
 
     path = folder / "config.json"
-    wanted = json.loads(json.dumps(build_model_config(job)))
-    return path.exists() and wanted.items() <= read_checked_json(path, "expected one that a train stage wrote").items()
+    expected = json.loads(json.dumps(build_model_config(job)))
+    return (
+        path.exists() and expected.items() <= read_checked_json(path, "expected one that a train stage wrote").items()
+    )
 
 
 if __name__ == "__main__":

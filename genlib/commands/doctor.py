@@ -65,12 +65,12 @@ def check_packages() -> Iterator[CheckResult]:
     """The versions of requirements.lock, where that is here; elsewhere the core packages are enough."""
     locked = read_lock_file(Path("requirements.lock"))
     for name in CHECKED_PACKAGES:
-        version, wanted = installed_version(name), locked.get(name)
+        version, locked_version = installed_version(name), locked.get(name)
         if version is None:
-            level: Level = "broken" if wanted or name in CORE_PACKAGES else "note"
+            level: Level = "broken" if locked_version or name in CORE_PACKAGES else "note"
             yield CheckResult(name, level, "not installed", SETUP_COMMAND)
-        elif wanted and version.partition("+")[0] != wanted:
-            yield CheckResult(name, "note", f"{version}, requirements.lock has {wanted}", SETUP_COMMAND)
+        elif locked_version and version.partition("+")[0] != locked_version:
+            yield CheckResult(name, "note", f"{version}, requirements.lock has {locked_version}", SETUP_COMMAND)
         else:
             yield CheckResult(name, "ok", version)
 
@@ -81,12 +81,12 @@ def check_torchvision() -> Iterator[CheckResult]:
     if torch is None or torchvision is None:
         return
     requirements = (re.match(r"torch\s*\(?==\s*([\w.]+)", line) for line in metadata.requires("torchvision") or ())
-    wanted = next((match[1] for match in requirements if match), torch)
-    if torch.partition("+")[0] == wanted.partition("+")[0]:
+    required_torch = next((match[1] for match in requirements if match), torch)
+    if torch.partition("+")[0] == required_torch.partition("+")[0]:
         yield CheckResult(name, "ok", "built for each other")
     else:
         yield CheckResult(
-            name, "broken", f"torchvision {torchvision} is for torch {wanted}, not {torch}", SETUP_COMMAND
+            name, "broken", f"torchvision {torchvision} is for torch {required_torch}, not {torch}", SETUP_COMMAND
         )
 
 

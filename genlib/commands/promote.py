@@ -94,8 +94,8 @@ def _register(network: nn.Module, results: ModelResults, name: str) -> tuple[str
         reasons.append(
             f"classifier: the champion, version {champion[0]}, was evaluated by another; promote it again first"
         )
-    known = model_registry.results_to_tag({key: metrics[key] for key in CHAMPION_METRICS if key in metrics})
-    outcome = {model_registry.RESULTS_TAG: known, model_registry.PROMOTED_TAG: str(not reasons).lower()}
+    results_tag = model_registry.results_to_tag({key: metrics[key] for key in CHAMPION_METRICS if key in metrics})
+    outcome = {model_registry.RESULTS_TAG: results_tag, model_registry.PROMOTED_TAG: str(not reasons).lower()}
     registry.set_tags(version, tags | outcome, reasons)
     if not reasons:
         registry.set_champion(version)

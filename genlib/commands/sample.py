@@ -33,7 +33,7 @@ def sample(
         raise InputError(f"--count: got {count}, expected a whole number of at least 1")
     if truncation is not None and not 0 < truncation < math.inf:
         raise InputError(f"--truncation: got {truncation:g}, expected a number above 0, in standard deviations")
-    wanted = None if labels is None else parse_labels(labels)
+    requested = None if labels is None else parse_labels(labels)
     grid = out or (None if png_folder or npz else DEFAULT_OUT / f"{model.resolve().name}.png")
     if grid and count > MAX_GRID_IMAGES:
         more = "more with --png-folder or --npz"
@@ -46,12 +46,12 @@ def sample(
     from genlib.registry import load
 
     network = load(model)
-    y = _cycle_labels(model, network, count, wanted)
+    y = _cycle_labels(model, network, count, requested)
     pixels = to_pixels(_draw_images(model, network, count, seed, y, truncation))
     if grid:
         from genlib.data.images import write_grid
 
-        write_grid(pixels, grid, len(wanted) if wanted and 1 < len(wanted) <= count else None)
+        write_grid(pixels, grid, len(requested) if requested and 1 < len(requested) <= count else None)
         print(f"{grid}: {count} images")
     if png_folder:
         _write_pngs(pixels, y, make_folder(png_folder, "--png-folder"))

@@ -31,7 +31,7 @@ from genlib.data.images import Images, resize
 from genlib.errors import InputError, one_line
 
 Shape = tuple[int, int, int]
-ProgressWrapper = Callable[[Sequence[Path]], Iterable[Path]]  # the same, shown to whoever waits
+ProgressWrapper = Callable[[Sequence[Path]], Iterable[Path]]  # the same paths, with a progress bar
 
 PIXEL_KEYS = ("pixels", "images", "arr_0")
 EXPECTED = "a folder of images, an .npz or a .safetensors file"

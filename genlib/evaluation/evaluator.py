@@ -197,8 +197,8 @@ def summary_metrics(values: Mapping[str, float | None], metrics: Sequence[str]) 
 
 def _mean_over_directions(values: Mapping[str, Sequence[float | None]]) -> dict[str, float]:
     """The mean of each, without those of which a direction has no value."""
-    known = {name: [value for value in each if value is not None] for name, each in values.items()}
-    return {name: fmean(each) for name, each in known.items() if len(each) == len(values[name])}
+    defined = {name: [value for value in each if value is not None] for name, each in values.items()}
+    return {name: fmean(each) for name, each in defined.items() if len(each) == len(values[name])}
 
 
 @dataclass(frozen=True)

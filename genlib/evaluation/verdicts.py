@@ -80,11 +80,11 @@ def compute_verdicts(results: Mapping[str, MetricResult]) -> tuple[Verdict, ...]
     for name, result in results.items():
         metric, suffix = split_direction(name)
         by_direction.setdefault(suffix, {})[metric] = result
-    known = metrics_of_verdict("per_image", "distribution", "memorization", "support_size", "modes").keys()
+    image_metrics = metrics_of_verdict("per_image", "distribution", "memorization", "support_size", "modes").keys()
     answers = [
         _answer_questions(each, DIRECTION_PREFIX[suffix])
         for suffix, each in by_direction.items()
-        if known & each.keys()
+        if image_metrics & each.keys()
     ]
     return tuple(max(verdicts, key=_answer_rank) for verdicts in zip(*answers, strict=True))
 
@@ -194,10 +194,10 @@ def _why_unknown(results: Mapping[str, MetricResult], metrics: Mapping[str, Metr
 
 def _membership_note(results: Mapping[str, MetricResult]) -> str:
     """A sentence on the discriminator, where it recognises training images better than chance."""
-    known = results.get("membership_auc", MetricResult())
-    if known.value is None or known.low is None or known.low <= CHANCE or known.failed_control:
+    auc = results.get("membership_auc", MetricResult())
+    if auc.value is None or auc.low is None or auc.low <= CHANCE or auc.failed_control:
         return ""
-    return f" Its discriminator knows the training images: membership auc {_format_result(known)} where chance is 0.5."
+    return f" Its discriminator knows the training images: membership auc {_format_result(auc)} where chance is 0.5."
 
 
 def _human_note(results: Mapping[str, MetricResult]) -> str:

@@ -185,13 +185,18 @@ def build_inputs(
     def extract(images: Images | FeatureSet) -> FeatureSet:
         return images if isinstance(images, FeatureSet) else extract_features(extractor, images, device)
 
-    known, (shuffled_valid, shuffled_test) = extract(train), shuffle_real_sets(extract(valid), extract(test), seed)
+    train_features, (shuffled_valid, shuffled_test) = (
+        extract(train),
+        shuffle_real_sets(extract(valid), extract(test), seed),
+    )
     generated = None
     if samples is not None:
         chosen = shuffled_order(samples, seed, "fake")[: min(n, len(shuffled_valid), len(shuffled_test))]
         generated = extract(samples[chosen.to(samples.pixels.device)])
-    has_class_names = known.labels is not None
-    return MetricInputs(known, shuffled_valid, shuffled_test, generated, seed, model, has_class_names=has_class_names)
+    has_class_names = train_features.labels is not None
+    return MetricInputs(
+        train_features, shuffled_valid, shuffled_test, generated, seed, model, has_class_names=has_class_names
+    )
 
 
 @lru_cache(maxsize=2)

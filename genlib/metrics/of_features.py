@@ -25,15 +25,15 @@ def of_features(name: str) -> Callable[..., MetricResult]:
 
 def _compute_from_features(metric: Metric, real: Any, fake: Any, train: Any = None, *, seed: int = 0) -> MetricResult:
     test, generated = _check_features(real, "real"), _check_features(fake, "fake")
-    known = None if train is None else _check_features(train, "train")
-    for where, features in (("fake", generated), ("train", known)):
+    train_features = None if train is None else _check_features(train, "train")
+    for where, features in (("fake", generated), ("train", train_features)):
         if features is not None and features.shape[1] != test.shape[1]:
             raise InputError(f"{where}: got {features.shape[1]} features, expected {test.shape[1]}, as many as of real")
     n = min(len(test), len(generated))
     test, generated = (x[torch.randperm(len(x), generator=seeded_generator(seed, "rows"))] for x in (test, generated))
     return metric(
         MetricInputs(
-            MissingSet("no training images were given") if known is None else _features_only(known),
+            MissingSet("no training images were given") if train_features is None else _features_only(train_features),
             MissingSet("no second set of real images was given"),
             _features_only(test),
             _features_only(generated[:n]),
@@ -45,8 +45,8 @@ def _compute_from_features(metric: Metric, real: Any, fake: Any, train: Any = No
 
 def _features_only(features: Tensor) -> FeatureSet:
     probabilities = features.new_ones(len(features), 1)
-    known = {"labels": None, "features": features, "probabilities": probabilities}
-    return MissingSet("features were given, and no pixels", **known)
+    parts = {"labels": None, "features": features, "probabilities": probabilities}
+    return MissingSet("features were given, and no pixels", **parts)
 
 
 def _check_features(values: Any, where: str) -> Tensor:

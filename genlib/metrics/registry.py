@@ -181,5 +181,5 @@ def _question_and_order(name: str) -> tuple[Question, int]:
 @cache
 def metrics_of_verdict(*groups: VerdictGroup) -> dict[str, Metric]:
     """The metrics of these groups, group by group and in the order of the page."""
-    known = {name: get_metric(name) for name in sorted(metric_names(), key=lambda name: _question_and_order(name)[1])}
-    return {name: metric for group in groups for name, metric in known.items() if metric.verdict[0] == group}
+    metrics = {name: get_metric(name) for name in sorted(metric_names(), key=lambda name: _question_and_order(name)[1])}
+    return {name: metric for group in groups for name, metric in metrics.items() if metric.verdict[0] == group}

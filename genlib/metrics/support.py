@@ -110,7 +110,7 @@ def select_pairs_to_rate(
 def read_pair_ratings(
     inputs: MetricInputs, thresholds: DuplicateThresholds, pair_names: Sequence[str]
 ) -> tuple[dict[str, int] | None, Tensor | None]:
-    """How far people have answered, None where nobody has; and which of the pairs they call the same, bool [m].
+    """The number of pairs without or with ratings (None without any), and which pairs people call the same, bool [m].
 
     Answers count once each pair has one, pairs of real images included, so that both are treated alike.
     """
@@ -136,14 +136,14 @@ def support_from_ratings(
     (1 - s) / (s m) (C - m) / (C - 1) to the relative variance of U. With none confirmed: no less than the
     low end for all C over Wilson's upper end of 0 of m.
     """
-    shown, confirmed, every = len(pairs), int(confirmed_mask.sum()), max(len(pairs), outcome["collisions"])
+    num_rated, confirmed, num_same = len(pairs), int(confirmed_mask.sum()), max(len(pairs), outcome["collisions"])
     duplicates = pairs[confirmed_mask].flatten().bincount(minlength=n)
     if confirmed == 0:
         bound = simpson_estimate(duplicates)[0]
-        bound = bound if shown == every else min(bound, outcome["low"] / wilson(0, shown)[1])
+        bound = bound if num_rated == num_same else min(bound, outcome["low"] / wilson(0, num_rated)[1])
         return bound, bound, None
-    extra_variance = (shown - confirmed) / (confirmed * shown) * (every - shown) / max(1, every - 1)
-    return simpson_estimate(duplicates, every / shown, extra_variance)
+    extra_variance = (num_rated - confirmed) / (confirmed * num_rated) * (num_same - num_rated) / max(1, num_same - 1)
+    return simpson_estimate(duplicates, num_same / num_rated, extra_variance)
 
 
 def simpson_estimate(

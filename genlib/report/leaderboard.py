@@ -150,11 +150,11 @@ def build_table(metrics_by_model: Mapping[str, ResultsByMetric], question: str =
 
 
 def _build_row(table: Table, metric: str, results: Sequence[MetricResult | None]) -> Row:
-    known = [result for result in results if result is not None]
-    table.sample_sizes |= {result.n for result in known}
-    baselines = [_value_cell(table, result.null, result.detail.get("null") or {}) for result in known]
+    available = [result for result in results if result is not None]
+    table.sample_sizes |= {result.n for result in available}
+    baselines = [_value_cell(table, result.null, result.detail.get("null") or {}) for result in available]
     shared = len(set(baselines)) == 1
-    best = _best_merit(metric, known)
+    best = _best_merit(metric, available)
     cells = [Cell() if result is None else _result_cell(table, metric, result, best, shared) for result in results]
     return Row(metric, better_direction(metric), cells, baselines[0] if shared else Cell())
 

@@ -73,12 +73,12 @@ def search(
 def _check_resources(resources: Resources) -> None:
     import ray
 
-    wanted = {name: amount for name, amount in resources.bundle.items() if amount}
+    required = {name: amount for name, amount in resources.bundle.items() if amount}
     found = ray.nodes()  # type: ignore[no-untyped-call]
     nodes = [node["Resources"] for node in found if node["Alive"]]
-    if not any(all(node.get(name, 0) >= amount for name, amount in wanted.items()) for node in nodes):
+    if not any(all(node.get(name, 0) >= amount for name, amount in required.items()) for node in nodes):
         there = ", ".join(f"{max(node.get(name, 0) for node in nodes):g} {name}" for name in ("CPU", "GPU"))
-        asked = ", ".join(f"{amount:g} {name}" for name, amount in wanted.items())
+        asked = ", ".join(f"{amount:g} {name}" for name, amount in required.items())
         raise InputError(f"tune.resources: got {asked} for a trial, expected what one node has, at the most {there}")
 
 
@@ -126,8 +126,8 @@ def _num_concurrent_trials(searcher: Searcher, resources: Resources) -> int | No
     if searcher.population_based:
         return None
     available: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
-    wanted = {"CPU": resources.workers} if resources.workers else resources.bundle
-    return max(1, int(min(available.get(name, 0) / amount for name, amount in wanted.items() if amount)))
+    required = {"CPU": resources.workers} if resources.workers else resources.bundle
+    return max(1, int(min(available.get(name, 0) / amount for name, amount in required.items() if amount)))
 
 
 def _snapshot_is_intact(tune_dir: Path) -> bool:
