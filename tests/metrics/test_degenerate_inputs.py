@@ -79,7 +79,7 @@ def unlabelled(view):
 
 def without_class(view, c=0):
     """As many, with others again in the place of those of class c."""
-    return rows(view, *(view.classes != c).nonzero().squeeze(1).tolist())
+    return rows(view, *(view.predicted_classes != c).nonzero().squeeze(1).tolist())
 
 
 def certain(p):

@@ -66,7 +66,7 @@ def test_an_interrupted_stage_goes_on_from_its_last_checkpoint(project, calm):
     _, errors = process.communicate()  # ends with the publisher, which the stage does not wait for
     assert "goes on from the last checkpoint" in errors
     assert "saving at the next report" in errors
-    assert latest_checkpoint(next(checkpoints.iterdir())).stem.partition("-")[0] == f"{points(project)[-1]:012d}"
+    assert latest_checkpoint(next(checkpoints.iterdir())).images_seen == points(project)[-1]
     assert not (project / "runs/train/classifier").exists()
 
     process = start(project, "train", "classifier")
