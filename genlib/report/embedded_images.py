@@ -12,7 +12,7 @@ from pathlib import Path
 from genlib.errors import InputError
 
 QUALITY = 75  # of WebP, from 0 to 100
-MAX_SIDE = 1600  # pixels; what is larger is scaled down
+MAX_SIDE = 1280  # pixels, the width of the page; larger figures are scaled down
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
 
