@@ -186,7 +186,7 @@ def servers(project, targets, chance):
             yield at, kept, at
         project.finish(process)
         server.start()
-        sent = project.run("genlib", "track", "--flush", MLFLOW_TRACKING_URI=server.uri)
+        sent = project.run("genlib", "sync", MLFLOW_TRACKING_URI=server.uri)
         assert sent.wait(timeout=120) == 0, project.said.read_text()
     finally:
         server.close()

@@ -56,5 +56,5 @@ def test_one_to_many_says_why_it_has_no_value():
     single = replace(e, samples=labelled(e.generated, torch.arange(60)))
     assert one_to_many(single).detail["reason"] == "needs 3 generated and test images of one class"
     alike = labelled(view(torch.ones(400, D), torch.zeros(400, dtype=torch.long)), torch.zeros(400, dtype=torch.long))
-    assert "all alike" in one_to_many(replace(e, samples=alike[:60], test=alike)).detail["reason"]
+    assert "same features" in one_to_many(replace(e, samples=alike[:60], test=alike)).detail["reason"]
     assert one_to_many(replace(e, test=real(400, 3))).detail["reason"] == "the test images have no labels"
