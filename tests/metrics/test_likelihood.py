@@ -310,7 +310,7 @@ def test_the_same_evidence_gives_the_same_numbers():
         (None, ("elbo", "nll", "anomaly_auroc"), True, 20, "this model has no likelihood"),
         (Linear(), ("bayes_accuracy",), True, 20, "this model has no likelihood of an image given its class"),
         (Conditional(), LIKELIHOODS, False, 20, "the data have no labels"),
-        (Grey(), ("nll",), True, 20, "grey levels under a Bernoulli are no normalised likelihood"),
+        (Grey(), ("nll",), True, 20, "a Bernoulli likelihood of grey levels is not normalised"),
         (Conditional(), LIKELIHOODS, True, 1, "needs at least 2 test images, found 1"),
     ],
 )

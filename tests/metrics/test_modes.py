@@ -39,7 +39,7 @@ def test_mode_kl_goes_from_the_generated_to_the_training_images():
     assert measure.value == pytest.approx(0.75 * math.log(0.75 / 0.25) + 0.25 * math.log(0.25 / 0.25))
     assert measure.low < measure.value < measure.high
     missing = mode_kl(replace(e, train=of_classes([400])))
-    assert missing.value is None and missing.detail["reason"].startswith("50 generated images are of kinds")
+    assert missing.value is None and missing.detail["reason"].startswith("50 generated images are of classes")
 
 
 def test_mode_kl_of_equal_laws_is_its_bias():
