@@ -7,9 +7,12 @@
 # make peers        install the packages that benchmarks compare with into .venv-peers
 SHELL := /bin/bash
 PYTHON ?= python3
-BIN := $(CURDIR)/.venv/bin
-STAMP := .venv/.locked-$(shell cksum requirements.lock pyproject.toml | cksum | cut -d' ' -f1)
-export PATH := $(BIN):$(PATH)
+# .venv is brought up to date where a lock, pyproject.toml or the place of the folder has changed.
+LOCKED = $(shell { pwd; cat requirements.lock requirements-uv.lock pyproject.toml $(1); } | cksum | cut -d' ' -f1)
+STAMP := .venv/.installed-$(call LOCKED)
+DEV_STAMP := .venv/.installed-dev-$(call LOCKED,requirements-dev.lock)
+INSTALL := uv pip install --quiet --python .venv/bin/python
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export VIRTUAL_ENV := $(CURDIR)/.venv
 export DVC_NO_ANALYTICS := 1
 export MLFLOW_DISABLE_TELEMETRY := true
@@ -22,24 +25,35 @@ SET ?=
 TRIALS ?=
 STAGE ?=
 
-.PHONY: setup repro test ui tune submit bench bench-quick science peers faults docs-check lint lock clean
+.PHONY: setup setup-dev repro test ui tune submit bench bench-quick science peers faults docs-check lint lock clean
 
 setup: $(STAMP)
 
-$(STAMP): requirements.lock pyproject.toml
-	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	@test -x $(BIN)/uv || $(BIN)/python -m pip install --quiet uv
+setup-dev: $(DEV_STAMP)
+
+$(STAMP):
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "PYTHON: got $$($(PYTHON) --version 2>&1), expected 3.11 or later (make setup PYTHON=python3.12)" >&2; exit 2; }
+	@if [ "$$(cat .venv/.folder 2>/dev/null || pwd)" != "$$(pwd)" ]; then \
+		echo "setup: this folder has moved, so .venv is made again"; rm -rf .venv; fi
+	@test -x .venv/bin/python || $(PYTHON) -m venv .venv
+	@pwd > .venv/.folder
+	@.venv/bin/python -m pip install --quiet --require-hashes -r requirements-uv.lock
 	@echo "setup: installing the locked versions into .venv"
-	@uv pip install --quiet --compile-bytecode --python $(BIN)/python -r requirements.lock
-	@uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation -e .
-	@rm -f .venv/.locked-*
-	@touch $(STAMP)
+	@$(INSTALL) --require-hashes --compile-bytecode -r requirements.lock
+	@$(INSTALL) --no-deps --no-build-isolation -e .
+	@rm -f .venv/.installed-*
+	@touch $@
+
+$(DEV_STAMP): $(STAMP)
+	@$(INSTALL) --require-hashes --compile-bytecode -r requirements-dev.lock
+	@touch $@
 
 repro: setup
 	@python -m pipelines.check --preset "$(PRESET)" --set $(SET)
 	@python -m pipelines.repro "$(JOBS)"
 
-test: setup
+test: setup-dev
 	@python -m pytest -n 2 --dist loadgroup --no-loadscope-reorder
 
 ui: setup
@@ -48,17 +62,17 @@ ui: setup
 tune: setup
 	@test -n "$(MODEL)" || { echo "make tune: MODEL is missing, expected make tune MODEL=gan [TRIALS=50]" >&2; exit 2; }
 	@python -m pipelines.check --tune "$(MODEL)" --set $(if $(TRIALS),tune.trials=$(TRIALS)) $(SET)
-	@dvc exp run --quiet $(if $(TRIALS),-S tune.trials=$(TRIALS)) "compare@$(MODEL)"
+	@python -m dvc exp run --quiet $(if $(TRIALS),-S tune.trials=$(TRIALS)) "compare@$(MODEL)"
 
 submit: setup
 	@test -n "$(ADDRESS)" || { echo "make submit: ADDRESS is missing, expected make submit ADDRESS=http://head:8265" >&2; exit 2; }
 	@python -m pipelines.check --preset "$(PRESET)" --set $(SET)
 	@python -m pipelines.submit "$(ADDRESS)" --stage "$(STAGE)"
 
-bench: peers
+bench: setup-dev peers
 	@python -m benchmarks
 
-bench-quick: peers
+bench-quick: setup-dev peers
 	@python -m benchmarks --quick
 
 science: setup
@@ -69,18 +83,19 @@ peers: setup
 	@while read -r peer; do uv pip install --quiet --python .venv-peers/bin/python "$$peer" \
 	|| echo "peers: $$peer cannot be installed; what needs it is recorded as absent"; done < benchmarks/peers.txt
 
-faults: setup
+faults: setup-dev
 	@python -m pytest -m long tests/faults
 	@PYTHONPATH=tests python tests/faults/kills.py
 
-docs-check: setup
+docs-check: setup-dev
 	@python -m pytest -m "long or not long" tests/test_docs.py tests/test_guide.py
 
-lint: setup
+lint: setup-dev
 	@ruff check . && ruff format --check . && mypy
 
 lock:
-	@uv pip compile requirements.in --universal --no-emit-index-url --no-annotate --no-header -q -o requirements.lock
+	@for name in requirements-uv requirements requirements-dev; do uv pip compile $$name.in --universal \
+		--generate-hashes --no-emit-index-url --no-annotate --no-header -q -o $$name.lock || exit; done
 
 clean:
 	rm -rf runs reports data/prepared .genlib

@@ -45,7 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         except Exception as error:
             if debug:
                 traceback.print_exc()
-            if isinstance(error, InputError | WorkersLost | ArithmeticError | OSError) or debug:
+            if isinstance(error, InputError | WorkersLost | ArithmeticError | OSError | ModuleNotFoundError) or debug:
                 raise
             raise UnexpectedError(f"{type(error).__name__}: {error} (genlib --debug shows where)") from error
 

@@ -38,6 +38,11 @@ def run_cli(body: Callable[[], None], interrupt_message: str = "interrupted") ->
         body()
     except InputError as error:
         return _print_error(str(error), 2)
+    except ModuleNotFoundError as error:
+        if (error.name or "").startswith(("genlib", "pipelines")):
+            raise
+        expected = "genlib with its extras: pip install 'genlib[images,tracking,cluster]', or make setup in a checkout"
+        return _print_error(f"got no package {error.name}, expected {expected}", 2)
     except OSError as error:
         if error.errno != errno.ENOSPC:
             raise

@@ -39,7 +39,7 @@ def is_dirty(root: Path) -> bool:
 
 
 def code_version() -> dict[str, str]:
-    """The version of genlib, and the commit where this is a checkout."""
+    """The version of genlib, and of a checkout the commit and whether it differs; "unknown" for the installed package."""
     from importlib.metadata import PackageNotFoundError, version
 
     root = Path(__file__).parents[1]
@@ -48,7 +48,7 @@ def code_version() -> dict[str, str]:
     except PackageNotFoundError:
         release = "unknown"
     if not (root / ".git").exists():
-        return {"version": release, "commit": "unknown"}
+        return {"version": release, "commit": "unknown", "dirty": "unknown"}
     return {"version": release, "commit": commit(root), "dirty": str(is_dirty(root)).lower()}
 
 

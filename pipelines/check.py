@@ -23,6 +23,7 @@ from genlib.metrics.registry import check_metric_names
 from genlib.migration import require_current_names
 from genlib.params import Params, expand_dotted, merge, parse_params, parse_yaml, read_yaml
 from genlib.tracking.mlflow import tracking_uri
+from pipelines.preflight import check_machine
 from pipelines.repro_command import record_command
 from pipelines.stage import ROOT
 
@@ -52,6 +53,7 @@ def check(preset: str | None, assignments: list[str], tuned_model: str | None = 
     check_metric_names([params.tune.second_metric], "params.yaml: tune.second_metric")
     check_metric_names(params.tune.constraints, "params.yaml: tune.constraints")
     tracking_uri(provenance.main_worktree(ROOT))
+    check_machine(ROOT)
     _check_models_once(params, DataSpec.from_sources(params, domains))
     if new_values != values:
         _update_params_file(new_values)

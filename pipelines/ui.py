@@ -3,7 +3,6 @@
 import argparse
 import os
 import sys
-from pathlib import Path
 
 from genlib import provenance
 from genlib.errors import run_cli
@@ -28,9 +27,9 @@ def serve(port: int) -> None:
     print(f"MLflow: http://127.0.0.1:{port} (Ctrl-C ends it)", flush=True)
     artifacts = (home / "mlartifacts").as_uri()
     options = ["--backend-store-uri", uri, "--artifacts-destination", artifacts, "--workers", "1"]
-    program = str(Path(sys.executable).with_name("mlflow"))
     os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
-    os.execv(program, [program, "server", "--host", "127.0.0.1", "--port", str(port), *options])
+    command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), *options]
+    os.execv(sys.executable, command)
 
 
 if __name__ == "__main__":

@@ -127,12 +127,17 @@ def _parse_side(metrics: Mapping[str, Any], params: Mapping[str, Any], side: str
 
 def _run_dvc_diff(kind: str, a: str, b: str, *options: str) -> dict[str, Any]:
     """What `dvc metrics diff` or `dvc params diff` says of two revisions."""
-    program = str(Path(sys.executable).with_name("dvc"))
-    command = [program, kind, "diff", "--json", *(each for each in (a, b) if each != WORKSPACE), *options]
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-    except OSError as error:
-        raise InputError(f"{program}: got that it does not run ({error}), expected DVC, or two folders") from error
+    command = [
+        sys.executable,
+        "-m",
+        "dvc",
+        kind,
+        "diff",
+        "--json",
+        *(each for each in (a, b) if each != WORKSPACE),
+        *options,
+    ]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         reason = (done.stderr.strip().splitlines() or ["no reason given"])[0].removeprefix("ERROR: ")
         raise InputError(f"{a} and {b}: got from DVC: {reason}, expected two revisions with metrics, or two folders")

@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
@@ -134,12 +135,16 @@ def check_git() -> Iterator[CheckResult]:
 
 
 def check_dvc() -> Iterator[CheckResult]:
-    program = Path(sys.executable).with_name("dvc")
+    """DVC starts by its own script, which names the Python of where it was installed."""
     if installed_version("dvc") is None:
         return
-    if not program.exists() and not shutil.which("dvc"):
-        yield CheckResult("dvc command", "broken", f"no {program}", SETUP_COMMAND)
-    elif Path("dvc.yaml").exists() and not Path(".dvc").is_dir():
+    program = shutil.which("dvc", path=Path(sys.executable).parent) or shutil.which("dvc")
+    try:
+        subprocess.run([program or "dvc", "--version"], capture_output=True, check=True)
+    except (OSError, subprocess.CalledProcessError) as error:
+        yield CheckResult("dvc command", "broken", f"does not start ({one_line(error)})", SETUP_COMMAND)
+        return
+    if Path("dvc.yaml").exists() and not Path(".dvc").is_dir():
         yield CheckResult("dvc command", "broken", "no .dvc beside dvc.yaml", "dvc init")
     else:
         yield CheckResult("dvc command", "ok", "there")
@@ -147,6 +152,8 @@ def check_dvc() -> Iterator[CheckResult]:
 
 def check_tracking() -> Iterator[CheckResult]:
     """Whether the server answers, or the SQLite file is one."""
+    if installed_version("mlflow") is None:
+        return
     from genlib import provenance
     from genlib.tracking import mlflow
 
@@ -194,6 +201,7 @@ def installed_version(name: str) -> str | None:
 
 def read_lock_file(path: Path) -> dict[str, str]:
     """name -> version of a lock file; empty where there is none."""
-    lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
-    pins = [line.split(";")[0].strip().partition("==") for line in lines if "==" in line.split(";")[0]]
-    return {name.partition("[")[0].lower(): version for name, _, version in pins}
+    text = path.read_text(encoding="utf-8") if path.is_file() else ""
+    return {
+        name.lower(): version for name, version in re.findall(r"^([\w.-]+)(?:\[.*\])?==([\w.+]+)", text, re.MULTILINE)
+    }

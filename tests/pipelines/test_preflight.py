@@ -1,0 +1,69 @@
+"""What the machine lacks is said before anything is written."""
+
+import configparser
+import os
+import shutil
+import subprocess
+import sys
+from types import SimpleNamespace
+
+import pytest
+
+from genlib.errors import InputError
+from pipelines import preflight
+from pipelines.preflight import check_machine
+
+
+@pytest.fixture
+def project(tmp_path):
+    subprocess.run([sys.executable, "-m", "dvc", "init", "--no-scm", "--quiet"], cwd=tmp_path, check=True)
+    (tmp_path / ".dvc/config").write_text("")
+    (tmp_path / "runs").mkdir()
+    return tmp_path
+
+
+def has_no_scm(project):
+    config = configparser.ConfigParser()
+    config.read(project / ".dvc/config.local")
+    return config.getboolean("core", "no_scm", fallback=False)
+
+
+def test_dvc_is_told_whether_there_is_git(project, capsys):
+    """The kind of fault: a project outside git (a downloaded zip), and one that comes into git later."""
+    check_machine(project)
+    assert has_no_scm(project) and "no git here" in capsys.readouterr().out
+    check_machine(project)
+    assert capsys.readouterr().out == ""
+    subprocess.run(["git", "init", "-q"], cwd=project, check=True)
+    check_machine(project)
+    assert not has_no_scm(project) and capsys.readouterr().out == ""
+
+
+def test_a_project_within_another_repository_has_its_git(project):
+    inner = project / "inner"
+    shutil.copytree(project / ".dvc", inner / ".dvc")
+    subprocess.run(["git", "init", "-q"], cwd=project, check=True)
+    check_machine(inner)
+    assert not has_no_scm(inner)
+
+
+@pytest.mark.parametrize("name", [".", "runs", ".dvc"])
+def test_a_folder_that_cannot_be_written_is_refused(project, monkeypatch, name):
+    """The kind of fault: a read-only checkout, or a folder of another user. (Root may write everywhere, hence the stand-in.)"""
+    refused = project / name
+    monkeypatch.setattr(os, "access", lambda path, mode: path != refused)
+    with pytest.raises(InputError, match=r"got a folder that cannot be written, expected") as error:
+        check_machine(project)
+    assert str(error.value).startswith(str(refused.resolve()))
+
+
+def test_a_full_disk_is_refused(project, monkeypatch):
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=5 << 20))
+    with pytest.raises(InputError, match="got 5 MiB free on its disk, expected 256 MiB"):
+        check_machine(project)
+
+
+def test_a_python_without_dvc_is_refused(project, monkeypatch):
+    monkeypatch.setattr(preflight, "find_spec", lambda name: None)
+    with pytest.raises(InputError, match=f"dvc: got none in {sys.prefix}"):
+        check_machine(project)
