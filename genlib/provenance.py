@@ -39,7 +39,7 @@ def is_dirty(root: Path) -> bool:
 
 
 def code_version() -> dict[str, str]:
-    """The version of genlib, and of a checkout the commit and whether it differs; "unknown" for the installed package."""
+    """The version of genlib and, of a checkout, the commit and whether it differs; else "unknown"."""
     from importlib.metadata import PackageNotFoundError, version
 
     root = Path(__file__).parents[1]
