@@ -2,17 +2,15 @@
 
 import argparse
 import sys
-import traceback
 from collections.abc import Callable, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import NoReturn
 
-from genlib.errors import InputError, WorkersLost, run_cli
+from genlib.errors import InputError, run_cli
 
 PREPARED = Path("data/prepared")
 DIFF_FIGURE, REPORT_PAGE = Path("reports/diff.png"), Path("reports/so_far.html")
-UNEXPECTED_EXIT_CODE = 3
 
 
 class Parser(argparse.ArgumentParser):
@@ -35,29 +33,14 @@ class RenamedOption(argparse.Action):
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run `genlib` with these arguments (the process's own by default); its exit code."""
-    given = list(sys.argv[1:] if arguments is None else arguments)
-    debug, code = "--debug" in given[:1], 0
+    given, code = list(sys.argv[1:] if arguments is None else arguments), 0
+    debug = "--debug" in given[:1]
 
     def body() -> None:
         nonlocal code
-        try:
-            code = _dispatch(given[1:] if debug else given)
-        except Exception as error:
-            if debug:
-                traceback.print_exc()
-            if isinstance(error, InputError | WorkersLost | ArithmeticError | OSError | ModuleNotFoundError) or debug:
-                raise
-            raise UnexpectedError(f"{type(error).__name__}: {error} (genlib --debug shows where)") from error
+        code = _dispatch(given[debug:])
 
-    try:
-        return run_cli(body) or code
-    except Exception as error:
-        print(f"genlib: {' '.join(str(error).split())}", file=sys.stderr)
-        return UNEXPECTED_EXIT_CODE
-
-
-class UnexpectedError(Exception):
-    """An error that genlib does not expect."""
+    return run_cli(body, debug=debug) or code
 
 
 def _dispatch(arguments: Sequence[str]) -> int:

@@ -1,10 +1,35 @@
-"""Errors that the user can fix, and the exit codes of commands."""
+"""Errors that the user can fix, what is printed of them and of addresses, and the exit codes of commands."""
 
 import difflib
 import errno
+import io
+import os
+import re
 import sys
+import traceback
 from collections.abc import Callable, Collection
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
+from typing import Any
+
+DEBUG_ENV = "GENLIB_DEBUG"  # set: errors are printed with their traceback
+_DISK_ERRORS = {
+    errno.ENOSPC: "no space left on the disk, expected a disk with room",
+    errno.EDQUOT: "no space left in the disk quota, expected one with room",
+    errno.EFBIG: "a file larger than the limit, expected a higher one (ulimit -f)",
+    errno.EROFS: "a disk that is read-only, expected one that can be written",
+    errno.EACCES: "no permission, expected a file or folder that this user may use",
+    errno.EPERM: "no permission, expected a file or folder that this user may use",
+    errno.EMFILE: "too many open files, expected a higher limit (ulimit -n)",
+}
+# user:password@ of an address, also where the password has a slash, and the values of a query that give access.
+_USERINFO = re.compile(
+    r"""(?:(?<=://)[^\s/:@\["<>]*:(?!\d*(?:[/?#'"\s]|$))[^\s"<>]*|(?<=://)[^\s/"<>]*|(?<![\w%./+-])[\w.%+-]++:[^\s/@"<>]++)@"""
+)
+_QUERY = re.compile(
+    r"""((?:[?&;#]|\\u0026)[\w.%-]*(?:token|sig|pass|pwd|secret|key|cred|auth|jwt|code|access)[\w.%-]*=)[^\s&;"'<>\\]+""",
+    re.IGNORECASE,
+)
 
 
 class InputError(ValueError):
@@ -14,14 +39,22 @@ class InputError(ValueError):
     without a traceback and exit with code 2.
     """
 
+    def __init__(self, message: str) -> None:
+        super().__init__(mask_secrets(message))
+
 
 class WorkersLost(RuntimeError):
     """Work ended half-way because workers died: the same command resumes it."""
 
 
+def mask_secrets(text: str) -> str:
+    """The text with `***` for users, passwords, tokens and signatures in addresses: for all that is shown or stored."""
+    return _QUERY.sub(r"\1***", _USERINFO.sub("***@", text))
+
+
 def one_line(error: Exception, limit: int = 200) -> str:
     """The message of an error, or its type without one, on one line of at most `limit` characters."""
-    return " ".join(str(error).split())[:limit] or type(error).__name__
+    return mask_secrets(" ".join(str(error).split()))[:limit] or type(error).__name__
 
 
 def unknown_name(where: str, got: object, expected: Collection[str]) -> InputError:
@@ -31,31 +64,70 @@ def unknown_name(where: str, got: object, expected: Collection[str]) -> InputErr
     return InputError(f"{where}: got {got!r}{hint}, expected {', '.join(sorted(expected)) or 'nothing'}")
 
 
-def run_cli(body: Callable[[], None], interrupt_message: str = "interrupted") -> int:
-    """Run `body`; its exit code: 2 for the user's mistakes and a full disk, 1 for training that diverged or lost its
-    workers, 130 for Ctrl-C, each with one line."""
-    try:
-        body()
-    except InputError as error:
-        return _print_error(str(error), 2)
-    except ModuleNotFoundError as error:
-        if (error.name or "").startswith(("genlib", "pipelines")):
-            raise
-        expected = "genlib with its extras: pip install 'genlib[images,tracking,cluster]', or make setup in a checkout"
-        return _print_error(f"got no package {error.name}, expected {expected}", 2)
-    except OSError as error:
-        if error.errno != errno.ENOSPC:
-            raise
-        return _print_error(f"{error.filename or Path.cwd()}: no space left on the disk, expected a disk with room", 2)
-    except ArithmeticError as error:
-        return _print_error(f"{error}; lower the learning rates or raise the penalties", 1)
-    except WorkersLost as error:
-        return _print_error(f"{error}; the same command goes on from the last checkpoint", 1)
-    except KeyboardInterrupt:
-        return _print_error(interrupt_message, 130)
+def run_cli(body: Callable[[], None], interrupt_message: str = "interrupted", debug: bool = False) -> int:
+    """Run `body`; its exit code: 2 for mistakes of the user or the system, 1 for training that diverged or lost its
+    workers, 130 for Ctrl-C, 3 for what is not expected, each with one line. `debug`: print the traceback as well."""
+    with redirect_stdout(_Output(sys.stdout)), redirect_stderr(_Output(sys.stderr)):
+        try:
+            body()
+            sys.stdout.flush()
+        except (Exception, KeyboardInterrupt) as error:  # whatever a library does, one line says what to do about it
+            if debug or os.environ.get(DEBUG_ENV):
+                traceback.print_exc()
+            message, code = (interrupt_message, 130) if isinstance(error, KeyboardInterrupt) else _explain(error)
+            print(f"genlib: {' '.join(message.split())}", file=sys.stderr)
+            return code
     return 0
 
 
-def _print_error(message: str, code: int) -> int:
-    print(f"genlib: {' '.join(message.splitlines())}", file=sys.stderr)
-    return code
+def _explain(error: Exception) -> tuple[str, int]:
+    """The line and the exit code for an error."""
+    if isinstance(error, InputError):
+        return str(error), 2
+    if line := _disk_error(error):
+        return line, 2
+    if isinstance(error, ModuleNotFoundError) and not (error.name or "").startswith(("genlib", "pipelines")):
+        expected = "genlib with its extras: pip install 'genlib[images,tracking,cluster]', or make setup in a checkout"
+        return f"got no package {error.name}, expected {expected}", 2
+    if isinstance(error, ArithmeticError):
+        return f"{error}; lower the learning rates or raise the penalties", 1
+    if isinstance(error, WorkersLost):
+        return f"{error}; the same command goes on from the last checkpoint", 1
+    code = 2 if isinstance(error, OSError) else 3
+    return f"{type(error).__name__}: {one_line(error, 500)} ({DEBUG_ENV}=1 shows where)", code
+
+
+def _disk_error(error: BaseException | None) -> str:
+    """The line for an error of the disk, which libraries report by exceptions of their own; "" for others."""
+    while error:
+        named = re.search(r"(?:os error |\[Errno )(\d+)", str(error))
+        number = getattr(error, "errno", None) or (int(named[1]) if named else None)
+        if number in _DISK_ERRORS:
+            return f"{getattr(error, 'filename', None) or Path.cwd()}: got {_DISK_ERRORS[number]}"
+        error = error.__cause__
+    return ""
+
+
+class _Output:
+    """A stream that shows no secrets, and drops the rest once its reader is gone (`| head`)."""
+
+    def __init__(self, stream: Any) -> None:
+        self.stream = stream or io.StringIO()  # None where the caller has closed it
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.stream, name)
+
+    def write(self, text: str) -> int:
+        self._try(lambda: self.stream.write(mask_secrets(text)))
+        return len(text)
+
+    def flush(self) -> None:
+        self._try(self.stream.flush)
+
+    def _try(self, action: Callable[[], Any]) -> None:
+        try:
+            action()
+        except OSError as error:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), self.stream.fileno())
+            if error.errno != errno.EPIPE:
+                raise

@@ -6,8 +6,11 @@ import io
 import json
 import os
 import shutil
+import stat
+import sys
+import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +24,17 @@ CHECKSUM_KEY = "seal"
 def atomic_path(path: Path, *, shared: bool = False) -> Iterator[Path]:
     """A path beside `path` to write a file to, which takes its place when the `with` block ends well.
 
-    `shared`: several processes may write the same file at once.
+    `shared`: several processes may write the same file at once. A device or pipe is written to; a link stays a link,
+    except one to a read-only file, as those in DVC's cache are.
     """
+    if is_stream(path):
+        with tempfile.TemporaryDirectory() as folder:
+            yield (partial := Path(folder) / path.name)
+            _write_through(partial.read_bytes(), path)
+        return
+    target = Path(os.path.realpath(path))
+    if path.is_symlink() and not (target.exists() and not target.stat().st_mode & 0o222):
+        path = target
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial" if shared else f".{path.name}.partial")
     try:
@@ -30,6 +42,38 @@ def atomic_path(path: Path, *, shared: bool = False) -> Iterator[Path]:
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def is_stream(path: Path) -> bool:
+    """Whether `path` is a device, a pipe, or where this process prints to."""
+    try:
+        found = path.stat()
+        is_special = not stat.S_ISREG(found.st_mode) and not stat.S_ISDIR(found.st_mode)
+        return is_special or any(os.path.samestat(found, os.fstat(number)) for number in (1, 2))
+    except OSError:
+        return False
+
+
+def _write_through(content: bytes, path: Path) -> None:
+    """Write to a stream, in turn with what this process prints there; a reader may leave early."""
+    sys.stdout.flush()
+    own = [number for number in (1, 2) if os.path.samestat(path.stat(), os.fstat(number))]
+    with suppress(BrokenPipeError), open(own[0] if own else path, "ab", closefd=not own) as file:
+        file.write(content)
+
+
+def append_line(line: str, path: Path) -> None:
+    """Write a line to the disk at the end of a file, whole or not at all."""
+    rest = line.encode() + b"\n"
+    with path.open("ab", buffering=0) as file:
+        length = file.tell()
+        try:
+            while rest:
+                rest = rest[file.write(rest) :]
+            os.fsync(file.fileno())
+        except OSError:
+            file.truncate(length)
+            raise
 
 
 def write_bytes(content: bytes, path: Path, *, fsync: bool = False) -> None:
@@ -107,7 +151,8 @@ def require_writable(path: Path, option: str) -> None:
     """Create the folder of `path`, and fail before the work rather than after it."""
     if path.is_dir():
         raise InputError(f"{option}: got the folder {path}, expected a file")
-    if not os.access(make_folder(path.parent, option), os.W_OK):
+    written = path if is_stream(path) else make_folder(Path(os.path.realpath(path)).parent, option)
+    if not os.access(written, os.W_OK):
         raise InputError(f"{option}: got {path}, which cannot be written, expected a file")
 
 

@@ -5,11 +5,13 @@ A copy on a cluster has no git: there both are what the environment says they we
 
 import os
 import subprocess
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 
 CODE_PATHS = ("genlib", "pipelines", "params.yaml", "dvc.yaml", "requirements.lock")
 COMMIT_ENV, DIRTY_ENV = "GENLIB_COMMIT", "GENLIB_DIRTY"
+SAFE_DIRECTORY_FIXES: list[str] = []  # the command that makes git trust this checkout, once git has asked for it
 DVC_EXPERIMENT_ENV, DVC_ROOT_ENV = (
     "DVC_EXP_NAME",
     "DVC_ROOT",
@@ -18,7 +20,7 @@ DVC_EXPERIMENT_ENV, DVC_ROOT_ENV = (
 
 def as_env(root: Path) -> Mapping[str, str]:
     """The environment that tells a copy of `root` what it is a copy of."""
-    return {COMMIT_ENV: commit(root), DIRTY_ENV: str(is_dirty(root)).lower()}
+    return {COMMIT_ENV: commit(root), DIRTY_ENV: dirty(root)}
 
 
 def commit(root: Path) -> str:
@@ -28,14 +30,14 @@ def commit(root: Path) -> str:
 
 def read_committed(root: Path, path: str) -> str:
     """The content of a file in the commit; "" outside git."""
-    return _git(root, "show", f"HEAD:./{path}")
+    return _git(root, "show", f"HEAD:./{path}") or ""
 
 
-def is_dirty(root: Path) -> bool:
-    """Whether code or params differ from the commit; data and results do not count."""
-    if DIRTY_ENV in os.environ:
-        return os.environ[DIRTY_ENV] == "true"
-    return bool(_git(root, "status", "--porcelain", "--", *(path for path in CODE_PATHS if (root / path).exists())))
+def dirty(root: Path) -> str:
+    """Whether code or params differ from the commit (data and results do not count): true, false, or unknown."""
+    paths = [path for path in CODE_PATHS if (root / path).exists()]
+    changes = _git(root, "status", "--porcelain", "--", *paths)
+    return os.environ.get(DIRTY_ENV) or ("unknown" if changes is None else "true" if changes else "false")
 
 
 def code_version() -> dict[str, str]:
@@ -49,7 +51,7 @@ def code_version() -> dict[str, str]:
         release = "unknown"
     if not (root / ".git").exists():
         return {"version": release, "commit": "unknown", "dirty": "unknown"}
-    return {"version": release, "commit": commit(root), "dirty": str(is_dirty(root)).lower()}
+    return {"version": release, "commit": commit(root), "dirty": dirty(root)}
 
 
 def dvc_experiment() -> str:
@@ -64,8 +66,10 @@ def main_worktree(root: Path) -> Path:
     """
     if dvc_experiment():
         root = Path(os.environ.get(DVC_ROOT_ENV, root))
-    shared = _git(root, "rev-parse", "--path-format=absolute", "--git-common-dir")
-    return Path(shared).parent if shared.endswith("/.git") else root
+    found = _git(root, "rev-parse", "--path-format=absolute", "--git-common-dir", "--show-prefix") or ""
+    shared, _, subfolder = found.partition("\n")
+    project_dir = Path(shared).parent / subfolder
+    return project_dir if shared.endswith("/.git") and project_dir.is_dir() else root
 
 
 def installed_requirements() -> str:
@@ -82,7 +86,7 @@ def tags(root: Path, *, stage: str, model: str, params_digest: str, data_sha256:
     """The tags that every run carries."""
     return {
         "genlib.commit": commit(root),
-        "genlib.dirty": str(is_dirty(root)).lower(),
+        "genlib.dirty": dirty(root),
         "genlib.data_sha256": data_sha256,
         "genlib.params_digest": params_digest,
         "genlib.stage": stage,
@@ -91,9 +95,17 @@ def tags(root: Path, *, stage: str, model: str, params_digest: str, data_sha256:
     }
 
 
-def _git(root: Path, *arguments: str) -> str:
+def _git(root: Path, *arguments: str) -> str | None:
+    """What git prints; None where it fails. A checkout of another user is trusted as its code is, which runs here."""
+    command = ["git", "-c", f"safe.directory={root.resolve()}", "-C", str(root), *arguments]
     try:
-        done = subprocess.run(["git", "-C", str(root), *arguments], capture_output=True, text=True, check=False)
+        done = subprocess.run(command, capture_output=True, text=True, errors="surrogateescape", check=False)
     except OSError:
-        return ""
-    return done.stdout.strip() if done.returncode == 0 else ""
+        return None
+    if "safe.directory" in done.stderr and not SAFE_DIRECTORY_FIXES:
+        SAFE_DIRECTORY_FIXES.append(f"git config --global --add safe.directory {done.stderr.split()[-1]}")
+        print(
+            f"{root}: got the checkout of another user, no commit is recorded; {SAFE_DIRECTORY_FIXES[0]}",
+            file=sys.stderr,
+        )
+    return done.stdout.strip() if done.returncode == 0 else None

@@ -29,6 +29,47 @@ def test_a_worktree_and_the_copy_of_an_experiment_belong_to_the_project(project,
     assert provenance.main_worktree(copy) == project
 
 
+def test_a_subfolder_of_a_repository_keeps_its_own_runs(project):
+    """Places of a checkout: runs of a project inside another repository lay unignored in the outer one (dvc#9829)."""
+    (project / "inner").mkdir()
+    (project / "inner/file").touch()
+    subprocess.run(["git", "-C", str(project), "add", "."], check=True)
+    subprocess.run(
+        ["git", "-C", str(project), *["-c", "user.name=a", "-c", "user.email=a@b", "commit", "-qm", "two"]], check=True
+    )
+    subprocess.run(["git", "-C", str(project), "worktree", "add", "-q", str(project / "tree")], check=True)
+    assert provenance.main_worktree(project / "inner") == project / "inner"
+    assert provenance.main_worktree(project / "tree/inner") == project / "inner"
+    (project / "tree/new").mkdir()
+    assert provenance.main_worktree(project / "tree/new") == project / "tree/new"
+
+
+@pytest.mark.parametrize("folder", ["", "inner"])
+def test_a_checkout_of_another_user_is_never_called_clean(project, folder, monkeypatch, capsys):
+    """Owners of a checkout: in a volume of Docker runs were tagged with no commit, and as clean (git-fame#81)."""
+    from genlib.commands import doctor
+
+    head = provenance.commit(project)
+    monkeypatch.setenv("GIT_TEST_ASSUME_DIFFERENT_OWNER", "true")
+    monkeypatch.setattr(provenance, "SAFE_DIRECTORY_FIXES", [])
+    (project / "inner").mkdir()
+    found = {provenance.commit(project / folder), provenance.dirty(project / folder)}
+    assert found == ({"unknown"} if folder else {head, "false"})
+    said = capsys.readouterr().err
+    assert said.count("safe.directory") == bool(folder) == said.count("\n")
+    monkeypatch.chdir(project / folder)
+    assert ("safe.directory" in next(doctor.check_git()).fix) == bool(folder)
+
+
+def test_outside_git_nothing_is_known(tmp_path, monkeypatch):
+    """Kinds of checkouts: a downloaded zip has no commit, and was called clean."""
+    for name in ("GENLIB_COMMIT", "GENLIB_DIRTY"):
+        monkeypatch.delenv(name, raising=False)
+    assert provenance.commit(tmp_path) == provenance.dirty(tmp_path) == "unknown"
+    monkeypatch.setenv("GENLIB_DIRTY", "true")
+    assert provenance.dirty(tmp_path) == "true"
+
+
 def test_the_tags_of_an_experiment_name_it(tmp_path, monkeypatch):
     facts = {"stage": "train", "model": "gan", "params_digest": "", "data_sha256": ""}
     monkeypatch.delenv("DVC_EXP_NAME", raising=False)

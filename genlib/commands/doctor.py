@@ -124,12 +124,12 @@ def check_disk() -> Iterator[CheckResult]:
 
 
 def check_git() -> Iterator[CheckResult]:
-    from genlib.provenance import commit
+    from genlib.provenance import SAFE_DIRECTORY_FIXES, commit
 
     if not shutil.which("git"):
         yield CheckResult("git", "broken", "not installed", "the Debian package git")
     elif (head := commit(Path.cwd())) == "unknown":
-        yield CheckResult("git", "note", "no commit here", "git init, then a first commit")
+        yield CheckResult("git", "note", "no commit here", *(SAFE_DIRECTORY_FIXES or ["git init, then a first commit"]))
     else:
         yield CheckResult("git", "ok", head[:12])
 

@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -68,7 +69,7 @@ def _read_cached(path: Path) -> Mapping[str, Tensor] | None:
 
 
 def _write_cached(path: Path, tensors: Mapping[str, Any]) -> None:
-    with atomic_path(path, shared=True) as partial:
+    with suppress(OSError, SafetensorError), atomic_path(path, shared=True) as partial:  # a full disk: without a cache
         save_file(dict(tensors), partial)
     for _, old in sorted((_last_used_time(one), one) for one in path.parent.glob("*.safetensors"))[:-MAX_CACHED_SETS]:
         old.unlink(missing_ok=True)

@@ -1,5 +1,6 @@
 """Constraints of a sweep: bounds on other metrics."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -19,9 +20,9 @@ class Constraint:
         return f"{self.metric} {'at least' if self.at_least else 'at most'} {self.bound:.3g}"
 
     def violation(self, metrics: Mapping[str, float]) -> float:
-        """0 within the bound; outside the gap over gap + |bound|; 1 where there is no value."""
+        """0 within the bound; outside the gap over gap + |bound|; 1 where there is no finite value."""
         value = metrics.get(self.metric)
-        if value is None:
+        if value is None or not math.isfinite(value):
             return 1.0
         gap = max(0.0, self.bound - value if self.at_least else value - self.bound)
         return gap / (gap + abs(self.bound)) if gap else 0.0

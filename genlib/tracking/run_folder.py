@@ -22,7 +22,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from genlib.files import file_sha256, write_json, write_text
+from genlib.files import append_line, file_sha256, write_json, write_text
 from genlib.params import flatten_dotted
 from genlib.training.gan_state import gan_state
 
@@ -147,8 +147,7 @@ class RunFolder(AbstractContextManager["RunFolder"]):
             self.header = changed
 
     def _append(self, **row: Any) -> None:
-        with (self.path / METRICS).open("a", encoding="utf-8") as file:
-            file.write(json.dumps({"time": _now_ms(), **row}) + "\n")
+        append_line(json.dumps({"time": _now_ms(), **row}), self.path / METRICS)
 
 
 def read_header(run_folder: Path) -> dict[str, Any]:

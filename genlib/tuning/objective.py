@@ -43,7 +43,7 @@ class SearchObjective:
         return scalars
 
     def _scalarize(self, value: float | None, sign: int, violation: float) -> float:
-        if value is None:
+        if value is None or not math.isfinite(value):
             return self._worst_value
         return 1 + violation if violation else sign * value / (1 + abs(value))
 
@@ -57,8 +57,8 @@ class SearchObjective:
 
     def is_feasible(self, trial: Trial) -> bool:
         """Whether the trial has a score and satisfies every constraint."""
-        scored = self.metric in trial.metrics and trial.status in ("finished", "stopped early")
-        return scored and not self.violation(trial.metrics)
+        scored = math.isfinite(trial.metrics.get(self.metric, math.nan))
+        return scored and trial.status in ("finished", "stopped early") and not self.violation(trial.metrics)
 
     def rank_feasible(self, trials: Sequence[Trial]) -> list[Trial]:
         """The feasible trials that ran to their end, best first."""

@@ -6,6 +6,7 @@ report, so no finished trial is repeated; it also numbers the trials and counts 
 
 import json
 import shutil
+import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -15,7 +16,7 @@ from typing import Any
 
 from ray import tune
 
-from genlib.files import write_text
+from genlib.files import write_bytes
 from genlib.tuning.searchers import TIME_ATTR, SearchConfig, Searcher
 from genlib.tuning.trial import Trial, TrialCallback
 
@@ -88,7 +89,7 @@ class TrialLog(tune.Callback):
     def _save_and_notify(self, entry: Trial) -> None:
         self.seconds = time.monotonic() - self.start_time
         trials = {tune_id: asdict(each) for tune_id, each in self.trials.items()}
-        write_text(json.dumps({"seconds": self.seconds, "trials": trials}), self.path)
+        write_bytes(json.dumps({"seconds": self.seconds, "trials": trials}).encode(), self.path, fsync=True)
         self.on_trial(entry)
 
     def _find_entry(self, trial: Any, trials: Sequence[Any]) -> Trial:
@@ -105,8 +106,13 @@ class TrialLog(tune.Callback):
 
 
 def read_trial_log(path: Path) -> tuple[float, dict[str, Trial]]:
-    """Seconds and trials of the log at `path`; none where there is no file."""
+    """Seconds and trials of the log at `path`; none where there is no file, or a broken one, which is set aside."""
     if not path.exists():
         return 0.0, {}
-    content = json.loads(path.read_text())
-    return content["seconds"], {tune_id: Trial(**entry) for tune_id, entry in content["trials"].items()}
+    try:
+        content = json.loads(path.read_bytes())
+        return content["seconds"], {tune_id: Trial(**entry) for tune_id, entry in content["trials"].items()}
+    except (ValueError, TypeError, LookupError, AttributeError):
+        path.replace(path.with_suffix(".broken"))
+        print(f"{path}: got a broken log, which is set aside; the search begins again", file=sys.stderr)
+        return 0.0, {}

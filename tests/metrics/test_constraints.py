@@ -1,5 +1,7 @@
 """Limits of a sweep: shares of what real images get, in the direction in which a metric is good."""
 
+import math
+
 import pytest
 
 from genlib.errors import InputError
@@ -21,6 +23,13 @@ def test_the_further_outside_the_more_is_missed_and_never_more_than_without_a_va
     assert missed == sorted(missed) and missed[1] == 0 and missed[2] > 0 and missed[-1] < 1
     (at_zero,) = build_constraints({"copies": 0.0}, {"copies": 0.0})
     assert (at_zero.violation({"copies": 0.0}), at_zero.violation({"copies": 0.1})) == (0, 1)
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+def test_a_value_that_is_no_number_is_within_no_bound(value):
+    """Values that are no numbers: NaN is neither below nor above a bound, and so counted as within."""
+    for constraint in build_constraints({"coverage": 0.5, "kid": 0.2}, {"coverage": 0.9, "kid": 0.1}):
+        assert constraint.violation({constraint.metric: value}) == 1
 
 
 def test_a_limit_on_what_real_images_have_no_value_of_is_refused():

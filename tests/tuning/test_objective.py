@@ -1,6 +1,7 @@
 """What a search is after: feasible before infeasible, near ties by their median, the Pareto front."""
 
 import itertools
+import math
 
 import pytest
 
@@ -49,6 +50,16 @@ def test_what_cannot_win_does_not():
     assert [each.number for each in trials if KID.is_feasible(each)] == [0, 2, 4]
     assert KID.best(trials[1:4]) is None
     assert SearchObjective("kid", "higher").best(trials).number == 0
+
+
+@pytest.mark.parametrize("better", ["lower", "higher"])
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+def test_a_score_that_is_no_number_never_wins(better, value):
+    """Values that are no numbers: a trial whose score is NaN was ranked by chance."""
+    objective = SearchObjective("kid", better, second_metric="coverage")
+    trials = [trial(0, kid=value, coverage=value), trial(1, kid=0.5, coverage=0.5)]
+    assert objective.best(trials) == trials[1] and not objective.is_feasible(trials[0])
+    assert objective.scalarize(trials[0].metrics) == objective.scalarize({})
 
 
 def test_near_ties_are_those_whose_intervals_meet_three_at_the_most():
