@@ -1,5 +1,6 @@
 """Parallel feature extraction: each worker takes whole chunks."""
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -10,7 +11,8 @@ from torch import nn
 
 from genlib.data.images import Images
 from genlib.data.random import shard_slice
-from genlib.distributed.session import session
+from genlib.distributed.session import WAITING_INTERVAL_S, describe_resources, session
+from genlib.errors import InputError
 from genlib.evaluation.feature_cache import ExtractFn
 from genlib.metrics.inputs import CHUNK_SIZE, FeatureSet, extract_features
 
@@ -22,6 +24,8 @@ def feature_extractor(num_workers: int) -> Iterator[ExtractFn]:
         yield extract_features
         return
     with session() as cpus:
+        if not cpus:
+            raise InputError(f"evaluate.workers: got {num_workers}, expected a cluster with CPUs: it has none")
         yield partial(extract_parallel, min(num_workers, cpus))
 
 
@@ -37,7 +41,11 @@ def extract_parallel(
     pixels = [images.pixels[shard.start * CHUNK_SIZE : shard.stop * CHUNK_SIZE].clone() for shard in shards]
     remote: Any = ray.remote(num_cpus=1, num_gpus=1 if torch.device(device).type == "cuda" else 0)(_extract_shard)
     shared = ray.put(extractor)
-    found: list[FeatureSet] = ray.get([remote.remote(shared, each, device) for each in pixels])
+    pending = parts = [remote.remote(shared, each, device) for each in pixels]
+    while pending := ray.wait(pending, num_returns=len(pending), timeout=WAITING_INTERVAL_S)[1]:
+        asked = describe_resources({"CPU": len(pending)})
+        print(f"features: waits for {len(pending)} of {len(parts)} parts: {asked}", file=sys.stderr)
+    found: list[FeatureSet] = ray.get(parts)
     features = torch.cat([part.features for part in found])
     probabilities = torch.cat([part.probabilities for part in found])
     labels = None if images.labels is None else images.labels.cpu()

@@ -2,23 +2,32 @@
 
 import logging
 import os
+import secrets
 import socket
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
-from genlib.distributed.orphans import end_orphans, tag_children
-from genlib.errors import InputError, one_line
+from genlib.distributed.orphans import driver_folder, end_orphans, tag_children
+from genlib.errors import InputError, WorkersLost, one_line
+from genlib.files import write_text
 
 IMPORT_ROOT = Path(__file__).parent.parent.parent
+MAX_TMPDIR_BYTES = 30  # of the 107 of a socket's path, the rest is Ray's
+WAITING_INTERVAL_S = 30.0
+LOCAL_ADDRESSES = ("", "local")  # values of RAY_ADDRESS for a Ray of its own
 _RAY_ENV = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_TRAIN_V2_ENABLED": "1",
     "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.2",
     "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0",
     "RAY_TRAIN_METRICS_ENABLED": "0",
+    "RAY_enable_metrics_collection": "0",
     "RAY_AIR_NEW_OUTPUT": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
@@ -35,6 +44,10 @@ def configure_ray_env() -> None:
         os.environ.setdefault(key, value)
     if "ray" not in sys.modules:  # read once, when Ray is imported
         os.environ.setdefault("RAY_AUTH_MODE", "token")
+    with suppress(OSError, RuntimeError):  # there is none, or it is another's
+        token = Path(os.environ.get("RAY_AUTH_TOKEN_PATH") or "~/.ray/auth_token").expanduser()
+        if token.stat().st_mode & 0o077:  # Ray lets others read what it writes
+            token.chmod(0o600)
     paths = [str(IMPORT_ROOT), *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
     os.environ["PYTHONPATH"] = os.pathsep.join(dict.fromkeys(paths))
 
@@ -50,19 +63,111 @@ def session() -> Iterator[int]:
     """A Ray session for the length of a `with` block, or the one that is open already; yields its number of CPUs.
 
     Raises:
-        InputError: no Ray that can be joined answers at `RAY_ADDRESS`.
+        InputError: no Ray that can be joined answers at `RAY_ADDRESS`, or none can be started here.
+        WorkersLost: Ray died during the block.
     """
     configure_ray_env()
+    address = os.environ.get("RAY_ADDRESS", "")
+    is_local = address in LOCAL_ADDRESSES
+    if is_local:
+        _keep_to_this_machine()
+    import ray
+    from ray.exceptions import RayError, RayTaskError
+
+    opened: AbstractContextManager[None] = nullcontext()
+    if not ray.is_initialized():
+        opened = _start_local() if is_local else _join_cluster(address)
+    with opened:
+        try:
+            yield cluster_total("CPU")
+        except RayTaskError:  # raised by the code of a worker, which is alive
+            raise
+        except RayError as error:
+            where = "of this machine" if is_local else f"at {address}"
+            raise WorkersLost(f"Ray {where} has died: {type(error).__name__}, {one_line(error)}") from error
+
+
+def cluster_total(resource: str) -> int:
+    """How many whole units of a resource ("CPU", "GPU") the nodes have."""
+    return sum(int(node["Resources"].get(resource, 0)) for node in alive_nodes())
+
+
+def alive_nodes() -> list[dict[str, Any]]:
     import ray
 
-    joined = ray.is_initialized()
-    if not joined:
-        _join_cluster(os.environ["RAY_ADDRESS"]) if os.environ.get("RAY_ADDRESS") else _start_local()
+    return [node for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
+
+
+def require_shared_storage(storage_path: str) -> None:
+    """Raise InputError where `storage_path` is a folder that a node does not see."""
+    nodes = alive_nodes()
+    if "://" in storage_path or len(nodes) < 2:
+        return
+    import ray
+
+    probe = Path(storage_path).resolve() / f".seen-{secrets.token_hex(8)}"
+    write_text("", probe)
     try:
-        yield int(ray.cluster_resources().get("CPU", 1))  # type: ignore[no-untyped-call]
+        looks = [on_node(ray.remote(num_cpus=0)(_exists), node["NodeID"]).remote(probe) for node in nodes]
+        seen = ray.get(looks, timeout=60)
     finally:
-        if not joined:
-            ray.shutdown()
+        probe.unlink()
+    blind = [node["NodeManagerAddress"] for node, sees in zip(nodes, seen, strict=True) if not sees]
+    if blind:
+        raise InputError(
+            f"params.yaml: ray.storage_path: got {storage_path!r}, which the nodes {', '.join(blind)} do not see, "
+            f"expected a folder that every node sees at the same path"
+        )
+
+
+@contextmanager
+def report_waiting(title: str, log: Callable[[str], None]) -> Iterator[None]:
+    """Say every 30 s, while the body runs, what it has been waiting for all that time."""
+    ended = threading.Event()
+
+    def watch() -> None:
+        since: dict[str, float] = {}  # when the wait of each placement group began, or was last told
+        while not ended.wait(WAITING_INTERVAL_S / 10):
+            with suppress(Exception):  # whatever Ray answers while it dies, the body fails by itself
+                pending, now = _pending_groups(), time.monotonic()
+                since = {group: since.get(group, now) for group in pending}
+                for group in [each for each, start in since.items() if now - start >= WAITING_INTERVAL_S]:
+                    since[group] = now
+                    log(f"{title}: waits for {pending[group]}")
+
+    thread = threading.Thread(target=watch, daemon=True, name="waiting")
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
+
+
+def _pending_groups() -> dict[str, str]:
+    """What each placement group of this job that has no place yet asks for, and what of that is free."""
+    import ray
+    from ray.util import placement_group_table
+
+    pending, job = {}, ray.get_runtime_context().get_job_id()
+    for key, group in placement_group_table().items():
+        if key.endswith(job) and group["state"] in ("PENDING", "RESCHEDULING"):
+            asked = sum(map(Counter, group["bundles"].values()), Counter[str]())
+            pending[key] = describe_resources(asked)
+    return pending
+
+
+def describe_resources(asked: Mapping[str, float]) -> str:
+    """What is asked, and how much of it the cluster has and has free."""
+    import ray
+
+    total, free = ray.cluster_resources(), ray.available_resources()  # type: ignore[no-untyped-call]
+    there = (f"{free.get(name, 0):g} of {total.get(name, 0):g} {name} are free" for name in asked)
+    return f"{', '.join(f'{amount:g} {name}' for name, amount in asked.items())}; {', '.join(there)}"
+
+
+def _exists(path: Path) -> bool:
+    return path.exists()
 
 
 def this_node() -> str:
@@ -72,45 +177,102 @@ def this_node() -> str:
     return str(ray.get_runtime_context().get_node_id())
 
 
+def on_node(remote: Any, node_id: str) -> Any:
+    """A remote function or class that runs on this node."""
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+    return remote.options(scheduling_strategy=NodeAffinitySchedulingStrategy(node_id, soft=False))
+
+
 def actor_on_node(node_id: str, cls: type, *args: Any) -> Any:
     """An actor of `cls(*args)` that runs on this node and takes no CPU."""
     import ray
-    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-    remote: Any = ray.remote(num_cpus=0)(cls)
-    place = NodeAffinitySchedulingStrategy(node_id, soft=False)
-    return remote.options(scheduling_strategy=place).remote(*args)
+    return on_node(ray.remote(num_cpus=0)(cls), node_id).remote(*args)
 
 
-def _start_local() -> None:
+def check_environment() -> None:
+    """Check what can be known of Ray before it is imported.
+
+    Raises:
+        InputError: nothing listens at `RAY_ADDRESS`, or no folder for temporary files fits a Ray of its own.
+    """
+    address = os.environ.get("RAY_ADDRESS", "")
+    if address in LOCAL_ADDRESSES:
+        _short_temp_dir()
+        return
+    host, _, port = address.rpartition("://")[2].rpartition(":")
+    try:
+        if port.isdigit():  # fails within seconds where nothing listens; Ray itself tries for minutes
+            socket.create_connection((host.strip("[]"), int(port)), timeout=5).close()
+    except (OSError, OverflowError) as error:
+        raise _bad_address(address, error) from error
+
+
+def _bad_address(address: str, error: Exception) -> InputError:
+    expected = "host:port of a running head, as `ray start --head` prints it, with the same Python and Ray"
+    return InputError(f"RAY_ADDRESS: got {address!r} ({one_line(error, 160)}), expected {expected}")
+
+
+def _keep_to_this_machine() -> None:
+    """Let a Ray of its own, once it is imported, listen on loopback, with a token that no file holds."""
+    os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")  # as on those: the node's address is 127.0.0.1
+    if "RAY_AUTH_TOKEN_PATH" not in os.environ:
+        os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
+
+
+def _short_temp_dir() -> Path:
+    """The folder for temporary files, or /tmp where Ray cannot have its sockets in that."""
+    asked = os.environ.get("TMPDIR", "/tmp")
+    for folder in (os.environ.get("RAY_TMPDIR"), asked, "/tmp"):
+        if folder and folder.isascii() and len(folder) <= MAX_TMPDIR_BYTES and os.access(folder, os.W_OK | os.X_OK):
+            return Path(folder)
+    expected = f"a folder to write in, whose path has at most {MAX_TMPDIR_BYTES} ASCII characters"
+    raise InputError(f"TMPDIR: got {asked!r}, and /tmp cannot be written, expected {expected}")
+
+
+@contextmanager
+def _start_local() -> Iterator[None]:
     """Start Ray on this machine, once the orphans of a killed driver are gone."""
     import ray
 
     end_orphans()
     tag_children()
-    ray.init(
-        address="local",
-        include_dashboard=False,
-        object_store_memory=512 * 2**20,
-        log_to_driver=False,
-        logging_level=logging.ERROR,
-    )
+    with driver_folder(_short_temp_dir()) as folder:
+        try:
+            ray.init(
+                address="local",
+                include_dashboard=False,
+                object_store_memory=512 * 2**20,
+                log_to_driver=False,
+                logging_level=logging.ERROR,
+                _temp_dir=str(folder / "ray"),  # which Ray opens to all
+            )
+        except (OSError, RuntimeError, ValueError) as error:
+            expected = "a machine with room for one; RAY_ADDRESS joins another"
+            raise InputError(f"Ray: got none on this machine ({one_line(error, 160)}), expected {expected}") from error
+        try:
+            yield
+        finally:
+            ray.shutdown()
 
 
-def _join_cluster(address: str) -> None:
+@contextmanager
+def _join_cluster(address: str) -> Iterator[None]:
     """Join the cluster at `address`; its workers get the package from here."""
     import ray
     from ray.exceptions import AuthenticationError
 
+    check_environment()
     package = {"py_modules": [str(IMPORT_ROOT / "genlib")]}
-    host, _, port = address.rpartition("://")[2].rpartition(":")
     try:
-        if port.isdigit():  # fails within seconds where nothing listens; Ray itself tries for minutes
-            socket.create_connection((host, int(port)), timeout=5).close()
         ray.init(address=address, log_to_driver=False, logging_level=logging.CRITICAL, runtime_env=package)
     except AuthenticationError as error:
         expected = "a head whose ~/.ray/auth_token is also this machine's"
         raise InputError(f"RAY_ADDRESS: got {address!r}, which refuses the token here, expected {expected}") from error
     except (OSError, RuntimeError, ValueError) as error:
-        expected = "host:port of a running head, as `ray start --head` prints it, with the same Python and Ray"
-        raise InputError(f"RAY_ADDRESS: got {address!r} ({one_line(error, 160)}), expected {expected}") from error
+        raise _bad_address(address, error) from error
+    try:
+        yield
+    finally:
+        ray.shutdown()

@@ -1,16 +1,25 @@
 """Ray Train: many workers, one model. Workers yield to the driver; the driver alone writes."""
 
 import os
+import secrets
 import tempfile
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from genlib.distributed.session import session, silence_ray_loggers, this_node
+from genlib.distributed.session import (
+    cluster_total,
+    report_waiting,
+    require_shared_storage,
+    session,
+    silence_ray_loggers,
+    this_node,
+)
 from genlib.distributed.shard_reader import RemoteReader
 from genlib.errors import InputError, WorkersLost, one_line
+from genlib.files import write_text
 from genlib.training.checkpoints import latest_checkpoint, write_checkpoint
 from genlib.training.fit import fit
 from genlib.training.job import TrainingJob
@@ -100,12 +109,14 @@ def train_distributed(
 
         from genlib.distributed.driver_channel import open_driver_channel
 
-        gpus = int(ray.cluster_resources().get("GPU", 0))  # type: ignore[no-untyped-call]
+        gpus = cluster_total("GPU")
         num_workers = _resolve_num_workers(job, cpus, gpus, lambda line: log(f"{name}: {line}"))
+        require_shared_storage(storage_path)
         shared_job = ray.put(replace(job, dataset=job.dataset.load_for_workers(RemoteReader.on_this_node)))
-        with open_driver_channel(job.checkpoint_dir, listener, should_stop) as channel:
+        channel_opened = open_driver_channel(job.checkpoint_dir, listener, should_stop)
+        with report_waiting(name, log), _ray_run_folder(storage_path, name, job) as folder, channel_opened as channel:
             loop_config = {"job": shared_job, "postprocess": postprocess, "channel": channel}
-            _run_trainer(storage_path, name, num_workers, gpus > 0, loop_config)
+            _run_trainer(folder, name, num_workers, gpus > 0, loop_config)
     return listener.result()
 
 
@@ -118,9 +129,15 @@ def _use_all_processors() -> None:
 
 
 def _resolve_num_workers(job: TrainingJob, cpus: int, gpus: int, log: LogCallback) -> int | tuple[int, int]:
-    """How many workers to ask for: each takes a GPU where there are any, or a CPU."""
+    """How many workers to ask for: each takes a GPU where there are any, or a CPU.
+
+    Raises:
+        InputError: there is neither.
+    """
     available, unit = (gpus, "GPUs") if gpus else (cpus, "CPUs")
     asked = job.train.workers
+    if not available:
+        raise InputError(f"models.{job.name}.train.workers: got {asked}, expected a cluster with CPUs: it has none")
     if not isinstance(asked, int):
         return min(asked[0], available), asked[1]
     if asked > available:
@@ -128,10 +145,49 @@ def _resolve_num_workers(job: TrainingJob, cpus: int, gpus: int, log: LogCallbac
     return min(asked, available)
 
 
-def _run_trainer(
-    storage_path: str, name: str, num_workers: int | tuple[int, int], use_gpu: bool, loop_config: dict[str, Any]
-) -> None:
+@contextmanager
+def _ray_run_folder(storage_path: str, name: str, job: TrainingJob) -> Iterator[str]:
+    """The folder of Ray's own files of this run, which goes with it.
+
+    Its random part is noted beside the checkpoints: Ray would go on from what another run, or a killed one, left.
+    """
     from fsspec.core import url_to_fs
+
+    note = job.checkpoint_dir / "ray_run" if job.checkpoint_dir else None
+    token = note.read_text() if note and note.exists() else secrets.token_hex(4)
+    if note:
+        write_text(token, note)
+    root = storage_path if "://" in storage_path else str(Path(storage_path).resolve())
+    files, path = url_to_fs(f"{root}/{name}-{token}")
+
+    def remove() -> None:
+        with suppress(Exception):  # whatever a store answers, it fails no run
+            files.rm(path, recursive=True)
+
+    remove()
+    try:
+        yield f"{root}/{name}-{token}"
+    finally:
+        remove()
+
+
+def _bind_to_node_address() -> None:
+    """Let gloo and NCCL use the network interface of this node's address in Ray, whatever the host's name resolves to;
+    what the user has set stays."""
+    import psutil
+    from ray.util import get_node_ip_address
+
+    address = get_node_ip_address()  # type: ignore[no-untyped-call]
+    for nic, found in psutil.net_if_addrs().items():
+        if address in [each.address.partition("%")[0] for each in found]:
+            os.environ.setdefault("GLOO_SOCKET_IFNAME", nic)
+            os.environ.setdefault("NCCL_SOCKET_IFNAME", f"={nic}")
+            return
+
+
+def _run_trainer(
+    folder: str, name: str, num_workers: int | tuple[int, int], use_gpu: bool, loop_config: dict[str, Any]
+) -> None:
     from ray.exceptions import RayTaskError
     from ray.train import FailureConfig, RunConfig, ScalingConfig, WorkerGroupError
     from ray.train.torch import TorchConfig, TorchTrainer
@@ -141,14 +197,21 @@ def _run_trainer(
         def _register_sigint_handler(self, controller: Any) -> None:
             """Leave Ctrl-C to the caller: Ray's own handler ends the process."""
 
+    class Backend(TorchConfig().backend_cls):  # type: ignore[misc]
+        def on_start(self, worker_group: Any, backend_config: Any) -> None:
+            worker_group.execute(_bind_to_node_address)
+            super().on_start(worker_group, backend_config)
+
+    class Config(TorchConfig):
+        backend_cls = Backend
+
     silence_ray_loggers()
-    run_name = f"{name}-{os.getpid()}"
-    root = storage_path if "://" in storage_path else str(Path(storage_path).resolve())
+    storage_path, _, run_name = folder.rpartition("/")
     try:
         Trainer(
             _train_worker,
             train_loop_config=loop_config,
-            torch_config=TorchConfig(backend="cpu:gloo,cuda:nccl" if use_gpu else "gloo"),
+            torch_config=Config(backend="cpu:gloo,cuda:nccl" if use_gpu else "gloo"),
             scaling_config=ScalingConfig(  # type: ignore[call-arg]
                 num_workers=num_workers,  # type: ignore[arg-type]
                 use_gpu=use_gpu,
@@ -156,7 +219,7 @@ def _run_trainer(
             ),
             run_config=RunConfig(
                 name=run_name,
-                storage_path=root,
+                storage_path=storage_path,
                 failure_config=FailureConfig(max_failures=MAX_RESTARTS),
                 logging_config=LoggingConfig(log_level="ERROR"),  # type: ignore[call-arg]
             ),
@@ -167,9 +230,6 @@ def _run_trainer(
             raise
         times = MAX_RESTARTS + 1
         raise WorkersLost(f"{name}: its workers died {times} times, the last with {one_line(first)!r}") from error
-    files, run_dir = url_to_fs(f"{root}/{run_name}")
-    with suppress(FileNotFoundError):
-        files.rm(run_dir, recursive=True)
 
 
 def _train_worker(loop_config: dict[str, Any]) -> None:

@@ -18,13 +18,14 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from genlib.distributed.session import session, silence_ray_loggers
+from genlib.distributed.session import report_waiting, require_shared_storage, session, silence_ray_loggers
 from genlib.errors import InputError, unknown_name
 from genlib.signals import repeated_keyboard_interrupt
 from genlib.tuning.objective import SearchObjective
@@ -59,13 +60,15 @@ def search(
         if config.searcher not in SEARCHERS:
             raise unknown_name("searcher", config.searcher, SEARCHERS)
         _check_resources(config.resources)
+        require_shared_storage(str(folder))
         trial_log = TrialLog(folder.resolve(), config, SEARCHERS[config.searcher](config), on_trial)
         limit = config.time_limit_minutes
         time_left_s = None if limit is None else 60 * limit - trial_log.seconds
         for trial in trial_log.ended_trials:
             on_trial(trial)
         if len(trial_log.ended_trials) < config.num_trials and (time_left_s is None or time_left_s > 0):
-            _run_tune(trainable, config, trial_log, time_left_s)
+            with report_waiting(folder.name, lambda line: print(line, file=sys.stderr)):
+                _run_tune(trainable, config, trial_log, time_left_s)
         trial_log.stop_unfinished()
     return sorted(trial_log.trials.values(), key=lambda trial: trial.number)
 
