@@ -1,8 +1,5 @@
-"""The file name is the registry: {"name": x, **options} -> genlib.<room>.x.Build(**options).
-
-Adding a model or an objective is adding its file; nothing here lists them. What several of a room share lies in its
-`parts`.
-"""
+"""The file name is the registry: {"name": x, **options} -> genlib.<package>.x.Build(**options). Adding a model or an
+objective is adding its file; nothing here lists them."""
 
 import importlib
 import inspect
@@ -22,20 +19,13 @@ MAX_INT_OPTION = 2**31  # below which an option that is a whole number stays
 
 
 def list_available(package: str) -> list[str]:
-    """Names that `build(room, ...)` knows: the files of the room."""
-    folder = Path(__file__).parent / package
-    return sorted(path.stem for path in folder.glob("*.py") if path.stem != "__init__")
+    return sorted(path.stem for path in (Path(__file__).parent / package).glob("[!_]*.py"))
 
 
 def build(package: Literal["models", "objectives"], config: Mapping[str, Any], *data_spec: Any, where: str = "") -> Any:
-    """Build what `config` names, after checking its options against the signature of the builder.
-
-    `facts` are what the data say (a model's shape and number of classes); `where` is the path of `config` in
-    params.yaml.
-
-    Raises:
-        InputError: unknown name or option, wrong type, or a value that the builder refuses.
-    """
+    """Build what `config` names, after checking its options against the signature of the builder. `data_spec`: what the
+    data say (a model's shape and number of classes); `where`: the path of `config` in params.yaml. Raises InputError
+    for an unknown name or option, a wrong type, or a value that the builder refuses."""
     where = where or package
     options = dict(config)
     name = options.pop("name", None)
@@ -50,7 +40,6 @@ def build(package: Literal["models", "objectives"], config: Mapping[str, Any], *
 
 
 def default_options(package: Literal["models", "objectives"], name: str) -> dict[str, Any]:
-    """The options of the builder `name` and their default values."""
     return {key: parameter.default for key, parameter in _keyword_parameters(_get_builder(package, name)).items()}
 
 
@@ -91,7 +80,7 @@ def _describe_type(hint: Any) -> str:
 
 
 def read_model_config(folder: Path) -> dict[str, Any]:
-    """The content of the `config.json` of a model folder, with the current names of options where 0.1 wrote it."""
+    """The `config.json` of a model folder, with the current names of options where 0.1 wrote it."""
     path, expected = folder / "config.json", "expected one that a train stage wrote"
     if not path.is_file():
         raise InputError(f"{folder}: not a model folder (got no {path}), {expected}")
@@ -99,13 +88,8 @@ def read_model_config(folder: Path) -> dict[str, Any]:
 
 
 def load(folder: str | Path) -> nn.Module:
-    """The trained model that lies in `folder`: EMA weights, in eval mode, on the CPU.
-
-    Reads `config.json` and `model.safetensors`; nothing is unpickled.
-
-    Raises:
-        InputError: a file is missing, was changed since it was written, or does not fit the other.
-    """
+    """The trained model that lies in `folder`: EMA weights, in eval mode, on the CPU; nothing is unpickled. Raises
+    InputError where a file is missing, was changed since it was written, or does not fit the other."""
     folder = Path(folder)
     path, expected = folder / "model.safetensors", "expected one that a train stage wrote"
     config = read_model_config(folder)
@@ -113,12 +97,11 @@ def load(folder: str | Path) -> nn.Module:
         digest = file_sha256(path)
         if config.get("model_sha256", digest) != digest:
             raise InputError(f"{path}: got other weights than config.json says, {expected}")
-        facts = tuple(config["shape"]), config["classes"]
-        model = build("models", config["model"], *facts, where=str(folder / "config.json"))
+        data_spec, where = (tuple(config["shape"]), config["classes"]), str(folder / "config.json")
+        model: nn.Module = build("models", config["model"], *data_spec, where=where)
         model.load_state_dict(load_file(path))
     except InputError:
         raise
     except (OSError, SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
         raise InputError(f"{folder}: not a model folder ({one_line(error)}), {expected}") from error
-    assert isinstance(model, nn.Module)
     return model.eval()

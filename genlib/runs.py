@@ -72,17 +72,13 @@ class Results:
 
 
 def read_results(root: Path, models: Collection[str], tuned_models: Collection[str] = ()) -> Results:
-    """What lies in data/prepared and runs of `root` for these models, with the sweeps of `tuned_models`.
-
-    Raises:
-        InputError: a file is there but is not what its stage writes.
-    """
+    """What lies in data/prepared and runs of `root`, with the sweeps of `tuned_models`; InputError where a file is not
+    what its stage writes."""
     dataset = load_dataset(root / "data" / "prepared").info
     return Results(dataset, [read_model_results(root / "runs", name, name in tuned_models) for name in models])
 
 
 def read_model_results(runs: Path, name: str, with_tuning: bool) -> ModelResults:
-    """What lies in the folder `runs` of one model."""
     train, evaluate, compare = runs / "train" / name, runs / "evaluate" / name, runs / "compare" / name
     evaluation = _read_json(evaluate / "metrics.json")
     with _name_file(evaluate / "metrics.json", "metrics with their parts"):
@@ -101,25 +97,22 @@ def read_model_results(runs: Path, name: str, with_tuning: bool) -> ModelResults
 
 
 def read_sheets(folder: Path) -> dict[str, ContactSheet]:
-    """The contact sheets in `folder`, by name; none where it is not there."""
-    return {path.stem: _read_sheet(path) for path in sorted(folder.glob("*.png"))}
-
-
-def _read_sheet(path: Path) -> ContactSheet:
-    metadata = _read_json(path.with_suffix(".json"))
-    if not all(isinstance(metadata.get(key), int) and metadata[key] > 0 for key in ("rows", "columns")):
-        raise InputError(f"{path.with_suffix('.json')}: got no rows and columns of a sheet, {EXPECTED}")
-    return ContactSheet(path, metadata)
+    """The contact sheets in `folder`, by name."""
+    sheets = {}
+    for path in sorted(folder.glob("*.png")):
+        metadata = _read_json(path.with_suffix(".json"))
+        if not all(isinstance(metadata.get(key), int) and metadata[key] > 0 for key in ("rows", "columns")):
+            raise InputError(f"{path.with_suffix('.json')}: got no rows and columns of a sheet, {EXPECTED}")
+        sheets[path.stem] = ContactSheet(path, metadata)
+    return sheets
 
 
 def _read_json(path: Path) -> dict[str, Any]:
-    """The content of a JSON file; empty where there is no file."""
     return read_checked_json(path, EXPECTED) if path.exists() else {}
 
 
 @contextmanager
 def _name_file(path: Path, content: str) -> Iterator[None]:
-    """An error in the block becomes one that names `path`, which does not hold `content`."""
     try:
         yield
     except (OSError, ValueError, AttributeError, KeyError, TypeError, csv.Error) as error:
@@ -131,8 +124,7 @@ def _parse_metrics(entries: Mapping[str, Any]) -> dict[str, MetricResult]:
 
 
 def _read_comparison(path: Path) -> Comparison | None:
-    content = _read_json(path)
-    if not content:
+    if not (content := _read_json(path)):
         return None
     with _name_file(path, "comparison of two sides"):
         default, tuned = (_parse_metrics(content["metrics"][side]) for side in ("default", "tuned"))

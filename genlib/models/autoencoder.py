@@ -1,19 +1,15 @@
-"""A plain autoencoder: an image through a narrow code and back.
+"""A plain autoencoder. Its codes have no prior: samples decode codes of a Gaussian mixture fitted to those of the
+training images (Ghosh et al. 2020, "From variational to deterministic autoencoders") or of the standard normal."""
 
-Its codes have no prior. Samples decode codes of a Gaussian mixture fitted to those of the training images (Ghosh et al.
-2020, "From variational to deterministic autoencoders") or, for comparison, of the standard normal.
-"""
-
-from itertools import pairwise
 from math import prod
-from typing import Literal
+from typing import Literal, cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from genlib.data.images import Images, to_float
-from genlib.models.layers.blocks import Shape, conv_decoder, conv_encoder
+from genlib.models.layers.blocks import Shape, conv_decoder, conv_encoder, mlp
 from genlib.models.layers.gaussian_mixture import GaussianMixture
 from genlib.models.layers.sampling import map_in_chunks, sample_from
 from genlib.validation import require_at_least, require_one_of
@@ -27,16 +23,8 @@ MIXTURE_COMPONENTS = 10
 MAX_MIXTURE_CODES = 10_000  # training images whose codes the mixture is fitted to, at most
 
 
-def mlp(sizes: list[int]) -> nn.Sequential:
-    """Linear layers from sizes[0] to sizes[-1], rectified in between."""
-    layers: list[nn.Module] = []
-    for wide, narrow in pairwise(sizes):
-        layers += [nn.LeakyReLU(0.2), nn.Linear(wide, narrow)]
-    return nn.Sequential(*layers[1:])
-
-
 class TiedDecoder(nn.Module):
-    """The linear layers of an encoder backwards: y = W^T x + b, with the encoder's W and biases of its own."""
+    """The linear layers of an encoder backwards: y = W^T x + b, with biases of its own."""
 
     def __init__(self, layers: nn.Sequential) -> None:
         super().__init__()
@@ -52,12 +40,8 @@ class TiedDecoder(nn.Module):
 
 class Autoencoder(nn.Module):
     """`net`: one linear layer each way, layers of 8 and 4 `width` units, or convolutions of `width` channels and more.
-
     `tied`: the decoder's weights are the encoder's, transposed. `output`: pixels from the decoder's last values h: h,
-    2 sigmoid(h) - 1 or tanh(h); `auto` is tanh where all training pixels are black or white, else linear.
-    """
-
-    slope: Tensor
+    2 sigmoid(h) - 1 or tanh(h); `auto` is tanh where all training pixels are black or white, else linear."""
 
     def __init__(
         self,
@@ -82,29 +66,26 @@ class Autoencoder(nn.Module):
             self.decoder = nn.Sequential(conv_decoder(shape, latent, width))
         else:
             sizes = [prod(shape), *((8 * width, 4 * width) if net == "mlp" else ()), latent]
-            layers = mlp(sizes)
+            layers = mlp(*sizes)
             self.encoder = nn.Sequential(nn.Flatten(), layers)
-            self.decoder = nn.Sequential(TiedDecoder(layers) if tied else mlp(sizes[::-1]), nn.Unflatten(1, shape))
+            self.decoder = nn.Sequential(TiedDecoder(layers) if tied else mlp(*reversed(sizes)), nn.Unflatten(1, shape))
         self.mixture = GaussianMixture(MIXTURE_COMPONENTS, latent)
-        self.register_buffer("slope", torch.tensor(OUTPUT_SLOPES[output]))
+        self.slope = nn.Buffer(torch.tensor(OUTPUT_SLOPES[output]))
 
     def on_fit_start(self, train: Images, valid: Images) -> None:
-        """Choose the output that fits the training images, where it is `auto`."""
         if self.output == "auto":
             binary = ((train.pixels == 0) | (train.pixels == 255)).all()
             self.slope.copy_(torch.where(binary, OUTPUT_SLOPES["tanh"], OUTPUT_SLOPES["linear"]))
 
     def on_fit_end(self, train: Images, valid: Images) -> None:
-        """Fit the mixture to codes of training images."""
         pixels = train.pixels[:MAX_MIXTURE_CODES]
         self.mixture.fit(map_in_chunks(lambda chunk: self.encode_mean(to_float(chunk)), pixels))
 
     def encode_mean(self, x: Tensor) -> Tensor:
-        z: Tensor = self.encoder(x)
-        return z
+        return cast(Tensor, self.encoder(x))
 
     def intensity_logits(self, h: Tensor) -> Tensor:
-        """Of the intensity (image + 1) / 2, by tanh(h) = 2 sigmoid(2 h) - 1; all 0 where the output is linear."""
+        """Of the intensity (image + 1) / 2, as tanh(h) = 2 sigmoid(2 h) - 1; 0 where the output is linear."""
         return 2 * self.slope * h.float()
 
     def apply_output(self, h: Tensor) -> Tensor:
@@ -118,7 +99,6 @@ class Autoencoder(nn.Module):
         return self.decode_image(self.encode_mean(x))
 
     def sample(self, n: int, *, seed: int = 0, prior: Prior = "mixture") -> Tensor:
-        """Images of codes from the mixture, which is the standard normal before `on_fit_end`, or from the normal."""
         codes = self.mixture.sample_from_noise if prior == "mixture" else lambda noise: noise[:, :-1]
         return sample_from(lambda noise: self.decode_image(codes(noise)), self, self.latent + 1, n, seed)
 

@@ -1,18 +1,14 @@
-"""A class-conditional GAN, p(x|y).
-
-Mirza and Osindero 2014, "Conditional generative adversarial nets". The generator gets an embedding of y beside z. The
+"""A class-conditional GAN, p(x|y) (Mirza and Osindero 2014). The generator gets an embedding of y beside z. The
 discriminator gets one as further channels of the image (`concat`), or adds <v_y, features(x)> to its logit
-(`projection`; Miyato and Koyama 2018, "cGANs with projection discriminator").
-"""
+(`projection`; Miyato and Koyama 2018, "cGANs with projection discriminator")."""
 
-from typing import ClassVar, Literal, cast
+from typing import Literal, cast
 
 import torch
 from torch import Tensor, nn
 
-from genlib.models.layers.backbones import Backbone, build_decoder
-from genlib.models.layers.blocks import Shape
-from genlib.models.layers.gan import GANBase, Head, Prior, apply_spectral_norm, build_discriminator, prior_layers
+from genlib.models.layers.blocks import Backbone, Shape
+from genlib.models.layers.gan import GANBase, Head, Prior, build_decoder, build_discriminator, prior_layers
 from genlib.validation import require_at_least, require_one_of
 
 Conditioning = Literal["projection", "concat"]
@@ -26,8 +22,7 @@ class ConditionalGenerator(nn.Module):
         self.prior, self.embedding, self.net = prior, embedding, net
 
     def forward(self, z: Tensor, y: Tensor) -> Tensor:
-        image: Tensor = self.net(torch.cat([self.prior(z), self.embedding(y)], 1))
-        return image
+        return cast(Tensor, self.net(torch.cat([self.prior(z), self.embedding(y)], 1)))
 
 
 class ProjectionDiscriminator(nn.Module):
@@ -40,8 +35,7 @@ class ProjectionDiscriminator(nn.Module):
 
     def forward(self, x: Tensor, y: Tensor) -> Tensor:
         features = self.features(x)
-        logit: Tensor = self.score(features) + self.classes(features).gather(1, y[:, None])
-        return logit
+        return cast(Tensor, self.score(features) + self.classes(features).gather(1, y[:, None]))
 
 
 class ConcatDiscriminator(nn.Module):
@@ -53,14 +47,13 @@ class ConcatDiscriminator(nn.Module):
 
     def forward(self, x: Tensor, y: Tensor) -> Tensor:
         planes = self.embedding(y)[:, :, None, None].expand(-1, -1, *x.shape[2:])
-        logit: Tensor = self.net(torch.cat([x, planes], 1))
-        return logit
+        return cast(Tensor, self.net(torch.cat([x, planes], 1)))
 
 
 class ConditionalGAN(GANBase):
     """`embedding`: numbers that stand for a class in the generator, and in a discriminator that concatenates."""
 
-    conditional: ClassVar[bool] = True
+    conditional = True
 
     def __init__(
         self,
@@ -84,15 +77,15 @@ class ConditionalGAN(GANBase):
         super().__init__()
         self.latent, self.classes = latent, classes
         decoder = nn.Sequential(build_decoder(net, shape, latent + embedding, width), nn.Tanh())
-        first = nn.Sequential(*prior_layers(prior))
-        self.generator = ConditionalGenerator(first, nn.Embedding(classes, embedding), decoder)
+        first, label = nn.Sequential(*prior_layers(prior)), nn.Embedding(classes, embedding)
+        self.generator = ConditionalGenerator(first, label, decoder)
         if condition == "projection":
             self.discriminator = ProjectionDiscriminator(*build_discriminator(net, head, shape, width_d), classes)
         else:
             features, score = build_discriminator(net, head, (shape[0] + embedding, *shape[1:]), width_d)
             self.discriminator = ConcatDiscriminator(nn.Embedding(classes, embedding), nn.Sequential(*features, *score))
         if spectral_norm:
-            apply_spectral_norm(self.discriminator)
+            self.apply_spectral_norm()
 
 
 Build = ConditionalGAN

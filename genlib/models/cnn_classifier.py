@@ -1,8 +1,4 @@
-"""The tuning classifier: a plain stack of 3x3 convolutions and max-pooling.
-
-For tuning and resampling; reported numbers come from `resnet_classifier`. Without labels it predicts the number of
-quarter turns of a rotated image.
-"""
+"""The tuning classifier, a plain stack of 3x3 convolutions; reported numbers come from `resnet_classifier`."""
 
 from itertools import pairwise
 

@@ -1,25 +1,15 @@
-"""A variational autoencoder of p(x|y): the label enters the encoder as a plane, the decoder beside the code.
-
-Sohn, Lee and Yan 2015, "Learning structured output representation using deep conditional generative models"; the prior
-of z stays N(0, 1) whatever the label, as in Kingma et al. 2014, "Semi-supervised learning with deep generative models".
-"""
+"""A variational autoencoder of p(x|y): the label enters the encoder as a plane, the decoder beside the code (Sohn, Lee
+and Yan 2015). The prior of z is N(0, 1) for each label, as in Kingma et al. 2014, "Semi-supervised learning"."""
 
 import torch
 from torch import Tensor, nn
 
+from genlib.models.layers import latent_variable
 from genlib.models.layers.blocks import Shape, conv_decoder, conv_encoder
-from genlib.models.layers.latent_variable import (
-    DiagonalNormal,
-    LatentVariableModel,
-    ObservationHead,
-    PixelDistribution,
-    PixelLikelihood,
-    PixelVariance,
-)
 from genlib.validation import require_at_least
 
 
-class CVAE(LatentVariableModel):
+class CVAE(latent_variable.LatentVariableModel):
     """`embedding`: numbers that stand for a label beside the code; the other options are those of `vae`."""
 
     conditional = True
@@ -32,8 +22,8 @@ class CVAE(LatentVariableModel):
         latent: int = 16,
         width: int = 32,
         embedding: int = 16,
-        pixel_likelihood: PixelLikelihood = "gray_bce",
-        variance: PixelVariance = "pixel",
+        pixel_likelihood: latent_variable.PixelLikelihood = "gray_bce",
+        variance: latent_variable.PixelVariance = "pixel",
     ) -> None:
         require_at_least(1, latent=latent, width=width, embedding=embedding)
         if not classes:
@@ -44,14 +34,14 @@ class CVAE(LatentVariableModel):
         self.plane = nn.Sequential(nn.Embedding(classes, height * breadth), nn.Unflatten(1, (1, height, breadth)))
         self.encoder = conv_encoder((channels + 1, height, breadth), width, 2 * latent)
         self.label = nn.Embedding(classes, embedding)
-        self.emission = ObservationHead(pixel_likelihood, variance)
+        self.emission = latent_variable.ObservationHead(pixel_likelihood, variance)
         self.decoder = conv_decoder(self.emission.params_shape(shape), latent + embedding, width)
 
-    def encode(self, x: Tensor, y: Tensor | None = None) -> DiagonalNormal:
-        return DiagonalNormal.from_moments(self.encoder(torch.cat([x, self.plane(y)], 1)))
+    def encode(self, x: Tensor, y: Tensor | None = None) -> latent_variable.DiagonalNormal:
+        return super().encode(torch.cat([x, self.plane(y)], 1))
 
-    def decode(self, z: Tensor, y: Tensor | None = None) -> PixelDistribution:
-        return self.emission.distribution(self.decoder(torch.cat([z, self.label(y)], 1)))
+    def decode(self, z: Tensor, y: Tensor | None = None) -> latent_variable.PixelDistribution:
+        return super().decode(torch.cat([z, self.label(y)], 1))
 
 
 Build = CVAE

@@ -1,7 +1,4 @@
-"""CycleGAN: two translators between two domains and a discriminator in each, trained without pairs.
-
-Zhu, Park, Isola and Efros 2017, "Unpaired image-to-image translation using cycle-consistent adversarial networks".
-"""
+"""CycleGAN: two translators between two domains and a discriminator in each (Zhu, Park, Isola and Efros 2017)."""
 
 from typing import Literal
 
@@ -15,26 +12,14 @@ from genlib.models.layers.sampling import map_in_chunks
 from genlib.validation import require_at_least, require_in_range
 
 NUM_SAMPLE_SOURCES = 64
-Domain = Literal["a", "b"]
 
 
 class CycleGAN(nn.Module):
     """`g`: the translators a -> b ("ab") and b -> a ("ba"); `d`: the discriminators of both domains ("a", "b").
-
-    `judge`: a classifier of both domains, trained with the translators, for the semantic term of the objective.
-    """
-
-    shown: Tensor  # the source images of `sample`
+    `judge`: a classifier of both domains, trained with the translators, for the semantic term of the objective."""
 
     def __init__(
-        self,
-        shape: Shape,
-        classes: int,
-        *,
-        width: int = 16,
-        blocks: int = 2,
-        width_d: int = 16,
-        judge: bool = False,
+        self, shape: Shape, classes: int, *, width: int = 16, blocks: int = 2, width_d: int = 16, judge: bool = False
     ) -> None:
         require_at_least(1, width=width, width_d=width_d)
         require_in_range(0, 101, blocks=blocks)
@@ -45,20 +30,19 @@ class CycleGAN(nn.Module):
         self.d = nn.ModuleDict({domain: patch_discriminator(shape, width_d) for domain in ("a", "b")})
         self.judge = conv_encoder(shape, width_d, classes) if judge else None
         self.pool = nn.ModuleDict({domain: ImagePool(shape) for domain in ("a", "b")})
-        self.register_buffer("shown", torch.zeros(NUM_SAMPLE_SOURCES, *shape, dtype=torch.uint8))
+        self.shown = nn.Buffer(torch.zeros(NUM_SAMPLE_SOURCES, *shape, dtype=torch.uint8))  # sources of `sample`
 
     def on_fit_start(self, train: Images, valid: Images) -> None:
         """Keep the first 64 validation images of domain a for `sample`, repeated where there are fewer."""
-        self.shown.copy_(valid.pixels[torch.arange(NUM_SAMPLE_SOURCES, device=valid.pixels.device) % len(valid)])
+        self.shown.copy_(valid.pixels[torch.arange(NUM_SAMPLE_SOURCES) % len(valid)])
 
-    def translate(self, x: Tensor, to: Domain) -> Tensor:
+    def translate(self, x: Tensor, to: Literal["a", "b"]) -> Tensor:
         """Images [n, C, H, W] of the domain `to`, from images of the other."""
         return map_in_chunks(self.g["ab" if to == "b" else "ba"], x).float()
 
     def sample(self, n: int, *, seed: int = 0) -> Tensor:
         """Translations to b of the stored images, cyclically in their order, whatever the seed."""
-        order = torch.arange(n, device=self.shown.device) % NUM_SAMPLE_SOURCES
-        return self.translate(to_float(self.shown[order]), "b")
+        return self.translate(to_float(self.shown[torch.arange(n) % NUM_SAMPLE_SOURCES]), "b")
 
 
 Build = CycleGAN

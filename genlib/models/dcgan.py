@@ -1,11 +1,5 @@
-"""DCGAN as published: batch normalisation in both networks, no biases, weights from N(0, 0.02).
-
-Radford, Metz and Chintala 2015, "Unsupervised representation learning with deep convolutional GANs". At 32 pixels with
-a width of 32 these are the networks of Ray's tuning example, pbt_dcgan_mnist. `gan` trains better; this one is for
-comparison.
-"""
-
-from typing import ClassVar
+"""DCGAN as published (Radford, Metz and Chintala 2015): batch normalisation in both networks, no biases. At 32 pixels
+with a width of 32 these are the networks of Ray's tuning example, pbt_dcgan_mnist. `gan` trains better."""
 
 from torch import Tensor, nn
 
@@ -18,12 +12,9 @@ from genlib.validation import require_at_least
 
 
 class DCGAN(GANBase):
-    """`width`, `width_d`: channels of G's finest and of D's first level.
+    """`width`, `width_d`: channels of G's finest and of D's first level."""
 
-    D normalises over the batch, so it sees real and generated images in separate passes.
-    """
-
-    separate_passes: ClassVar[bool] = True
+    separate_passes = True  # since D normalises over the batch
 
     def __init__(self, shape: Shape, classes: int, *, latent: int = 100, width: int = 32, width_d: int = 32) -> None:
         require_at_least(1, latent=latent, width=width, width_d=width_d)
@@ -35,7 +26,7 @@ class DCGAN(GANBase):
         self.apply(init_weights)
 
     def sample(self, n: int, *, seed: int = 0, y: Tensor | None = None) -> Tensor:
-        """Images of z ~ N(0, 1), with the running statistics, so that none depends on the others."""
+        """With the running statistics, so that no image depends on the others."""
         with eval_mode(self):
             return super().sample(n, seed=seed)
 
@@ -59,7 +50,7 @@ def generator_layers(shape: Shape, latent: int, width: int) -> list[nn.Module]:
 
 
 def discriminator_layers(shape: Shape, width: int) -> list[nn.Module]:
-    """Image -> logit [n, 1, 1, 1], the mirror of `generator_layers`; the first level is not normalised."""
+    """Image -> logit [n, 1, 1, 1]; the first level is not normalised."""
     levels = num_upsamples(shape)
     channels = [shape[0], *channel_schedule(width, levels)]
     layers: list[nn.Module] = []

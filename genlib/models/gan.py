@@ -1,22 +1,16 @@
-"""A generator and a discriminator: networks after DCGAN, small residual ones, or multilayer perceptrons for points.
-
-Radford, Metz and Chintala 2015, "Unsupervised representation learning with deep convolutional GANs", without batch
-normalisation: the generator normalises groups of channels within an image, the discriminator nothing.
-"""
+"""A generator and a discriminator: networks after DCGAN (Radford, Metz and Chintala 2015) without batch normalisation,
+small residual ones, or multilayer perceptrons for points."""
 
 from torch import nn
 
-from genlib.models.layers.backbones import Backbone, build_decoder
-from genlib.models.layers.blocks import Shape
-from genlib.models.layers.gan import GANBase, Head, Prior, apply_spectral_norm, build_discriminator, prior_layers
+from genlib.models.layers.blocks import Backbone, Shape
+from genlib.models.layers.gan import GANBase, Head, Prior, build_decoder, build_discriminator, prior_layers
 from genlib.validation import require_at_least
 
 
 class GAN(GANBase):
-    """`prior`: of the codes that G sees. `head`: D's last layer, one logit or the scores of two classes.
-
-    `pack`: images D sees at a time (Lin et al. 2018, "PacGAN"). `spectral_norm`: of every layer of D.
-    """
+    """`prior`: of the codes that G sees. `head`: D's last layer, one logit or the scores of two classes. `pack`: images
+    D sees at a time (Lin et al. 2018, "PacGAN"). `spectral_norm`: of every layer of D."""
 
     def __init__(
         self,
@@ -39,7 +33,7 @@ class GAN(GANBase):
         features, score = build_discriminator(net, head, (pack * shape[0], *shape[1:]), width_d)
         self.discriminator = nn.Sequential(*features, *score)
         if spectral_norm:
-            apply_spectral_norm(self.discriminator)
+            self.apply_spectral_norm()
 
 
 Build = GAN

@@ -1,8 +1,6 @@
-"""The networks of Burda, Grosse and Salakhutdinov 2016, "Importance weighted autoencoders", with Bernoulli pixels.
-
-One stochastic layer: x - 200 - 200 - z 50 and back, tanh. Two: x - 200 - 200 - h 100 - 100 - 100 - z 50 and back, with
-p(x, h, z) = p(z) p(h|z) p(x|h) and q(h, z|x) = q(h|x) q(z|h). Images are flattened to intensities in [0, 1].
-"""
+"""The networks of Burda, Grosse and Salakhutdinov 2016, "Importance weighted autoencoders", with Bernoulli pixels. One
+stochastic layer: x - 200 - 200 - z 50 and back, tanh. Two: x - 200 - 200 - h 100 - 100 - 100 - z 50 and back, with p(x,
+h, z) = p(z) p(h|z) p(x|h) and q(h, z|x) = q(h|x) q(z|h). Images are flattened to intensities in [0, 1]."""
 
 import math
 

@@ -1,19 +1,7 @@
-"""A convolutional variational autoencoder: q(z|x) = N(mean, exp(log_variance)), p(x|z) Bernoulli or Gaussian.
-
-Kingma and Welling 2013, "Auto-encoding variational Bayes".
-"""
-
-from torch import Tensor
+"""A convolutional variational autoencoder (Kingma and Welling 2013, "Auto-encoding variational Bayes")."""
 
 from genlib.models.layers.blocks import Shape, conv_decoder, conv_encoder
-from genlib.models.layers.latent_variable import (
-    DiagonalNormal,
-    LatentVariableModel,
-    ObservationHead,
-    PixelDistribution,
-    PixelLikelihood,
-    PixelVariance,
-)
+from genlib.models.layers.latent_variable import LatentVariableModel, ObservationHead, PixelLikelihood, PixelVariance
 from genlib.validation import require_at_least
 
 
@@ -35,12 +23,6 @@ class VAE(LatentVariableModel):
         self.encoder = conv_encoder(shape, width, 2 * latent)
         self.emission = ObservationHead(pixel_likelihood, variance)
         self.decoder = conv_decoder(self.emission.params_shape(shape), latent, width)
-
-    def encode(self, x: Tensor, y: Tensor | None = None) -> DiagonalNormal:
-        return DiagonalNormal.from_moments(self.encoder(x))
-
-    def decode(self, z: Tensor, y: Tensor | None = None) -> PixelDistribution:
-        return self.emission.distribution(self.decoder(z))
 
 
 Build = VAE

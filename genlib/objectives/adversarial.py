@@ -1,26 +1,18 @@
-"""Adversarial training of a discriminator D and a generator G.
+"""Adversarial training of a discriminator D and a generator G. A loss is two functions of the logits D(x) and D(G(z)),
+paired by their place in the batch. Gradient penalties apply every `lazy_reg_interval` steps, with their weight
+multiplied by it (Karras et al. 2020, "Analyzing and improving the image quality of StyleGAN"). The logit of a pack of
+images counts for each image of it."""
 
-A loss is two functions of the logits D(x) and D(G(z)), paired by their place in the batch. Gradient penalties apply
-every `lazy_reg_interval` steps, with their weight multiplied by it (Karras et al. 2020, "Analyzing and improving the
-image quality of StyleGAN"). A conditional D and G get the labels of the batch. The logit of a pack of images counts for
-each image of it.
-"""
-
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Protocol
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from genlib.data.batches import Batch
 from genlib.objectives.common.gan_losses import LOSSES, GANLossName
-from genlib.objectives.common.gradient_penalties import (
-    Discriminator,
-    interpolate_images,
-    one_centered_penalty,
-    zero_centered_penalty,
-)
 from genlib.objectives.common.phases import Objective, Phase, StepLosses
 from genlib.validation import require_at_least, require_in_range, require_one_of
 
@@ -30,8 +22,8 @@ class GANModel(Protocol):
     separate_passes: bool
     latent: int
     pack: int
-    generator: nn.Module
-    discriminator: nn.Module
+    generator: Callable[..., Tensor]
+    discriminator: Callable[..., Tensor]
 
 
 def pack_images(x: Tensor, pack: int) -> Tensor:
@@ -41,20 +33,17 @@ def pack_images(x: Tensor, pack: int) -> Tensor:
     return x.reshape(len(x) // pack, pack * x.shape[1], *x.shape[2:])
 
 
-def unpack_losses(losses: StepLosses, pack: int) -> StepLosses:
+def losses_per_image(loss: Tensor, logged: Mapping[str, Tensor], pack: int) -> StepLosses:
     """Values of packs [n / pack] as values of their images [n]."""
-    each = {name: values.repeat_interleave(pack) for name, values in losses.logged.items()}
-    return StepLosses(losses.loss.repeat_interleave(pack), each)
+    each = {name: values.repeat_interleave(pack) for name, values in logged.items()}
+    return StepLosses(loss.repeat_interleave(pack), each)
 
 
 @dataclass(kw_only=True, eq=False)
 class Adversarial(Objective):
     """`r1`, `r2`, `gradient_penalty`: weights of the penalties. `label_smoothing`: share of the real images that D is
-    trained to call fake (one-sided; Salimans et al. 2016).
-
-    `instance_noise`: standard deviation of the noise on all that D sees, which falls linearly to 0 at
-    `noise_anneal_images` (Sønderby et al. 2016, "Amortised MAP inference for image super-resolution").
-    """
+    trained to call fake (Salimans et al. 2016). `instance_noise`: standard deviation of the noise on all that D sees,
+    which falls linearly to 0 at `noise_anneal_images` (Sønderby et al. 2016, "Amortised MAP inference")."""
 
     loss: GANLossName = "non_saturating"
     r1: float = 0.0
@@ -80,12 +69,8 @@ class Adversarial(Objective):
 
     def phases(self, model: Any) -> tuple[Phase, ...]:
         self.check(model)
-
-        def per_image(step: Callable[[GANModel, Batch], StepLosses]) -> Callable[[Batch], StepLosses]:
-            return lambda batch: unpack_losses(step(model, batch), model.pack)
-
-        g = Phase("g", model.generator, per_image(self.g_step_losses), self.d_steps_per_g_step)
-        return Phase("d", model.discriminator, per_image(self.d_step_losses)), g
+        g = Phase("g", model.generator, partial(self.g_step_losses, model), self.d_steps_per_g_step)
+        return Phase("d", model.discriminator, partial(self.d_step_losses, model)), g
 
     def d_step_losses(self, model: GANModel, batch: Batch) -> StepLosses:
         with torch.no_grad():
@@ -96,18 +81,14 @@ class Adversarial(Objective):
         logits = torch.cat([discriminator_fn(model, batch)(images) for images in passes])
         real, fake = logits.float().flatten().chunk(2)
         loss = self.d_loss(real, fake)
-        logged = {
-            "loss_d": loss,
-            "d_real": (real > 0).float(),
-            "d_fake": (fake < 0).float(),
-            "logit_gap": real - fake,
-        }
+        d_real, d_fake = (real > 0).float(), (fake < 0).float()
+        logged = {"loss_d": loss, "d_real": d_real, "d_fake": d_fake, "logit_gap": real - fake}
         if batch.step % self.lazy_reg_interval == 0:
             penalties = self.penalties(model, batch, x, generated)
             weighted = sum(self.penalty_weights[name] * values for name, values in penalties.items())
             loss = loss + self.lazy_reg_interval * weighted
             logged |= penalties
-        return StepLosses(loss, logged)
+        return losses_per_image(loss, logged, model.pack)
 
     def d_loss(self, real: Tensor, fake: Tensor) -> Tensor:
         share = self.label_smoothing
@@ -116,7 +97,6 @@ class Adversarial(Objective):
         return (1 - share) * self.gan_loss.d(real, fake) + share * self.gan_loss.d(-real, fake)
 
     def penalties(self, model: GANModel, batch: Batch, real: Tensor, fake: Tensor) -> dict[str, Tensor]:
-        """Those that have a weight, one value per logit of D."""
         d, real_weight = discriminator_fn(model, batch), batch.rand("between")[:: model.pack]
         penalties: dict[str, Callable[[], Tensor]] = {
             "r1": lambda: zero_centered_penalty(d, real),
@@ -132,7 +112,7 @@ class Adversarial(Objective):
             with torch.no_grad():
                 real = self.discriminator_logits(model, batch, batch.x, "real_g")
         loss = self.gan_loss.g(real, fake)
-        return StepLosses(loss, {"loss_g": loss})
+        return losses_per_image(loss, {"loss_g": loss}, model.pack)
 
     def discriminator_logits(self, model: GANModel, batch: Batch, x: Tensor, noise_name: str) -> Tensor:
         x = self.discriminator_input(model, batch, x, noise_name)
@@ -153,13 +133,36 @@ def label_inputs(model: GANModel, batch: Batch) -> tuple[Tensor, ...]:
 
 
 def generate(model: GANModel, batch: Batch, noise_name: str) -> Tensor:
-    images: Tensor = model.generator(batch.randn(noise_name, model.latent), *label_inputs(model, batch))
-    return images
+    return model.generator(batch.randn(noise_name, model.latent), *label_inputs(model, batch))
 
 
-def discriminator_fn(model: GANModel, batch: Batch) -> Discriminator:
+def discriminator_fn(model: GANModel, batch: Batch) -> Callable[[Tensor], Tensor]:
     """D with the labels of the batch, repeated as often as its images repeat the batch."""
     return lambda x: model.discriminator(x, *(y.repeat(len(x) // len(y)) for y in label_inputs(model, batch)))
+
+
+def zero_centered_penalty(discriminator: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+    """||grad D(x)||^2 / 2 [n]: R1 at real, R2 at generated images (Mescheder, Geiger and Nowozin 2018)."""
+    return input_gradient(discriminator, x).square().flatten(1).sum(1) / 2
+
+
+def one_centered_penalty(discriminator: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+    """(||grad D(x)|| - 1)^2 [n], for points between real and generated images (Gulrajani et al. 2017, equation 3)."""
+    lengths: Tensor = torch.linalg.vector_norm(input_gradient(discriminator, x).flatten(1), dim=1)
+    return (lengths - 1).square()
+
+
+def interpolate_images(real: Tensor, fake: Tensor, real_weight: Tensor) -> Tensor:
+    """w real + (1 - w) fake, w = `real_weight` [n] in [0, 1]."""
+    return torch.lerp(fake, real, real_weight[:, None, None, None])
+
+
+def input_gradient(discriminator: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+    """grad D(x) [n, C, H, W], differentiable in the parameters of D, in float32: squares lose too much in bfloat16."""
+    x = x.detach().float().requires_grad_()
+    with torch.autocast(x.device.type, enabled=False):
+        (gradient,) = torch.autograd.grad(discriminator(x).sum(), x, create_graph=True)
+    return gradient
 
 
 Build = Adversarial

@@ -1,8 +1,5 @@
-"""Cross-entropy with the labels; without labels, with the number of quarter turns by which each image was rotated.
-
-The second is the self-supervised task of Gidaris, Singh and Komodakis 2018, "Unsupervised representation learning by
-predicting image rotations".
-"""
+"""Cross-entropy with the labels; without labels, with the number of quarter turns by which each image was rotated
+(Gidaris, Singh and Komodakis 2018, "Unsupervised representation learning by predicting image rotations")."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -45,19 +42,15 @@ class Classification(Objective):
         require_at_least(0, shift=self.shift)
 
     def step_losses(self, model: Callable[[Tensor], Tensor], batch: Batch) -> StepLosses:
-        x, y = self.inputs_and_targets(batch)
+        x, y = batch.x, batch.labels
+        if self.shift:
+            x = shift_images(x, (batch.rand("shift", 2) * (2 * self.shift + 1)).long(), self.shift)
+        if y is None:
+            y = (4 * batch.rand("rotation")).long()
+            x = rotate_quarters(x, y)
         logits = model(x).float()
         loss = F.cross_entropy(logits, y, reduction="none", label_smoothing=self.label_smoothing)
         return StepLosses(loss, {"loss": loss, "accuracy": (logits.argmax(1) == y).float()})
-
-    def inputs_and_targets(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        x = batch.x
-        if self.shift:
-            x = shift_images(x, (batch.rand("shift", 2) * (2 * self.shift + 1)).long(), self.shift)
-        if batch.labels is not None:
-            return x, batch.labels
-        quarters = (4 * batch.rand("rotation")).long()
-        return rotate_quarters(x, quarters), quarters
 
 
 Build = Classification

@@ -1,14 +1,10 @@
-"""The evidence lower bound: log p(x) >= E_q(z|x) log p(x|z) - KL(q(z|x) || p(z)), in nats per image.
-
-Kingma and Welling 2013; beta weights the KL as in Higgins et al. 2017, "beta-VAE".
-"""
+"""The evidence lower bound: log p(x) >= E_q(z|x) log p(x|z) - KL(q(z|x) || p(z)), in nats (Kingma and Welling 2013);
+beta weights the KL as in Higgins et al. 2017, "beta-VAE"."""
 
 from dataclasses import dataclass
 
-from torch import Tensor
-
 from genlib.data.batches import Batch
-from genlib.objectives.common.likelihood import LikelihoodModel, has_one_latent_layer, observed_batch
+from genlib.objectives.common.likelihood import LikelihoodModel, observed_batch
 from genlib.objectives.common.phases import Objective, StepLosses
 from genlib.validation import require_at_least
 
@@ -25,22 +21,17 @@ class Elbo(Objective):
         require_at_least(0, beta=self.beta, warm_up=self.warm_up)
 
     def step_losses(self, model: LikelihoodModel, batch: Batch) -> StepLosses:
-        log_px, kl = log_px_and_kl(model, batch)
+        (x, y), noise = observed_batch(model, batch), batch.randn("z", model.noise_dim)
+        if model.noise_dim == model.latent:
+            q = model.encode(x, y)
+            log_px, kl = model.log_likelihood(x, q.rsample(noise)[None], y)[0], q.kl()
+        else:  # with several stochastic layers the KL is not known but at the draw
+            log_px, kl = (values[0] for values in model.log_px_and_log_ratio(x, noise[None], y))
         loss = self.kl_weight(batch.step * batch.global_size) * kl - log_px
         return StepLosses(loss, {"reconstruction": -log_px, "kl": kl})
 
     def kl_weight(self, images_seen: int) -> float:
         return self.beta * min(1.0, images_seen / self.warm_up) if self.warm_up else self.beta
-
-
-def log_px_and_kl(model: LikelihoodModel, batch: Batch) -> tuple[Tensor, Tensor]:
-    """log p(x|z) [n] at one draw of q, and the KL [n]: exact with one stochastic layer, at that draw with several."""
-    (x, y), noise = observed_batch(model, batch), batch.randn("z", model.noise_dim)
-    if not has_one_latent_layer(model):
-        log_px, log_ratio = model.log_px_and_log_ratio(x, noise[None], y)
-        return log_px[0], log_ratio[0]
-    q = model.encode(x, y)
-    return model.log_likelihood(x, q.rsample(noise)[None], y)[0], q.kl()
 
 
 Build = Elbo

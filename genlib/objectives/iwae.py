@@ -1,8 +1,6 @@
 """The importance-weighted bound: log p(x) >= E log (w_1 + ... + w_k) / k, w = p(x, z) / q(z|x) at k draws of q(z|x).
-
 Burda, Grosse and Salakhutdinov 2016, "Importance weighted autoencoders"; k = 1 is the ELBO with its KL at the draw. In
-the gradient, that of log w_i has the weight v_i = w_i / sum w.
-"""
+the gradient, that of log w_i has the weight v_i = w_i / sum w."""
 
 import math
 from dataclasses import dataclass
@@ -11,7 +9,7 @@ from typing import Any
 from torch import Tensor
 
 from genlib.data.batches import Batch
-from genlib.objectives.common.likelihood import LikelihoodModel, has_one_latent_layer, observed_batch
+from genlib.objectives.common.likelihood import LikelihoodModel, observed_batch
 from genlib.objectives.common.phases import Objective, StepLosses
 from genlib.validation import require_at_least
 
@@ -30,7 +28,7 @@ class IWAEBound(Objective):
 
     def check(self, model: Any) -> None:
         super().check(model)
-        if self.dreg and not has_one_latent_layer(model):
+        if self.dreg and model.noise_dim != model.latent:
             raise ValueError("dreg: got true, expected false for a model with several stochastic layers")
 
     def step_losses(self, model: LikelihoodModel, batch: Batch) -> StepLosses:
@@ -43,16 +41,14 @@ class IWAEBound(Objective):
 
 
 def dreg_log_weights(model: LikelihoodModel, x: Tensor, noise: Tensor, y: Tensor | None) -> Tensor:
-    """log w [k, n] of which log sum w has the encoder's gradient sum v_i^2 (d log w_i / d z_i) (d z_i / d q).
-
-    Tucker et al. 2019, equation 8: log q has no gradient but through z, and that through z_i is multiplied by v_i.
-    """
+    """log w [k, n] of which log sum w has the encoder's gradient sum v_i^2 (d log w_i / d z_i) (d z_i / d q). Tucker et
+    al. 2019, equation 8: log q has no gradient but through z, and that through z_i is multiplied by v_i."""
     q = model.encode(x, y)
     z = q.rsample(noise)
-    log_w = model.log_likelihood(x, z, y) - q.detach().log_ratio(z)
+    log_w: Tensor = model.log_likelihood(x, z, y) - q.detach().log_ratio(z)
     if z.requires_grad:
         v = log_w.detach().softmax(0)
-        z.register_hook(lambda gradient: v[..., None] * gradient)  # type: ignore[no-untyped-call]
+        z.register_hook(lambda gradient: v[..., None] * gradient)
     return log_w
 
 

@@ -1,9 +1,8 @@
 """The image from its code, by squared error or by the cross-entropy of intensities (x + 1) / 2."""
 
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
-from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 from genlib.data.batches import Batch
@@ -13,15 +12,6 @@ from genlib.validation import require_one_of
 
 ReconstructionLoss = Literal["mse", "cross_entropy"]
 BOUNDED_OUTPUTS = "expected sigmoid or tanh with the loss cross_entropy"
-
-
-class AutoencoderModel(Protocol):
-    slope: Tensor
-
-    def encode_mean(self, x: Tensor) -> Tensor: ...
-    def decoder(self, z: Tensor) -> Tensor: ...
-    def intensity_logits(self, h: Tensor) -> Tensor: ...
-    def apply_output(self, h: Tensor) -> Tensor: ...
 
 
 @dataclass(kw_only=True, eq=False)
@@ -39,7 +29,7 @@ class Reconstruction(Objective):
         if self.loss == "cross_entropy" and model.output == "linear":
             raise ValueError(f"output: got linear, {BOUNDED_OUTPUTS}")
 
-    def step_losses(self, model: AutoencoderModel, batch: Batch) -> StepLosses:
+    def step_losses(self, model: Any, batch: Batch) -> StepLosses:
         h = model.decoder(model.encode_mean(batch.x))
         error = (model.apply_output(h) - batch.x).square().flatten(1).mean(1)
         if self.loss == "mse":

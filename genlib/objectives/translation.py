@@ -7,13 +7,13 @@ the source and `model.judge`, a classifier trained on the real images of both do
 own loss is below 1 (Hoffman et al. 2018, "CyCADA").
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Protocol
+from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from genlib.data.batches import Batch
@@ -24,17 +24,6 @@ from genlib.validation import require_at_least, require_one_of
 
 RELIABLE_CLASSIFIER_LOSS = 1.0  # nats of cross-entropy
 ByDomain = Mapping[str, Tensor]  # "a" and "b": the domain that an image is in, or is translated to
-
-
-class ImagePool(Protocol):
-    def query(self, generated: Tensor, num_seen: int, generator: torch.Generator) -> Tensor: ...
-
-
-class CycleGANModel(Protocol):
-    g: nn.ModuleDict
-    d: nn.ModuleDict
-    pool: Mapping[str, ImagePool]
-    judge: nn.Module
 
 
 @dataclass(kw_only=True, eq=False)
@@ -58,19 +47,21 @@ class Translation(Objective):
         self.check(model)
         if self.semantic and model.judge is None:
             raise ValueError(f"semantic: got {self.semantic}, expected 0 for a model without judge: true")
-        classifier = (
-            [] if model.judge is None else [Phase("judge", model.judge, partial(classifier_step_losses, model))]
-        )
+        judge = Phase("judge", model.judge, partial(classifier_step_losses, model))
         d = Phase("d", model.d, partial(self.d_step_losses, model))
-        return *classifier, d, Phase("g", model.g, partial(self.g_step_losses, model))
+        g = Phase("g", model.g, partial(self.g_step_losses, model))
+        return (d, g) if model.judge is None else (judge, d, g)
 
-    def d_step_losses(self, model: CycleGANModel, batch: Batch) -> StepLosses:
+    def d_step_losses(self, model: Any, batch: Batch) -> StepLosses:
         real = domain_images(batch)
         with torch.no_grad():
             fake = translate_both(model, real)
         losses, logged = [], {}
         for domain, generated in fake.items():
-            pooled = query_pool(model.pool[domain], generated.float(), batch, domain)
+            # this rank's rows of the pool's answer to the generated images of all ranks
+            gathered, num_seen = batch.all_gather(generated.float()), batch.step * batch.global_size
+            generator = seeded_generator(batch.seed, batch.step, "pool", domain)
+            pooled = model.pool[domain].query(gathered, num_seen, generator)[batch.rank_rows]
             on_real, on_fake = model.d[domain](torch.cat([real[domain], pooled])).float().chunk(2)
             losses.append(mean_per_image(self.gan_loss.d(on_real, on_fake)))
             logged[f"d_real_{domain}"] = mean_per_image((on_real > 0).float())
@@ -78,7 +69,7 @@ class Translation(Objective):
         loss = torch.stack(losses).sum(0)
         return StepLosses(loss, {"loss_d": loss, **logged})
 
-    def g_step_losses(self, model: CycleGANModel, batch: Batch) -> StepLosses:
+    def g_step_losses(self, model: Any, batch: Batch) -> StepLosses:
         real = domain_images(batch)
         fake = translate_both(model, real)
         loss = self.adversarial_loss(model, real, fake)
@@ -88,32 +79,32 @@ class Translation(Objective):
             logged[name] = term
         return StepLosses(loss, logged)
 
-    def adversarial_loss(self, model: CycleGANModel, real: ByDomain, fake: ByDomain) -> Tensor:
+    def adversarial_loss(self, model: Any, real: ByDomain, fake: ByDomain) -> Tensor:
         """The adversarial terms of both translators [n]; the real images count in a relativistic loss only."""
-        total = torch.zeros(len(real["a"]), device=real["a"].device)
+        losses = []
         for domain in ("a", "b"):
             on_fake = model.d[domain](fake[domain]).float()
             with torch.no_grad():
                 relativistic = self.gan_loss.relativistic
                 on_real = model.d[domain](real[domain]).float() if relativistic else torch.zeros_like(on_fake)
-            total = total + mean_per_image(self.gan_loss.g(on_real, on_fake))
-        return total
+            losses.append(mean_per_image(self.gan_loss.g(on_real, on_fake)))
+        return torch.stack(losses).sum(0)
 
-    def consistency_losses(
-        self, model: CycleGANModel, batch: Batch, real: ByDomain, fake: ByDomain
-    ) -> dict[str, Tensor]:
+    def consistency_losses(self, model: Any, batch: Batch, real: ByDomain, fake: ByDomain) -> dict[str, Tensor]:
         """Each consistency term with a weight [n], summed over both directions."""
-
-        def semantic() -> Tensor:
+        terms = {}
+        if self.cycle:
+            terms["cycle"] = mean_absolute_distance(translate_both(model, fake), real)
+        if self.identity:
+            on_target = {"a": model.g["ba"](real["a"]), "b": model.g["ab"](real["b"])}
+            terms["identity"] = mean_absolute_distance(on_target, real)
+        if self.semantic:
+            with torch.no_grad():
+                judge_loss = batch.all_gather(classifier_step_losses(model, batch).loss).mean()
             a, b = domain_labels(batch).values()
-            return classifier_is_reliable(model, batch) * classifier_cross_entropy(model, fake, {"a": b, "b": a})
-
-        terms: dict[str, Callable[[], Tensor]] = {
-            "cycle": lambda: mean_absolute_distance(translate_both(model, fake), real),
-            "identity": lambda: mean_absolute_distance(map_identity(model, real), real),
-            "semantic": semantic,
-        }
-        return {name: term() for name, term in terms.items() if self.term_weights[name]}
+            is_reliable = (judge_loss < RELIABLE_CLASSIFIER_LOSS).float()
+            terms["semantic"] = is_reliable * classifier_cross_entropy(model, fake, {"a": b, "b": a})
+        return terms
 
 
 def domain_batches(batch: Batch) -> dict[str, Batch]:
@@ -130,13 +121,8 @@ def domain_labels(batch: Batch) -> ByDomain:
     return {domain: each.y for domain, each in domain_batches(batch).items()}
 
 
-def translate_both(model: CycleGANModel, x: ByDomain) -> ByDomain:
+def translate_both(model: Any, x: ByDomain) -> ByDomain:
     return {"a": model.g["ba"](x["b"]), "b": model.g["ab"](x["a"])}
-
-
-def map_identity(model: CycleGANModel, x: ByDomain) -> ByDomain:
-    """Each translator applied to images of its target domain."""
-    return {"a": model.g["ba"](x["a"]), "b": model.g["ab"](x["b"])}
 
 
 def mean_absolute_distance(x: ByDomain, y: ByDomain) -> Tensor:
@@ -148,29 +134,16 @@ def mean_per_image(values: Tensor) -> Tensor:
     return values.flatten(1).mean(1)
 
 
-def query_pool(pool: ImagePool, generated: Tensor, batch: Batch, domain: str) -> Tensor:
-    """This rank's rows of the pool's answer to the generated images of all ranks."""
-    generator = seeded_generator(batch.seed, batch.step, "pool", domain)
-    return pool.query(batch.all_gather(generated), batch.step * batch.global_size, generator)[batch.rank_rows]
-
-
-def classifier_step_losses(model: CycleGANModel, batch: Batch) -> StepLosses:
+def classifier_step_losses(model: Any, batch: Batch) -> StepLosses:
     loss = classifier_cross_entropy(model, domain_images(batch), domain_labels(batch))
     return StepLosses(loss, {"loss_judge": loss})
 
 
-def classifier_cross_entropy(model: CycleGANModel, x: ByDomain, y: ByDomain) -> Tensor:
+def classifier_cross_entropy(model: Any, x: ByDomain, y: ByDomain) -> Tensor:
     """The classifier's cross-entropy [n], the mean of both domains."""
     logits = model.judge(torch.cat([x["a"], x["b"]])).float()
     losses = F.cross_entropy(logits, torch.cat([y["a"], y["b"]]), reduction="none")
     return losses.view(2, -1).mean(0)
-
-
-@torch.no_grad()
-def classifier_is_reliable(model: CycleGANModel, batch: Batch) -> Tensor:
-    """1 where the classifier's loss on the real images of this step is below RELIABLE_CLASSIFIER_LOSS, else 0."""
-    loss = batch.all_gather(classifier_cross_entropy(model, domain_images(batch), domain_labels(batch))).mean()
-    return (loss < RELIABLE_CLASSIFIER_LOSS).float()
 
 
 Build = Translation

@@ -13,8 +13,8 @@ from genlib.data.images import Images
 from genlib.models import cgan, gan
 from genlib.models.layers.gan import ScoreDifference
 from genlib.objectives import adversarial
+from genlib.objectives.adversarial import zero_centered_penalty
 from genlib.objectives.common.gan_losses import LOSSES
-from genlib.objectives.common.gradient_penalties import zero_centered_penalty
 from genlib.training.config import TrainConfig
 from genlib.training.loop import train
 from genlib.training.state import TrainState

@@ -8,9 +8,9 @@ from gan_cases import SHAPE, batch_of, images, made
 from torch import nn
 
 from genlib.models import gan
-from genlib.models.layers.backbones import ENCODERS
+from genlib.models.layers.blocks import ENCODERS
 from genlib.objectives import adversarial
-from genlib.objectives.common.gradient_penalties import interpolate_images, one_centered_penalty, zero_centered_penalty
+from genlib.objectives.adversarial import interpolate_images, one_centered_penalty, zero_centered_penalty
 
 
 @pytest.fixture(autouse=True)

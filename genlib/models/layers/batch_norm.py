@@ -28,10 +28,7 @@ class AllReduceMean(torch.autograd.Function):
 
 
 class GlobalBatchNorm(torch.autograd.Function):
-    """(x, g, b, eps) -> (y, m, v), in few passes over x.
-
-    Where the gradient is differentiated again (a gradient penalty), it goes through `differentiable_batch_norm`.
-    """
+    """(x, g, b, eps) -> (y, m, v), in few passes over x; by `differentiable_batch_norm` under a gradient penalty."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, eps: float) -> tuple[Tensor, Tensor, Tensor]:
@@ -48,7 +45,7 @@ class GlobalBatchNorm(torch.autograd.Function):
         x, weight, bias, mean, variance = ctx.saved_tensors
         if torch.is_grad_enabled():
             y = differentiable_batch_norm(x, weight, bias, ctx.eps)[0]
-            return *differentiable_gradients(y, (x, weight, bias), ctx.needs_input_grad[:3], dy), None
+            return *differentiable_gradients(ctx, y, (x, weight, bias), dy), None
         # dg = sum(dy z) and db = sum(dy) of this process; their means over all values of all processes give dx
         inverse_std = torch.rsqrt(variance + ctx.eps)
         _, d_weight, d_bias = torch.ops.aten.native_batch_norm_backward(
@@ -71,7 +68,6 @@ def differentiable_batch_norm(x: Tensor, weight: Tensor, bias: Tensor, eps: floa
 
 
 def all_reduce_mean_(values: Tensor) -> Tensor:
-    """The mean of `values` over all processes, in place."""
     dist.all_reduce(values)
     return values.div_(dist.get_world_size())
 
@@ -84,14 +80,10 @@ class BatchNorm2d(nn.BatchNorm2d):
             return super().forward(x)
         y: Tensor
         y, mean, variance = GlobalBatchNorm.apply(x.float(), self.weight, self.bias, self.eps)  # type: ignore[no-untyped-call]
-        self._update_running_stats(mean, variance, dist.get_world_size() * x.numel() // x.shape[1])
+        num_values = dist.get_world_size() * x.numel() // x.shape[1]
+        with torch.no_grad():
+            assert self.running_mean is not None and self.running_var is not None and self.momentum is not None
+            self.num_batches_tracked.add_(1)  # type: ignore[union-attr]
+            self.running_mean.lerp_(mean, self.momentum)
+            self.running_var.lerp_(variance * (num_values / max(1, num_values - 1)), self.momentum)  # unbiased
         return y
-
-    @torch.no_grad()
-    def _update_running_stats(self, mean: Tensor, variance: Tensor, num_values: int) -> None:
-        """Move the running statistics; the running variance is the unbiased one of `num_values` values."""
-        assert self.running_mean is not None and self.running_var is not None and self.num_batches_tracked is not None
-        assert self.momentum is not None
-        self.num_batches_tracked += 1
-        self.running_mean.lerp_(mean, self.momentum)
-        self.running_var.lerp_(variance * (num_values / max(1, num_values - 1)), self.momentum)

@@ -1,10 +1,9 @@
-"""Convolutional networks from an image to a vector and back, by halving and doubling the sides.
-
-No layer depends on the rest of the batch, so results do not depend on the number of workers.
-"""
+"""Networks from an image to a vector and back: convolutional, residual, or multilayer perceptrons. No layer depends on
+the rest of the batch, so results do not depend on the number of workers."""
 
 from itertools import pairwise
 from math import gcd, prod
+from typing import Literal, cast
 
 from torch import Tensor, nn
 
@@ -12,7 +11,7 @@ from genlib.models.layers.cpu.group_norm import GroupNorm
 from genlib.models.layers.cpu.matmul_conv import GrayConv2d, GrayConvTranspose2d
 
 Shape = tuple[int, int, int]  # channels, height, width
-
+Backbone = Literal["dcgan", "residual", "mlp"]  # the mlp takes images of any size, the others from MIN_IMAGE_SIZE on
 MIN_IMAGE_SIZE = 8  # pixels
 
 
@@ -42,9 +41,8 @@ class ResidualBlock(nn.Module):
         self.scale = scale
 
     def forward(self, x: Tensor) -> Tensor:
-        change: Tensor = self.f(x)
-        total: Tensor = self.past(x) + (change if self.scale == 1 else self.scale * change)
-        return total
+        change = self.f(x) if self.scale == 1 else self.scale * self.f(x)
+        return cast(Tensor, self.past(x) + change)
 
 
 class Crop(nn.Module):
@@ -66,6 +64,14 @@ def group_norm(width: int, min_channels: int = 1) -> GroupNorm:
 def residual_conv(width: int, *norm: nn.Module) -> ResidualBlock:
     """x + a 3x3 convolution of the rectified x, normalised first where `norm` is given."""
     return ResidualBlock(*norm, nn.LeakyReLU(0.2), nn.Conv2d(width, width, 3, padding=1))
+
+
+def scaled_residual(in_channels: int, out_channels: int) -> ResidualBlock:
+    """x + f(x) / 10, f two rectified 3x3 convolutions; a 1x1 convolution takes x past where the width changes. The
+    small step stands in for normalisation (Mescheder, Geiger and Nowozin 2018, their ResNets)."""
+    past = nn.Identity() if in_channels == out_channels else nn.Conv2d(in_channels, out_channels, 1, bias=False)
+    first, second = (nn.Conv2d(wide, out_channels, 3, padding=1) for wide in (in_channels, out_channels))
+    return ResidualBlock(nn.LeakyReLU(0.2), first, nn.LeakyReLU(0.2), second, past=past, scale=0.1)
 
 
 def linear_from_map(shape: Shape, levels: int, channels: int, outputs: int) -> nn.Linear:
@@ -92,10 +98,8 @@ def conv_encoder(shape: Shape, width: int, outputs: int) -> nn.Sequential:
 
 
 def conv_decoder(shape: Shape, latent: int, width: int) -> nn.Sequential:
-    """Vector [n, latent] -> image-shaped map [n, C, H, W]: a linear layer, then transposed convolutions of stride 2.
-
-    The mirror of `conv_encoder`, normalised within each image. What 2^k does not divide is rounded up, then cropped.
-    """
+    """Vector [n, latent] -> image-shaped map [n, C, H, W], the mirror of `conv_encoder`, normalised within each image.
+    What 2^k does not divide is rounded up, then cropped."""
     levels = num_downsamples(shape)
     channels = [*reversed(channel_schedule(width, levels)), shape[0]]
     layers = linear_to_map(shape, levels, channels[0], latent)
@@ -104,3 +108,42 @@ def conv_decoder(shape: Shape, latent: int, width: int) -> nn.Sequential:
         double = nn.ConvTranspose2d if level else GrayConvTranspose2d
         layers += [*refine, group_norm(wide), nn.ReLU(), double(wide, narrow, 4, 2, 1)]
     return nn.Sequential(*layers, Crop(*shape[1:]))
+
+
+def residual_encoder(shape: Shape, width: int, outputs: int) -> nn.Sequential:
+    """The mirror of `residual_decoder`: sides are halved by averaging. Without normalisation."""
+    levels = num_downsamples(shape)
+    channels = [width, *channel_schedule(width, levels)]
+    layers: list[nn.Module] = [nn.Conv2d(shape[0], width, 3, padding=1)]
+    for wide, wider in pairwise(channels):
+        layers += [scaled_residual(wide, wider), nn.AvgPool2d(2)]
+    last = linear_from_map(shape, levels, channels[-1], outputs)
+    return nn.Sequential(*layers, nn.LeakyReLU(0.2), nn.Flatten(), last)
+
+
+def residual_decoder(shape: Shape, latent: int, width: int) -> nn.Sequential:
+    """Vector [n, latent] -> [n, C, H, W]: a linear layer, then a residual block and a doubling of the side a level."""
+    levels = num_downsamples(shape)
+    channels = [*reversed(channel_schedule(width, levels)), width]
+    layers = linear_to_map(shape, levels, channels[0], latent)
+    for wide, narrow in pairwise(channels):
+        layers += [scaled_residual(wide, narrow), nn.Upsample(scale_factor=2)]
+    return nn.Sequential(*layers, nn.LeakyReLU(0.2), nn.Conv2d(width, shape[0], 3, padding=1), Crop(*shape[1:]))
+
+
+def mlp(*sizes: int) -> nn.Sequential:
+    """Linear layers from sizes[0] to sizes[-1], rectified in between."""
+    layers = [layer for wide, narrow in pairwise(sizes) for layer in (nn.LeakyReLU(0.2), nn.Linear(wide, narrow))]
+    return nn.Sequential(*layers[1:])
+
+
+def mlp_encoder(shape: Shape, width: int, outputs: int) -> nn.Sequential:
+    return nn.Sequential(nn.Flatten(), *mlp(prod(shape), width, width, width, outputs))
+
+
+def mlp_decoder(shape: Shape, latent: int, width: int) -> nn.Sequential:
+    return nn.Sequential(*mlp(latent, width, width, width, prod(shape)), nn.Unflatten(1, shape))
+
+
+ENCODERS = {"dcgan": conv_encoder, "residual": residual_encoder, "mlp": mlp_encoder}
+DECODERS = {"dcgan": conv_decoder, "residual": residual_decoder, "mlp": mlp_decoder}

@@ -1,8 +1,6 @@
-"""The base of both classifiers: features, logits of them, and calibrated probabilities.
-
-Logits are divided by one temperature, fitted on images held out of training: Guo, Pleiss, Sun and Weinberger 2017, "On
-calibration of modern neural networks". One T for all classes, so no image changes its most probable class.
-"""
+"""The base of both classifiers: features, logits of them, and calibrated probabilities. Logits are divided by one
+temperature, fitted on images held out of training: Guo, Pleiss, Sun and Weinberger 2017, "On calibration of modern
+neural networks". One T for all classes, so no image changes its most probable class."""
 
 from typing import ClassVar, cast
 
@@ -21,19 +19,16 @@ BISECTION_STEPS = 50
 class Temperature(nn.Module):
     """logits / T; T is 1 until it is fitted."""
 
-    value: Tensor
-
     def __init__(self) -> None:
         super().__init__()
-        self.register_buffer("value", torch.ones(()))
+        self.value = nn.Buffer(torch.ones(()))
 
     def forward(self, logits: Tensor) -> Tensor:
         return logits / self.value
 
 
 class CalibratedClassifier(nn.Module):
-    """`body` gives features and ends in a layer norm; `head` gives logits of them and ends in the temperature, so
-    logits and head(features) are both calibrated."""
+    """`body`: image -> features; `head`: features -> logits, calibrated since it ends in the temperature."""
 
     activation: ClassVar[type[nn.Module]]
 
@@ -46,7 +41,7 @@ class CalibratedClassifier(nn.Module):
         self.head = nn.Sequential(self.activation(), nn.Linear(features, classes or 4), Temperature())
 
     def body_layers(self, shape: Shape, channels: list[int]) -> tuple[list[nn.Module], int]:
-        """Convolutions through `channels`, one halving of the sides from each to the next; the size of their output."""
+        """Convolutions that halve the sides from each of `channels` to the next, and the size of their output."""
         raise NotImplementedError
 
     @property
@@ -55,13 +50,11 @@ class CalibratedClassifier(nn.Module):
 
     def features(self, x: Tensor) -> Tensor:
         """[n, features], of mean 0 and variance 1 over each image's features, before the last nonlinearity."""
-        features: Tensor = self.body(x)
-        return features
+        return cast(Tensor, self.body(x))
 
     def forward(self, x: Tensor) -> Tensor:
         """Logits [n, classes], or [n, 4] of the quarter turns where there are no classes."""
-        logits: Tensor = self.head(self.features(x))
-        return logits
+        return cast(Tensor, self.head(self.features(x)))
 
     @torch.no_grad()
     def on_fit_end(self, train: Images, valid: Images) -> None:
@@ -73,11 +66,8 @@ class CalibratedClassifier(nn.Module):
 
 
 def fit_temperature(logits: Tensor, labels: Tensor) -> Tensor:
-    """The T [] of least mean -log softmax(logits / T)[label]; 1 where every label is the most probable class, since
-    no T is then the least.
-
-    The mean is convex in b = 1 / T, with the slope E[sum_k p_k l_k - l_label]; its root is found by bisection of log b.
-    """
+    """The T [] of least mean -log softmax(logits / T)[label], or 1 where every label is the most probable class and so
+    no T is the least. Bisection of log 1 / T finds the root of the slope E[sum_k p_k l_k - l_label], which rises."""
     logits = logits.double()
     label_logits = logits.gather(1, labels[:, None]).squeeze(1)
     low, high = (logits.new_tensor(limit).log() for limit in (1 / MAX_TEMPERATURE, MAX_TEMPERATURE))
@@ -85,5 +75,5 @@ def fit_temperature(logits: Tensor, labels: Tensor) -> Tensor:
         middle = (low + high) / 2
         is_rising = ((middle.exp() * logits).softmax(1) * logits).sum(1).mean() > label_logits.mean()
         low, high = torch.where(is_rising, low, middle), torch.where(is_rising, middle, high)
-    separable = (label_logits == logits.amax(1)).all()
-    return torch.where(separable, torch.ones_like(low), (-(low + high) / 2).exp())
+    is_separable = (label_logits == logits.amax(1)).all()
+    return torch.where(is_separable, torch.ones_like(low), (-(low + high) / 2).exp())

@@ -1,9 +1,6 @@
-"""The networks of CycleGAN: residual translators, patch discriminators, and pools of translated images.
-
-Those of Zhu, Park, Isola and Efros 2017, "Unpaired image-to-image translation using cycle-consistent adversarial
-networks", at 8 to 64 pixels. They normalise groups of at least two channels within an image: a channel normalised alone
-would lose its bias to rounding.
-"""
+"""The networks of CycleGAN: residual translators, patch discriminators, and pools of translated images. Zhu, Park,
+Isola and Efros 2017, "Unpaired image-to-image translation using cycle-consistent adversarial networks". Here they
+normalise groups of at least two channels: a channel normalised alone would lose its bias to rounding."""
 
 from functools import partial
 from itertools import pairwise
@@ -21,19 +18,18 @@ group_norm = partial(blocks.group_norm, min_channels=2)
 
 
 class Translator(nn.Module):
-    """Image -> image in [-1, 1] of the same shape: tanh(2 x + f(x)).
-
-    f halves the sides once (twice from 32 pixels on, never at 8), applies `num_blocks` residual blocks and doubles them
-    again. Its last layer begins at a hundredth of its usual size, so the first translations are nearly the images.
-    """
+    """Image -> image in [-1, 1] of the same shape: tanh(2 x + f(x)). f halves the sides once (twice from 32 pixels on,
+    never at 8), applies `num_blocks` residual blocks and doubles them again. Its last layer begins at a hundredth of
+    its usual size, so the first translations are nearly the images."""
 
     def __init__(self, shape: Shape, width: int, num_blocks: int) -> None:
         super().__init__()
         levels = min(2, num_downsamples(shape) - 1)
         channels = [width * 2**level for level in range(levels + 1)]
-        down = [_downsample(narrow, wide) for narrow, wide in pairwise(channels)]
+        down = [nn.Sequential(nn.ReLU(), nn.Conv2d(narrow, wide, 3, 2, 1)) for narrow, wide in pairwise(channels)]
         body = [_residual(channels[-1]) for _ in range(num_blocks)]
-        up = [_upsample(wide, narrow) for wide, narrow in pairwise(reversed(channels))]
+        rising = pairwise(reversed(channels))
+        up = [nn.Sequential(nn.ReLU(), nn.ConvTranspose2d(wide, narrow, 4, 2, 1)) for wide, narrow in rising]
         last = nn.Conv2d(width, shape[0], 5, padding=2)
         first = nn.Conv2d(shape[0], width, 5, padding=2)
         self.f = nn.Sequential(first, *down, *body, *up, group_norm(width), nn.ReLU(), last)
@@ -42,9 +38,8 @@ class Translator(nn.Module):
             last.bias.zero_()  # type: ignore[union-attr]
 
     def forward(self, x: Tensor) -> Tensor:
-        height, width = x.shape[2:]
-        change: Tensor = self.f(x)
-        return torch.tanh(SKIP_SCALE * x + change[..., :height, :width])
+        change = self.f(x)[..., : x.shape[2], : x.shape[3]]
+        return torch.tanh(SKIP_SCALE * x + change)
 
 
 def _residual(width: int) -> ResidualBlock:
@@ -52,21 +47,10 @@ def _residual(width: int) -> ResidualBlock:
     return ResidualBlock(group_norm(width), nn.ReLU(), first, nn.ReLU(), second)
 
 
-def _downsample(narrow: int, wide: int) -> nn.Sequential:
-    return nn.Sequential(nn.ReLU(), nn.Conv2d(narrow, wide, 3, stride=2, padding=1))
-
-
-def _upsample(wide: int, narrow: int) -> nn.Sequential:
-    return nn.Sequential(nn.ReLU(), nn.ConvTranspose2d(wide, narrow, 4, stride=2, padding=1))
-
-
 def patch_discriminator(shape: Shape, width: int) -> nn.Sequential:
-    """Image -> logits [n, 1, h, w], each of one patch being real.
-
-    One convolution of stride 2, or two from 32 pixels on, then two of stride 1: the patches overlap and have 12 or 26
-    pixels a side. Patches that hold a whole digit let translations change its class: of handwritten and printed digits
-    at 16 pixels, 81 and 88 % of the labels were kept with patches of 26, but 94 and 98 % with patches of 12.
-    """
+    """Image -> logits [n, 1, h, w], each of one patch being real. The patches overlap and have 12 pixels a side, or 26
+    from 32 pixels on. Patches that hold a whole digit let translations change its class: of handwritten and printed
+    digits at 16 pixels, 81 and 88 % of the labels were kept with patches of 26, but 94 and 98 % with patches of 12."""
     layers: list[nn.Module] = [nn.Conv2d(shape[0], width, 4, stride=2, padding=1), nn.LeakyReLU(0.2)]
     if num_downsamples(shape) >= 3:
         layers += [nn.Conv2d(width, 2 * width, 4, stride=2, padding=1), group_norm(2 * width), nn.LeakyReLU(0.2)]
@@ -76,21 +60,16 @@ def patch_discriminator(shape: Shape, width: int) -> nn.Sequential:
 
 
 class ImagePool(nn.Module):
-    """The last translations that a discriminator has seen (Shrivastava et al. 2017, "Learning from simulated and
-    unsupervised images through adversarial training"), a buffer `images` float [50, C, H, W]."""
-
-    images: Tensor
+    """The last translations that a discriminator has seen (Shrivastava et al. 2017): `images` float [50, C, H, W]."""
 
     def __init__(self, shape: Shape) -> None:
         super().__init__()
-        self.register_buffer("images", torch.zeros(POOL_SIZE, *shape))
+        self.images = nn.Buffer(torch.zeros(POOL_SIZE, *shape))
 
     def query(self, generated: Tensor, num_seen: int, generator: torch.Generator) -> Tensor:
-        """The images that the discriminator sees for `generated` [n, C, H, W], of which `num_seen` came before.
-
-        While the pool is not full, they are the generated ones, of which the first fill it. Then half of the rows are
-        swapped with as many slots of the pool, at most all 50.
-        """
+        """The images that the discriminator sees for `generated` [n, C, H, W], of which `num_seen` came before. While
+        the pool is not full, they are the generated ones, of which the first fill it. Then half of the rows are swapped
+        with as many slots of the pool, at most all 50."""
         if num_seen < POOL_SIZE:
             first = generated[: POOL_SIZE - num_seen]
             self.images[num_seen : num_seen + len(first)] = first

@@ -1,13 +1,12 @@
 """The contract of every GAN, and the first and last layers of its two networks."""
 
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrizations
 
-from genlib.models.layers.backbones import ENCODERS, Backbone
-from genlib.models.layers.blocks import Shape
+from genlib.models.layers.blocks import DECODERS, ENCODERS, Backbone, Shape
 from genlib.models.layers.sampling import sample_from
 from genlib.validation import require_one_of
 
@@ -16,11 +15,9 @@ Prior = Literal["normal", "uniform"]
 
 
 class GANBase(nn.Module):
-    """`generator(z, [y])` maps codes [n, latent] to images in [-1, 1].
-
-    `discriminator(x, [y])` maps `pack` images at a time, side by side along the channels, to the logit [n, 1] of being
-    real. With `separate_passes` it sees real and generated images in passes of their own.
-    """
+    """`generator(z, [y])` maps codes [n, latent] to images in [-1, 1]. `discriminator(x, [y])` maps `pack` images at a
+    time, side by side along the channels, to the logit [n, 1] of being real. With `separate_passes` it sees real and
+    generated images in passes of their own."""
 
     conditional: ClassVar[bool] = False
     separate_passes: ClassVar[bool] = False
@@ -31,13 +28,17 @@ class GANBase(nn.Module):
     discriminator: nn.Module
 
     def decode_image(self, z: Tensor, *y: Tensor) -> Tensor:
-        """Images of codes [n, latent] and, for a conditional model, classes [n]."""
-        image: Tensor = self.generator(z, *y)
-        return image.float()
+        return cast(Tensor, self.generator(z, *y).float())
 
     def sample(self, n: int, *, seed: int = 0, y: Tensor | None = None) -> Tensor:
         """Images of z ~ N(0, 1) and, for a conditional model, of classes y int64 [n], by default drawn uniformly."""
         return sample_from(self.decode_image, self, self.latent, n, seed, self.classes, y)
+
+    def apply_spectral_norm(self) -> None:
+        """Divide each weight of D by its largest singular value, by one power iteration a pass (Miyato et al. 2018)."""
+        for layer in list(self.discriminator.modules()):
+            if isinstance(layer, nn.Linear | nn.Conv2d | nn.Embedding):
+                parametrizations.spectral_norm(layer)
 
 
 class NormalToUniform(nn.Module):
@@ -60,18 +61,13 @@ def prior_layers(prior: Prior) -> list[nn.Module]:
     return [NormalToUniform()] if prior == "uniform" else []
 
 
+def build_decoder(net: Backbone, shape: Shape, latent: int, width: int) -> nn.Sequential:
+    require_one_of(Backbone, net=net)
+    return DECODERS[net](shape, latent, width)
+
+
 def build_discriminator(net: Backbone, head: Head, shape: Shape, width: int) -> tuple[nn.Sequential, nn.Sequential]:
     """D in two: image -> features [n, k], and features -> logit [n, 1]."""
     require_one_of(Head, head=head)
     *features, last = ENCODERS[net](shape, width, 2 if head == "softmax" else 1)
     return nn.Sequential(*features), nn.Sequential(last, *([ScoreDifference()] if head == "softmax" else []))
-
-
-def apply_spectral_norm(network: nn.Module) -> None:
-    """Divide the weight of each linear map by its largest singular value, as one power iteration a pass follows it.
-
-    Miyato et al. 2018, "Spectral normalization for generative adversarial networks".
-    """
-    for layer in list(network.modules()):
-        if isinstance(layer, nn.Linear | nn.Conv2d | nn.Embedding):
-            parametrizations.spectral_norm(layer)

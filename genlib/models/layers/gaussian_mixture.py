@@ -1,9 +1,7 @@
-"""A mixture of Gaussians with full covariances, fitted by expectation maximisation.
-
-Dempster, Laird and Rubin 1977. Against singular covariances every point counts as a cloud N(z, r I): the objective is
-sum_i log sum_k w_k exp E log N(z_i + e; m_k, S_k), e ~ N(0, r I), where the expectation is log N(z_i; m_k, S_k) less
-r tr(S_k^-1) / 2. The M-step then adds r I to each covariance.
-"""
+"""A mixture of Gaussians with full covariances, fitted by expectation maximisation. Dempster, Laird and Rubin 1977.
+Against singular covariances every point counts as a cloud N(z, r I): the objective is sum_i log sum_k w_k exp E log
+N(z_i + e; m_k, S_k), e ~ N(0, r I), where the expectation is log N(z_i; m_k, S_k) less r tr(S_k^-1) / 2. The M-step
+then adds r I to each covariance."""
 
 import math
 from dataclasses import dataclass
@@ -29,15 +27,12 @@ class MixtureParameters:
 
     def log_joint(self, z: Tensor) -> Tensor:
         """log w_k + E log N(z + e; m_k, S_k) [n, k]."""
-        return torch.stack([self._log_joint(z, k) for k in range(len(self.weights))], 1)
-
-    def _log_joint(self, z: Tensor, k: int) -> Tensor:
-        root, d = self.roots[k], z.shape[1]
-        inverse = torch.linalg.solve_triangular(root, torch.eye(d, dtype=z.dtype, device=z.device), upper=False)
-        squares = ((z - self.means[k]) @ inverse.T).square().sum(1) + self.ridge * inverse.square().sum()
-        constant = self.weights[k].log() - root.diagonal().log().sum() - d / 2 * math.log(2 * math.pi)
-        joint: Tensor = constant - squares / 2
-        return joint
+        d, columns = z.shape[1], []
+        for weight, mean, root in zip(self.weights, self.means, self.roots, strict=True):
+            inverse = torch.linalg.solve_triangular(root, torch.eye(d, dtype=z.dtype, device=z.device), upper=False)
+            squares = ((z - mean) @ inverse.T).square().sum(1) + self.ridge * inverse.square().sum()
+            columns.append(weight.log() - root.diagonal().log().sum() - d / 2 * math.log(2 * math.pi) - squares / 2)
+        return torch.stack(columns, 1)
 
 
 def m_step(z: Tensor, responsibilities: Tensor, ridge: float) -> MixtureParameters:
@@ -53,16 +48,14 @@ def m_step(z: Tensor, responsibilities: Tensor, ridge: float) -> MixtureParamete
 
 
 def kmeans_pp_centers(z: Tensor, k: int) -> Tensor:
-    """k rows of z, each drawn with probability proportional to its squared distance to the nearest one drawn before
-    (Arthur and Vassilvitskii 2007, "k-means++")."""
+    """k rows of z, drawn by their squared distance to the nearest one drawn before (Arthur and Vassilvitskii 2007)."""
     uniforms = torch.rand(k, dtype=torch.float64, generator=seeded_generator("mixture")).to(z.device)
-    squares = torch.ones_like(z[:, 0])
+    weights, squares = torch.ones_like(z[:, 0]), torch.full_like(z[:, 0], math.inf)
     centers: list[Tensor] = []
     for u in uniforms:
-        total = squares.cumsum(0)
+        total = weights.cumsum(0)
         centers.append(z[torch.searchsorted(total, u * total[-1]).clamp(max=len(z) - 1)])
-        distances = (z - centers[-1]).square().sum(1)
-        squares = distances if len(centers) == 1 else torch.minimum(squares, distances)
+        weights = squares = torch.minimum(squares, (z - centers[-1]).square().sum(1))
     return torch.stack(centers)
 
 
@@ -82,21 +75,16 @@ def fit_em(z: Tensor, k: int, ridge: float) -> tuple[MixtureParameters, list[flo
 
 
 class GaussianMixture(nn.Module):
-    """The standard normal of `dim` dimensions until `fit`."""
-
-    weights: Tensor
-    means: Tensor
-    roots: Tensor
+    """The standard normal of `dim` dimensions until `fit` to points [n, dim]; equal points give equal fits."""
 
     def __init__(self, components: int, dim: int) -> None:
         super().__init__()
-        self.register_buffer("weights", torch.full((components,), 1 / components))
-        self.register_buffer("means", torch.zeros(components, dim))
-        self.register_buffer("roots", torch.eye(dim).repeat(components, 1, 1))
+        self.weights = nn.Buffer(torch.full((components,), 1 / components))
+        self.means = nn.Buffer(torch.zeros(components, dim))
+        self.roots = nn.Buffer(torch.eye(dim).repeat(components, 1, 1))
 
     @torch.no_grad()
     def fit(self, z: Tensor) -> None:
-        """Fit to points z [n, dim]; equal points give equal fits."""
         z = z.double()
         ridge = max(1e-12, RELATIVE_RIDGE * float(z.var(0, correction=0).mean()))
         fitted, _ = fit_em(z, len(self.weights), ridge)

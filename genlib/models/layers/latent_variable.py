@@ -1,9 +1,6 @@
-"""Latent-variable models: z ~ N(0, 1), x ~ p(x|z), and an encoder's q(z|x) that approximates the posterior.
-
-log p(x) = log E_q(z|x) w with the weights w = p(x, z) / q(z|x); everything is in nats, float32 whatever the step's
-precision. A model defines `encode` and `decode`; the rest follows from them. Codes of k draws for each of n images are
-[k, n, latent], and the images are encoded once for all k.
-"""
+"""Latent-variable models: z ~ N(0, 1), x ~ p(x|z), and an encoder's q(z|x) that approximates the posterior. log p(x) =
+log E_q(z|x) w with the weights w = p(x, z) / q(z|x); everything is in nats, float32 whatever the step's precision.
+Codes of k draws for each of n images are [k, n, latent], and the images are encoded once for all k."""
 
 import math
 from dataclasses import dataclass
@@ -45,7 +42,6 @@ class DiagonalNormal:
         return cls(mean, log_variance)
 
     def rsample(self, noise: Tensor) -> Tensor:
-        """mean + deviation * noise, of standard normal noise."""
         return self.mean + (0.5 * self.log_variance).exp() * noise
 
     def log_prob(self, z: Tensor) -> Tensor:
@@ -66,10 +62,7 @@ class DiagonalNormal:
 
 @dataclass(frozen=True)
 class Bernoulli:
-    """Each pixel is white (+1) with probability sigmoid(logits), else black (-1).
-
-    The log-probability of a grey x is the expectation over its white or black: minus the cross-entropy.
-    """
+    """Each pixel is white (+1) with probability sigmoid(logits), else black (-1); for a grey x, the mean of both."""
 
     logits: Tensor
 
@@ -119,7 +112,6 @@ class ObservationHead(nn.Module):
             self.spread = nn.Parameter(torch.zeros(1))
 
     def params_shape(self, shape: Shape) -> Shape:
-        """The shape of the decoder's output for images of `shape`."""
         return self.params_per_value * shape[0], shape[1], shape[2]
 
     def distribution(self, raw: Tensor) -> PixelDistribution:
@@ -131,14 +123,15 @@ class ObservationHead(nn.Module):
 
 
 class LatentVariableModel(nn.Module):
-    """One stochastic layer. A model with several overrides `noise_dim`, `decode_noise` and `log_px_and_log_ratio`, and
-    calls the top layer z.
-
-    A conditional model takes labels y int64 [n], the others ignore y.
-    """
+    """One stochastic layer: a model sets `encoder`, `decoder` and `emission`, or overrides `encode` and `decode`. With
+    several layers it overrides `noise_dim`, `decode_noise` and `log_px_and_log_ratio` too, and the top one is z. A
+    conditional model takes labels y int64 [n], the others ignore y."""
 
     conditional: ClassVar[bool] = False
     classes: int = 0  # of a conditional model
+    encoder: nn.Module
+    decoder: nn.Module
+    emission: ObservationHead
 
     def __init__(self, shape: Shape, latent: int, pixel_likelihood: PixelLikelihood) -> None:
         require_one_of(PixelLikelihood, pixel_likelihood=pixel_likelihood)
@@ -147,40 +140,34 @@ class LatentVariableModel(nn.Module):
 
     def encode(self, x: Tensor, y: Tensor | None = None) -> DiagonalNormal:
         """q(z|x) of images [n, C, H, W]: moments [n, latent]."""
-        raise NotImplementedError
+        return DiagonalNormal.from_moments(self.encoder(x))
 
     def decode(self, z: Tensor, y: Tensor | None = None) -> PixelDistribution:
         """p(x|z) of codes [n, latent]."""
-        raise NotImplementedError
+        return self.emission.distribution(self.decoder(z))
 
     @property
     def noise_dim(self) -> int:
-        """Standard normal numbers that one draw of all latent layers takes; `latent` where there is one layer."""
+        """Standard normal numbers that one draw of all latent layers takes."""
         return self.latent
 
     @property
     def nll_offset(self) -> float:
-        """Nats to add to -log p(x) for intensities (x + 1) / 2 in [0, 1]: -D log 2 for a density of D values, since
-        it doubles with each; 0 for a probability."""
+        """Nats to add to -log p(x) for intensities (x + 1) / 2: -D log 2 for a density of D values, else 0."""
         return -math.prod(self.shape) * math.log(2) if self.pixel_likelihood == "gaussian" else 0.0
 
     def binarize_or_dequantize(self, x: Tensor, u: Tensor) -> Tensor:
-        """Images [n, C, H, W] as the likelihood sees them; `u` uniform in [0, 1), of their shape.
-
-        binarized: +1 where u < (x + 1) / 2, else -1; gaussian: dequantised.
-        """
+        """Images [n, C, H, W] as the likelihood sees them, by `u` uniform in [0, 1), of their shape."""
         if self.pixel_likelihood == "binarized":
             return 2 * (u < (x + 1) / 2).to(x.dtype) - 1
-        if self.pixel_likelihood == "gaussian":
-            return dequantize(x, u)
-        return x
+        return dequantize(x, u) if self.pixel_likelihood == "gaussian" else x
 
     def decode_noise(self, noise: Tensor, y: Tensor | None = None) -> PixelDistribution:
         """p(x|h) of the layer h next to the image, as standard normal `noise` [n, noise_dim] determines it."""
         return self.decode(noise, y)
 
     def log_likelihood(self, x: Tensor, noise: Tensor, y: Tensor | None = None) -> Tensor:
-        """log p(x|noise) [k, n] of standard normal noise [k, n, noise_dim]; with one layer, these are the codes."""
+        """log p(x|noise) [k, n] of standard normal noise [k, n, noise_dim]: the codes, with one layer."""
         k = len(noise)
         p = self.decode_noise(noise.flatten(0, 1), None if y is None else y.repeat(k))
         return p.log_prob(x.repeat(k, 1, 1, 1)).view(k, -1)
@@ -196,7 +183,7 @@ class LatentVariableModel(nn.Module):
         return self.log_likelihood(x, z, y), q.log_ratio(z)
 
     def log_weights(self, x: Tensor, noise: Tensor, y: Tensor | None = None) -> Tensor:
-        """log w = log p(x, z) - log q(z|x), [k, n]; x as `binarize_or_dequantize` gives it."""
+        """log w [k, n]; x as `binarize_or_dequantize` gives it."""
         log_px, log_ratio = self.log_px_and_log_ratio(x, noise, y)
         return log_px - log_ratio
 
@@ -213,5 +200,4 @@ class LatentVariableModel(nn.Module):
         return self.encode(x, y).mean
 
     def reconstruct(self, x: Tensor, y: Tensor | None = None) -> Tensor:
-        """The mean images of the mean codes."""
         return self.decode_image(self.encode_mean(x, y), y)

@@ -9,11 +9,11 @@ from torch import Tensor, nn
 from genlib.data.random import seeded_generator
 
 CHUNK_SIZE = 500
+Decoder = Callable[..., Tensor]  # codes and, of a conditional model, labels -> images
 
 
 @contextmanager
 def eval_mode(module: nn.Module) -> Iterator[None]:
-    """In the block the module is in evaluation mode."""
     was_training = module.training
     module.eval()
     try:
@@ -30,23 +30,14 @@ def map_in_chunks(function: Callable[..., Tensor], *inputs: Tensor) -> Tensor:
 
 @torch.no_grad()
 def sample_from(
-    decode: Callable[..., Tensor],
-    model: nn.Module,
-    latent: int,
-    n: int,
-    seed: int,
-    classes: int = 0,
-    y: Tensor | None = None,
+    decode: Decoder, model: nn.Module, latent: int, n: int, seed: int, classes: int = 0, y: Tensor | None = None
 ) -> Tensor:
-    """`n` images decode(z), z ~ N(0, 1) [., latent]; a longer sample begins with a shorter one.
-
-    With `classes`, the images are decode(z, y) of labels y int64 [n], by default drawn uniformly.
-    """
+    """`n` images decode(z), z ~ N(0, 1) [., latent]; a longer sample begins with a shorter one. With `classes`, the
+    images are decode(z, y) of labels y int64 [n], by default drawn uniformly."""
     generator, device = seeded_generator(seed, "sample"), next(model.parameters()).device
     z = [torch.randn(CHUNK_SIZE, latent, generator=generator)[: n - start] for start in range(0, n or 1, CHUNK_SIZE)]
     inputs = [z]
     if classes:
         y = torch.randint(classes, (n,), generator=seeded_generator(seed, "labels")) if y is None else y
         inputs.append(list(torch.split(y, CHUNK_SIZE)))
-    chunks = zip(*inputs, strict=True)
-    return torch.cat([decode(*(each.to(device) for each in chunk)).float() for chunk in chunks])
+    return torch.cat([decode(*(each.to(device) for each in chunk)).float() for chunk in zip(*inputs, strict=True)])

@@ -1,7 +1,5 @@
-"""Adversarial losses, as functions of the logits D(x) of a real and D(G(z)) of a generated image.
-
-A logit l stands for the probability sigmoid(l) of being real: -log D = softplus(-l) and -log(1 - D) = softplus(l).
-"""
+"""Adversarial losses, as functions of the logits D(x) of a real and D(G(z)) of a generated image. A logit l stands for
+the probability sigmoid(l) of being real: -log D = softplus(-l) and -log(1 - D) = softplus(l)."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -27,16 +25,13 @@ def cross_entropy(real: Tensor, fake: Tensor) -> Tensor:
 
 
 LOSSES: dict[GANLossName, GANLoss] = {
-    # Goodfellow et al. 2014, equation 1: one value, which G lowers and D raises
-    "minimax": GANLoss(cross_entropy, lambda real, fake: -softplus(fake)),
-    # the same, section 3: G raises log D(G(z)) instead
-    "non_saturating": GANLoss(cross_entropy, lambda real, fake: softplus(-fake)),
+    "minimax": GANLoss(cross_entropy, lambda real, fake: -softplus(fake)),  # Goodfellow et al. 2014, equation 1
+    "non_saturating": GANLoss(cross_entropy, lambda real, fake: softplus(-fake)),  # the same, section 3
     # Mao et al. 2017, with the targets 1 for real and -1 for fake
     "least_squares": GANLoss(
         lambda real, fake: ((real - 1).square() + (fake + 1).square()) / 2, lambda real, fake: (fake - 1).square() / 2
     ),
-    # Lim and Ye 2017, "Geometric GAN"
-    "hinge": GANLoss(lambda real, fake: relu(1 - real) + relu(1 + fake), lambda real, fake: -fake),
+    "hinge": GANLoss(lambda real, fake: relu(1 - real) + relu(1 + fake), lambda real, fake: -fake),  # Lim and Ye 2017
     # Arjovsky, Chintala and Bottou 2017; D must be kept smooth, by a gradient penalty or spectral normalisation
     "wasserstein": GANLoss(lambda real, fake: fake - real, lambda real, fake: -fake),
     # Jolicoeur-Martineau 2019; with R1 and R2 the loss of Huang et al. 2024, "The GAN is dead"

@@ -1,36 +1,23 @@
 """The interface of models with a likelihood."""
 
-from typing import Protocol, Self
+from typing import Any, Protocol
 
 from torch import Tensor
 
 from genlib.data.batches import Batch
 
 
-class Posterior(Protocol):
-    """q(z|x), a Gaussian independent in each dimension."""
-
-    def rsample(self, noise: Tensor) -> Tensor: ...
-    def log_ratio(self, z: Tensor) -> Tensor: ...
-    def kl(self) -> Tensor: ...
-    def detach(self) -> Self: ...
-
-
 class LikelihoodModel(Protocol):
     conditional: bool
     pixel_likelihood: str
     latent: int
-    noise_dim: int
+    noise_dim: int  # `latent` with one stochastic layer, more with several
 
     def binarize_or_dequantize(self, x: Tensor, u: Tensor) -> Tensor: ...
-    def encode(self, x: Tensor, y: Tensor | None = None) -> Posterior: ...
+    def encode(self, x: Tensor, y: Tensor | None = None) -> Any: ...  # q(z|x), a diagonal normal distribution
     def log_likelihood(self, x: Tensor, z: Tensor, y: Tensor | None = None) -> Tensor: ...
     def log_px_and_log_ratio(self, x: Tensor, noise: Tensor, y: Tensor | None = None) -> tuple[Tensor, Tensor]: ...
     def log_weights(self, x: Tensor, noise: Tensor, y: Tensor | None = None) -> Tensor: ...
-
-
-def has_one_latent_layer(model: LikelihoodModel) -> bool:
-    return model.noise_dim == model.latent
 
 
 def observed_batch(model: LikelihoodModel, batch: Batch) -> tuple[Tensor, Tensor | None]:

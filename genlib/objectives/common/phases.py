@@ -23,8 +23,7 @@ class StepLosses:
 
 @dataclass(frozen=True)
 class Phase:
-    """An optimiser's share of a step: on every `interval`-th step it moves `module` to lower the mean of
-    `step_losses(batch).loss`."""
+    """On every `interval`-th step an optimiser moves `module` to lower the mean of `step_losses(batch).loss`."""
 
     name: str
     module: nn.Module
@@ -33,11 +32,9 @@ class Phase:
 
 
 class Objective:
-    """The base of training objectives.
-
-    `domains`: it learns from `one` domain, from a `pair` (batch.x of one, batch.domain_b.x of the other), or from the
-    `union` of both where there are two. `needs`: attributes that a model must have.
-    """
+    """The base of training objectives. `domains`: it learns from `one` domain, from a `pair` (batch.x of one,
+    batch.domain_b.x of the other), or from the `union` of both where there are two. `needs`: attributes that a model
+    must have."""
 
     domains: ClassVar[Literal["one", "pair", "union"]] = "one"
     needs: ClassVar[tuple[str, ...]] = ()
@@ -49,10 +46,9 @@ class Objective:
             raise ValueError(f"objective {objective}: got {type(model).__name__}, expected a model with {missing[0]}")
 
     def phases(self, model: nn.Module) -> tuple[Phase, ...]:
-        """The phases of one step, in order; by default one that trains the whole model. Raises what `check` raises."""
+        """The phases of one step, in order; by default one that trains the whole model."""
         self.check(model)
         return (Phase("model", model, partial(self.step_losses, model)),)
 
     def step_losses(self, model: Any, batch: Batch) -> StepLosses:
-        """The losses of the default phase."""
         raise NotImplementedError

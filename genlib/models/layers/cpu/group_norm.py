@@ -1,5 +1,4 @@
-"""Group normalisation that is fast in memory order NHWC, where torch's own is many times slower than in NCHW if groups
-have few channels.
+"""Group normalisation that is fast in memory order NHWC, where torch's own is slow if groups have few channels.
 
     y = g (x - m) / s + b,  s = sqrt(v + eps)     dx = g / s dy - (mean(g dy) + z mean(g dy z)) / s,  z = (x - m) / s
 
@@ -28,14 +27,14 @@ class FastGroupNorm(torch.autograd.Function):
         ctx.save_for_backward(x, weight, bias, mean, inverse_std)
         ctx.groups, ctx.eps = groups, eps
         scale = inverse_std * weight
-        return torch.addcmul(_to_channel_map(bias - mean * scale), x, _to_channel_map(scale))
+        return torch.addcmul((bias - mean * scale)[..., None, None], x, scale[..., None, None])
 
     @staticmethod
     def backward(ctx: Any, dy: Tensor) -> Any:
         x, weight, bias, mean, inverse_std = ctx.saved_tensors
         if torch.is_grad_enabled():
             y = F.group_norm(x, ctx.groups, weight, bias, ctx.eps)
-            return *differentiable_gradients(y, (x, weight, bias), ctx.needs_input_grad[:3], dy), None, None
+            return *differentiable_gradients(ctx, y, (x, weight, bias), dy), None, None
         # mean(dy z) and mean(dy) of each channel of an image; their sums over the batch are dg and db
         mean_dy = dy.mean((2, 3))
         mean_dy_z = ((dy * x).mean((2, 3)) - mean * mean_dy) * inverse_std
@@ -43,36 +42,29 @@ class FastGroupNorm(torch.autograd.Function):
         # dx is linear in dy and x within a group, so it takes one pass: g / s dy + slope x + offset
         group_dy_z, group_dy = _average_within_groups(both * weight, ctx.groups)
         slope = -group_dy_z * inverse_std * inverse_std
-        dx = torch.addcmul(_to_channel_map(-group_dy * inverse_std - slope * mean), x, _to_channel_map(slope))
-        dx.addcmul_(dy, _to_channel_map(inverse_std * weight))
+        offset = -group_dy * inverse_std - slope * mean
+        dx = torch.addcmul(offset[..., None, None], x, slope[..., None, None])
+        dx.addcmul_(dy, (inverse_std * weight)[..., None, None])
         return dx, *both.sum(1).mul_(x.shape[2] * x.shape[3]), None, None
 
 
 class GroupNorm(nn.GroupNorm):
-    """torch's own, by `FastGroupNorm` where that is faster, which depends on no other image of the batch."""
+    """torch's own, or `FastGroupNorm` where that is faster."""
 
     def forward(self, x: Tensor) -> Tensor:
-        if not self._should_use_fast(x):
-            return super().forward(x)
-        y: Tensor = FastGroupNorm.apply(x, self.weight, self.bias, self.num_groups, self.eps)  # type: ignore[no-untyped-call]
-        return y
-
-    def _should_use_fast(self, x: Tensor) -> bool:
-        return (
+        if not (
             x.device.type == "cpu"
             and x.dtype == torch.float32
             and self.num_channels < MAX_GROUP_CHANNELS * self.num_groups
             and x.shape[2] * x.shape[3] >= MIN_PIXELS
             and x.is_contiguous(memory_format=torch.channels_last)
-        )
+        ):
+            return super().forward(x)
+        y: Tensor = FastGroupNorm.apply(x, self.weight, self.bias, self.num_groups, self.eps)  # type: ignore[no-untyped-call]
+        return y
 
 
 def _average_within_groups(values: Tensor, groups: int) -> Tensor:
     """[.., C] -> [.., C]: each channel's value becomes the mean of its group's."""
     means = values.reshape(*values.shape[:-1], groups, -1).mean(-1)
     return means.repeat_interleave(values.shape[-1] // groups, -1)
-
-
-def _to_channel_map(values: Tensor) -> Tensor:
-    """[n, C] -> [n, C, 1, 1]."""
-    return values[:, :, None, None]
