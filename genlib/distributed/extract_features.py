@@ -13,7 +13,7 @@ from genlib.data.images import Images
 from genlib.data.random import shard_slice
 from genlib.distributed.session import WAITING_INTERVAL_S, describe_resources, session
 from genlib.errors import InputError
-from genlib.evaluation.feature_cache import ExtractFn
+from genlib.evaluation.extractors import ExtractFn
 from genlib.metrics.inputs import CHUNK_SIZE, FeatureSet, extract_features
 
 

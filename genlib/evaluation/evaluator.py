@@ -1,7 +1,6 @@
 """A model and the features of real images become the inputs of metrics.
 
-The tuning classifier scores sweeps on `valid`, the reporting classifier gives the reported numbers on `test`; each is
-the classifier in its folder.
+The tuning classifier scores sweeps on `valid`, the reporting classifier gives the reported numbers on `test`.
 """
 
 from __future__ import annotations
@@ -21,8 +20,7 @@ from genlib.data.images import Images, to_pixels
 from genlib.data.random import seeded_generator
 from genlib.errors import InputError
 from genlib.evaluation.controls import add_controls
-from genlib.evaluation.extractors import load_classifier
-from genlib.evaluation.feature_cache import CachedExtractor, ExtractFn
+from genlib.evaluation.extractors import CachedExtractor, ExtractFn, load_classifier
 from genlib.evaluation.runner import compute_metrics
 from genlib.metrics.inputs import FeatureSet, MetricInputs, build_inputs, extract_features, shuffle_real_sets
 from genlib.metrics.questions import split_direction
@@ -54,10 +52,8 @@ class RealFeatures:
 
 @dataclass(frozen=True)
 class Evaluator:
-    """A classifier and its features of the real images, extracted once for any number of models.
-
-    `second_evaluator`: another classifier with its features of the same images.
-    """
+    """A classifier and its features of the real images, extracted once for any number of models; `second_evaluator`:
+    another classifier with its features of the same images."""
 
     extractor: CachedExtractor
     dataset: Dataset
@@ -84,24 +80,19 @@ class Evaluator:
     @cached_property
     def domain_b(self) -> RealFeatures | None:
         """The second domain; without labels where its classes differ from those of the first."""
-        domain_b = self.dataset.domain_b
-        if domain_b is None:
+        other = self.dataset.domain_b
+        if other is None:
             return None
-        return RealFeatures.extract(self.extractor, domain_b, labelled=domain_b.classes == self.dataset.classes)
+        return RealFeatures.extract(self.extractor, other, labelled=other.classes == self.dataset.classes)
 
     def test_inputs(self, model: nn.Module, n: int, seed: int) -> dict[str, MetricInputs]:
-        """n samples of `model`, where it generates images, with test images, controls and the second classifier.
-
-        By the suffix of the metrics' names: "", or "_a2b" and "_b2a" for the two directions of a translator.
-        """
-        by_direction = self._build_inputs(model, n, seed, lambda real: real)
-        return {
-            suffix: add_controls(self._add_second_inputs(inputs, suffix), self.extractor)
-            for suffix, inputs in by_direction.items()
-        }
+        """n samples of `model`, where it generates images, with test images, controls and the second classifier; by the
+        suffix of the metrics' names: "", or "_a2b" and "_b2a" for the two directions of a translator."""
+        found = self._build_inputs(model, n, seed, lambda real: real)
+        found = {suffix: self._add_second_inputs(inputs, suffix) for suffix, inputs in found.items()}
+        return {suffix: add_controls(inputs, self.extractor) for suffix, inputs in found.items()}
 
     def validation_inputs(self, model: nn.Module, n: int, seed: int) -> dict[str, MetricInputs]:
-        """`model` with validation images, and training images for the baseline, as a sweep may use them."""
         return self._build_inputs(model, n, seed, RealFeatures.as_validation)
 
     def _build_inputs(
@@ -132,7 +123,6 @@ class Evaluator:
         return replace(inputs, samples=self.extractor(direction.translated_images()), model=direction)
 
     def _add_second_inputs(self, inputs: MetricInputs, suffix: str) -> MetricInputs:
-        """`inputs` with the second classifier's features of the same images."""
         second = self.second_evaluator
         if second is None or inputs.samples is None:
             return inputs
@@ -149,10 +139,8 @@ class Evaluator:
 
 
 def draw_samples(model: nn.Module, n: int, seed: int, labels: Tensor | None = None) -> Images | None:
-    """n samples of `model`, or None where it generates no images.
-
-    A conditional one gets classes drawn from the training `labels`, which the images keep.
-    """
+    """n samples of `model`, or None where it generates no images. A conditional one gets classes drawn from the
+    training `labels`, which the images keep."""
     if not hasattr(model, "sample"):
         return None
     if labels is None or not getattr(model, "conditional", False):
@@ -173,18 +161,17 @@ def compute_applicable_metrics(inputs: Mapping[str, MetricInputs], metrics: Iter
 
 
 def applicable_metrics(inputs: MetricInputs, metrics: Iterable[str]) -> list[str]:
-    """Those of `metrics` whose needs `inputs` hold."""
     return [name for name in metrics if get_metric(name).needs in available_inputs(inputs)]
 
 
 def flatten_results(results: Mapping[str, MetricResult]) -> dict[str, float]:
     """Value, low, high and null of `results`, under a name each; without those that are None."""
-    parts = {
-        (name, part): getattr(result, part)
+    return {
+        name + suffix: part
         for name, result in results.items()
-        for part in ("value", "low", "high", "null")
+        for suffix, part in (("", result.value), ("_low", result.low), ("_high", result.high), ("_null", result.null))
+        if part is not None
     }
-    return {name if part == "value" else f"{name}_{part}": v for (name, part), v in parts.items() if v is not None}
 
 
 def summary_metrics(values: Mapping[str, float | None], metrics: Sequence[str]) -> dict[str, float]:
@@ -211,10 +198,8 @@ class TrialScorer:
     seed: int
 
     def __call__(self, model: nn.Module) -> dict[str, float]:
-        """The values of the metrics, the first with its interval as `<metric>_low` and `_high`.
-
-        Of a translator the means over both directions; without those that are undefined.
-        """
+        """The values of the defined metrics, the first with its interval as `<metric>_low` and `_high`; of a translator
+        the means over both directions."""
         inputs = self.evaluator.validation_inputs(model, self.n, self.seed).values()
         results = {name: [get_metric(name)(each) for each in inputs] for name in self.metrics}
         values = {name: [result.value for result in each] for name, each in results.items()}

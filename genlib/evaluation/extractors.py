@@ -1,17 +1,23 @@
 """Feature extractors: a classifier in a model folder, principal components of pixels, or a network of torchvision.
 
 Each maps images [n, C, H, W] in [-1, 1] to features [n, d] and logits [n, K]. Only a classifier knows the classes of
-the data; the classes of principal components are clusters, those of torchvision are ImageNet's.
+the data; the classes of principal components are clusters, those of torchvision are ImageNet's. Extracted features are
+cached on disk by the hash of weights and images; the least recently used go.
 """
 
 import difflib
+import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -19,10 +25,9 @@ from genlib.data.image_sets import Shape
 from genlib.data.images import Images, to_float
 from genlib.data.random import seeded_generator
 from genlib.errors import InputError, one_line
-from genlib.evaluation.feature_cache import CachedExtractor
-from genlib.files import file_sha256
+from genlib.files import atomic_path, file_sha256
 from genlib.metrics.classification import compute_accuracy
-from genlib.metrics.inputs import FeatureSet
+from genlib.metrics.inputs import FeatureSet, extract_features
 from genlib.metrics.result import UndefinedMetric
 from genlib.metrics.stats.clustering import NUM_CLUSTERS, assign_clusters, kmeans
 from genlib.registry import load
@@ -35,6 +40,69 @@ EXPECTED = "pca, a classifier's folder, or NAME:WEIGHTS_FILE with the name of a 
 DEFAULT_NOTE = "No extractor given: principal components of pixels."
 AUX_HEAD_PREFIXES = ("AuxLogits.", "aux1.", "aux2.")  # heads of the inception nets that only training uses
 INCEPTION_OPTIONS = {"init_weights": False, "transform_input": True, "aux_logits": False}
+MAX_CACHED_SETS = 64
+ExtractFn = Callable[[nn.Module, Images, torch.device | str], FeatureSet]
+
+
+@dataclass(frozen=True)
+class CachedExtractor:
+    """`network` extracts features by way of `extract`; `cache` is the folder of the features already extracted."""
+
+    network: nn.Module
+    cache: Path | None = None
+    device: torch.device | str = "cpu"
+    extract: ExtractFn = extract_features
+
+    def __call__(self, images: Images) -> FeatureSet:
+        if self.cache is None:
+            return self.extract(self.network, images, self.device)
+        path = self.cache / f"{self._cache_key(images)}.safetensors"
+        if cached := _read_cached(path):
+            labels = None if images.labels is None else images.labels.cpu()
+            return FeatureSet(images.pixels.cpu(), labels, cached["features"], cached["probabilities"])
+        extracted = self.extract(self.network, images, self.device)
+        _write_cached(path, {"features": extracted.features, "probabilities": extracted.probabilities})
+        return extracted
+
+    @cached_property
+    def sha256(self) -> str:
+        """The hash of the network's structure and weights."""
+        digest = hashlib.sha256(repr(self.network).encode())
+        for name, weights in sorted(self.network.state_dict().items()):
+            digest.update(name.encode() + _tensor_bytes(weights))
+        return digest.hexdigest()
+
+    def _cache_key(self, images: Images) -> str:
+        facts = f"{self.sha256} {tuple(images.pixels.shape)} {torch.device(self.device).type}"
+        return hashlib.sha256(facts.encode() + _tensor_bytes(images.pixels)).hexdigest()
+
+
+def _tensor_bytes(tensor: Tensor) -> bytes:
+    return tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes()
+
+
+def _read_cached(path: Path) -> dict[str, Tensor]:
+    """Features and probabilities; nothing where the file cannot be read."""
+    with suppress(OSError, SafetensorError):
+        cached: dict[str, Tensor] = load_file(path)
+        path.touch()
+        return cached if cached.keys() == {"features", "probabilities"} else {}
+    return {}
+
+
+def _write_cached(path: Path, tensors: dict[str, Tensor]) -> None:
+    with suppress(OSError, SafetensorError), atomic_path(path, shared=True) as partial:  # a full disk: without a cache
+        save_file(tensors, partial)
+    for _, old in sorted((_last_used_time(one), one) for one in path.parent.glob("*.safetensors"))[:-MAX_CACHED_SETS]:
+        old.unlink(missing_ok=True)
+
+
+def _last_used_time(path: Path) -> float:
+    """When it was last used; 0 where another process has removed it meanwhile."""
+    try:
+        return path.stat().st_mtime
+    except FileNotFoundError:
+        return 0.0
 
 
 @dataclass(frozen=True)
@@ -59,16 +127,12 @@ class NamedExtractor:
 
 def resolve_extractor(spec: str | nn.Module | None, images: Images, components: int, seed: int) -> NamedExtractor:
     """The extractor of `spec`: None or "pca", a model folder, "<name of a torchvision classifier>:<weights file>", or
-    any module with `features(x)` and logits; `images` are what components are fitted to.
-
-    Raises:
-        InputError: there is no such extractor, or it does not take images of this shape.
-    """
+    any module with `features(x)` and logits; components are fitted to `images`. Raises InputError where there is none
+    such for images of this shape."""
     if isinstance(spec, nn.Module):
         return NamedExtractor(spec, type(spec).__name__, "features")
     if spec is None or spec == "pca":
-        pca = Pca(images, seed, components)
-        note = {} if spec else {"note": DEFAULT_NOTE}
+        pca, note = Pca(images, seed, components), {} if spec else {"note": DEFAULT_NOTE}
         extra = {"explained": float(pca.explained), "fitted": len(images), **note}
         return NamedExtractor(pca, "pca", "components", extra=extra)
     if Path(spec).is_dir():
@@ -80,11 +144,7 @@ def resolve_extractor(spec: str | nn.Module | None, images: Images, components: 
 
 
 def load_classifier(folder: Path, shape: Shape | None = None) -> NamedExtractor:
-    """The classifier in a model folder, for images of `shape` where that is given.
-
-    Raises:
-        InputError: the folder holds no model, or one that does not classify these images.
-    """
+    """Raises InputError where the folder holds no model, or none that classifies images (of `shape`, where given)."""
     network = load(folder)
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     if not hasattr(network, "features"):
@@ -121,19 +181,17 @@ class Pca(nn.Module):
         centres = kmeans(features, NUM_CLUSTERS, seed)
         within = (features - centres[assign_clusters(features, centres)]).square().mean()
         total = (x - mean).square().sum()
-        self.register_buffer("mean", mean.float())
-        self.register_buffer("directions", directions.float())
-        self.register_buffer("centres", centres.float())
-        self.register_buffer("variance", within.clamp(min=1e-6).float())
-        self.register_buffer("explained", (features.square().sum() / total if total > 0 else total + 1).float())
+        explained = features.square().sum() / total if total > 0 else total + 1
+        buffers = {"mean": mean, "directions": directions, "centres": centres, "variance": within.clamp(min=1e-6)}
+        for name, buffer in {**buffers, "explained": explained}.items():
+            self.register_buffer(name, buffer.float())
 
     def features(self, x: Tensor) -> Tensor:
         return (_flatten_pixels(x) - self.mean) @ self.directions
 
     def head(self, features: Tensor) -> Tensor:
         """-||f - centre||^2 / (2 variance), less what is the same for all clusters."""
-        products = features @ self.centres.T - self.centres.square().sum(1) / 2
-        return products / self.variance
+        return (features @ self.centres.T - self.centres.square().sum(1) / 2) / self.variance
 
     def forward(self, x: Tensor) -> Tensor:
         return self.head(self.features(x))
@@ -158,11 +216,8 @@ def principal_components(x: Tensor, components: int) -> Tensor:
 
 
 class TorchvisionExtractor(nn.Module):
-    """A classifier of torchvision: its features are what enters its last linear layer, the head.
-
-    Images are resized to `side` (bilinear, antialiased), grey ones given three channels, and normalised by `mean` and
-    `std` [3] of intensities in [0, 1].
-    """
+    """A classifier of torchvision: its features are what enters its last linear layer, the head. Images are resized to
+    `side` (bilinear, antialiased), grey ones given three channels, and normalised by `mean` and `std` [3] of [0, 1]."""
 
     mean: Tensor
     std: Tensor
@@ -174,11 +229,11 @@ class TorchvisionExtractor(nn.Module):
         self.register_buffer("std", torch.tensor(std)[:, None, None])
 
     def features(self, x: Tensor) -> Tensor:
-        return torch.cat([self.body(self._preprocess(some)) for some in torch.split(x, CHUNK)])
-
-    def _preprocess(self, x: Tensor) -> Tensor:
-        x = F.interpolate((x + 1) / 2, (self.side, self.side), mode="bilinear", antialias=True)
-        return (x.expand(-1, 3, -1, -1) - self.mean) / self.std
+        features = []
+        for some in torch.split(x, CHUNK):
+            resized = F.interpolate((some + 1) / 2, (self.side, self.side), mode="bilinear", antialias=True)
+            features.append(self.body((resized.expand(-1, 3, -1, -1) - self.mean) / self.std))
+        return torch.cat(features)
 
     def forward(self, x: Tensor) -> Tensor:
         logits: Tensor = self.head(self.features(x))
@@ -192,13 +247,8 @@ def list_torchvision_classifiers() -> list[str]:
 
 
 def load_torchvision_classifier(name: str, path: Path) -> TorchvisionExtractor:
-    """The classifier `name` with weights from a `.pth` or `.safetensors` file of its state_dict.
-
-    Nothing is downloaded, and nothing but tensors unpickled.
-
-    Raises:
-        InputError: there is no such network, or the file does not hold its weights.
-    """
+    """With weights from a `.pth` or `.safetensors` file of its state_dict; nothing is downloaded, and only tensors are
+    unpickled. Raises InputError where there is no such network, or the file does not hold its weights."""
     from torchvision import models
 
     if name not in list_torchvision_classifiers():
@@ -213,8 +263,7 @@ def load_torchvision_classifier(name: str, path: Path) -> TorchvisionExtractor:
         reason = f"got other weights than those of {name} ({one_line(error)})"
         raise InputError(f"{path}: {reason}, expected its state_dict") from error
     transform = models.get_model_weights(name).DEFAULT.transforms()
-    head = _detach_head(net, name)
-    return TorchvisionExtractor(net, head, transform.crop_size[0], transform.mean, transform.std)
+    return TorchvisionExtractor(net, _detach_head(net, name), transform.crop_size[0], transform.mean, transform.std)
 
 
 def _read_state_dict(path: Path) -> dict[str, Any]:
@@ -223,8 +272,6 @@ def _read_state_dict(path: Path) -> dict[str, Any]:
         raise InputError(f"--extractor: got no file {path}, expected {expected}")
     try:
         if path.suffix == ".safetensors":
-            from safetensors.torch import load_file
-
             return dict(load_file(path))
         found = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
@@ -236,11 +283,10 @@ def _read_state_dict(path: Path) -> dict[str, Any]:
 
 def _detach_head(net: nn.Module, name: str) -> nn.Linear:
     """The last linear layer of `net`, which is replaced by the identity there."""
-    linear = [name for name, module in net.named_modules() if isinstance(module, nn.Linear)]
+    linear = {name: module for name, module in net.named_modules() if isinstance(module, nn.Linear)}
     if not linear:
         raise InputError(f"--extractor: got {name}, expected a network that ends in a linear layer")
-    head = net.get_submodule(linear[-1])
-    parent, _, child = linear[-1].rpartition(".")
+    path, head = linear.popitem()
+    parent, _, child = path.rpartition(".")
     setattr(net.get_submodule(parent), child, nn.Identity())
-    assert isinstance(head, nn.Linear)
     return head

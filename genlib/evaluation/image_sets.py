@@ -6,11 +6,10 @@ baseline. Training images are what the generator was trained on; without them, m
 
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from genlib.data.image_sets import ImageSet, Shape, all_classes, image_set_from_array, most_common_shape
 from genlib.data.images import Images, images_sha256
@@ -19,15 +18,13 @@ from genlib.data.splits import stratify
 from genlib.errors import InputError
 from genlib.evaluation.controls import add_controls
 from genlib.evaluation.evaluator import applicable_metrics
-from genlib.evaluation.extractors import MAX_COMPONENTS, resolve_extractor
-from genlib.evaluation.feature_cache import CachedExtractor
+from genlib.evaluation.extractors import MAX_COMPONENTS, CachedExtractor, resolve_extractor
 from genlib.evaluation.runner import compute_metrics
 from genlib.metrics.inputs import FeatureSet, MetricInputs, MissingSet, shuffle_real_sets, shuffled_order
 from genlib.metrics.registry import check_metric_names, metric_names
 from genlib.metrics.result import MetricResult
 from genlib.provenance import code_version
 
-T = TypeVar("T")
 Log = Callable[[str], None]
 ProgressWrapper = Callable[[Sequence[Any], str], Iterable[Any]]
 
@@ -36,12 +33,7 @@ PROGRESS_CHUNK = 100  # images between two reports of progress
 MAX_NAMED_FILES = 5  # unreadable files that are named one by one
 
 
-def no_progress(items: Sequence[T], title: str) -> Iterable[T]:
-    return items
-
-
-@dataclass(frozen=True)
-class ImageSetEvaluation:
+class ImageSetEvaluation(NamedTuple):
     """The inputs of metrics, the card that describes their origin, and the names of the classes."""
 
     inputs: MetricInputs
@@ -62,15 +54,10 @@ def prepare_evaluation(
     strict: bool = False,
     seed: int = 0,
     log: Log = lambda line: None,
-    track: ProgressWrapper = no_progress,
+    track: ProgressWrapper = lambda items, title: items,
 ) -> ImageSetEvaluation:
-    """Extract the features of the sets `real`, `fake` and optionally `train` with the extractor of `spec`.
-
-    All images are resized to the most common shape of the real ones, or to squares of `size`.
-
-    Raises:
-        InputError: there are fewer than two real images; or, if `strict`, shapes differ.
-    """
+    """Extract the features of the sets `real`, `fake` and optionally `train` with the extractor of `spec`. All images
+    are resized to the most common shape of the real ones, or to squares of `size`; `strict` refuses other shapes."""
     real = sets["real"]
     if len(real) < 2:
         raise InputError(f"--real: got {len(real)} image, expected at least 2, to be split in two halves")
@@ -82,7 +69,10 @@ def prepare_evaluation(
     images = {name: each.resized_to(shape, known) for name, each in sets.items()}
     components = max(1, min(MAX_COMPONENTS, len(real) // 4))
     extractor = resolve_extractor(spec, images.get("train", images["real"]), components, seed)
-    classes = _usable_classes(known, extractor.num_classes, log)
+    classes = known
+    if extractor.num_classes and known and len(known) != extractor.num_classes:
+        log(f"labels are left aside: there are {len(known)} classes, and the classifier knows {extractor.num_classes}")
+        classes = ()
     # Labels of generated images are the requested classes, which only a classifier of the data can check.
     if not classes:
         images = {name: Images(each.pixels) for name, each in images.items()}
@@ -98,14 +88,14 @@ def prepare_evaluation(
 
 
 def _build_card(sets: Mapping[str, ImageSet], images: Mapping[str, Images], inputs: MetricInputs) -> dict[str, Any]:
-    counts = {"valid": len(inputs.valid), "test": len(inputs.test), "fake": len(images["fake"])}
+    train, fake = len(images.get("train", ())), len(images["fake"])
     return {
         **code_version(),
         "stage": "evaluate",
         "model": "fake",
         "data": sets["real"].source,
         "data_sha256": images_sha256({"": images["real"]}),
-        "counts": {"train": len(images.get("train", ())), **counts},
+        "counts": {"train": train, "valid": len(inputs.valid), "test": len(inputs.test), "fake": fake},
         "split": "halves of the real images",
         "seed": inputs.seed,
         "n": inputs.n,
@@ -140,14 +130,6 @@ def _log_conversions(name: str, image_set: ImageSet, shape: Shape, size: int | N
         log(f"--{name}: {converted} of {len(image_set)} images are resized or converted to {expected}")
 
 
-def _usable_classes(known: tuple[str, ...], num_classes: int, log: Log) -> tuple[str, ...]:
-    """The classes of the data; none where the extractor knows another number of them."""
-    if num_classes and known and len(known) != num_classes:
-        log(f"labels are left aside: there are {len(known)} classes, and the classifier knows {num_classes}")
-        return ()
-    return known
-
-
 def _build_inputs(
     images: Mapping[str, Images], extractor: CachedExtractor, seed: int, track: ProgressWrapper, has_class_names: bool
 ) -> MetricInputs:
@@ -170,7 +152,10 @@ def _build_inputs(
 
 def _count_shared(images: Mapping[str, Images], log: Log) -> dict[str, int]:
     """How many images of one set are also in another, byte for byte: there should be none."""
-    digests = {name: [_image_digest(pixels) for pixels in each.pixels] for name, each in images.items()}
+    digests = {
+        name: [hashlib.sha256(pixels.numpy().tobytes()).digest() for pixels in each.pixels]
+        for name, each in images.items()
+    }
     shared = {}
     for one, other in (("real", "train"), ("fake", "real"), ("fake", "train")):
         if one in digests and other in digests:
@@ -179,10 +164,6 @@ def _count_shared(images: Mapping[str, Images], log: Log) -> dict[str, int]:
             if count:
                 log(f"{count} of {len(digests[one])} images of --{one} are also in --{other}, byte for byte")
     return shared
-
-
-def _image_digest(pixels: Tensor) -> bytes:
-    return hashlib.sha256(pixels.numpy().tobytes()).digest()
 
 
 def evaluate(
@@ -210,11 +191,8 @@ def evaluate(
     """
     check_metric_names(metrics or (), "metrics")
     given = {"real": real, "fake": fake} | ({} if train is None else {"train": train})
-    sets = {name: _as_image_set(images, name) for name, images in given.items()}
+    sets = {}
+    for name, images in given.items():
+        pixels, labels = (images.pixels, images.labels) if isinstance(images, Images) else (images, None)
+        sets[name] = image_set_from_array(pixels, name, labels)
     return dict(prepare_evaluation(sets, extractor, seed=seed).iter_results(metrics))
-
-
-def _as_image_set(images: Any, where: str) -> ImageSet:
-    if isinstance(images, Images):
-        return image_set_from_array(images.pixels, where, images.labels)
-    return image_set_from_array(images, where)

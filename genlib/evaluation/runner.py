@@ -27,14 +27,11 @@ def _with_baseline(metric: Metric, inputs: MetricInputs, baseline_inputs: Metric
         reason = {"reason": "chance is 0.5" if by_chance else "real images cannot take a model's place"}
         return replace(found, detail={"null": reason, **found.detail})
     real = metric(baseline_inputs)
-    null = {"low": real.low, "high": real.high, "ratio": _ratio_to_baseline(found.value, real.value), **real.detail}
+    ratio = math.nan if found.value is None or not real.value else found.value / real.value
+    ends = {"low": real.low, "high": real.high, "ratio": ratio if math.isfinite(ratio) else None}
     controls = run_controls(metric, inputs, metric.must_detect)
-    return replace(found, null=real.value, detail={**found.detail, "null": null, "controls": controls})
-
-
-def _ratio_to_baseline(value: float | None, baseline: float | None) -> float | None:
-    ratio = math.nan if value is None or not baseline else value / baseline
-    return ratio if math.isfinite(ratio) else None
+    detail = {**found.detail, "null": {**ends, **real.detail}, "controls": controls}
+    return replace(found, null=real.value, detail=detail)
 
 
 def report_to_json(results: Mapping[str, MetricResult], card: Mapping[str, Any]) -> dict[str, Any]:

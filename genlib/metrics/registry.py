@@ -22,6 +22,12 @@ if TYPE_CHECKING:
 
 Better = Literal["higher", "lower", "real"]  # "real": the nearer to what real images get
 Control = Literal["copies", "stored", "collapse", "noise"]  # known faults, see evaluation/controls
+CONTROL_LABELS: dict[Control, str] = {
+    "copies": "copies of training images",
+    "stored": "stored images with jitter",
+    "collapse": "one image per class",
+    "noise": "noise",
+}
 ExpectedShift = Literal["lower", "higher", "count"]  # than real images, intervals apart; or the number of stored images
 VerdictGroup = Literal["per_image", "distribution", "memorization", "support_size", "modes"]
 FaultShare = Callable[[float, float], float | None]

@@ -51,6 +51,12 @@ class MetricResult:
         return cls(float(values.mean()), *mean_interval(values.tolist()), n=len(values), detail=detail)
 
     @property
+    def bounds(self) -> tuple[float, float]:
+        """The ends of the interval; the value in the place of a missing one."""
+        low, high = (self.value if end is None else end for end in (self.low, self.high))
+        return float(low or 0.0), float(high or 0.0)
+
+    @property
     def failed_control(self) -> str | None:
         """Why it is not to be believed: the first failed control, or None."""
         controls = self.detail.get("controls", {}).values()

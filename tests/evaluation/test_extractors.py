@@ -14,8 +14,7 @@ from torchvision.transforms import functional as transforms
 
 from genlib.data.images import Images, to_float
 from genlib.errors import InputError
-from genlib.evaluation.extractors import MAX_SIDE, Pca, load_torchvision_classifier
-from genlib.evaluation.feature_cache import CachedExtractor
+from genlib.evaluation.extractors import MAX_SIDE, CachedExtractor, Pca, load_torchvision_classifier
 from genlib.metrics.inputs import extract_features
 
 DIGITS = Images(torch.from_numpy((load_digits().images * 255 / 16).round().astype(np.uint8))[:, None])
