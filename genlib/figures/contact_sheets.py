@@ -4,13 +4,13 @@ A sheet is a PNG file of rows of images without gaps; the JSON file beside it de
 """
 
 import json
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn.functional import interpolate
 
 from genlib.data.images import to_pixels, write_png
 from genlib.figures.latent import decode_interpolations, select_endpoints
@@ -28,22 +28,17 @@ MAX_SIDE = 64  # pixels of an image on a sheet
 
 def write_contact_sheets(inputs: MetricInputs, folder: Path) -> list[Path]:
     """Every sheet that `inputs` allow; returns the paths of the PNG files."""
-    return [_write_sheet(images, about, folder / f"{name}.png") for name, images, about in _iter_sheets(inputs)]
-
-
-def _iter_sheets(inputs: MetricInputs) -> Iterator[tuple[str, Tensor, dict[str, Any]]]:
+    sheets = {}
     if inputs.n > 1 and inputs.train.is_available and len(inputs.train) > 1:
-        yield "neighbours", *sample_neighbours(inputs)
+        sheets["neighbours"] = sample_neighbours(inputs)
     if hasattr(inputs.model, "decode_image"):
-        yield "between", *interpolations(inputs)
-        yield "axes", *traversals(inputs)
+        sheets |= {"between": interpolations(inputs), "axes": traversals(inputs)}
+    return [_write_sheet(*sheet, folder / f"{name}.png") for name, sheet in sheets.items()]
 
 
 def sample_neighbours(inputs: MetricInputs) -> tuple[Tensor, dict[str, Any]]:
-    """A row for each of the first samples: itself, its nearest training images, its nearest other samples.
-
-    `distances` are in features, in units of the spacing of the nearest training image (see `NearestTraining`).
-    """
+    """A row for each of the first samples: itself, its nearest training images, its nearest other samples. `distances`
+    are in features, in units of the spacing of the nearest training image (see `NearestTraining`)."""
     samples, train = inputs.generated[:NUM_SAMPLES], inputs.train
     spacing = nearest_training(replace(inputs, samples=samples)).spacing[:, None].clamp(min=1e-12)
     train_distance, train_index = nearest(samples.features, train.features, min(NUM_TRAIN, len(train)))
@@ -51,12 +46,8 @@ def sample_neighbours(inputs: MetricInputs) -> tuple[Tensor, dict[str, Any]]:
     distance, index = nearest(samples.features, inputs.generated.features, num_similar, skip=own)
     images = torch.cat([samples.pixels[:, None], train.pixels[train_index], inputs.generated.pixels[index]], 1)
     distances = (torch.cat([train_distance, distance], 1) / spacing).tolist()
-    about = {
-        "train": train_index.shape[1],
-        "alike": index.shape[1],
-        "distances": [[round(d, 3) for d in row] for row in distances],
-    }
-    return images, about
+    rounded = [[round(d, 3) for d in row] for row in distances]
+    return images, {"train": train_index.shape[1], "alike": index.shape[1], "distances": rounded}
 
 
 def interpolations(inputs: MetricInputs) -> tuple[Tensor, dict[str, Any]]:
@@ -68,8 +59,7 @@ def interpolations(inputs: MetricInputs) -> tuple[Tensor, dict[str, Any]]:
 
 
 def traversals(inputs: MetricInputs) -> tuple[Tensor, dict[str, Any]]:
-    """A row for each axis, the most sensitive first: one code with that coordinate REACH_STD deviations below its mean
-    to as many above."""
+    """A row for each axis, the most sensitive first: one code with that coordinate within REACH_STD deviations."""
     train = inputs.train[:MAX_ENCODED_IMAGES].images
     space = LatentSpace(inputs.model, inputs.test[:1].images, train, inputs.seed, "axes")
     axes = space.axes[:NUM_PATHS]
@@ -81,18 +71,13 @@ def _write_sheet(images: Tensor, about: dict[str, Any], path: Path) -> Path:
     """Write uint8 [rows, columns, C, H, W] and what they are."""
     rows, columns = images.shape[:2]
     cells = _shrink(images.flatten(0, 1))
-    channels, height, width = cells.shape[1:]
-    sheet = cells.view(rows, columns, channels, height, width).permute(2, 0, 3, 1, 4)
-    write_png(sheet.reshape(channels, rows * height, columns * width), path)
+    cells = cells.view(rows, columns, *cells.shape[1:])
+    write_png(cells.permute(2, 0, 3, 1, 4).flatten(3).flatten(1, 2), path)
     write_text(json.dumps({"rows": rows, "columns": columns, **about}) + "\n", path.with_suffix(".json"))
     return path
 
 
 def _shrink(pixels: Tensor) -> Tensor:
     """Uint8 [N, C, H, W] with at most MAX_SIDE pixels a side."""
-    if max(pixels.shape[2:]) <= MAX_SIDE:
-        return pixels
-    from torch.nn.functional import interpolate
-
     factor = MAX_SIDE / max(pixels.shape[2:])
-    return interpolate(pixels.float(), scale_factor=factor, mode="area").round().to(torch.uint8)
+    return pixels if factor >= 1 else interpolate(pixels.float(), scale_factor=factor, mode="area").round().byte()

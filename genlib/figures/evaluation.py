@@ -1,7 +1,5 @@
 """The figures of an evaluation: samples, their nearest training images, the closest pairs, and a chart of metrics."""
 
-from __future__ import annotations
-
 import inspect
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -9,29 +7,16 @@ from functools import partial
 from itertools import product
 from pathlib import Path
 from textwrap import shorten
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 import torch
+from matplotlib.axes import Axes
+from matplotlib.colors import to_rgba
 from torch import Tensor
 
 from genlib.data.images import make_grid, to_pixels
 from genlib.figures import latent
-from genlib.figures.canvas import (
-    GENERATED_COLOR,
-    IMAGE_INCHES,
-    MUTED_COLOR,
-    REAL_COLOR,
-    TEXT_COLOR,
-    add_axes,
-    add_image,
-    add_note,
-    add_text,
-    add_thumbnail,
-    new_canvas,
-    plot_image_rows,
-    save_figure,
-    strikethrough,
-)
+from genlib.figures.canvas import GENERATED_COLOR, IMAGE_INCHES, MUTED_COLOR, REAL_COLOR, TEXT_COLOR, Canvas, plot_rows
 from genlib.figures.contact_sheets import write_contact_sheets
 from genlib.formatting import display_name, format_number
 from genlib.metrics.authenticity import nearest_training
@@ -41,9 +26,6 @@ from genlib.metrics.result import MetricResult
 from genlib.metrics.stats.intervals import wilson
 from genlib.metrics.stats.neighbours import nearest
 from genlib.metrics.translation import TranslationDirection
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
 
 CHART_WIDTH, HEADING_HEIGHT, ROW_HEIGHT, NOTE_HEIGHT = 8.2, 0.32, 0.52, 0.2  # inches
 PAIR_COLUMNS, PAIR_WIDTH, PAIR_HEIGHT = 8, 2.2 * IMAGE_INCHES, 2 * IMAGE_INCHES + 0.42
@@ -58,10 +40,7 @@ CURVE_STYLES = {
 
 
 def write_figures(inputs: Mapping[str, MetricInputs], results: Mapping[str, MetricResult], folder: Path) -> list[Path]:
-    """Every figure that these inputs, by direction, and results allow, and in `folder`/sheets the contact sheets.
-
-    Returns the paths of the figures.
-    """
+    """The paths of every figure that these inputs, by direction, and results allow; contact sheets lie in sheets/."""
     first = next(iter(inputs.values()))
     figures = dict(_iter_figures(first, results))
     if len(inputs) > 1:
@@ -96,7 +75,7 @@ def _iter_figures(
 def _iter_model_figures(inputs: MetricInputs) -> Iterator[tuple[str, Callable[[Path], Path]]]:
     """Those of what the model can do besides sampling."""
     model: Any = inputs.model
-    capabilities = model_capabilities(model)
+    capabilities, second = model_capabilities(model), inputs.second_inputs
     if hasattr(model, "reconstruct"):
         yield "reconstructions", partial(latent.plot_reconstructions, inputs)
     if "samples" in capabilities and "prior" in inspect.signature(model.sample).parameters:
@@ -107,7 +86,6 @@ def _iter_model_figures(inputs: MetricInputs) -> Iterator[tuple[str, Callable[[P
         yield "classes", partial(latent.plot_class_samples, inputs)
     if "conditional" in capabilities:
         yield "posterior", partial(latent.plot_posterior, inputs)
-    second = inputs.second_inputs
     if second is not None and inputs.generated.labels is None and inputs.test.labels is not None:
         yield "resampled", partial(latent.plot_resampled_classes, inputs, second.generated.probabilities)
 
@@ -116,9 +94,9 @@ def plot_sample_grid(pixels: Tensor, path: Path, *, columns: int = 16, rows: int
     """The first images of uint8 [N, C, H, W], a line between them."""
     pixels = pixels[: columns * rows]
     width, height = columns * 0.45, math.ceil(len(pixels) / columns) * 0.45
-    canvas = new_canvas(width + 0.3, height + 0.6, f"The first {len(pixels)} generated images")
-    add_image(canvas, make_grid(pixels, columns), 0.15, 0.15, width, height)
-    return save_figure(canvas, path)
+    canvas = Canvas(width + 0.3, height + 0.6, f"The first {len(pixels)} generated images")
+    canvas.add_image(make_grid(pixels, columns), 0.15, 0.15, width, height)
+    return canvas.save(path)
 
 
 def plot_translations(inputs: Mapping[str, MetricInputs], path: Path) -> Path:
@@ -129,35 +107,32 @@ def plot_translations(inputs: Mapping[str, MetricInputs], path: Path) -> Path:
         direction = TranslationDirection(whole.translator, whole.to, whole.source[:TRANSLATION_COLUMNS])
         images = [direction.source.pixels, to_pixels(direction.translate()), to_pixels(direction.translate_back())]
         rows += [pixels.cpu() for pixels in images]
-    title = "Test images of A, translated to B and back; below, of B to A and back"
-    return plot_image_rows(rows, title, path, group=3)
+    return plot_rows(rows, "Test images of A, translated to B and back; below, of B to A and back", path, group=3)
 
 
 def plot_nearest_neighbours(inputs: MetricInputs, path: Path, *, rows: int = 8, k: int = 6) -> Path:
     """Generated images with their k nearest training images: on the left the first, on the right the likeliest copies.
-
-    Distances in features, in units of the spacing of the nearest training image (see `NearestTraining`).
-    """
+    Distances in features, in units of the spacing of the nearest training image (see `NearestTraining`)."""
     close = nearest_training(inputs) if len(inputs.train) > 1 else None
     likeliest = torch.arange(inputs.n) if close is None else close.ratio.argsort(stable=True)
     k, row_height = min(k, len(inputs.train)), IMAGE_INCHES + 0.22
     panels = (("the first", torch.arange(inputs.n)[:rows]), ("nearest to a training image", likeliest[:rows]))
     width, height = 2 * (1.06 * k + 1.35) * IMAGE_INCHES + 0.5, min(rows, inputs.n) * row_height + 0.95
-    canvas = new_canvas(width, height, "Generated images (red) and the training images nearest to them")
+    canvas = Canvas(width, height, "Generated images (red) and the training images nearest to them")
     for side, (name, chosen) in enumerate(panels):
         unit = torch.ones(len(chosen)) if close is None else close.spacing[chosen].clamp(min=1e-12)
         distance, index = nearest(inputs.generated.features[chosen], inputs.train.features, k)
         labels = (distance / unit[:, None]).tolist()
         left = 0.15 + side * (width / 2)
-        add_text(canvas, left, height - 0.62, name, color=MUTED_COLOR)
+        canvas.add_text(left, height - 0.62, name, MUTED_COLOR)
         for row, i in enumerate(chosen.tolist()):
             bottom = height - 0.53 - (row + 1) * row_height
-            add_thumbnail(canvas, left, bottom, inputs.generated.pixels[i], GENERATED_COLOR)
+            canvas.add_thumbnail(left, bottom, inputs.generated.pixels[i], GENERATED_COLOR)
             for column, (j, label) in enumerate(zip(index[row].tolist(), labels[row], strict=True)):
                 x = left + (1.06 * column + 1.25) * IMAGE_INCHES
-                add_thumbnail(canvas, x, bottom, inputs.train.pixels[j], label=f"{label:.2f}")
-    add_note(canvas, "distance / spacing of the nearest training image; below 1: not authentic")
-    return save_figure(canvas, path)
+                canvas.add_thumbnail(x, bottom, inputs.train.pixels[j], label=f"{label:.2f}")
+    canvas.add_note("distance / spacing of the nearest training image; below 1: not authentic")
+    return canvas.save(path)
 
 
 def plot_closest_pairs(inputs: MetricInputs, result: MetricResult, path: Path) -> Path:
@@ -167,19 +142,17 @@ def plot_closest_pairs(inputs: MetricInputs, result: MetricResult, path: Path) -
     blocks = [("generated", inputs.generated, result.detail, GENERATED_COLOR)]
     if "closest_pairs" in null:
         blocks.append(("real, as many", inputs.with_real_samples().generated, null, REAL_COLOR))
-    heights = [
-        0.35 + math.ceil(min(MAX_PAIRS, len(detail["closest_pairs"])) / PAIR_COLUMNS) * PAIR_HEIGHT
-        for _, _, detail, _ in blocks
-    ]
+    rows = [math.ceil(min(MAX_PAIRS, len(detail["closest_pairs"])) / PAIR_COLUMNS) for _, _, detail, _ in blocks]
+    heights = [0.35 + num_rows * PAIR_HEIGHT for num_rows in rows]
     below = ", and below each the training image nearest to it" if inputs.train.is_available else ""
-    canvas = new_canvas(PAIR_COLUMNS * PAIR_WIDTH + 0.25, 0.75 + sum(heights), f"The closest pairs{below}")
+    canvas = Canvas(PAIR_COLUMNS * PAIR_WIDTH + 0.25, 0.75 + sum(heights), f"The closest pairs{below}")
     top = sum(heights) + 0.3
     for (name, feature_set, detail, color), height in zip(blocks, heights, strict=True):
-        add_text(canvas, 0.15, top - 0.2, f"{name}: {_collision_text(detail)}", color=color)
+        canvas.add_text(0.15, top - 0.2, f"{name}: {_collision_text(detail)}", color)
         _plot_pair_block(canvas, inputs.train, feature_set, detail, color, top - 0.35)
         top -= height
-    add_note(canvas, "distance in units of the class's threshold; up to 1.00 counts as the same")
-    return save_figure(canvas, path)
+    canvas.add_note("distance in units of the class's threshold; up to 1.00 counts as the same")
+    return canvas.save(path)
 
 
 def _collision_text(detail: Mapping[str, Any]) -> str:
@@ -189,7 +162,7 @@ def _collision_text(detail: Mapping[str, Any]) -> str:
 
 
 def _plot_pair_block(
-    ax: Axes, train: FeatureSet, feature_set: FeatureSet, detail: Mapping[str, Any], color: str, top: float
+    canvas: Canvas, train: FeatureSet, feature_set: FeatureSet, detail: Mapping[str, Any], color: str, top: float
 ) -> None:
     pairs, distances = detail["closest_pairs"][:MAX_PAIRS], detail["closest_distances"][:MAX_PAIRS]
     features = feature_set.features[torch.tensor([a for a, _ in pairs], dtype=torch.long)]
@@ -198,76 +171,63 @@ def _plot_pair_block(
     for place, ((a, b), distance, j) in enumerate(zip(pairs, distances, index, strict=True)):
         left = 0.15 + (place % PAIR_COLUMNS) * PAIR_WIDTH
         bottom = top - (place // PAIR_COLUMNS) * PAIR_HEIGHT - IMAGE_INCHES
-        add_thumbnail(ax, left, bottom, feature_set.pixels[a], color)
-        add_thumbnail(ax, left + 1.03 * IMAGE_INCHES, bottom, feature_set.pixels[b], color)
+        canvas.add_thumbnail(left, bottom, feature_set.pixels[a], color)
+        canvas.add_thumbnail(left + 1.03 * IMAGE_INCHES, bottom, feature_set.pixels[b], color)
         middle, label = left + 0.51 * IMAGE_INCHES, f"{distance:.2f}"
         if j is None:
-            add_text(ax, middle + IMAGE_INCHES / 2, bottom - 0.18, label, MUTED_COLOR, fontsize=6.5, ha="center")
+            canvas.add_label(middle + IMAGE_INCHES / 2, bottom - 0.18, label)
         else:
-            add_thumbnail(ax, middle, bottom - IMAGE_INCHES - 0.06, train.pixels[j], label=label)
+            canvas.add_thumbnail(middle, bottom - IMAGE_INCHES - 0.06, train.pixels[j], label=label)
 
 
 def plot_support_curve(result: MetricResult, path: Path) -> Path:
-    """C(r), the share of pairs closer than r, of generated and of real images, both axes logarithmic.
-
-    Where the generated curve lies above the real ones at small r, too many images are nearly the same; where it is
-    level, they are the same.
-    """
+    """C(r), the share of pairs closer than r. Where the generated curve lies above the real ones at small r, too many
+    images are nearly the same; where it is level, they are the same."""
     curve = result.detail["curve"]
-    canvas = new_canvas(5.6, 4.5, "How many pairs of images are closer than r")
-    ax = add_axes(canvas, 0.75, 0.75, 4.6, 3.15)
+    canvas = Canvas(5.6, 4.5, "How many pairs of images are closer than r")
+    xlabel = "r, in units of the root mean square distance of two test images"
+    ax = canvas.add_axes(0.75, 0.75, 4.6, 3.15, xlabel, "share of pairs")
     ax.set(xscale="log", yscale="log")
-    for name in (name for name in CURVE_STYLES if name in curve):
-        label, color, style = CURVE_STYLES[name]
-        points = [(r, share) for r, share in zip(curve["radius"], curve[name], strict=True) if share > 0]
-        ax.plot([r for r, _ in points], [share for _, share in points], style, color=color, lw=1.5, label=label)
+    for name, (label, color, style) in CURVE_STYLES.items():
+        points = [(r, share) for r, share in zip(curve["radius"], curve.get(name, []), strict=False) if share > 0]
+        if name in curve:
+            ax.plot([r for r, _ in points], [share for _, share in points], style, color=color, lw=1.5, label=label)
     ax.axhline(result.detail["rate"], color=MUTED_COLOR, lw=0.7, ls="--")
-    ax.set_xlabel("r, in units of the root mean square distance of two test images", fontsize=8, color=MUTED_COLOR)
-    ax.set_ylabel("share of pairs", fontsize=8, color=MUTED_COLOR)
     ax.legend(frameon=False, fontsize=8, loc="lower right")
-    add_note(canvas, "dashed: the share of real pairs that the metric `support` counts as the same")
-    return save_figure(canvas, path)
+    canvas.add_note("dashed: the share of real pairs that the metric `support` counts as the same")
+    return canvas.save(path)
 
 
 def plot_reliability_diagram(result: MetricResult, path: Path) -> Path:
     """Accuracy against confidence, bin by bin, each with its 95 % interval; its size is its share of the images."""
     side = 3.6
-    canvas = new_canvas(side + 1.0, side + 1.3, "Accuracy by confidence")
-    ax = add_axes(canvas, 0.75, 0.7, side, side)
+    canvas = Canvas(side + 1.0, side + 1.3, "Accuracy by confidence")
+    ax = canvas.add_axes(0.75, 0.7, side, side, "mean confidence", "accuracy")
     ax.plot([0, 1], [0, 1], color=MUTED_COLOR, lw=1, ls=":")
     for each in result.detail["bins"]:
         x, y, n = each["confidence"], each["accuracy"], each["n"]
         ax.plot([x, x], wilson(round(y * n), n), color=GENERATED_COLOR, lw=1.5, alpha=0.5, solid_capstyle="butt")
         ax.scatter([x], [y], 12 + 150 * n / result.n, color=GENERATED_COLOR, zorder=3)
     ax.set(xlim=(-0.03, 1.03), ylim=(-0.03, 1.03))
-    ax.set_xlabel("mean confidence", fontsize=8, color=MUTED_COLOR)
-    ax.set_ylabel("accuracy", fontsize=8, color=MUTED_COLOR)
-    add_note(canvas, f"size: share of {result.n:,} images; dotted: calibrated")
-    return save_figure(canvas, path)
+    canvas.add_note(f"size: share of {result.n:,} images; dotted: calibrated")
+    return canvas.save(path)
 
 
 def plot_confusion_matrix(counts: Sequence[Sequence[int]], path: Path) -> Path:
     """How many test images of each class (a row) are given each class (a column); shaded by the share of the row."""
-    from matplotlib.colors import to_rgba
-
     n, side = len(counts), 0.42 * len(counts)
-    canvas = new_canvas(max(side + 1.2, 3.6), side + 1.3, "Test images by class, and the class they are given")
-    ax = add_axes(canvas, 0.7, 0.45, side, side)
-    shades = [
-        [
-            to_rgba(REAL_COLOR if row == column else GENERATED_COLOR, 0.75 * count / max(1, sum(line)))
-            for column, count in enumerate(line)
-        ]
-        for row, line in enumerate(counts)
-    ]
-    ax.imshow(shades, aspect="auto")
+    canvas = Canvas(max(side + 1.2, 3.6), side + 1.3, "Test images by class, and the class they are given")
+    ax = canvas.add_axes(0.7, 0.45, side, side)
+    shades = torch.empty(n, n, 4, dtype=torch.float64)  # RGBA
     for row, column in product(range(n), repeat=2):
-        text = f"{counts[row][column]:,}" if counts[row][column] else ""
-        ax.text(column, row, text, fontsize=7.5, color=TEXT_COLOR, ha="center", va="center")
+        count, color = counts[row][column], REAL_COLOR if row == column else GENERATED_COLOR
+        shades[row, column] = torch.tensor(to_rgba(color, 0.75 * count / max(1, sum(counts[row]))))
+        ax.text(column, row, f"{count:,}" if count else "", fontsize=7.5, color=TEXT_COLOR, ha="center", va="center")
+    ax.imshow(shades, aspect="auto")
     ax.set(xticks=range(n), yticks=range(n))
     ax.xaxis.tick_top()
-    add_note(canvas, "rows: the label; columns: the class given; shade: share of the row")
-    return save_figure(canvas, path)
+    canvas.add_note("rows: the label; columns: the class given; shade: share of the row")
+    return canvas.save(path)
 
 
 def plot_metric_chart(results: Mapping[str, MetricResult], path: Path) -> Path:
@@ -276,23 +236,22 @@ def plot_metric_chart(results: Mapping[str, MetricResult], path: Path) -> Path:
     shown = {name: result for name, result in results.items() if result.value is not None}
     groups, notes = group_by_question(shown), _problem_notes(results)
     height = 0.85 + HEADING_HEIGHT * len(groups) + ROW_HEIGHT * len(shown) + NOTE_HEIGHT * len(notes)
-    canvas = new_canvas(CHART_WIDTH, height, "Metrics with their 95 % intervals")
-    add_text(canvas, 6.25, height - 0.55, "this model", color=GENERATED_COLOR)
-    add_text(canvas, 7.3, height - 0.55, "real images", color=REAL_COLOR)
+    canvas = Canvas(CHART_WIDTH, height, "Metrics with their 95 % intervals")
+    canvas.add_text(6.25, height - 0.55, "this model", GENERATED_COLOR)
+    canvas.add_text(7.3, height - 0.55, "real images", REAL_COLOR)
     bottom = height - 0.6
     for question, names in groups.items():
         bottom -= HEADING_HEIGHT
-        add_text(canvas, 0.15, bottom + 0.06, question, color=MUTED_COLOR, fontstyle="italic")
+        canvas.add_text(0.15, bottom + 0.06, question, MUTED_COLOR, fontstyle="italic")
         for name in names:
             bottom -= ROW_HEIGHT
             _plot_metric_row(canvas, bottom, name, shown[name])
     for place, note in enumerate(reversed(notes)):
-        add_text(canvas, 0.15, 0.12 + NOTE_HEIGHT * place, note, color=MUTED_COLOR, fontsize=7)
-    return save_figure(canvas, path)
+        canvas.add_text(0.15, 0.12 + NOTE_HEIGHT * place, note, MUTED_COLOR, fontsize=7)
+    return canvas.save(path)
 
 
 def _problem_notes(results: Mapping[str, MetricResult]) -> list[str]:
-    """Why metrics have no value or failed a control, one line each."""
     reasons = {
         name: result.detail.get("reason", "no value") if result.value is None else result.failed_control
         for name, result in results.items()
@@ -300,19 +259,18 @@ def _problem_notes(results: Mapping[str, MetricResult]) -> list[str]:
     return [shorten(f"{display_name(name)}: {reason}", 130) for name, reason in reasons.items() if reason]
 
 
-def _plot_metric_row(canvas: Axes, bottom: float, name: str, result: MetricResult) -> None:
-    _plot_interval(add_axes(canvas, 1.85, bottom + 0.22, 4.2, 0.26), result)
-    write = add_text if result.failed_control is None else strikethrough
-    write(canvas, 0.15, bottom + 0.3, display_name(name))
+def _plot_metric_row(canvas: Canvas, bottom: float, name: str, result: MetricResult) -> None:
+    _plot_interval(canvas.add_axes(1.85, bottom + 0.22, 4.2, 0.26), result)
+    write = canvas.add_text if result.failed_control is None else canvas.add_struck_text
+    write(0.15, bottom + 0.3, display_name(name))
     over = "over " if result.detail.get("more_than") else ""
-    add_text(canvas, 6.25, bottom + 0.3, over + format_number(result.value), color=GENERATED_COLOR)
-    add_text(canvas, 7.3, bottom + 0.3, "" if result.null is None else format_number(result.null), color=REAL_COLOR)
+    canvas.add_text(6.25, bottom + 0.3, over + format_number(result.value), GENERATED_COLOR)
+    canvas.add_text(7.3, bottom + 0.3, "" if result.null is None else format_number(result.null), REAL_COLOR)
 
 
 def _plot_interval(ax: Axes, result: MetricResult) -> None:
     band = result.detail.get("null", {})
-    value, null = float(result.value or 0.0), result.null
-    low, high = (value if end is None else float(end) for end in (result.low, result.high))
+    value, null, (low, high) = float(result.value or 0.0), result.null, result.bounds
     null_ends = [] if null is None else [null if band.get(end) is None else band[end] for end in ("low", "high")]
     points = [value, low, high, *null_ends, *([] if null is None else [null])]
     if min(points) > 0 and max(points) > 30 * min(points):

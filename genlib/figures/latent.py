@@ -1,32 +1,17 @@
 """Figures of latent spaces: interpolations, class samples, Bayes' rule."""
 
-from __future__ import annotations
-
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from genlib.data.images import to_pixels
-from genlib.figures.canvas import (
-    GENERATED_COLOR,
-    IMAGE_INCHES,
-    MUTED_COLOR,
-    REAL_COLOR,
-    add_text,
-    add_thumbnail,
-    new_canvas,
-    plot_image_rows,
-    save_figure,
-)
+from genlib.figures.canvas import GENERATED_COLOR, IMAGE_INCHES, MUTED_COLOR, REAL_COLOR, Canvas, plot_rows
 from genlib.latent import LatentSpace, decode_image, interpolate, reconstruct
 from genlib.metrics.inputs import MetricInputs
 from genlib.metrics.likelihood import log_posteriors
 from genlib.metrics.stats.bayes import importance_resample, kl_divergence
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
 
 MAX_CLASSES = 10  # rows of a figure with a row per class
 COLUMNS = 12
@@ -39,7 +24,7 @@ def plot_reconstructions(inputs: MetricInputs, path: Path, *, num_images: int = 
     decoded = to_pixels(reconstruct(space.model, space.x, space.y)).cpu()
     pairs = zip(torch.split(test.pixels, COLUMNS), torch.split(decoded, COLUMNS), strict=True)
     rows = [row for pair in pairs for row in pair]
-    return plot_image_rows(rows, "Test images, and below each its reconstruction", path, group=2)
+    return plot_rows(rows, "Test images, and below each its reconstruction", path, group=2)
 
 
 def plot_prior_mixture(inputs: MetricInputs, path: Path, *, rows: int = 4) -> Path:
@@ -48,19 +33,18 @@ def plot_prior_mixture(inputs: MetricInputs, path: Path, *, rows: int = 4) -> Pa
     samples = [model.sample(rows * COLUMNS, seed=inputs.seed, prior=prior) for prior in ("normal", "mixture")]
     images = [row for each in samples for row in torch.split(to_pixels(each).cpu(), COLUMNS)]
     labels = [("normal", "standard normal"), ("mixture", "fitted to codes")]
-    return plot_image_rows(images, "Samples by the distribution of their codes", path, group=rows, labels=labels)
+    return plot_rows(images, "Samples by the distribution of their codes", path, group=rows, labels=labels)
 
 
 def plot_interpolation(inputs: MetricInputs, path: Path, *, rows: int = 6, steps: int = 9) -> Path:
-    """Between the codes of two test images, which stand at the ends of a row; between draws for a model that does not
-    encode."""
+    """Between the codes of the test images at the ends of a row; between draws for a model that does not encode."""
     ends = select_endpoints(inputs, rows)
     images = torch.split(to_pixels(decode_interpolations(inputs, ends, steps)).cpu(), steps)
     if not hasattr(inputs.model, "encode_mean"):
-        return plot_image_rows(images, "From one draw to another", path)
+        return plot_rows(images, "From one draw to another", path)
     pixels = inputs.test.pixels
     framed = [torch.cat([pixels[a, None], row, pixels[b, None]]) for (a, b), row in zip(ends, images, strict=True)]
-    return plot_image_rows(framed, "From the code of a test image (first) to that of another (last)", path)
+    return plot_rows(framed, "From the code of a test image (first) to that of another (last)", path)
 
 
 def decode_interpolations(inputs: MetricInputs, ends: Tensor, steps: int) -> Tensor:
@@ -83,21 +67,18 @@ def select_endpoints(inputs: MetricInputs, rows: int) -> Tensor:
 
 
 def plot_class_samples(inputs: MetricInputs, path: Path) -> Path:
-    """The first generated images of each class that the model was asked for."""
     samples = inputs.generated
     assert samples.labels is not None
-    classes = sorted(set(samples.labels.tolist()))[:MAX_CLASSES]
+    classes = torch.unique(samples.labels)[:MAX_CLASSES].tolist()
     rows = [samples.pixels[samples.labels == label][:COLUMNS] for label in classes]
     labels = [(str(label), "") for label in classes]
-    return plot_image_rows(rows, "Generated images by requested class, the first of each", path, labels=labels)
+    return plot_rows(rows, "Generated images by requested class, the first of each", path, labels=labels)
 
 
 def plot_resampled_classes(inputs: MetricInputs, probabilities: Tensor, path: Path) -> Path:
-    """Images of each class from an unconditional sampler: p(x|y) by importance resampling.
-
-    `probabilities` [n, K] of the generated images are another classifier's. Beside each row stand the effective number
-    of images, and the share of those drawn in which the classifier of `inputs` sees the class.
-    """
+    """Images of each class from an unconditional sampler: p(x|y) by importance resampling with the `probabilities`
+    [n, K] of another classifier. Beside each row stand the effective number of images, and the share of those drawn in
+    which the classifier of `inputs` sees the class."""
     rows, labels = [], []
     for y in [y for y in range(probabilities.shape[1]) if probabilities[:, y].sum() > 0][:MAX_CLASSES]:
         drawn, effective_size = importance_resample(probabilities, y, NUM_DRAWS, inputs.seed)
@@ -105,7 +86,7 @@ def plot_resampled_classes(inputs: MetricInputs, probabilities: Tensor, path: Pa
         rows.append(inputs.generated.pixels[drawn[:COLUMNS]])
         labels.append((str(y), f"worth {effective_size:,.0f}, {share:.0%}"))
     title = f"Images of each class, resampled from {inputs.n:,} samples by a classifier's p(y|x)"
-    return plot_image_rows(rows, title, path, labels=labels)
+    return plot_rows(rows, title, path, labels=labels)
 
 
 def plot_posterior(inputs: MetricInputs, path: Path, *, rows: int = 4, num_images: int = 100) -> Path:
@@ -116,25 +97,25 @@ def plot_posterior(inputs: MetricInputs, path: Path, *, rows: int = 4, num_image
     worst = kl_divergence(by_classifier, by_rule).argsort(descending=True, stable=True)[:rows]
     panels = (("the first", torch.arange(len(test))[:rows]), (f"furthest apart of {len(test)}", worst))
     width, height = 7.6, rows * 1.5 * IMAGE_INCHES + 1.1
-    canvas = new_canvas(width, height, "p(y|x) by the classifier (blue) and by Bayes' rule (red)")
+    canvas = Canvas(width, height, "p(y|x) by the classifier (blue) and by Bayes' rule (red)")
     for side, (name, chosen) in enumerate(panels):
         left = 0.15 + side * width / 2
-        add_text(canvas, left, height - 0.55, name, color=MUTED_COLOR)
+        canvas.add_text(left, height - 0.55, name, MUTED_COLOR)
         for row, i in enumerate(chosen.tolist()):
             bottom = height - 0.55 - (row + 1) * 1.5 * IMAGE_INCHES
-            add_thumbnail(canvas, left, bottom, test.pixels[i])
+            canvas.add_thumbnail(left, bottom, test.pixels[i])
             _plot_mirrored_bars(canvas, left + 1.3 * IMAGE_INCHES, bottom, by_classifier[i].exp(), by_rule[i].exp())
-    return save_figure(canvas, path)
+    return canvas.save(path)
 
 
-def _plot_mirrored_bars(ax: Axes, left: float, bottom: float, above: Tensor, below: Tensor) -> None:
+def _plot_mirrored_bars(canvas: Canvas, left: float, bottom: float, above: Tensor, below: Tensor) -> None:
     """Two rows of probabilities over one axis of classes, one upwards and one downwards."""
     width, half = 2.5 / len(above), 0.55 * IMAGE_INCHES
     middle = bottom + half
     for label, (up, down) in enumerate(zip(above.tolist(), below.tolist(), strict=True)):
         x = left + (label + 0.5) * width
-        ax.bar(x, up * half, 0.7 * width, bottom=middle, color=REAL_COLOR)
-        ax.bar(x, -down * half, 0.7 * width, bottom=middle, color=GENERATED_COLOR)
+        canvas.ax.bar(x, up * half, 0.7 * width, bottom=middle, color=REAL_COLOR)
+        canvas.ax.bar(x, -down * half, 0.7 * width, bottom=middle, color=GENERATED_COLOR)
         if len(above) <= MAX_CLASSES:
-            add_text(ax, x, bottom - 0.14, str(label), color=MUTED_COLOR, fontsize=6.5, ha="center")
-    ax.plot([left, left + 2.5], [middle, middle], color=MUTED_COLOR, lw=0.5)
+            canvas.add_label(x, bottom - 0.14, str(label))
+    canvas.ax.plot([left, left + 2.5], [middle, middle], color=MUTED_COLOR, lw=0.5)

@@ -4,9 +4,9 @@ Where a model encodes, a unit of a code is the standard deviation over training 
 codes are those of a standard normal.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
 from functools import partial
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -27,14 +27,13 @@ class Unsupported(Exception):
     """What a tool needs and the model or the data lack."""
 
 
-@dataclass(frozen=True)
-class ImageGrid:
+class ImageGrid(NamedTuple):
     """Images [n, C, H, W] in [-1, 1], row by row in `columns`, their caption, and tensors to write beside them."""
 
     images: Tensor
     columns: int
     caption: str
-    tensors: dict[str, Tensor] = field(default_factory=dict)
+    tensors: Mapping[str, Tensor] = {}
 
 
 def decode_rows(space: LatentSpace, z: Tensor, y: Tensor | None) -> Tensor:
@@ -64,7 +63,6 @@ def reconstruct(space: LatentSpace) -> ImageGrid:
 
 
 def interpolate(space: LatentSpace) -> ImageGrid:
-    """Linear and spherical paths between codes."""
     ends = space.z, space.z.roll(-1, 0)
     paths = [latent.interpolate(*ends, NUM_STEPS, path) for path in ("linear", "spherical")]
     y = None if space.y is None else space.y.repeat_interleave(2)
@@ -73,7 +71,6 @@ def interpolate(space: LatentSpace) -> ImageGrid:
 
 
 def traverse(space: LatentSpace) -> ImageGrid:
-    """One code with one coordinate changed."""
     axes = space.axes[: len(space.z)]
     names = ", ".join(map(str, axes))
     caption = f"one code, each row one of its coordinates ({names}) from -{TRAVERSE_RANGE} to {TRAVERSE_RANGE} units"
@@ -81,7 +78,6 @@ def traverse(space: LatentSpace) -> ImageGrid:
 
 
 def manifold(space: LatentSpace) -> ImageGrid:
-    """The plane of the two most sensitive axes."""
     if space.model.latent < 2:
         raise Unsupported("the model has one code axis, a plane has two")
     down, across = space.axes[:2]
@@ -91,7 +87,6 @@ def manifold(space: LatentSpace) -> ImageGrid:
 
 
 def attribute(space: LatentSpace) -> ImageGrid:
-    """The vector of each class, added to the mean code."""
     require_encoder(space)
     labels, _ = require_labels(space)
     if space.is_conditional:
@@ -104,7 +99,6 @@ def attribute(space: LatentSpace) -> ImageGrid:
 
 
 def edit(space: LatentSpace) -> ImageGrid:
-    """Images with their class exchanged."""
     require_encoder(space)
     train_labels, labels = require_labels(space)
     columns = [space.x]
@@ -121,7 +115,6 @@ def edit(space: LatentSpace) -> ImageGrid:
 
 
 def invert(space: LatentSpace) -> ImageGrid:
-    """Images and the nearest ones that the model generates."""
     if space.has_encoder:
         raise Unsupported("the model encodes")
     track = partial(track_progress, title="invert")
