@@ -1,20 +1,19 @@
 """The table of controls: how each metric scores images with a known fault."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
+from itertools import chain
 from typing import Any, NamedTuple
 
-from genlib.evaluation.controls import CONTROL_LABELS
 from genlib.formatting import format_interval, format_number
 from genlib.metrics.questions import split_direction
-from genlib.metrics.registry import group_by_question
+from genlib.metrics.registry import CONTROL_LABELS, group_by_question
 from genlib.runs import ModelResults
 
 SHIFT_WORDS = {"lower": "lower", "higher": "higher", "count": "their number"}
 
 
 class ControlCell(NamedTuple):
-    """One metric on one control; `expected`: what the fault must do to it, "" where the metric need not detect it;
-    `failure`: how it did not."""
+    """`expected`: what the fault must do to the metric, "" where that need not detect it; `failure`: how it did not."""
 
     text: str = ""
     interval: str = ""
@@ -39,13 +38,12 @@ def build_control_rows(models: Iterable[ModelResults]) -> list[ControlRow]:
             metric, controls = split_direction(name)[0], result.detail.get("controls")
             if controls and metric not in rows:
                 first = next(iter(controls.values()))
-                cells = [_build_cell(controls.get(control)) for control in CONTROL_LABELS]
+                cells = [
+                    _build_cell(**controls[name]) if name in controls else ControlCell() for name in CONTROL_LABELS
+                ]
                 rows[metric] = ControlRow(metric, format_number(first["real"]), cells, first["n"])
-    return [rows[name] for names in group_by_question(rows).values() for name in names]
+    return [rows[name] for name in chain(*group_by_question(rows).values())]
 
 
-def _build_cell(facts: Mapping[str, Any] | None) -> ControlCell:
-    if facts is None:
-        return ControlCell()
-    interval = format_interval(facts["low"], facts["high"])
-    return ControlCell(format_number(facts["value"]), interval, SHIFT_WORDS[facts["must"]], facts.get("failed") or "")
+def _build_cell(value: float | None, low: float | None, high: float | None, must: str, **facts: Any) -> ControlCell:
+    return ControlCell(format_number(value), format_interval(low, high), SHIFT_WORDS[must], facts.get("failed") or "")

@@ -1,28 +1,23 @@
 """Training curves over images seen: losses, and the balance of a GAN."""
 
-from __future__ import annotations
-
 import math
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any, NamedTuple
+
+from matplotlib.axes import Axes
+from matplotlib.ticker import EngFormatter, MaxNLocator
 
 from genlib.formatting import display_name, format_number
-from genlib.report.embedded_images import EmbeddedImage
-from genlib.report.plots import INK, PALETTE, SOFT, add_legend, choose_axis_scale, render_plot
+from genlib.report.embedded_images import INK, PALETTE, SOFT, EmbeddedImage, add_legend, choose_scale, render_plot
 from genlib.runs import History
 from genlib.training.gan_state import GANState, gan_state
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
 
 Points = Sequence[tuple[float, float]]
 VERTICAL_TEXT_STYLE: dict[str, Any] = {"ha": "center", "va": "top", "rotation": 90, "color": INK, "fontsize": 7.5}
 
 
-@dataclass(frozen=True)
-class CurveGroup:
+class CurveGroup(NamedTuple):
     """Columns of a history that share a panel; `is_health`: they watch the training, no step lowers them."""
 
     title: str
@@ -42,8 +37,7 @@ CURVE_GROUPS = (
 )
 
 
-@dataclass(frozen=True)
-class UnhealthySpan:
+class UnhealthySpan(NamedTuple):
     """A stretch of training, in images seen, in which a GAN was out of balance."""
 
     start: float
@@ -91,19 +85,17 @@ def _plot_group(
     model: str, group: CurveGroup, lines: Mapping[str, Points], spans: Sequence[UnhealthySpan]
 ) -> EmbeddedImage:
     def draw(axes: Axes) -> None:
-        from matplotlib.ticker import EngFormatter, MaxNLocator
-
         for (name, points), color in zip(lines.items(), PALETTE * len(lines), strict=False):
             x, y = zip(*points, strict=True)
             axes.plot(x, y, color=color, linewidth=1.6, label=display_name(name), marker="o" if len(x) == 1 else "")
         if group.log_scale:
-            axes.set_yscale(choose_axis_scale([y for points in lines.values() for _, y in points]))
+            axes.set_yscale(choose_scale([y for points in lines.values() for _, y in points]))
         if group.is_fraction:
             axes.set_ylim(-0.03, 1.03)
         for span in spans:
             axes.axvspan(span.start, span.end, color=SOFT, alpha=0.15, linewidth=0)
-            middle, above = (span.start + span.end) / 2, axes.get_xaxis_transform()
-            axes.text(middle, 0.97, span.state, transform=above, **VERTICAL_TEXT_STYLE)
+            middle = (span.start + span.end) / 2
+            axes.text(middle, 0.97, span.state, transform=axes.get_xaxis_transform(), **VERTICAL_TEXT_STYLE)
         axes.xaxis.set_major_locator(MaxNLocator(6))
         axes.xaxis.set_major_formatter(EngFormatter(sep=""))
         axes.set_xlabel("images seen")

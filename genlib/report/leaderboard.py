@@ -5,8 +5,9 @@ a control. Models that share a metric of a question share a table; tuned models 
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any
+from dataclasses import dataclass, field
+from itertools import chain
+from typing import Any, NamedTuple
 
 from genlib.formatting import DASH, display_name, format_interval, format_number
 from genlib.metrics.questions import QUESTIONS, split_direction
@@ -22,10 +23,10 @@ DIRECTION_DOMAINS = {"_a2b": ("A", "B"), "_b2a": ("B", "A")}
 def iter_rows(results: Results) -> Iterator[dict[str, Any]]:
     """The leaderboard in long form: a row per model, seed and metric."""
     for model in results.models:
-        tuned = model.comparison.tuned_by_seed.items() if model.comparison else ()
-        evaluations: list[tuple[str, int | str | None, ResultsByMetric]] = [(model.name, model.seed, model.metrics)]
-        evaluations += [(model.name + TUNED_SUFFIX, seed, metrics) for seed, metrics in tuned]
-        for name, seed, metrics in evaluations:
+        tuned = model.comparison.tuned_by_seed if model.comparison else {}
+        columns: dict[tuple[str, Any], ResultsByMetric] = {(model.name, model.seed): model.metrics}
+        columns |= {(model.name + TUNED_SUFFIX, seed): metrics for seed, metrics in tuned.items()}
+        for (name, seed), metrics in columns.items():
             for metric, result in metrics.items():
                 values = {key: getattr(result, key) for key in COLUMNS[3:]}
                 yield {"model": name, "seed": seed, "metric": metric, **values}
@@ -45,10 +46,9 @@ def describe_metric(metric: str) -> str:
     return f"{summary} {direction}".strip()
 
 
-@dataclass(frozen=True)
-class Cell:
+class Cell(NamedTuple):
     """`baseline`: what real images score, where the row has no single one; `reason`: why there is no value, or why it
-    is struck through; `note_number`: the number of that below the table."""
+    is struck through; `note_number`: of that reason below the table."""
 
     text: str = ""
     interval: str = ""
@@ -59,8 +59,7 @@ class Cell:
     struck_through: bool = False
 
 
-@dataclass(frozen=True)
-class Row:
+class Row(NamedTuple):
     """`baseline`: what real images score where that is one number for the whole row; else each cell has its own."""
 
     metric: str
@@ -93,10 +92,8 @@ class Table:
 
 
 def build_tables(results: Results) -> list[Table]:
-    """The tables of all evaluated models: question by question, of each question that of most models first.
-
-    The two directions of a translator are two columns, in tables of translators.
-    """
+    """Question by question, of each question that of most models first. The two directions of a translator are two
+    columns, in tables of translators."""
     tables = []
     undirected, directed = _split_by_direction(results)
     for question in QUESTIONS:
@@ -111,26 +108,24 @@ def build_tables(results: Results) -> list[Table]:
 
 
 def _split_by_direction(results: Results) -> tuple[Mapping[str, ResultsByMetric], Mapping[str, ResultsByMetric]]:
-    """By column: what each model and each tuned one got, and what each direction of each translator got, there under
-    the plain names of the metrics."""
-    undirected: dict[str, dict[str, MetricResult]] = {}
-    directed: dict[str, dict[str, MetricResult]] = {}
+    """By column: the results of each model and each tuned one, and of each direction of each translator, the latter
+    under the plain names of the metrics."""
+    undirected: dict[str, ResultsByMetric] = {}
+    directed: dict[str, ResultsByMetric] = {}
     for model in results.models:
-        sides = {model.name: model.metrics}
-        if model.comparison:
-            sides[model.name + TUNED_SUFFIX] = model.comparison.tuned
-        for column, metrics in sides.items():
+        tuned = {model.name + TUNED_SUFFIX: model.comparison.tuned} if model.comparison else {}
+        for column, metrics in {model.name: model.metrics, **tuned}.items():
             undirected[column] = {name: result for name, result in metrics.items() if not split_direction(name)[1]}
-        for name, result in model.metrics.items():
-            metric, direction = split_direction(name)
-            if direction:
-                column = "{} {} to {}".format(model.name, *DIRECTION_DOMAINS[direction])
-                directed.setdefault(column, {})[metric] = result
+        for suffix, domains in DIRECTION_DOMAINS.items():
+            named = {name: result for name, result in model.metrics.items() if name.endswith(suffix)}
+            if named:
+                column = "{} {} to {}".format(model.name, *domains)
+                directed[column] = {name.removesuffix(suffix): result for name, result in named.items()}
     return undirected, directed
 
 
 def _group_by_shared_metrics(metrics_by_model: Mapping[str, ResultsByMetric]) -> list[list[str]]:
-    """Models by table: two that have a metric in common, or a third in common, go together."""
+    """Models by table: those that have a metric in common, if only by way of a third, go together."""
     groups: list[tuple[list[str], set[str]]] = []
     for model, results in metrics_by_model.items():
         overlapping = [group for group in groups if group[1] & results.keys()]
@@ -144,7 +139,7 @@ def build_table(metrics_by_model: Mapping[str, ResultsByMetric], question: str =
     """One table: a column per model, a row per metric that any of them has, in the order of questions."""
     table = Table(list(metrics_by_model), question)
     names = dict.fromkeys(metric for results in metrics_by_model.values() for metric in results)
-    for metric in (name for group in group_by_question(names).values() for name in group):
+    for metric in chain(*group_by_question(names).values()):
         table.rows.append(_build_row(table, metric, [results.get(metric) for results in metrics_by_model.values()]))
     return table
 
@@ -185,7 +180,7 @@ def _result_cell(table: Table, metric: str, result: MetricResult, best_merit: fl
         changes |= {"reason": reason, "note_number": table.add_note(reason), "struck_through": True}
     elif result.value is not None:
         changes["is_best"] = best_merit is not None and _merit(metric, result) == best_merit
-    return replace(cell, **changes)
+    return cell._replace(**changes)
 
 
 def _value_cell(table: Table, value: float | None, detail: Mapping[str, Any]) -> Cell:
@@ -199,17 +194,17 @@ def _value_cell(table: Table, value: float | None, detail: Mapping[str, Any]) ->
 
 def compare_results(metric: str, default: MetricResult, tuned: MetricResult) -> str:
     """The change of one metric by tuning, as far as the intervals allow."""
-    ends = (default.low, default.high, tuned.low, tuned.high)
-    if None in ends or default.failed_control or tuned.failed_control or not better_direction(metric):
+    ends, better = (default.low, default.high, tuned.low, tuned.high), better_direction(metric)
+    if None in ends or default.failed_control or tuned.failed_control or not better:
         return ""
-    low, high, tuned_low, tuned_high = (float(end or 0) for end in ends)
+    (low, high), (tuned_low, tuned_high) = default.bounds, tuned.bounds
     if tuned_low <= high and low <= tuned_high:
         return "intervals overlap"
     before, after = _merit(metric, default), _merit(metric, tuned)
-    if better_direction(metric) == "real" and before is not None and after is not None:
+    if better == "real" and before is not None and after is not None:
         gained = after > before
     else:
-        gained = (tuned_low > high) == (better_direction(metric) == "higher")
+        gained = (tuned_low > high) == (better == "higher")
     return "tuned is better" if gained else "default is better"
 
 

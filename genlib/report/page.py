@@ -3,22 +3,22 @@
 import json
 import re
 from base64 import b64encode
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from genlib.evaluation.controls import CONTROL_LABELS
-from genlib.evaluation.verdicts import Verdict, compute_verdicts
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from genlib.evaluation.verdicts import compute_verdicts
 from genlib.formatting import display_name, format_number
+from genlib.metrics.registry import CONTROL_LABELS
 from genlib.report import leaderboard
 from genlib.report.controls_table import build_control_rows
 from genlib.report.curves import plot_training_curves
 from genlib.report.embedded_images import EmbeddedImage, read_png
-from genlib.report.search_plots import search_plots
-from genlib.report.trials_table import SearchCost, TrialRow, read_trials, search_cost
+from genlib.report.search_plots import read_trials, search_cost, search_plots
 from genlib.runs import Comparison, ModelResults, Results
 
 CLASSIFIER_ROLES = {
@@ -103,10 +103,8 @@ SHEETS = {
 }
 
 
-@dataclass(frozen=True)
-class Provenance:
-    """The origin of the page: the tags of its run, the params, the two metrics of sweeps, and the command that
-    reproduces it."""
+class Provenance(NamedTuple):
+    """The tags of the page's run, the params, the two metrics of sweeps, and the command that reproduces the page."""
 
     tags: Mapping[str, str]
     params: Mapping[str, Any]
@@ -115,69 +113,15 @@ class Provenance:
     second_metric: str = "coverage"
 
 
-@dataclass(frozen=True)
-class ModelSection:
-    """One model on the page.
-
-    `verdicts`: each with the picture that shows it, where there is one; `changes`: a row of the default and the tuned
-    model for each metric, and what tuning did to it; `notes`: the reasons for what has no value in `changes`.
-    """
-
-    model: ModelResults
-    verdicts: Sequence[tuple[Verdict, EmbeddedImage | None]]
-    sheets: Sequence[EmbeddedImage]
-    figures: Sequence[EmbeddedImage]
-    loss_plots: Sequence[EmbeddedImage]
-    health_plots: Sequence[EmbeddedImage]
-    trials: Sequence[TrialRow]
-    cost: SearchCost | None
-    search_plots: Sequence[EmbeddedImage]
-    changes: Sequence[tuple[leaderboard.Row, str]]
-    notes: Sequence[str]
-
-    @property
-    def name(self) -> str:
-        return self.model.name
-
-    @property
-    def anchor(self) -> str:
-        return _make_anchor(self.name)
-
-    @property
-    def facts(self) -> dict[str, str]:
-        """The line under the model's name."""
-        options = {key: self.model.config.get(key, {}) for key in ("model", "objective", "train")}
-        images = options["train"].get("total_images")
-        facts = {
-            "model": options["model"].get("name"),
-            "objective": options["objective"].get("name"),
-            "images seen": None if images is None else f"{images:,}",
-            "workers": options["train"].get("workers") or None,
-            "seed": options["train"].get("seed"),
-        }
-        return {key: str(value) for key, value in facts.items() if value is not None}
-
-    @property
-    def tuning_summary(self) -> str:
-        """What tuning did, in a sentence."""
-        outcomes = [outcome for _, outcome in self.changes]
-        better, worse = (outcomes.count(f"{side} is better") for side in ("tuned", "default"))
-        cost = f", for {self.cost.images} images of searching" if self.cost else ""
-        return f"Tuned, {better} of {len(outcomes)} metrics are better and {worse} worse{cost}."
-
-
 def render_page(results: Results, provenance: Provenance) -> str:
     """The whole page as HTML; the same results give the same bytes."""
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
     folder = Path(__file__).parent
-    strict: dict[str, Any] = {"autoescape": True, "undefined": StrictUndefined}
-    environment = Environment(loader=FileSystemLoader(folder), trim_blocks=True, lstrip_blocks=True, **strict)
-    environment.filters |= {
-        "label": display_name,
-        "number": format_number,
-        "json": partial(json.dumps, indent=2, ensure_ascii=False),
-    }
+    loader = FileSystemLoader(folder)
+    environment = Environment(
+        loader=loader, undefined=StrictUndefined, autoescape=True, trim_blocks=True, lstrip_blocks=True
+    )
+    to_json = partial(json.dumps, indent=2, ensure_ascii=False)
+    environment.filters |= {"label": display_name, "number": format_number, "json": to_json}
     generators_first = sorted(results.models, key=lambda model: "samples" not in model.figures)
     tables, script = leaderboard.build_tables(results), (folder / "page.js").read_text(encoding="utf-8")
     metrics = dict.fromkeys(row.metric for table in tables for row in table.rows)
@@ -197,29 +141,44 @@ def render_page(results: Results, provenance: Provenance) -> str:
     )
 
 
-def _build_section(model: ModelResults, provenance: Provenance) -> ModelSection:
-    changes, notes = _metric_changes(model.comparison) if model.comparison else ([], [])
+def _build_section(model: ModelResults, provenance: Provenance) -> dict[str, Any]:
+    """What the page shows of one model, by the names that page.html knows it by."""
     sheets = {name: _embed_sheet(model, name) for name in SHEETS if name in model.sheets}
     figures = _embed_figures(model)
-    sheets_by_figure = {SHEETS[name].replaces: image for name, image in sheets.items()}
-    metric, sweep = provenance.metric, model.sweep
-    trials = read_trials(sweep, metric) if sweep else []
-    return ModelSection(
-        model,
-        verdicts=[
-            (verdict, sheets_by_figure.get(verdict.figure, figures.get(verdict.figure)))
-            for verdict in compute_verdicts(model.metrics)
-        ],
-        sheets=list(sheets.values()),
-        figures=list(figures.values()),
-        loss_plots=plot_training_curves(model.name, model.history, health=False),
-        health_plots=plot_training_curves(model.name, model.history, health=True),
-        trials=trials,
-        cost=search_cost(sweep.trials) if sweep else None,
-        search_plots=search_plots(model.name, trials, metric, provenance.second_metric),
-        changes=changes,
-        notes=notes,
-    )
+    images = figures | {SHEETS[name].replaces: image for name, image in sheets.items()}
+    changes, notes = _metric_changes(model.comparison) if model.comparison else ([], [])
+    trials = read_trials(model.sweep, provenance.metric) if model.sweep else []
+    return {
+        "model": model,
+        "name": model.name,
+        "anchor": _make_anchor(model.name),
+        "facts": _training_facts(model.config),
+        "verdicts": [(verdict, images.get(verdict.figure)) for verdict in compute_verdicts(model.metrics)],
+        "sheets": list(sheets.values()),
+        "figures": list(figures.values()),
+        "loss_plots": plot_training_curves(model.name, model.history, health=False),
+        "health_plots": plot_training_curves(model.name, model.history, health=True),
+        "trials": trials,
+        "cost": search_cost(model.sweep.trials) if model.sweep else None,
+        "search_plots": search_plots(model.name, trials, provenance.metric, provenance.second_metric),
+        "changes": changes,
+        "notes": notes,
+        "outcomes": [outcome for _, outcome in changes],
+    }
+
+
+def _training_facts(config: Mapping[str, Any]) -> dict[str, str]:
+    """The line under the model's name."""
+    train = config.get("train", {})
+    images = train.get("total_images")
+    facts = {
+        "model": config.get("model", {}).get("name"),
+        "objective": config.get("objective", {}).get("name"),
+        "images seen": None if images is None else f"{images:,}",
+        "workers": train.get("workers") or None,
+        "seed": train.get("seed"),
+    }
+    return {key: str(value) for key, value in facts.items() if value is not None}
 
 
 def _make_anchor(*names: str) -> str:
@@ -229,12 +188,9 @@ def _make_anchor(*names: str) -> str:
 
 def _embed_figures(model: ModelResults) -> dict[str, EmbeddedImage]:
     """The evaluation's figures that no sheet replaces, by name; unknown ones come last."""
-    replaced = {SHEETS[name].replaces for name in model.sheets if name in SHEETS}
-    names = [
-        *(name for name in FIGURES if name in model.figures),
-        *(name for name in model.figures if name not in FIGURES),
-    ]
-    return {name: _embed_figure(model, name) for name in [n for n in names if n not in replaced][:MAX_FIGURES]}
+    replaced = {sheet.replaces for name, sheet in SHEETS.items() if name in model.sheets}
+    names = sorted(model.figures.keys() - replaced, key=list({**FIGURES, **model.figures}).index)
+    return {name: _embed_figure(model, name) for name in names[:MAX_FIGURES]}
 
 
 def _embed_figure(model: ModelResults, name: str) -> EmbeddedImage:
@@ -257,6 +213,5 @@ def _metric_changes(comparison: Comparison) -> tuple[list[tuple[leaderboard.Row,
     shared = [name for name in comparison.default if name in comparison.tuned]
     default, tuned = ({name: side[name] for name in shared} for side in (comparison.default, comparison.tuned))
     table = leaderboard.build_table({"default": default, "tuned": tuned})
-    metrics = [row.metric for row in table.rows]
-    outcomes = [leaderboard.compare_results(metric, default[metric], tuned[metric]) for metric in metrics]
-    return list(zip(table.rows, outcomes, strict=True)), table.notes
+    compare = leaderboard.compare_results
+    return [(row, compare(row.metric, default[row.metric], tuned[row.metric])) for row in table.rows], table.notes

@@ -1,28 +1,111 @@
-"""A search as plots: balance of G and D, best score by images, Pareto front, hyperparameters together and each alone.
+"""A search: its trials, best first, its cost, and its plots.
 
 optuna.visualization.matplotlib does not mark winner and default, and has no axis of images (docs/decisions.md).
 """
 
-from __future__ import annotations
-
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import accumulate
-from typing import TYPE_CHECKING, Any
+from typing import Any, NamedTuple
 
-from genlib.formatting import display_name, format_number
-from genlib.report.embedded_images import EmbeddedImage
+from matplotlib.axes import Axes
+from matplotlib.colors import LinearSegmentedColormap
+from matplotlib.ticker import EngFormatter
+
+from genlib.formatting import MINUS, display_name, format_number
+from genlib.report.embedded_images import INK, PALETTE, RULE, SOFT, EmbeddedImage, add_legend, choose_scale, render_plot
 from genlib.report.leaderboard import better_direction
-from genlib.report.plots import INK, PALETTE, RULE, SOFT, add_legend, choose_axis_scale, render_plot
-from genlib.report.trials_table import TrialRow, parse_finite
+from genlib.runs import SweepResults
 from genlib.training.gan_state import DIVERGED
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
+from genlib.tuning.trial import OUTCOME_COLUMNS, STOPPED_STATUSES
 
 STATE_MARKERS = {"D wins": "^", "G wins": "v", "collapsed": "X", DIVERGED: "X"}
 X_KEY, Y_KEYS = "train.lr_g", ("train.lr_d", "train.lr_d/lr_g", "model.width_d", "model.width_d/width")
 MAX_VALUE_TICKS = 4  # a hyperparameter with so few values has a tick at each
+NON_METRIC_COLUMNS = ("trial", "repeat_of", "seed", *OUTCOME_COLUMNS)
+
+
+class TrialRow(NamedTuple):
+    """`cells`: the row of trials.csv as text; `score` is None where the trial has none; `outcome`: "winner", or why it
+    could not win, or ""."""
+
+    cells: Mapping[str, str]
+    score: float | None
+    outcome: str
+
+    @property
+    def is_default(self) -> bool:
+        return self.cells["trial"] == "0"
+
+    @property
+    def is_winner(self) -> bool:
+        return self.outcome == "winner"
+
+    @property
+    def may_win(self) -> bool:
+        return self.outcome in ("winner", "")
+
+    @property
+    def metrics(self) -> dict[str, str]:
+        """What is neither a hyperparameter (those have dotted keys) nor an end of an interval, for the reader."""
+        names = [name for name in self.cells if name not in NON_METRIC_COLUMNS and "." not in name]
+        return {name: self.format(name) for name in names if not name.endswith(("_low", "_high"))}
+
+    @property
+    def hyperparameters(self) -> dict[str, str]:
+        return {name: self.format(name) for name in self.cells if "." in name}
+
+    def value(self, column: str) -> float | None:
+        """The finite number in a column, if there is one."""
+        return parse_finite(self.cells.get(column, ""))
+
+    def format(self, column: str) -> str:
+        """A cell for the reader: numbers to three digits, words as they are."""
+        value = self.value(column)
+        if value is None:
+            return self.cells.get(column, "")
+        return format_number(value) if abs(value) >= 1000 else f"{value:.3g}".replace("-", MINUS)
+
+
+def read_trials(sweep: SweepResults, metric: str) -> list[TrialRow]:
+    """The trials by their score, best first and those without one last; repeats of near ties are left out."""
+    rows = [row for row in sweep.trials if not row.get("repeat_of")]
+    trials = [TrialRow(row, parse_finite(row.get(metric, "")), _outcome(row)) for row in rows]
+    sign = -1 if better_direction(metric) == "higher" else 1
+    return sorted(trials, key=lambda trial: math.inf if trial.score is None else sign * trial.score)
+
+
+def _outcome(row: Mapping[str, str]) -> str:
+    if row.get("winner", "").lower() == "true":
+        return "winner"
+    if row.get("status", "finished") != "finished":
+        return row["status"]
+    return "violates a constraint" if row.get("feasible", "").lower() == "false" else ""
+
+
+def parse_finite(text: str) -> float | None:
+    try:
+        value = float(text)
+    except ValueError:
+        return None
+    return value if math.isfinite(value) else None
+
+
+class SearchCost(NamedTuple):
+    """Trials and repeats, how many of them were stopped early, and the images and seconds of training."""
+
+    num_trials: int
+    num_repeats: int
+    num_stopped: int
+    images: str
+    seconds: str
+
+
+def search_cost(rows: Sequence[Mapping[str, str]]) -> SearchCost:
+    num_repeats = sum(bool(row.get("repeat_of")) for row in rows)
+    num_stopped = sum(row.get("status") in STOPPED_STATUSES for row in rows)
+    images, seconds = (sum(parse_finite(row.get(key, "")) or 0.0 for row in rows) for key in ("images_seen", "seconds"))
+    return SearchCost(len(rows) - num_repeats, num_repeats, num_stopped, f"{images:,.0f}", f"{seconds:,.0f}")
 
 
 def search_plots(model: str, trials: Sequence[TrialRow], metric: str, second_metric: str) -> list[EmbeddedImage]:
@@ -59,8 +142,8 @@ def _balance_map(model: str, ranked: Sequence[TrialRow], metric: str) -> Embedde
             _draw_trial(axes, at_x, at_y, trial, colour, STATE_MARKERS.get(state, "o"))
         for name in dict.fromkeys(state if state in STATE_MARKERS else "balanced" for state in states):
             axes.scatter([], [], s=30, marker=STATE_MARKERS.get(name, "o"), color=SOFT, label=name)
-        axes.set_xscale(choose_axis_scale(x))
-        axes.set_yscale(choose_axis_scale(y))
+        axes.set_xscale(choose_scale(x))
+        axes.set_yscale(choose_scale(y))
         axes.margins(0.12)
         axes.set_xlabel("learning rate of G")
         axes.set_ylabel("learning rate of D" if of_rate else display_name(y_key.rpartition(".")[2]))
@@ -85,8 +168,6 @@ def _best_so_far(model: str, ranked: Sequence[TrialRow], metric: str) -> Embedde
     best = list(accumulate((score for _, score in eligible), max if better_direction(metric) == "higher" else min))
 
     def draw(axes: Axes) -> None:
-        from matplotlib.ticker import EngFormatter
-
         for x, trial in zip(images, trials, strict=True):
             _draw_trial(axes, x, trial.score or 0.0, trial, PALETTE[1])
         if best:
@@ -149,7 +230,6 @@ def _parallel_coordinates(model: str, ranked: Sequence[TrialRow], metric: str) -
 
 
 def _hyperparameter_plot(model: str, ranked: Sequence[TrialRow], metric: str, key: str) -> EmbeddedImage:
-    """The value of a hyperparameter against the metric."""
     cells = [trial.cells[key] for trial in ranked]
     numbers = _parse_all(cells)
     places: Sequence[float | str] = numbers or cells
@@ -161,7 +241,7 @@ def _hyperparameter_plot(model: str, ranked: Sequence[TrialRow], metric: str, ke
         if numbers and len(set(numbers)) <= MAX_VALUE_TICKS:
             axes.set_xticks(sorted(set(numbers)))
         elif numbers:
-            axes.set_xscale(choose_axis_scale(numbers))
+            axes.set_xscale(choose_scale(numbers))
         axes.set_xlabel(display_name(key.rpartition(".")[2]))
         _set_score_axis(axes, ranked, metric)
 
@@ -180,14 +260,12 @@ def _draw_trial(axes: Axes, x: float | str, y: float, trial: TrialRow, colour: A
 
 
 def _set_score_axis(axes: Axes, ranked: Sequence[TrialRow], metric: str) -> None:
-    axes.set_yscale(choose_axis_scale([trial.score or 0.0 for trial in ranked]))
+    axes.set_yscale(choose_scale([trial.score or 0.0 for trial in ranked]))
     axes.set_ylabel(display_name(metric))
 
 
 def _rank_colours(n: int) -> list[Any]:
     """From the colour of the best to one near the paper."""
-    from matplotlib.colors import LinearSegmentedColormap
-
     colormap = LinearSegmentedColormap.from_list("rank", [PALETTE[0], PALETTE[1], RULE])
     return [colormap(rank / (n - 1)) for rank in range(n)]
 
@@ -202,7 +280,7 @@ def _to_unit_range(cells: Sequence[str]) -> list[float]:
     """Values of one hyperparameter between 0 and 1: by their logarithm where they span much, words by their order."""
     words = sorted(set(cells))
     values = _parse_all(cells) or [float(words.index(cell)) for cell in cells]
-    if _parse_all(cells) and choose_axis_scale(values) == "log":
+    if _parse_all(cells) and choose_scale(values) == "log":
         values = [math.log(value) for value in values]
     low, high = min(values), max(values)
     return [(value - low) / (high - low) if high > low else 0.5 for value in values]

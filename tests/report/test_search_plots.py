@@ -3,8 +3,7 @@
 import pytest
 from report_tree import report_tree, write, write_tune
 
-from genlib.report.search_plots import _to_unit_range, search_plots
-from genlib.report.trials_table import read_trials, search_cost
+from genlib.report.search_plots import _to_unit_range, read_trials, search_cost, search_plots
 from genlib.runs import read_results
 
 
@@ -18,7 +17,7 @@ def sweep(tmp_path_factory):
 
 def test_trials_are_sorted_and_marked(sweep):
     trials = read_trials(sweep, "kid")
-    assert [trial.number for trial in trials] == ["3", "2", "1", "0", "4", "5"]
+    assert [trial.cells["trial"] for trial in trials] == ["3", "2", "1", "0", "4", "5"]
     assert [trial.outcome for trial in trials] == [
         *("violates a constraint", "winner", "", "", "stopped early", "diverged")
     ]
