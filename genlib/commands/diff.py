@@ -3,23 +3,20 @@
 A set is a folder with `runs` in it (or that folder), or a revision of git or an experiment of DVC, which DVC reads.
 """
 
-from __future__ import annotations
-
 import json
 import subprocess
 import sys
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, NamedTuple
 
 from genlib.errors import InputError
 from genlib.files import atomic_path, require_writable
 from genlib.metrics.result import MetricResult
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
+from genlib.params import expand_dotted, flatten_dotted
+from genlib.report.leaderboard import compare_results
+from genlib.runs import read_model_results
 
 WORKSPACE = "workspace"
 COMPARED_SECTIONS = ("model", "objective", "train")
@@ -28,17 +25,15 @@ OUTCOMES = {"tuned is better": "better", "default is better": "worse", "interval
 SIDE_COLOR, REAL_COLOR, OUTCOME_COLORS = "#6d675f", "#24211d", {"better": "#5a8a4f", "worse": "#c8442f"}
 
 
-@dataclass(frozen=True)
-class RunSet:
+class RunSet(NamedTuple):
     """One side, by model; `evaluation_ids`: the data and the classifier that the numbers are of."""
 
-    params: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    metrics: Mapping[str, Mapping[str, MetricResult]] = field(default_factory=dict)
-    evaluation_ids: Mapping[str, str] = field(default_factory=dict)
+    params: Mapping[str, Mapping[str, Any]]
+    metrics: Mapping[str, Mapping[str, MetricResult]]
+    evaluation_ids: Mapping[str, str]
 
 
-@dataclass(frozen=True)
-class MetricDiff:
+class MetricDiff(NamedTuple):
     """One metric of one model on both sides; `outcome`: better, worse, alike, or cannot tell."""
 
     model: str
@@ -50,9 +45,19 @@ class MetricDiff:
     def __str__(self) -> str:
         return f"{self.model} {self.metric}: {self.outcome}: {format_result(self.a)} -> {format_result(self.b)}"
 
+    def to_json(self) -> dict[str, Any]:
+        sides = (
+            {part: getattr(side, part) for part in ("value", "low", "high", "null", "n")} for side in (self.a, self.b)
+        )
+        return {
+            "model": self.model,
+            "metric": self.metric,
+            "outcome": self.outcome,
+            **dict(zip("ab", sides, strict=True)),
+        }
 
-@dataclass(frozen=True)
-class RunDiff:
+
+class RunDiff(NamedTuple):
     """`params`: key -> both values; `metric_diffs`: every metric that both sides have."""
 
     params: Mapping[str, tuple[Any, Any]]
@@ -63,11 +68,19 @@ class RunDiff:
     def changed_metrics(self) -> list[MetricDiff]:
         return [each for each in self.metric_diffs if each.outcome in OUTCOME_COLORS]
 
+    def to_json(self) -> dict[str, Any]:
+        metrics = [each.to_json() for each in self.metric_diffs]
+        return {
+            "params": {key: list(both) for key, both in self.params.items()},
+            "metrics": metrics,
+            "notes": self.notes,
+        }
+
 
 def diff(a: str, b: str, figure: Path, as_json: bool) -> None:
     """Say what changed between two sets of runs, and what got better."""
     run_diff = compare_runs(*read_sides(a, b))
-    print(json.dumps(diff_to_dict(run_diff), indent=2) if as_json else "\n".join(format_lines(run_diff)))
+    print(json.dumps(run_diff.to_json(), indent=2) if as_json else "\n".join(format_lines(run_diff)))
     if run_diff.changed_metrics:
         draw_figure(run_diff.changed_metrics, figure, a, b)
         print(f"{figure}: what changed", file=sys.stderr if as_json else sys.stdout)
@@ -81,8 +94,6 @@ def read_sides(a: str, b: str) -> tuple[RunSet, RunSet]:
 
 
 def read_folder(folder: Path) -> RunSet:
-    from genlib.runs import read_model_results
-
     runs = folder if (folder / "evaluate").is_dir() or (folder / "train").is_dir() else folder / "runs"
     names = sorted({path.name for stage in ("train", "evaluate") for path in (runs / stage).glob("*") if path.is_dir()})
     if not names:
@@ -100,15 +111,12 @@ def _evaluation_id(card: Mapping[str, Any]) -> str:
 
 
 def read_revisions(a: str, b: str) -> tuple[RunSet, RunSet]:
-    """What DVC has of both."""
     metrics = _run_dvc_diff("metrics", a, b, "--all", "--targets", "runs/evaluate")
     params = _run_dvc_diff("params", a, b)
     return _parse_side(metrics, params, "old"), _parse_side(metrics, params, "new")
 
 
 def _parse_side(metrics: Mapping[str, Any], params: Mapping[str, Any], side: str) -> RunSet:
-    from genlib.params import expand_dotted
-
     results: dict[str, dict[str, MetricResult]] = {}
     evaluation_ids: dict[str, str] = {}
     for file, changes in sorted(metrics.items()):  # DVC lists them in no order
@@ -116,9 +124,8 @@ def _parse_side(metrics: Mapping[str, Any], params: Mapping[str, Any], side: str
         if (stage, name) != ("evaluate", "metrics.json"):
             continue
         content = expand_dotted({key: each[side] for key, each in changes.items() if each.get(side) is not None})
-        entries = sorted(content.get("metrics", {}).items())
-        if entries:
-            results[model] = {metric: MetricResult.from_json(parts) for metric, parts in entries}
+        if entries := content.get("metrics"):
+            results[model] = {metric: MetricResult.from_json(parts) for metric, parts in sorted(entries.items())}
         if content.get("card"):
             evaluation_ids[model] = _evaluation_id(content["card"])
     changed = {key: each.get(side) for values in params.values() for key, each in values.items()}
@@ -126,17 +133,8 @@ def _parse_side(metrics: Mapping[str, Any], params: Mapping[str, Any], side: str
 
 
 def _run_dvc_diff(kind: str, a: str, b: str, *options: str) -> dict[str, Any]:
-    """What `dvc metrics diff` or `dvc params diff` says of two revisions."""
-    command = [
-        sys.executable,
-        "-m",
-        "dvc",
-        kind,
-        "diff",
-        "--json",
-        *(each for each in (a, b) if each != WORKSPACE),
-        *options,
-    ]
+    revisions = [each for each in (a, b) if each != WORKSPACE]
+    command = [sys.executable, "-m", "dvc", kind, "diff", "--json", *revisions, *options]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         reason = (done.stderr.strip().splitlines() or ["no reason given"])[0].removeprefix("ERROR: ")
@@ -146,10 +144,6 @@ def _run_dvc_diff(kind: str, a: str, b: str, *options: str) -> dict[str, Any]:
 
 
 def compare_runs(a: RunSet, b: RunSet) -> RunDiff:
-    """Both sides compared, as far as the intervals allow."""
-    from genlib.params import flatten_dotted
-    from genlib.report.leaderboard import compare_results
-
     before, after = flatten_dotted(a.params), flatten_dotted(b.params)
     shared = a.params.keys() & b.params.keys()
     keys = [key for key in {**before, **after} if key.partition(".")[0] in shared]
@@ -162,11 +156,9 @@ def compare_runs(a: RunSet, b: RunSet) -> RunDiff:
     ]
     notes = [f"{name}: evaluated in A only" for name in a.metrics if name not in b.metrics]
     notes += [f"{name}: evaluated in B only" for name in b.metrics if name not in a.metrics]
-    notes += [
-        f"{name}: other data or another classifier on each side, so its numbers do not compare"
-        for name, evaluation_id in a.evaluation_ids.items()
-        if b.evaluation_ids.get(name, evaluation_id) != evaluation_id
-    ]
+    ids = [(name, one, b.evaluation_ids.get(name, one)) for name, one in a.evaluation_ids.items()]
+    reason = "other data or another classifier on each side, so its numbers do not compare"
+    notes += [f"{name}: {reason}" for name, one, another in ids if one != another]
     return RunDiff(params, metric_diffs, notes)
 
 
@@ -183,29 +175,13 @@ def format_lines(run_diff: RunDiff) -> list[str]:
     return lines + run_diff.notes
 
 
-def diff_to_dict(run_diff: RunDiff) -> dict[str, Any]:
-    """The same for programs."""
-
-    def side(result: MetricResult) -> dict[str, Any]:
-        return {part: getattr(result, part) for part in ("value", "low", "high", "null", "n")}
-
-    return {
-        "params": {key: list(both) for key, both in run_diff.params.items()},
-        "metrics": [
-            {"model": m.model, "metric": m.metric, "outcome": m.outcome, "a": side(m.a), "b": side(m.b)}
-            for m in run_diff.metric_diffs
-        ],
-        "notes": run_diff.notes,
-    }
-
-
 def format_result(result: MetricResult) -> str:
     interval = "" if result.low is None or result.high is None else f" [{result.low:.4g}, {result.high:.4g}]"
     return "none" if result.value is None else f"{result.value:.4g}{interval}"
 
 
 def draw_figure(metric_diffs: list[MetricDiff], path: Path, a: str, b: str) -> None:
-    """A panel for each metric that changed."""
+    """A panel for each metric that changed: both values with their intervals, and a line for real images."""
     from matplotlib.figure import Figure
 
     panels = metric_diffs[:MAX_PANELS]
@@ -213,25 +189,18 @@ def draw_figure(metric_diffs: list[MetricDiff], path: Path, a: str, b: str) -> N
     rows = -(-len(panels) // columns)
     figure = Figure(figsize=(2.6 * columns, 1.9 * rows + 0.5), dpi=120, layout="constrained")
     figure.suptitle(f"A: {a}    B: {b}    dashed: real images", fontsize=8)
-    for index, metric_diff in enumerate(panels, 1):
-        _draw_panel(figure.add_subplot(rows, columns, index), metric_diff)
+    for index, each in enumerate(panels, 1):
+        axes = figure.add_subplot(rows, columns, index)
+        for height, (side, color) in enumerate(((each.b, OUTCOME_COLORS[each.outcome]), (each.a, SIDE_COLOR))):
+            axes.plot(side.bounds, [height, height], color=color, linewidth=2)
+            axes.plot(float(side.value or 0.0), height, "o", color=color, markersize=5)
+        if each.a.null is not None:
+            axes.axvline(each.a.null, color=REAL_COLOR, linewidth=0.8, linestyle="--")
+        axes.set_yticks([0, 1], ["B", "A"], fontsize=7)
+        axes.set_ylim(-0.6, 1.6)
+        axes.tick_params(axis="x", labelsize=6)
+        axes.set_title(f"{each.model}: {each.metric.replace('_', ' ')}, {each.outcome}", fontsize=7)
+        axes.spines[["top", "right"]].set_visible(False)
     require_writable(path, "--figure")
     with atomic_path(path) as partial:
         figure.savefig(partial, format="png")
-
-
-def _draw_panel(axes: Axes, metric_diff: MetricDiff) -> None:
-    """Both values with their intervals, and a line for real images."""
-    sides = ((metric_diff.b, OUTCOME_COLORS[metric_diff.outcome]), (metric_diff.a, SIDE_COLOR))
-    for height, (side, color) in enumerate(sides):
-        low, value, high = (float(end or 0) for end in (side.low, side.value, side.high))
-        axes.plot([low, high], [height, height], color=color, linewidth=2)
-        axes.plot([value], [height], "o", color=color, markersize=5)
-    if metric_diff.a.null is not None:
-        axes.axvline(metric_diff.a.null, color=REAL_COLOR, linewidth=0.8, linestyle="--")
-    axes.set_yticks([0, 1], ["B", "A"], fontsize=7)
-    axes.set_ylim(-0.6, 1.6)
-    axes.tick_params(axis="x", labelsize=6)
-    title = f"{metric_diff.model}: {metric_diff.metric.replace('_', ' ')}, {metric_diff.outcome}"
-    axes.set_title(title, fontsize=7)
-    axes.spines[["top", "right"]].set_visible(False)

@@ -6,11 +6,11 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
 from importlib import metadata
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
+from genlib import provenance
 from genlib.errors import InputError, one_line
 
 GIB = 2**30
@@ -22,8 +22,7 @@ OLD_STATE = (".genlib/journal", ".genlib/journal.lock", ".genlib/courier.lock") 
 Level = Literal["ok", "note", "broken"]
 
 
-@dataclass(frozen=True)
-class CheckResult:
+class CheckResult(NamedTuple):
     """`level`: "note" where genlib works without; `fix`: what to do about it."""
 
     name: str
@@ -43,7 +42,7 @@ def doctor(as_json: bool, fix: bool) -> int:
     results = [result for check in all_checks() for result in check()]
     broken = sum(result.level == "broken" for result in results)
     if as_json:
-        print(json.dumps([asdict(result) for result in results], indent=2))
+        print(json.dumps([result._asdict() for result in results], indent=2))
     else:
         print(*results, f"{broken} of {len(results)} broken" if broken else "nothing is broken", sep="\n")
     return 1 if broken else 0
@@ -55,15 +54,13 @@ def all_checks() -> list[Callable[[], Iterator[CheckResult]]]:
 
 
 def check_python() -> Iterator[CheckResult]:
-    version = sys.version.split()[0]
-    if sys.version_info < MIN_PYTHON:
-        yield CheckResult("Python", "broken", version, "Python {}.{} or later".format(*MIN_PYTHON))
-    else:
-        yield CheckResult("Python", "ok", f"{version} in {sys.prefix}")
+    level: Level = "ok" if sys.version_info >= MIN_PYTHON else "broken"
+    fix = "" if level == "ok" else "Python {}.{} or later".format(*MIN_PYTHON)
+    yield CheckResult("Python", level, f"{sys.version.split()[0]} in {sys.prefix}", fix)
 
 
 def check_packages() -> Iterator[CheckResult]:
-    """The versions of requirements.lock, where that is here; elsewhere the core packages are enough."""
+    """By requirements.lock, where that is here; elsewhere the core packages are enough."""
     locked = read_lock_file(Path("requirements.lock"))
     for name in CHECKED_PACKAGES:
         version, locked_version = installed_version(name), locked.get(name)
@@ -86,9 +83,8 @@ def check_torchvision() -> Iterator[CheckResult]:
     if torch.partition("+")[0] == required_torch.partition("+")[0]:
         yield CheckResult(name, "ok", "built for each other")
     else:
-        yield CheckResult(
-            name, "broken", f"torchvision {torchvision} is for torch {required_torch}, not {torch}", SETUP_COMMAND
-        )
+        found = f"torchvision {torchvision} is for torch {required_torch}, not {torch}"
+        yield CheckResult(name, "broken", found, SETUP_COMMAND)
 
 
 def check_devices() -> Iterator[CheckResult]:
@@ -124,12 +120,11 @@ def check_disk() -> Iterator[CheckResult]:
 
 
 def check_git() -> Iterator[CheckResult]:
-    from genlib.provenance import SAFE_DIRECTORY_FIXES, commit
-
     if not shutil.which("git"):
         yield CheckResult("git", "broken", "not installed", "the Debian package git")
-    elif (head := commit(Path.cwd())) == "unknown":
-        yield CheckResult("git", "note", "no commit here", *(SAFE_DIRECTORY_FIXES or ["git init, then a first commit"]))
+    elif (head := provenance.commit(Path.cwd())) == "unknown":
+        fix = provenance.SAFE_DIRECTORY_FIXES or ["git init, then a first commit"]
+        yield CheckResult("git", "note", "no commit here", *fix)
     else:
         yield CheckResult("git", "ok", head[:12])
 
@@ -151,10 +146,8 @@ def check_dvc() -> Iterator[CheckResult]:
 
 
 def check_tracking() -> Iterator[CheckResult]:
-    """Whether the server answers, or the SQLite file is one."""
     if installed_version("mlflow") is None:
         return
-    from genlib import provenance
     from genlib.tracking import mlflow
 
     name, project_dir = "MLflow's address", provenance.main_worktree(Path.cwd())
@@ -167,9 +160,10 @@ def check_tracking() -> Iterator[CheckResult]:
     except mlflow.ServerUnreachable as error:
         yield CheckResult(name, "note", str(error), "start it; until then runs are kept in .genlib/runs")
         return
-    pending = len(mlflow.pending_runs(project_dir))
-    later = f"; {pending} runs are not published" if pending else ""
-    yield CheckResult(name, "ok", f"{uri}{later}", "genlib sync" if pending else "")
+    if pending := len(mlflow.pending_runs(project_dir)):
+        yield CheckResult(name, "ok", f"{uri}; {pending} runs are not published", "genlib sync")
+    else:
+        yield CheckResult(name, "ok", uri)
 
 
 def check_old_state() -> Iterator[CheckResult]:
@@ -179,8 +173,6 @@ def check_old_state() -> Iterator[CheckResult]:
 
 def old_state() -> list[Path]:
     """What genlib 0.1 left in the project."""
-    from genlib import provenance
-
     project_dir = provenance.main_worktree(Path.cwd())
     return [project_dir / name for name in OLD_STATE if (project_dir / name).exists()]
 

@@ -1,19 +1,21 @@
 """`genlib evaluate`: evaluate images from anywhere by the metrics, baselines and controls of models."""
 
-from __future__ import annotations
-
 import shlex
-from collections.abc import Mapping
 from functools import partial
 from json import dumps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
+from genlib.data.config import MAX_IMAGE_SIZE
+from genlib.data.image_sets import read_image_set
 from genlib.errors import InputError
+from genlib.evaluation.evaluator import flatten_results
+from genlib.evaluation.image_sets import prepare_evaluation
+from genlib.evaluation.runner import report_to_json
+from genlib.evaluation.verdicts import compute_verdicts
 from genlib.files import require_writable, write_json, write_text
-
-if TYPE_CHECKING:
-    from genlib.metrics.result import MetricResult
+from genlib.metrics.registry import check_metric_names
+from genlib.progress import track_progress
+from genlib.tracking.mlflow import log_run
 
 
 def evaluate(
@@ -29,9 +31,6 @@ def evaluate(
     strict: bool,
 ) -> None:
     """Evaluate images from anywhere: real-looking, copied, all alike?"""
-    from genlib.data.config import MAX_IMAGE_SIZE
-    from genlib.metrics.registry import check_metric_names
-
     if size is not None and not 1 <= size <= MAX_IMAGE_SIZE:
         raise InputError(f"--size: got {size}, expected a whole number from 1 to {MAX_IMAGE_SIZE}")
     requested = None if metrics is None else list(dict.fromkeys(metrics.split(",")))
@@ -39,12 +38,6 @@ def evaluate(
     for option, out in (("--json", json), ("--html", html)):
         if out is not None:
             require_writable(out, option)
-    from genlib.data.image_sets import read_image_set
-    from genlib.evaluation.image_sets import prepare_evaluation
-    from genlib.evaluation.runner import report_to_json
-    from genlib.evaluation.verdicts import compute_verdicts
-    from genlib.progress import track_progress
-
     paths = {"real": real, "fake": fake} | ({} if train is None else {"train": train})
     sets = {}
     for name, path in paths.items():
@@ -70,28 +63,14 @@ def evaluate(
         words = [f"--{name}={value}" for name, value in options.items() if value is not None]
         write_text(render_evaluation_page(evaluation, results, shlex.join(["genlib", "evaluate", *words])), html)
         _log(f"wrote {html}")
-    _log_run(card, results, dumps(report, indent=2), {name: str(path) for name, path in paths.items()})
-
-
-def _log_run(
-    card: Mapping[str, Any], results: Mapping[str, MetricResult], report: str, sources: Mapping[str, str]
-) -> None:
-    """Log a run of the project in the current folder, where there is one."""
-    from genlib.evaluation.evaluator import flatten_results
-    from genlib.tracking.mlflow import log_run
-
+    sources = {name: str(path) for name, path in paths.items()}
     log_run(
         "evaluate",
-        f"evaluate {sources['fake']}",
+        f"evaluate {fake}",
         flatten_results(results),
         tags={f"genlib.{key}": card[key] for key in ("stage", "commit", "dirty", "data_sha256") if key in card},
-        params={
-            **sources,
-            "data": {"name": card["data"], "uri": sources["real"]},
-            "seed": card["seed"],
-            "n": card["n"],
-        },
-        texts={"metrics.json": report},
+        params={**sources, "data": {"name": card["data"], "uri": str(real)}, "seed": card["seed"], "n": card["n"]},
+        texts={"metrics.json": dumps(report, indent=2)},
     )
 
 

@@ -1,16 +1,17 @@
 """`genlib explore`: one picture per tool of figures/latent_tools.py."""
 
-from __future__ import annotations
-
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from safetensors.torch import save_file
+
+from genlib.data.dataset import load_dataset
+from genlib.data.images import to_pixels, write_grid
 from genlib.errors import InputError, unknown_name
+from genlib.figures.latent_tools import MAX_TRAIN_CODES, TOOLS, ImageGrid, Unsupported
 from genlib.files import make_folder
-
-if TYPE_CHECKING:
-    from genlib.figures.latent_tools import ImageGrid
-    from genlib.latent import LatentSpace
+from genlib.latent import LatentSpace
+from genlib.metrics.inputs import stratified_order
+from genlib.registry import load, read_model_config
 
 DEFAULT_OUT = Path("runs/explore")
 
@@ -19,8 +20,6 @@ def explore(model: Path, data: Path, out: Path | None, what: str | None, seed: i
     """Draw a model's latent space, one picture per tool."""
     if count < 1:
         raise InputError(f"--count: got {count}, expected a whole number of at least 1")
-    from genlib.figures.latent_tools import TOOLS, Unsupported
-
     names = list(TOOLS) if what is None else what.split(",")
     for name in names:
         if name not in TOOLS:
@@ -36,17 +35,10 @@ def explore(model: Path, data: Path, out: Path | None, what: str | None, seed: i
 
 def _load_latent_space(model: Path, data: Path, seed: int, count: int) -> LatentSpace:
     """The model in its folder, and images of the kind it was trained on; held-out ones in the mix of their classes."""
-    from genlib.data.dataset import load_dataset
-    from genlib.figures.latent_tools import MAX_TRAIN_CODES
-    from genlib.latent import LatentSpace
-    from genlib.metrics.inputs import stratified_order
-    from genlib.registry import load, read_model_config
-
     network, config, dataset = load(model), read_model_config(model), load_dataset(data)
     if not hasattr(network, "decode_image"):
-        raise InputError(
-            f"{model}: got {config['model']['name']}, which has no codes, expected a model with decode_image(z)"
-        )
+        name = config["model"]["name"]
+        raise InputError(f"{model}: got {name}, which has no codes, expected a model with decode_image(z)")
     made_for, found = (tuple(config["shape"]), config["classes"]), (dataset.shape, len(dataset.classes))
     if made_for != found:
         raise InputError(f"{data}: got shape and classes {found}, expected those of the model, {made_for}")
@@ -55,11 +47,6 @@ def _load_latent_space(model: Path, data: Path, seed: int, count: int) -> Latent
 
 
 def _save_grid(image_grid: ImageGrid, path: Path) -> None:
-    """Write a sheet as a picture, and its tensors beside it where it has some."""
-    from safetensors.torch import save_file
-
-    from genlib.data.images import to_pixels, write_grid
-
     picture, codes = path.with_suffix(".png"), path.with_suffix(".safetensors")
     write_grid(to_pixels(image_grid.images), picture, image_grid.columns)
     print(f"{picture}: {image_grid.caption}")

@@ -1,20 +1,25 @@
 """`genlib promote`: register a generator with MLflow, and make it champion if it passes the checks."""
 
-from __future__ import annotations
-
 import json
 import re
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from torch import nn
+
+from genlib import provenance
 from genlib.errors import InputError
-
-if TYPE_CHECKING:
-    from torch import nn
-
-    from genlib.runs import ModelResults
+from genlib.evaluation.evaluator import flatten_results
+from genlib.files import file_sha256
+from genlib.params import PARAMS, load_params
+from genlib.registry import load
+from genlib.runs import ModelResults, read_model_results
+from genlib.tracking import model_registry
+from genlib.tracking.mlflow import ServerUnreachable, tracking_uri
+from genlib.tracking.promotion_checks import failed_checks
+from genlib.tracking.run_folder import WEIGHTS_TAG
 
 CHAMPION_METRICS = ("kid", "frechet", "coverage", "support", "copies")
 CARD_TAGS = ("commit", "dirty", "data_sha256", "params_digest")
@@ -22,8 +27,6 @@ CARD_TAGS = ("commit", "dirty", "data_sha256", "params_digest")
 
 def promote(model: str, as_json: bool) -> int:
     """Register a generator, and make it champion if its numbers allow it."""
-    from genlib.tracking.mlflow import ServerUnreachable
-
     network, results = _load_evaluated(model)
     name = registry_name(results.card)
     try:
@@ -49,10 +52,6 @@ def registry_name(card: Mapping[str, Any]) -> str:
 
 def _load_evaluated(model: str) -> tuple[nn.Module, ModelResults]:
     """A generator, and the evaluation of exactly its weights."""
-    from genlib.files import file_sha256
-    from genlib.registry import load
-    from genlib.runs import read_model_results
-
     folder = Path("runs/train") / model
     network, results = load(folder), read_model_results(Path("runs"), model, with_tuning=False)
     if not hasattr(network, "decode_image") or not hasattr(network, "sample"):
@@ -64,13 +63,6 @@ def _load_evaluated(model: str) -> tuple[nn.Module, ModelResults]:
 
 def _register(network: nn.Module, results: ModelResults, name: str) -> tuple[str, str | None, list[str]]:
     """The version of these weights, the champion's before, and why the version is not champion now."""
-    from genlib import provenance
-    from genlib.evaluation.evaluator import flatten_results
-    from genlib.tracking import model_registry
-    from genlib.tracking.mlflow import tracking_uri
-    from genlib.tracking.promotion_checks import failed_checks
-    from genlib.tracking.run_folder import WEIGHTS_TAG
-
     model, card, metrics = results.name, results.card, results.metrics
     classifier = str((card.get("judge") or {}).get("sha256", ""))
     tags = {f"genlib.{key}": str(card.get(key, "")) for key in CARD_TAGS}
@@ -89,20 +81,13 @@ def _register(network: nn.Module, results: ModelResults, name: str) -> tuple[str
     if champion is not None and champion[0] == version:
         champion = None
     rival_results = model_registry.results_from_tags(champion[1]) if champion else None
-    reasons = failed_checks(metrics, rival_results, _load_constraints())
+    reasons = failed_checks(metrics, rival_results, load_params().tune.constraints if PARAMS.is_file() else {})
     if champion and champion[1].get(model_registry.CLASSIFIER_TAG) != classifier:
-        reasons.append(
-            f"classifier: the champion, version {champion[0]}, was evaluated by another; promote it again first"
-        )
+        fix = "promote it again first"
+        reasons.append(f"classifier: the champion, version {champion[0]}, was evaluated by another; {fix}")
     results_tag = model_registry.results_to_tag({key: metrics[key] for key in CHAMPION_METRICS if key in metrics})
     outcome = {model_registry.RESULTS_TAG: results_tag, model_registry.PROMOTED_TAG: str(not reasons).lower()}
     registry.set_tags(version, tags | outcome, reasons)
     if not reasons:
         registry.set_champion(version)
     return version, champion[0] if champion else None, reasons
-
-
-def _load_constraints() -> Mapping[str, float]:
-    from genlib.params import PARAMS, load_params
-
-    return load_params().tune.constraints if PARAMS.is_file() else {}

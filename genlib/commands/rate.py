@@ -1,19 +1,25 @@
 """`genlib rate`: ask people, on a page of this machine, which images are real, or which are the same picture."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from torch import Tensor, nn
+
+from genlib import provenance
+from genlib.data.dataset import Dataset, load_dataset
+from genlib.data.images import Images
 from genlib.errors import InputError
-
-if TYPE_CHECKING:
-    from torch import nn
-
-    from genlib.data.dataset import Dataset
-    from genlib.human.answers import Answer
-    from genlib.human.questions import RatingItem
+from genlib.evaluation.evaluator import draw_samples
+from genlib.files import file_sha256
+from genlib.human import app
+from genlib.human.answers import Answer
+from genlib.human.questions import CATCH_TAG, QUESTION_FORMS, WEIGHTS_ID_DIGITS, pair_id, same_different
+from genlib.human.raters import usable_answers
+from genlib.metrics.human import ASSUMED_RATER_STD, count_wrong, interval_half_width, rater_std
+from genlib.metrics.inputs import shuffled_order, stratified_order
+from genlib.registry import load
+from genlib.runs import read_model_results
+from genlib.tracking.mlflow import log_run
 
 DEFAULT_COUNT = 50  # real images, and as many generated ones
 RATER_COUNTS = (1, 5, 10, 30)
@@ -21,22 +27,18 @@ RATER_COUNTS = (1, 5, 10, 30)
 
 def rate(model: Path, data: Path, form: str, count: int | None, seed: int, port: int) -> None:
     """Ask people, on a page of this machine: real or fake?"""
-    from genlib.data.dataset import load_dataset
-    from genlib.human.app import Survey, serve
-    from genlib.human.questions import CATCH_TAG, QUESTION_FORMS
-    from genlib.human.raters import usable_answers
-    from genlib.registry import load
-
     if not 0 <= port < 2**16:
         raise InputError(f"--port: got {port}, expected 0 (any that is free) to {2**16 - 1}")
     if form == "pair" and count is not None:
         raise InputError("--count: got it beside --same-different, expected one of them; `evaluate` chose the pairs")
-    dataset, network, name, weights_id = load_dataset(data), load(model), model.resolve().name, read_weights_id(model)
+    dataset, network, name = load_dataset(data), load(model), model.resolve().name
+    weights_id = file_sha256(model / "model.safetensors")[:WEIGHTS_ID_DIGITS]
     if form == "pair":
-        items = build_same_different(model, network, dataset, seed)
+        items = same_different(find_same_pairs(model, network, dataset), seed, weights_id)
     else:
-        items = build_real_fake(model, network, dataset, form, DEFAULT_COUNT if count is None else count, seed)
-    survey = Survey(QUESTION_FORMS[form], items, data.parent / "ratings" / f"{name}.csv", seed)
+        real, generated = draw_sets(model, network, dataset, DEFAULT_COUNT if count is None else count, seed)
+        items = QUESTION_FORMS[form].build(real.pixels, generated.pixels, seed, weights_id)
+    survey = app.Survey(QUESTION_FORMS[form], items, data.parent / "ratings" / f"{name}.csv", seed)
 
     def usable() -> list[Answer]:
         """The answers so far in this form about these weights."""
@@ -46,24 +48,21 @@ def rate(model: Path, data: Path, form: str, count: int | None, seed: int, port:
     if survey.form.error_metric:
         print(describe_precision(sum(CATCH_TAG not in item.name.split("-") for item in items), usable()))
     try:
-        serve(survey, name, port)
+        app.serve(survey, name, port)
     except OSError as error:
         raise InputError(f"--port: got that {port} cannot be opened ({error.strerror}), expected a free one") from error
     if answers := usable():
         numbers: dict[str, float] = {"answers": len(answers), "raters": len({answer.rater for answer in answers})}
         if survey.form.error_metric:
             numbers[survey.form.error_metric] = sum(answer.is_wrong for answer in answers) / len(answers)
-        _log_run(survey.path, name, numbers, {"weights": weights_id, "form": form}, dataset.sha256)
+        facts = {"stage": "rate", "model": name, "params_digest": "", "data_sha256": dataset.sha256}
+        tags, params = provenance.tags(Path.cwd(), **facts), {"weights": weights_id, "form": form}
+        texts = {survey.path.name: survey.path.read_text(encoding="utf-8")}
+        log_run("rate", f"rate {name}", numbers, tags=tags, params=params, texts=texts)
 
 
-def build_real_fake(
-    model: Path, network: nn.Module, dataset: Dataset, form: str, count: int, seed: int
-) -> Sequence[RatingItem]:
-    """`count` test images and as many generated ones, in one form."""
-    from genlib.evaluation.evaluator import draw_samples
-    from genlib.human.questions import QUESTION_FORMS
-    from genlib.metrics.inputs import stratified_order
-
+def draw_sets(model: Path, network: nn.Module, dataset: Dataset, count: int, seed: int) -> tuple[Images, Images]:
+    """`count` test images and as many generated ones."""
     target = dataset.domain_b if hasattr(network, "translate") else dataset  # `sample` of a translator gives domain B
     if target is None:
         raise InputError(f"{dataset.folder}: got one domain of images, expected two, for a model that translates")
@@ -75,17 +74,11 @@ def build_real_fake(
     real = target.test[stratified_order(target.test.labels, len(target.test), seed)[:count]]
     if generated.shape != real.shape:
         raise InputError(f"{dataset.folder}: got images of shape {real.shape}, expected {generated.shape} of the model")
-    return QUESTION_FORMS[form].build(real.pixels, generated.pixels, seed, read_weights_id(model))
+    return real, generated
 
 
-def build_same_different(model: Path, network: nn.Module, dataset: Dataset, seed: int) -> Sequence[RatingItem]:
-    """The pairs that `support` found the same, of generated and of real images, which are drawn here again."""
-    from genlib.evaluation.evaluator import draw_samples
-    from genlib.files import file_sha256
-    from genlib.human.questions import pair_id, same_different
-    from genlib.metrics.inputs import shuffled_order
-    from genlib.runs import read_model_results
-
+def find_same_pairs(model: Path, network: nn.Module, dataset: Dataset) -> dict[str, tuple[Tensor, Tensor]]:
+    """By `pair_id`: the pairs that `support` found the same, of generated and of real images, drawn here again."""
     if hasattr(network, "translate"):
         raise InputError(f"{model}: got a translator, which has no pairs to ask about, expected a generator")
     evaluated = read_model_results(model.resolve().parents[1], model.resolve().name, with_tuning=False)
@@ -109,37 +102,13 @@ def build_same_different(model: Path, network: nn.Module, dataset: Dataset, seed
                 raise InputError(f"{model}: got other images than were evaluated; {fix} on this machine")
     if not pairs:
         raise InputError(f"{model}: got no two images that are the same, expected a model with such pairs")
-    return same_different(pairs, seed, read_weights_id(model))
+    return pairs
 
 
 def describe_precision(num_items: int, answers: Sequence[Answer]) -> str:
     """How precise the error rate will be, in one line, by the spread between raters of `answers` or an assumed one."""
-    from genlib.metrics.human import ASSUMED_RATER_STD, count_wrong, interval_half_width, rater_std
-
     observed = rater_std(*count_wrong(answers))
     std, source = (ASSUMED_RATER_STD, "assumed") if observed is None else (observed, "so far")
     widths = (f"\u00b1{100 * interval_half_width(n, num_items, std):.0f} points by {n}" for n in RATER_COUNTS)
     precision = f"error rate within {', '.join(widths)} raters"
     return f"{num_items} answers each: {precision}, who differ by {100 * std:.0f} ({source})"
-
-
-def read_weights_id(model: Path) -> str:
-    """The id of the weights with which the names of items begin."""
-    from genlib.files import file_sha256
-    from genlib.human.questions import WEIGHTS_ID_DIGITS
-
-    return file_sha256(model / "model.safetensors")[:WEIGHTS_ID_DIGITS]
-
-
-def _log_run(path: Path, name: str, numbers: dict[str, float], params: dict[str, str], data_sha256: str) -> None:
-    from genlib import provenance
-    from genlib.tracking.mlflow import log_run
-
-    log_run(
-        "rate",
-        f"rate {name}",
-        numbers,
-        tags=provenance.tags(Path.cwd(), stage="rate", model=name, params_digest="", data_sha256=data_sha256),
-        params=params,
-        texts={path.name: path.read_text(encoding="utf-8")},
-    )

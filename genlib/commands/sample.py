@@ -1,18 +1,21 @@
 """`genlib sample`: images of a trained model, as one grid, as files, or as an array."""
 
-from __future__ import annotations
-
 import math
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import numpy as np
+import torch
+from torch import Tensor
+
+from genlib import latent
+from genlib.data.images import to_pixels, write_grid, write_png
 from genlib.errors import InputError
 from genlib.files import atomic_path, make_folder, require_writable
-
-if TYPE_CHECKING:
-    from torch import Tensor
+from genlib.progress import track_progress
+from genlib.registry import load
 
 DEFAULT_OUT = Path("runs/samples")
 MAX_GRID_IMAGES = 1024
@@ -36,28 +39,29 @@ def sample(
     requested = None if labels is None else parse_labels(labels)
     grid = out or (None if png_folder or npz else DEFAULT_OUT / f"{model.resolve().name}.png")
     if grid and count > MAX_GRID_IMAGES:
-        more = "more with --png-folder or --npz"
-        raise InputError(f"--count: got {count}, expected up to {MAX_GRID_IMAGES} on a grid, {more}")
+        expected = f"expected up to {MAX_GRID_IMAGES} on a grid, more with --png-folder or --npz"
+        raise InputError(f"--count: got {count}, {expected}")
     for option, file in (("--out", grid), ("--npz", npz)):
         if file:
             require_writable(file, option)
-
-    from genlib.data.images import to_pixels
-    from genlib.registry import load
 
     network = load(model)
     y = _cycle_labels(model, network, count, requested)
     pixels = to_pixels(_draw_images(model, network, count, seed, y, truncation))
     if grid:
-        from genlib.data.images import write_grid
-
         write_grid(pixels, grid, len(requested) if requested and 1 < len(requested) <= count else None)
         print(f"{grid}: {count} images")
     if png_folder:
-        _write_pngs(pixels, y, make_folder(png_folder, "--png-folder"))
+        folder = make_folder(png_folder, "--png-folder")
+        for index, image in enumerate(track_progress(pixels, "writing images")):
+            # The images of a conditional model lie in a folder for each class, as `genlib evaluate` reads them.
+            target = folder if y is None else make_folder(folder / str(int(y[index])), "--png-folder")
+            write_png(image, target / f"{index:06d}.png")
         print(f"{png_folder}: {count} images")
     if npz:
-        _write_npz(pixels, y, npz)
+        arrays = {"images": pixels.numpy()} | ({} if y is None else {"labels": y.numpy()})
+        with atomic_path(npz) as partial, partial.open("wb") as stream:
+            np.savez_compressed(stream, **arrays)  # type: ignore[arg-type]
         print(f"{npz}: images uint8 {list(pixels.shape)}{', labels' if y is not None else ''}")
 
 
@@ -75,8 +79,6 @@ def parse_labels(text: str) -> list[int]:
 
 def _cycle_labels(folder: Path, network: Any, count: int, labels: Sequence[int] | None) -> Tensor | None:
     """The class of each image: `labels` in turn, or all classes in turn; None where the model is unconditional."""
-    import torch
-
     if not getattr(network, "conditional", False):
         if labels is not None:
             raise InputError(f"--labels: got that {folder} is asked for no classes, expected a conditional model")
@@ -96,27 +98,6 @@ def _draw_images(
         images: Tensor = network.sample(count, seed=seed, **({} if y is None else {"y": y}))
         return images
     if not hasattr(network, "decode_image") or hasattr(network, "mixture"):
-        raise InputError(
-            f"--truncation: got that {folder} draws no normal codes, expected a model whose prior is normal"
-        )
-    from genlib import latent
-
+        expected = "expected a model whose prior is normal"
+        raise InputError(f"--truncation: got that {folder} draws no normal codes, {expected}")
     return latent.decode_image(network, latent.sample_truncated_normal(count, network.latent, truncation, seed), y)
-
-
-def _write_pngs(pixels: Tensor, y: Tensor | None, folder: Path) -> None:
-    """A PNG an image; of a conditional model in a folder for each class, as `genlib evaluate` reads them."""
-    from genlib.data.images import write_png
-    from genlib.progress import track_progress
-
-    for index, image in enumerate(track_progress(pixels, "writing images")):
-        target = folder if y is None else make_folder(folder / str(int(y[index])), "--png-folder")
-        write_png(image, target / f"{index:06d}.png")
-
-
-def _write_npz(pixels: Tensor, y: Tensor | None, path: Path) -> None:
-    import numpy as np
-
-    arrays = {"images": pixels.numpy()} | ({} if y is None else {"labels": y.numpy()})
-    with atomic_path(path) as partial, partial.open("wb") as file:
-        np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
