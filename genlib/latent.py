@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, cast
 
 import torch
 from torch import Tensor
@@ -32,17 +32,15 @@ class EncodingModel(DecodingModel, Protocol):
 
 
 def label_args(y: Tensor | None) -> tuple[Tensor, ...]:
-    """(y,) for a conditional model; () where y is None."""
     return () if y is None else (y,)
 
 
 def decode_image(model: DecodingModel, z: Tensor, y: Tensor | None = None) -> Tensor:
-    """The images [n, C, H, W] of codes z."""
+    """Codes z -> images [n, C, H, W]."""
     return map_in_chunks(model.decode_image, z, *label_args(y)).float()
 
 
 def encode_mean(model: EncodingModel, x: Tensor, y: Tensor | None = None) -> Tensor:
-    """The codes of images x [n, C, H, W]."""
     return map_in_chunks(model.encode_mean, x, *label_args(y)).float()
 
 
@@ -58,14 +56,10 @@ def edit(
 
 
 def interpolate(a: Tensor, b: Tensor, steps: int, path: InterpolationPath = "linear") -> Tensor:
-    """Codes [n, steps, latent] from a to b, both included.
-
-    Spherical: sin((1 - t) w) / sin w a + sin(t w) / sin w b, w the angle between them (Shoemake 1985), which keeps the
-    length that codes of a normal prior have (White 2016, "Sampling generative networks"). Linear where a and b lie on
-    one line through 0, which has no arc or no single one.
-    """
-    t = torch.linspace(0, 1, steps, device=a.device)[:, None]
-    a, b = a[:, None], b[:, None]
+    """Codes [n, steps, latent] from a to b, both included. Spherical: sin((1 - t) w) / sin w a + sin(t w) / sin w b, w
+    the angle between them (Shoemake 1985), which keeps the length that codes of a normal prior have (White 2016);
+    linear where a and b lie on one line through 0."""
+    t, a, b = torch.linspace(0, 1, steps, device=a.device)[:, None], a[:, None], b[:, None]
     linear = (1 - t) * a + t * b
     if path == "linear":
         return linear
@@ -84,11 +78,8 @@ def traverse(z: Tensor, axis: int, low: float, high: float, steps: int) -> Tenso
 
 
 def prior_grid(model: DecodingModel, side: int, axes: tuple[int, int] = (0, 1)) -> Tensor:
-    """Codes [side * side, latent] on a square grid over two axes, row by row, the others 0.
-
-    The values are the normal's quantiles at (i + 1/2) / side, so each has the same share of the prior (Kingma and
-    Welling 2013, figure 4).
-    """
+    """Codes [side * side, latent] on a square grid over two axes, row by row, the others 0: the normal's quantiles at
+    (i + 1/2) / side, so each has the same share of the prior (Kingma and Welling 2013, figure 4)."""
     values = torch.special.ndtri((torch.arange(side) + 0.5) / side)
     z = torch.zeros(side * side, model.latent)
     z[:, axes[0]], z[:, axes[1]] = values.repeat_interleave(side), values.repeat(side)
@@ -96,11 +87,7 @@ def prior_grid(model: DecodingModel, side: int, axes: tuple[int, int] = (0, 1)) 
 
 
 def sample_truncated_normal(n: int, latent: int, max_abs: float, seed: int) -> Tensor:
-    """Codes [n, latent] of a standard normal within +- max_abs, by the inverse of its distribution.
-
-    Truncation trades variety for quality (Brock et al. 2019, "Large scale GAN training for high fidelity natural image
-    synthesis").
-    """
+    """Codes [n, latent] of a standard normal within +- max_abs: less variety, more quality (Brock et al. 2019)."""
     mass = math.erf(max_abs / math.sqrt(2))  # of the normal, within
     u = torch.rand(n, latent, generator=seeded_generator(seed, "truncated"), dtype=torch.float64)
     return (math.sqrt(2) * torch.erfinv((2 * u - 1) * mass)).clamp(-max_abs, max_abs).float()
@@ -113,8 +100,7 @@ def attribute_vector(codes: Tensor, labels: Tensor, a: int, b: int | None = None
 
 
 def most_sensitive_axes(model: DecodingModel, z: Tensor, y: Tensor | None = None) -> Tensor:
-    """All axes int64 [latent], sorted by the squared change of the image of one code z [1, latent] from one unit below
-    to one above, largest first."""
+    """Axes int64 [latent] by the squared change of the image of z [1, latent] over +-1 along them, largest first."""
     step = torch.eye(model.latent, device=z.device)
     y = None if y is None else y.expand(model.latent)
     change = decode_image(model, z + step, y) - decode_image(model, z - step, y)
@@ -123,10 +109,8 @@ def most_sensitive_axes(model: DecodingModel, z: Tensor, y: Tensor | None = None
 
 @dataclass(frozen=True)
 class LatentSpace:
-    """A model with a code for each of `images`, and the mean and deviation of codes over `train`.
-
-    Where the model does not encode, the codes are draws of a standard normal, seeded by `seed` and `draw_name`.
-    """
+    """A model with a code for each of `images`, and the mean and deviation of codes over `train`. Where the model does
+    not encode, the codes are draws of a standard normal, seeded by `seed` and `draw_name`."""
 
     model: Any
     images: Images
@@ -144,8 +128,7 @@ class LatentSpace:
 
     @cached_property
     def device(self) -> torch.device:
-        device: torch.device = next(self.model.parameters()).device
-        return device
+        return cast(torch.device, next(self.model.parameters()).device)
 
     @cached_property
     def x(self) -> Tensor:
@@ -153,7 +136,6 @@ class LatentSpace:
 
     @cached_property
     def y(self) -> Tensor | None:
-        """The classes of the images, for a conditional model."""
         return self._labels(self.images)
 
     @cached_property
@@ -177,9 +159,7 @@ class LatentSpace:
 
     @cached_property
     def axes(self) -> list[int]:
-        """Axes of the code of the first image, the most sensitive first."""
-        axes: list[int] = most_sensitive_axes(self.model, self.z[:1], self.first_labels(1)).tolist()
-        return axes
+        return most_sensitive_axes(self.model, self.z[:1], self.first_labels(1)).tolist()
 
     def first_labels(self, n: int) -> Tensor | None:
         """The class of the first image n times, for a conditional model."""
@@ -213,13 +193,9 @@ def invert(
     y: Tensor | None = None,
     track: Callable[[range], Iterable[int]] = iter,
 ) -> Inversion:
-    """The most probable code of each of the images x [n, C, H, W], for models that do not encode.
-
-    Adam minimises ||x - image(z)||^2 / (2 PIXEL_STD^2) + ||z||^2 / 2, the negative log posterior of a normal prior and
-    normal pixels, from NUM_STARTS draws of the prior, with a rate that falls linearly to 0; the best result counts
-    (after Creswell and Bharath 2016, "Inverting the generator of a generative adversarial network"). `track` wraps the
-    steps to print progress.
-    """
+    """The most probable code of each of the images x [n, C, H, W], for models that do not encode (after Creswell and
+    Bharath 2016): Adam minimises ||x - image(z)||^2 / (2 PIXEL_STD^2) + ||z||^2 / 2 from NUM_STARTS draws of the prior,
+    with a rate that falls linearly to 0; the best result counts. `track` wraps the steps to print progress."""
     n, size = len(x), math.prod(x.shape[1:])
     first = torch.randn(NUM_STARTS, n, model.latent, generator=seeded_generator(seed, "invert")).flatten(0, 1)
     z = first.to(x.device).requires_grad_()

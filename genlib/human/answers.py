@@ -38,11 +38,7 @@ COLUMNS = [field.name for field in fields(Answer)]
 
 
 def read_answers(path: Path) -> tuple[Answer, ...]:
-    """All answers in the file, without a last line that was cut short; none where there is no file.
-
-    Raises:
-        InputError: a row is not an answer.
-    """
+    """All answers, without a last line that was cut short. Raises InputError where a row is not an answer."""
     if not path.exists():
         return ()
     content = path.read_bytes()
@@ -62,9 +58,8 @@ def _parse_row(row: list[str], where: str) -> Answer:
     except ValueError as error:
         raise InputError(f"{where}: got {','.join(row)!r}, expected {','.join(COLUMNS)}") from error
     expected = QUESTION_FORMS[parsed.form].answers
-    for each in (answer, truth) if truth else (answer,):
-        if each not in expected:
-            raise InputError(f"{where}: got {each!r}, expected {' or '.join(expected)}")
+    if wrong := [each for each in (answer, truth or answer) if each not in expected]:
+        raise InputError(f"{where}: got {wrong[0]!r}, expected {' or '.join(expected)}")
     return parsed
 
 

@@ -4,26 +4,20 @@ Each rater gets all items in an order given by the seed and the rater's name. Th
 their origin.
 """
 
-from __future__ import annotations
-
 import re
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
-from torch import Tensor
 
 from genlib.data.random import seeded_generator
 from genlib.human.answers import Answer, append_answer, read_answers
 from genlib.human.questions import QuestionForm, RatingItem
 from genlib.human.staircase import staircase
-
-if TYPE_CHECKING:
-    from flask import Flask
 
 MIN_SIDE = 256  # pixels of the larger side of an image on the page, at least
 MAX_SECONDS = 86_400
@@ -72,13 +66,12 @@ class Survey:
         return staircase(answer.is_wrong for answer in answers if not answer.is_catch)[-1]
 
 
-def create_app(survey: Survey, model: str) -> Flask:
-    """The page and its requests.
-
-    Requests for a host name other than this machine's are refused, and so are answers that are not JSON, which another
-    site's page cannot send.
-    """
+def create_app(survey: Survey, model: str) -> Any:
+    """A Flask app. It refuses other hosts' names, and answers that are not JSON, which no other site's page can
+    send."""
     from flask import Flask, Response, abort, jsonify, render_template, request
+
+    from genlib.data.images import encode_png
 
     app = Flask(__name__, template_folder=str(Path(__file__).parent), static_folder=None)
 
@@ -104,7 +97,9 @@ def create_app(survey: Survey, model: str) -> Flask:
         images = order[int(position)].images
         if not side.isdecimal() or int(side) >= len(images):
             abort(400)
-        return Response(render_png(images[int(side)]), mimetype="image/png", headers={"Cache-Control": "no-store"})
+        pixels = images[int(side)]  # enlarged pixel by pixel, so that real and generated ones are enlarged alike
+        png = encode_png(pixels, scale=max(1, -(-MIN_SIDE // max(pixels.shape[1:]))))
+        return Response(png, mimetype="image/png", headers={"Cache-Control": "no-store"})
 
     @app.post("/answer")
     def answer() -> Response:
@@ -113,9 +108,8 @@ def create_app(survey: Survey, model: str) -> Flask:
         position, choice, seconds = body.get("position"), body.get("answer"), body.get("seconds")
         if type(position) is not int or not 0 <= position < len(survey.items):
             abort(400)
-        if choice not in list(survey.form.answers):
-            abort(400)
-        if not isinstance(seconds, int | float) or not 0 <= seconds < MAX_SECONDS:
+        is_duration = isinstance(seconds, int | float) and 0 <= seconds < MAX_SECONDS
+        if choice not in list(survey.form.answers) or not is_duration:
             abort(400)
         survey.record_answer(rater, position, choice, seconds)
         return state(rater)
@@ -132,19 +126,8 @@ def create_app(survey: Survey, model: str) -> Flask:
     return app
 
 
-def render_png(pixels: Tensor) -> bytes:
-    """Enlarged pixel by pixel, so that real and generated images are enlarged alike."""
-    from genlib.data.images import encode_png
-
-    return encode_png(pixels, scale=max(1, -(-MIN_SIDE // max(pixels.shape[1:]))))
-
-
 def serve(survey: Survey, model: str, port: int) -> None:
-    """Serve until Ctrl-C.
-
-    Raises:
-        OSError: the port is taken.
-    """
+    """Serve until Ctrl-C. Raises OSError where the port is taken."""
     import logging
 
     from werkzeug.serving import make_server

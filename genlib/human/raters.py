@@ -1,5 +1,6 @@
 """Answers of attentive raters, and the pairs that most raters call the same."""
 
+from collections import defaultdict
 from collections.abc import Iterable
 
 from genlib.human.answers import Answer
@@ -9,18 +10,15 @@ MIN_ANSWERS = 20
 
 
 def usable_answers(answers: Iterable[Answer], form: str) -> tuple[list[Answer], list[str]]:
-    """The answers in one form without catch items, and the names of the excluded raters.
-
-    Excluded are raters who failed the catch items, or gave one answer to all items that have a right one.
-    """
+    """Those in one form without catch items, and the excluded raters, who failed these or gave one answer
+    throughout."""
     answers = [answer for answer in answers if answer.form == form]
-    wrong: dict[str, list[bool]] = {}
-    given: dict[str, list[str]] = {}
+    wrong, given = defaultdict[str, list[bool]](list), defaultdict[str, list[str]](list)
     for answer in answers:
         if answer.is_catch:
-            wrong.setdefault(answer.rater, []).append(answer.is_wrong)
+            wrong[answer.rater].append(answer.is_wrong)
         elif answer.truth:
-            given.setdefault(answer.rater, []).append(answer.answer)
+            given[answer.rater].append(answer.answer)
     failed = {rater for rater, each in wrong.items() if sum(each) / len(each) > MAX_CATCH_ERROR}
     monotone = {rater for rater, each in given.items() if len(each) >= MIN_ANSWERS and len(set(each)) == 1}
     left_out = sorted(failed | monotone)
@@ -29,7 +27,7 @@ def usable_answers(answers: Iterable[Answer], form: str) -> tuple[list[Answer], 
 
 def majority_same(answers: Iterable[Answer]) -> dict[str, bool]:
     """`pair_id` -> whether more than half of the raters call the pair the same picture."""
-    same: dict[str, list[bool]] = {}
+    same = defaultdict[str, list[bool]](list)
     for answer in usable_answers(answers, "pair")[0]:
-        same.setdefault("-".join(answer.item.split("-")[-2:]), []).append(answer.answer == "same")
+        same["-".join(answer.item.split("-")[-2:])].append(answer.answer == "same")
     return {name: sum(each) > len(each) / 2 for name, each in same.items()}

@@ -12,7 +12,7 @@ STEP_UP_MS, STEP_DOWN_MS = 30, 10
 
 
 def staircase(wrong: Iterable[bool]) -> list[int]:
-    """Milliseconds of the first exposure and of the one after each answer, which was `wrong` or not."""
+    """Milliseconds of the first exposure and of the one after each answer."""
     exposures = [FIRST_MS]
     for is_wrong in wrong:
         step = STEP_UP_MS if is_wrong else -STEP_DOWN_MS
@@ -21,5 +21,5 @@ def staircase(wrong: Iterable[bool]) -> list[int]:
 
 
 def threshold_ms(wrong: Iterable[bool]) -> float:
-    """The most common exposure of the answered images in ms, the mean of those that are equally common."""
+    """The most common exposure of the answered images, the mean of those that are equally common."""
     return fmean(multimode(staircase(wrong)[:-1]))
