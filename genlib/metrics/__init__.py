@@ -15,15 +15,10 @@ the reason. Both sets are cut at random to the size of the smaller. There is no 
     none (no training images were given)
 """
 
-from __future__ import annotations
-
 import sys
 from collections.abc import Callable
 from types import ModuleType
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from genlib.metrics.result import MetricResult
+from typing import Any
 
 
 class _Metrics(ModuleType):
@@ -37,7 +32,7 @@ class _Metrics(ModuleType):
 sys.modules[__name__].__class__ = _Metrics
 
 
-def __getattr__(name: str) -> Callable[..., MetricResult]:
+def __getattr__(name: str) -> Callable[..., Any]:
     from genlib.metrics.registry import discover_metrics
 
     if name not in discover_metrics():

@@ -4,14 +4,14 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from genlib.metrics.base import MetricInputs, MetricResult, UndefinedMetric, metric, share_below_baseline
+from genlib.metrics.base import MetricInputs, MetricResult, UndefinedMetric, metric, shortfall
 from genlib.metrics.stats.neighbours import nearest
 
 
 @dataclass(frozen=True)
 class NearestTraining:
-    """Of each generated image x: `index` int64 [n], the row of x*, the training image nearest to it; `distance`
-    d(x, x*) and `spacing` d(x*, nearest other training image), float64 [n]."""
+    """Of each generated image x: `index` of its nearest training image x*, d(x, x*), and x*'s own distance to the
+    next."""
 
     index: Tensor
     distance: Tensor
@@ -19,7 +19,7 @@ class NearestTraining:
 
     @property
     def ratio(self) -> Tensor:
-        """distance / spacing, float64 [n]: 0 is a copy; where two training images are equal, spacing counts as tiny."""
+        """distance / spacing: 0 is a copy; where two training images are equal, spacing counts as tiny."""
         return self.distance / self.spacing.clamp(min=1e-12)
 
 
@@ -29,21 +29,13 @@ def nearest_training(inputs: MetricInputs) -> NearestTraining:
     return NearestTraining(index, distance, nearest(train[index], train, skip=index)[0][:, 0])
 
 
-@metric(
-    summary="Share of generated images farther from their nearest training image than that one is from its own nearest "
-    "other training image (Alaa et al. 2022). Interval: Wilson.",
-    question=("Copied?", 2),
-    better="real",
-    min_images=20,
-    must_detect={"copies": "lower"},
-    verdict=("memorization", share_below_baseline),
-)
+@metric(question=("Copied?", 2), better="real", must_detect={"copies": "lower"}, verdict=("memorization", shortfall))
 def authenticity(inputs: MetricInputs) -> MetricResult:
-    """0 for copies; real images score 0.58 to 0.63. Blur and noise raise it: an image far from everything counts."""
+    """Share of generated images farther from their nearest training image than that one is from its own nearest other
+    training image (Alaa et al. 2022). Interval: Wilson."""
     if len(inputs.train) < 2:
         raise UndefinedMetric(f"needs at least 2 training images, found {len(inputs.train)}")
     found = nearest_training(inputs)
     count = int((found.distance > found.spacing).sum())
-    return MetricResult.of_share(
-        count, inputs.n, authentic=count, train=len(inputs.train), median_ratio=found.ratio.median()
-    )
+    detail = {"authentic": count, "train": len(inputs.train), "median_ratio": found.ratio.median()}
+    return MetricResult.of_share(count, inputs.n, **detail)

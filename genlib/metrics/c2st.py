@@ -8,23 +8,22 @@ from genlib.metrics.stats.neighbours import nearest
 
 
 @metric(
-    summary="Classifier two-sample test (Lopez-Paz and Oquab 2017): the share of generated and test images of the same "
-    "set as their nearest neighbour among all the others. 0.5 where the sets cannot be told apart, 1 where they can.",
     question=("Real-looking?", 3),
     better="lower",
-    min_images=20,
     must_detect={"stored": "higher", "collapse": "higher", "noise": "higher"},
     verdict=("distribution", lambda accuracy, _: 2 * accuracy - 1),
 )
 def c2st(inputs: MetricInputs) -> MetricResult:
-    """`detail.made` and `detail.real` are its halves (Xu et al. 2018). Interval: Wilson at 2n / (1 + m) trials, m the
-    share of images in mutually nearest pairs, which err together (Schilling 1986)."""
+    """Classifier two-sample test (Lopez-Paz and Oquab 2017): the share of generated and test images of the same set as
+    their nearest neighbour among all the others. 0.5 where the sets cannot be told apart, 1 where they can.
+
+    Interval: Wilson at 2n / (1 + m) trials; images in mutually nearest pairs, a share m, err together (Schilling 1986).
+    """
     n = inputs.n
     x = torch.cat([inputs.generated.features, inputs.real.features])
     rows = torch.arange(2 * n)
     neighbour = nearest(x, x, skip=rows)[1][:, 0]
-    right = ((neighbour < n) == (rows < n)).double()
-    mutual = float((neighbour[neighbour] == rows).double().mean())
+    right, mutual = ((neighbour < n) == (rows < n)).double(), float((neighbour[neighbour] == rows).double().mean())
     value, trials = float(right.mean()), 2 * n / (1 + mutual)
     detail = {"made": right[:n].mean(), "real": right[n:].mean(), "mutual": mutual}
     return MetricResult(value, *wilson(value * trials, trials), n=n, detail=detail)

@@ -4,18 +4,15 @@ from typing import cast
 
 from torch import Tensor
 
-from genlib.metrics.base import MetricInputs, MetricResult, UndefinedMetric, metric
-from genlib.metrics.inputs import FeatureSet, extract_features
+from genlib.metrics.base import FeatureSet, MetricInputs, MetricResult, UndefinedMetric, metric
+from genlib.metrics.inputs import extract_features
 from genlib.metrics.stats.calibration import calibration_error, confusion_matrix, expected_error, reliability_bins
-from genlib.metrics.stats.groups import jackknife_of
+from genlib.metrics.stats.groups import jackknife_values
 
 
-@metric(
-    summary="Share of all test images whose most probable class by the model is their label. Interval: Wilson.",
-    question=("Classes recognised?", 1),
-    needs="classifies",
-)
+@metric(question=("Classes recognised?", 1), needs="classifies")
 def accuracy(inputs: MetricInputs) -> MetricResult:
+    """Share of all test images whose most probable class by the model is their label. Interval: Wilson."""
     images = classify_test_images(inputs)
     found = compute_accuracy(images)
     labels, num_classes = cast(Tensor, images.labels), images.probabilities.shape[1]
@@ -24,35 +21,24 @@ def accuracy(inputs: MetricInputs) -> MetricResult:
 
 
 def classify_test_images(inputs: MetricInputs) -> FeatureSet:
-    """The model's own features and probabilities of all test images."""
     return extract_features(inputs.model, inputs.test.images, next(inputs.model.parameters()).device)
 
 
 def compute_accuracy(images: FeatureSet) -> MetricResult:
-    """The accuracy of the classifier behind `images`."""
     correct = int(correct_predictions(images).sum())
     return MetricResult.of_share(correct, len(images), correct=correct)
 
 
 def correct_predictions(images: FeatureSet) -> Tensor:
-    """Whether each image's most probable class is its label, bool [n]."""
-    if images.labels is None:
-        raise UndefinedMetric("the data have no labels")
-    if not len(images):
-        raise UndefinedMetric("there are no test images")
+    if images.labels is None or not len(images):
+        raise UndefinedMetric("the data have no labels" if images.labels is None else "there are no test images")
     return images.predicted_classes == images.labels
 
 
-@metric(
-    summary="Expected calibration error: sum_b n_b / n |accuracy_b - mean confidence_b| over 15 equal bins of the "
-    "confidence, the largest probability (Guo et al. 2017), on all test images. Interval: delete-group jackknife.",
-    question=("Classes recognised?", 2),
-    needs="classifies",
-    better="lower",
-)
+@metric(question=("Classes recognised?", 2), needs="classifies", better="lower")
 def ece(inputs: MetricInputs) -> MetricResult:
-    """Biased upwards: `detail.by_chance` is about what perfectly calibrated probabilities score at this n.
-    `detail.uncalibrated` is the error without the temperature, `detail.bins` the reliability diagram."""
+    """Expected calibration error: sum_b n_b / n |accuracy_b - mean confidence_b| over 15 equal bins of the confidence,
+    the largest probability (Guo et al. 2017), on all test images. Interval: delete-group jackknife."""
     temperature = getattr(inputs.model, "temperature", None)
     return compute_ece(classify_test_images(inputs), 1.0 if temperature is None else float(temperature.value))
 
@@ -61,11 +47,12 @@ def compute_ece(images: FeatureSet, temperature: float) -> MetricResult:
     """The calibration error of a classifier whose logits were divided by `temperature`."""
     correct, probabilities = correct_predictions(images).double(), images.probabilities.double()
     confidence = probabilities.amax(1)
-    error, low, high = jackknife_of(calibration_error, confidence, correct)
-    detail = {
-        "bins": reliability_bins(confidence, correct),
-        "by_chance": expected_error(confidence),
-        "temperature": temperature,
-        "uncalibrated": calibration_error((temperature * probabilities.log()).softmax(1).amax(1), correct),
-    }
-    return MetricResult(error, max(0.0, low), high, n=len(images), detail=detail)
+    return MetricResult.of_jackknife(
+        jackknife_values(calibration_error, confidence, correct),
+        n=len(images),
+        at_least=0.0,
+        bins=reliability_bins(confidence, correct),
+        by_chance=expected_error(confidence),
+        temperature=temperature,
+        uncalibrated=calibration_error((temperature * probabilities.log()).softmax(1).amax(1), correct),
+    )

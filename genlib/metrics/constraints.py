@@ -10,8 +10,6 @@ from genlib.metrics.registry import get_metric
 
 @dataclass(frozen=True)
 class Constraint:
-    """`metric` must be at least `bound`, or at most."""
-
     metric: str
     bound: float
     at_least: bool
@@ -30,16 +28,12 @@ class Constraint:
 
 def build_constraints(relative_bounds: Mapping[str, float], baselines: Mapping[str, float]) -> list[Constraint]:
     """`tune.constraints`, relative to what real images get: at least this share of it where higher is better, at most
-    this much above it where lower is.
-
-    Raises:
-        InputError: a metric has no baseline, with so few real images.
-    """
+    this much above it where lower is. Raises InputError where a metric has no baseline, with so few real images."""
     found = []
     for name, amount in relative_bounds.items():
         if name not in baselines:
-            expected = "a metric that these data allow"
-            raise InputError(f"tune.constraints.{name}: got no value for real images, expected {expected}")
+            problem = "got no value for real images, expected a metric that these data allow"
+            raise InputError(f"tune.constraints.{name}: {problem}")
         at_least = get_metric(name).better != "lower"
         bound = amount * baselines[name] if at_least else baselines[name] + amount
         found.append(Constraint(name, bound, at_least))

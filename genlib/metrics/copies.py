@@ -1,16 +1,14 @@
 """Near-copies: images nearer to a training image than real ones are, after small shifts and rotations."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Self
 
 import torch
 from torch import Tensor
 
-from genlib.metrics.base import MetricInputs, MetricResult, UndefinedMetric, metric
-from genlib.metrics.inputs import FeatureSet
+from genlib.metrics.base import FeatureSet, MetricInputs, MetricResult, UndefinedMetric, metric
 from genlib.metrics.stats.intervals import Z, wilson
 from genlib.metrics.stats.pixel_matching import aligned_distance
 
@@ -23,16 +21,15 @@ NUM_CLOSEST = 20
 class CopyRadii:
     """Of each class c, float64 [K]: `radius` r_c, the distance of the j_c-th nearest of m_c held-out images, j_c =
     max(1, floor(0.01 (m_c + 1))); `chance` e_c = j_c / (m_c + 1) that a further one is nearer, for any distribution,
-    and its `variance` over draws of the m_c, that of Beta(j_c, m_c + 1 - j_c). All are 0 where m_c is."""
+    and its `variance`, that of Beta(j_c, m_c + 1 - j_c). All are 0 where m_c is."""
 
     radius: Tensor
     chance: Tensor
     variance: Tensor
 
     @classmethod
-    def from_held_out(cls, distance: Tensor, cluster: Tensor, num_clusters: int) -> CopyRadii:
-        """From the distances of held-out images and their classes."""
-        radius, chance = torch.zeros(num_clusters, dtype=torch.float64), torch.zeros(num_clusters, dtype=torch.float64)
+    def from_held_out(cls, distance: Tensor, cluster: Tensor, num_clusters: int) -> Self:
+        radius, chance = torch.zeros(2, num_clusters, dtype=torch.float64)
         sizes = cluster.bincount(minlength=num_clusters)
         for c in sizes.nonzero()[:, 0].tolist():
             m = int(sizes[c])
@@ -42,17 +39,17 @@ class CopyRadii:
 
 
 @metric(
-    summary="Share of generated images strictly nearer to a training image than 99 % of the real images of their class "
-    "are, less the share of real ones that are. Nearness: pixels, after the best of a few shifts and rotations.",
     question=("Copied?", 1),
     better="lower",
-    min_images=20,
     must_detect={"copies": "higher"},
     verdict=("memorization", lambda value, baseline: value - baseline),
 )
 def copies(inputs: MetricInputs) -> MetricResult:
-    """Nearer than r_c of `CopyRadii`; the expected share is the mean e_c of generated images. Blur and blends
-    hide a copy. Interval: Wilson's of the share and the normal one of e, combined (Newcombe 1998)."""
+    """Share of generated images strictly nearer to a training image than 99 % of the real images of their class are,
+    less the share of real ones that are. Nearness: pixels, after the best of a few shifts and rotations.
+
+    The expected share is the mean e_c. Its normal interval and Wilson's are combined (Newcombe 1998).
+    """
     if not len(inputs.train):
         raise UndefinedMetric("needs training images, found none")
     cluster_of, n = inputs.classes_or_clusters(), inputs.n
@@ -65,23 +62,19 @@ def copies(inputs: MetricInputs) -> MetricResult:
     deviation = float((cluster.bincount(minlength=num_clusters).double() / n).square() @ radii.variance) ** 0.5
     low, high = wilson(count, n)
     closest = (distance / radii.radius[cluster].clamp(min=1e-12)).argsort(stable=True)[: min(NUM_CLOSEST, count)]
-    value = share - expected
-    return MetricResult(
-        value,
-        value - math.hypot(share - low, Z * deviation),
-        value + math.hypot(high - share, Z * deviation),
-        n=n,
-        detail={
-            "count": count,
-            "expected": n * expected,
-            "threshold": {c: radii.radius[c] for c in sorted(set(cluster.tolist()))},
-            "held_out": len(held_out),
-            "nearest": torch.stack([closest, nearest_index[closest]], 1),
-        },
-    )
+    detail = {
+        "count": count,
+        "expected": n * expected,
+        "threshold": {c: radii.radius[c] for c in sorted(set(cluster.tolist()))},
+        "held_out": len(held_out),
+        "nearest": torch.stack([closest, nearest_index[closest]], 1),
+    }
+    half = Z * deviation
+    value, below, above = share - expected, math.hypot(share - low, half), math.hypot(high - share, half)
+    return MetricResult(value, value - below, value + above, n=n, detail=detail)
 
 
 @lru_cache(maxsize=1)
 def _held_out_distances(train: FeatureSet, test: FeatureSet) -> Tensor:
-    """The distances that set the radii: the same for the model, for real images and for every control."""
+    """They set the radii: the same for the model, for real images and for every control."""
     return aligned_distance(test.pixels[:MAX_HELD_OUT], train.pixels)[0]

@@ -11,13 +11,11 @@ from genlib.metrics.stats.clustering import assign_clusters, kmeans_of_subset
 from genlib.metrics.stats.neighbours import nearest
 from genlib.metrics.stats.ranking import auroc
 
-IMAGES_PER_CELL = 100  # images, which gives n / 100 cells, at least 1 and
-MAX_CELLS = 50  # as Meehan et al. have for 10,000 images
+IMAGES_PER_CELL, MAX_CELLS = 100, 50  # n / 100 cells; 50 is what Meehan et al. have for 10,000 images
 MIN_GENERATED = 20  # generated images that a cell must exceed to count: tau = 20 / m
 
 
 @metric(
-    summary="C_T = sum_c P(c) Z_c / sum_c P(c) (Meehan et al. 2020): far below 0 for copies, above 0 for underfitting.",
     question=("Copied?", 3),
     better="real",
     min_images=2 * MIN_GENERATED,
@@ -25,27 +23,23 @@ MIN_GENERATED = 20  # generated images that a cell must exceed to count: tau = 2
     verdict=("memorization", None),
 )
 def copying(inputs: MetricInputs) -> MetricResult:
-    """Over k-means cells c of training images that hold more than 20 of the n generated ones; P(c) is the share of the
-    n test images, and Z_c the Mann-Whitney statistic of whether the generated images in c are farther from their
-    nearest training image than the test images in c: standard normal for equal distributions. Interval: DeLong's of
-    each U / nm, combined over cells, which are independent. In feature space: a moved copy is not seen.
+    """C_T = sum_c P(c) Z_c / sum_c P(c) (Meehan et al. 2020): far below 0 for copies, above 0 for underfitting.
+
+    Z_c tells whether the generated images in the k-means cell c are farther from their nearest training image than the
+    test images there, whose share is P(c); standard normal for equal distributions.
     """
     train = inputs.train.features
     if not len(train):
         raise UndefinedMetric("needs training images, found none")
     num_cells = min(MAX_CELLS, max(1, inputs.n // IMAGES_PER_CELL))
     centres = kmeans_of_subset(train, num_cells, inputs.seed, "fitted")
-    of_generated, of_real = (
-        _distances_by_cell(images.features, train, centres) for images in (inputs.generated, inputs.real)
-    )
-    rows = compare_cells(of_generated, of_real)
+    rows = compare_cells(*(_distances_by_cell(x.features, train, centres) for x in (inputs.generated, inputs.real)))
     if not rows:
         raise UndefinedMetric(f"no cell holds more than {MIN_GENERATED} generated images and at least 2 test images")
     return MetricResult(*average_cells(rows), n=inputs.n, detail={"cells": len(centres), "compared": rows})
 
 
 def _distances_by_cell(x: Tensor, train: Tensor, centres: Tensor) -> list[Tensor]:
-    """The distances of x to their nearest rows of train, sorted into cells."""
     distance, cell = nearest(x, train)[0][:, 0], assign_clusters(x, centres)
     return [distance[cell == c] for c in range(len(centres))]
 
@@ -74,7 +68,7 @@ def mann_whitney_z(x: Tensor, y: Tensor) -> tuple[float, float, float]:
 
 
 def average_cells(rows: list[dict[str, Any]]) -> tuple[float, float, float]:
-    """The mean of z weighted by test images; the cells' half-widths are combined as those of independent estimates."""
+    """The mean of z weighted by test images; half-widths combine as those of independent estimates."""
     weights = [row["real"] / sum(other["real"] for other in rows) for row in rows]
     value = sum(w * row["z"] for w, row in zip(weights, rows, strict=True))
     below = math.hypot(*(w * (row["z"] - row["low"]) for w, row in zip(weights, rows, strict=True)))

@@ -1,18 +1,15 @@
 """Feature likelihood divergence: the likelihood of held-out and of training images around generated ones.
 
-Jiralerspong et al. 2023, "Feature likelihood divergence: evaluating the generalization of generative models using
-samples". Features are standardised by those of the test images, and around each of m generated ones lies a Gaussian:
+Features are standardised by those of the test images; around each of m generated ones lies a Gaussian, whose v is
+fitted to training images (Jiralerspong et al. 2023). Around a copy v_j shrinks, so test images become improbable:
 
-    p(x) = 1 / (m + 1) (N(x; 0, v_0 I) + sum_j N(x; g_j, v_j I)),
-
-whose v are fitted to training images. Around a copy v_j shrinks to nothing, so test images become improbable.
+    p(x) = 1 / (m + 1) (N(x; 0, v_0 I) + sum_j N(x; g_j, v_j I))
 """
-
-from __future__ import annotations
 
 import math
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Self
 
 import torch
 from torch import Tensor
@@ -20,7 +17,7 @@ from torch import Tensor
 from genlib.data.random import seeded_generator
 from genlib.metrics.base import MetricInputs, MetricResult, UndefinedMetric, metric
 from genlib.metrics.stats.groups import group_index, kept_groups
-from genlib.metrics.stats.intervals import NUM_GROUPS, group_slices, jackknife
+from genlib.metrics.stats.intervals import NUM_GROUPS, group_slices
 
 NUM_STEPS, LR = 50, 0.5  # of Adam (Kingma and Ba 2015) on log v, from 0; by hand: torch's first step takes seconds
 BETA1, BETA2, EPS = 0.9, 0.999, 1e-8
@@ -36,9 +33,8 @@ class IsotropicMixture:
     log_variance: Tensor
 
     @classmethod
-    def fit(cls, generated: Tensor, x: Tensor) -> IsotropicMixture:
-        """Around `generated` [m, d], fitted to x [n, d]: the gradient of -log p(x_i) along log v_j is
-        p(j|x_i) (d - |x_i - g_j|^2 / v_j) / 2."""
+    def fit(cls, generated: Tensor, x: Tensor) -> Self:
+        """The gradient of -log p(x_i) along log v_j is p(j|x_i) (d - |x_i - g_j|^2 / v_j) / 2."""
         centres = torch.cat([torch.zeros_like(generated[:1]), generated])
         squares, log_v = _squared_distances(x, centres), torch.zeros(len(centres))
         first, second, (n, d) = torch.zeros_like(log_v), torch.zeros_like(log_v), x.shape
@@ -64,8 +60,7 @@ def _squared_distances(x: Tensor, y: Tensor) -> Tensor:
 
 
 def grouped_nll(mixture: IsotropicMixture, x: Tensor) -> list[float]:
-    """-log p(x) in nats a feature, the mean over x [n, d]: of all images and components, and without each of 20 groups
-    of both; the origin always stays."""
+    """-log p(x) in nats a feature, mean over x [n, d]: of all images and components, and without each group of both."""
     terms = mixture.component_log_densities(x)
     groups = [slice(0, 1), *(slice(1 + g.start, 1 + g.stop) for g in group_slices(terms.shape[1] - 1))]
     densities = torch.stack([terms[:, g].logsumexp(1) for g in groups], 1)
@@ -80,37 +75,30 @@ def grouped_nll(mixture: IsotropicMixture, x: Tensor) -> list[float]:
 
 @dataclass(frozen=True)
 class FldFit:
-    """NLL in nats a feature, of all images and without each group: of training and test images under the mixture around
-    generated images, and of test images under one around training images."""
+    """NLL in nats a feature around generated images and, `baseline`, training ones: of all, and without each group."""
 
     train: list[float]
     test: list[float]
     baseline: list[float]
     sizes: dict[str, int]
 
-    def to_result(self, n: int, value: float, *without: float) -> MetricResult:
-        nll = {"nll_train": self.train[0], "nll_test": self.test[0], "nll_baseline": self.baseline[0]}
-        return MetricResult(value, *jackknife(value, without), n=n, detail=self.sizes | nll)
+    def to_result(self, n: int, nll: list[float], reference: list[float]) -> MetricResult:
+        values = [100 * (a - b) for a, b in zip(nll, reference, strict=True)]
+        means = {"nll_train": self.train[0], "nll_test": self.test[0], "nll_baseline": self.baseline[0]}
+        return MetricResult.of_jackknife(values, n=n, **self.sizes, **means)
 
 
 @metric(
-    summary="100 (NLL of test images - baseline) in nats a feature: the baseline is that of a mixture around half of "
-    "the training images, fitted to the other half. About 0 for real images, higher for worse, copied or too few ones.",
-    question=("Real-looking?", 7),
-    better="lower",
-    min_images=40,
-    must_detect={"collapse": "higher", "noise": "higher"},
+    question=("Real-looking?", 7), better="lower", min_images=40, must_detect={"collapse": "higher", "noise": "higher"}
 )
 def fld(inputs: MetricInputs) -> MetricResult:
-    """At most 1,000 generated and 4,000 training images. Interval: delete-group jackknife over generated and test
-    images, with the v as fitted."""
+    """100 (NLL of test images - baseline) in nats a feature: the baseline is that of a mixture around half of the
+    training images, fitted to the other half. About 0 for real images, higher for worse, copied or too few ones."""
     fit = fit_mixtures(inputs)
-    return fit.to_result(inputs.n, *(100 * (test - base) for test, base in zip(fit.test, fit.baseline, strict=True)))
+    return fit.to_result(inputs.n, fit.test, fit.baseline)
 
 
 @metric(
-    summary="100 (NLL of training - NLL of test images) in nats a feature, under the mixture of `fld`: far below 0 for "
-    "copies.",
     question=("Copied?", 4),
     better="real",
     min_images=40,
@@ -118,11 +106,9 @@ def fld(inputs: MetricInputs) -> MetricResult:
     verdict=("memorization", None),
 )
 def fld_gap(inputs: MetricInputs) -> MetricResult:
-    """A little below 0 for real images, since the v were fitted to the training ones; of those it takes at most 4,000,
-    and sees copies of no others. Interval: delete-group jackknife over generated, training and test images, v as
-    fitted."""
+    """100 (NLL of training - NLL of test images) in nats a feature, by the mixture of `fld`: far below 0 for copies."""
     fit = fit_mixtures(inputs)
-    return fit.to_result(inputs.n, *(100 * (train - test) for train, test in zip(fit.train, fit.test, strict=True)))
+    return fit.to_result(inputs.n, fit.train, fit.test)
 
 
 def fit_mixtures(inputs: MetricInputs) -> FldFit:
@@ -144,7 +130,7 @@ def _cached_fit(generated: Tensor, train: Tensor, test: Tensor, seed: int) -> Fl
 
 
 def standardize(generated: Tensor, train: Tensor, test: Tensor, seed: int) -> tuple[Tensor, ...]:
-    """`generated`, at most 4,000 rows of `train` and `test` by the mean and deviation of `test`, float64."""
+    """By the mean and deviation of `test`; at most 4,000 rows of `train`; float64."""
     mean, deviation = test.double().mean(0), test.double().std(0)
     scale = torch.where(deviation > 0, deviation, 1)
     rows = torch.randperm(len(train), generator=seeded_generator(seed, "fitted"))[:MAX_FIT_IMAGES]

@@ -3,17 +3,17 @@
 from statistics import fmean
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from genlib.metrics.base import MetricInputs, MetricResult, UndefinedMetric, metric
-from genlib.metrics.stats.groups import jackknife_of
+from genlib.metrics.stats.groups import jackknife_values
 
 NUM_SIZES = 15
 
 
 @metric(
-    summary="||mu1 - mu2||^2 + Tr(S1 + S2 - 2 (S1 S2)^{1/2}) of the features (Heusel et al. 2017); lower is better.",
     question=("Real-looking?", 5),
     better="lower",
     min_images=40,
@@ -21,53 +21,39 @@ NUM_SIZES = 15
     verdict=("distribution", None),
 )
 def frechet(inputs: MetricInputs) -> MetricResult:
-    """S with divisor n - 1. Biased upwards by O(1/n): compare at equal n; `detail.infinite` extrapolates to infinitely
-    many images. Blind to all but two moments. Interval: delete-group jackknife over both sets."""
+    """||mu1 - mu2||^2 + Tr(S1 + S2 - 2 (S1 S2)^{1/2}) of the features (Heusel et al. 2017); lower is better."""
     x, y = inputs.generated.features.double(), inputs.real.features.double()
     n, d = x.shape
     if n <= d:
         raise UndefinedMetric(f"needs more images than the extractor's {d} features, found {n}")
-    value, low, high = jackknife_of(frechet_distance, x, y)
-    mean = float((x.mean(0) - y.mean(0)).square().sum())
-    detail = {"features": d, "mean": mean, "covariance": value - mean, "infinite": extrapolate_to_infinity(x, y)}
+    values, mean = jackknife_values(frechet_distance, x, y), float((x.mean(0) - y.mean(0)).square().sum())
+    detail = {"features": d, "mean": mean, "covariance": values[0] - mean, "infinite": extrapolate_to_infinity(x, y)}
     if inputs.generated.labels is not None:
         detail["by_class"] = frechet_by_class(inputs)
-    return MetricResult(value, max(0.0, low), high, n=n, detail=detail)
+    return MetricResult.of_jackknife(values, n=n, at_least=0.0, **detail)
 
 
 def frechet_distance(x: Tensor, y: Tensor) -> float:
-    """Between Gaussians of the moments of x and y, float64 [n, d].
-
-    With S = F F^T, Tr (S1 S2)^{1/2} is the sum of the singular values of F1^T F2.
-    """
-    s, t = _covariance(x), _covariance(y)
-    cross = torch.linalg.svdvals(_matrix_factor(s).T @ _matrix_factor(t)).sum()
+    """Of x, y float64 [n, d]. With S = F F^T, Tr (S1 S2)^{1/2} is the sum of the singular values of F1^T F2."""
+    (s, f), (t, g) = _covariance_and_factor(x), _covariance_and_factor(y)
+    cross = torch.linalg.svdvals(f.T @ g).sum()
     return max(0.0, float((x.mean(0) - y.mean(0)).square().sum() + s.trace() + t.trace() - 2 * cross))
 
 
-def _covariance(x: Tensor) -> Tensor:
-    """[d, d] of x [n, d], by numpy, which computes only half of a symmetric product."""
-    import numpy as np
-
-    return torch.from_numpy(np.atleast_2d(np.cov(x.numpy(force=True), rowvar=False))).to(x.device)
-
-
-def _matrix_factor(covariance: Tensor) -> Tensor:
-    """F with S = F F^T: Cholesky's, or that of the eigenvectors where S has no full rank."""
-    factor: Tensor
+def _covariance_and_factor(x: Tensor) -> tuple[Tensor, Tensor]:
+    """S [d, d] of x [n, d], by numpy, which computes half of it, and F with S = F F^T: Cholesky's, or by
+    eigenvectors."""
+    covariance = torch.from_numpy(np.atleast_2d(np.cov(x.numpy(force=True), rowvar=False))).to(x.device)
     factor, failed = torch.linalg.cholesky_ex(covariance)
     if failed:
         values, vectors = torch.linalg.eigh(covariance)
         factor = vectors * values.clamp(min=0).sqrt()
-    return factor
+    return covariance, factor
 
 
 def extrapolate_to_infinity(x: Tensor, y: Tensor) -> dict[str, Any]:
-    """The distance of infinitely many images: the intercept at 1/m = 0 of the distances of m (Chong and Forsyth 2020).
-
-    m: 15 sizes from n / 10, but at least four times the number of features, to n; at each, the mean over disjoint
-    subsets. Rows are in random order, test images so that each subset has the class mix of all.
-    """
+    """The intercept at 1/m = 0 of the distances of m images (Chong and Forsyth 2020): m from n / 10, but at least four
+    times the number of features, to n; each the mean over disjoint subsets."""
     n, d = x.shape
     least = max(n // 10, 4 * d)
     if n < 2 * least:
@@ -85,7 +71,7 @@ def _mean_subset_distance(x: Tensor, y: Tensor, m: int) -> float:
 
 
 def frechet_by_class(inputs: MetricInputs) -> dict[str, Any]:
-    """The distance between images asked for a class and test images of it, of each class, and the mean of these."""
+    """The distance between images asked for a class and test images of it, and the mean over classes."""
     generated, real = inputs.generated, inputs.real
     if generated.labels is None or real.labels is None:
         return {"reason": "the test images have no labels"}
@@ -93,8 +79,7 @@ def frechet_by_class(inputs: MetricInputs) -> dict[str, Any]:
     for c in sorted(set(real.labels.tolist())):
         x, y = (images.features[images.labels == c].double() for images in (generated, real))
         if (few := min(len(x), len(y))) <= d:
-            return {
-                "reason": f"needs more images of a class than the extractor's {d} features, found {few} of class {c}"
-            }
+            needed = f"needs more images of a class than the extractor's {d} features"
+            return {"reason": f"{needed}, found {few} of class {c}"}
         values[c] = frechet_distance(x, y)
     return {"mean": fmean(values.values()), "values": values}

@@ -22,39 +22,21 @@ ASSUMED_RATER_STD = 0.08  # deviation between raters: those of Stein et al. (202
 ANSWERS_FOR_5_POINTS = 384  # answers for an interval of +-5 points: 0.25 (1.96 / 0.05)^2
 
 
-@metric(
-    summary="Share of real-or-fake answers that are wrong (HYPE-infinity; Zhou et al. 2019).",
-    question=("Real-looking?", 9),
-    needs="ratings",
-    better="real",
-)
+@metric(question=("Real-looking?", 9), needs="ratings", better="real")
 def human_error_rate(inputs: MetricInputs) -> MetricResult:
-    """50 %: people cannot tell them apart; beyond, generated images look more real. `equivalent`: the 90 % interval
-    lies within `margin` of 50 % (two one-sided tests; Schuirmann 1987). Interval: `bootstrap_error_rates`."""
+    """Share of real-or-fake answers that are wrong (HYPE-infinity; Zhou et al. 2019)."""
     return _error_rate(inputs, "one", "genlib rate MODEL_FOLDER")
 
 
-@metric(
-    summary="Share of pairs, a real image beside a generated one, of which people take the generated one for the real "
-    "one.",
-    question=("Real-looking?", 10),
-    needs="pair_ratings",
-    better="real",
-)
+@metric(question=("Real-looking?", 10), needs="pair_ratings", better="real")
 def human_choice_error(inputs: MetricInputs) -> MetricResult:
-    """2AFC error: two images at once are easier to tell apart than one. All else is as in `human_error_rate`."""
+    """Share of pairs of a real and a generated image in which people take the generated one for the real one."""
     return _error_rate(inputs, "two", "genlib rate MODEL_FOLDER --forced-choice")
 
 
-@metric(
-    summary="Milliseconds of exposure after which people are right in three answers of four (HYPE-time; Zhou et al. "
-    "2019).",
-    question=("Real-looking?", 11),
-    needs="timed_ratings",
-)
+@metric(question=("Real-looking?", 11), needs="timed_ratings")
 def human_exposure(inputs: MetricInputs) -> MetricResult:
-    """The mean over raters with at least 80 answers of the commonest exposure of their staircase, from 100 ms (seen
-    at once) to 1000 (not even then). Interval: t over raters, none for a single one."""
+    """Exposure in ms after which people are right in three answers of four (HYPE-time; Zhou et al. 2019)."""
     answers, left_out = usable_answers(inputs.ratings, "timed")
     wrong = _wrong_by_rater(answers)
     by_rater = {rater: threshold_ms(each) for rater, each in wrong.items() if len(each) >= MIN_TIMED_ANSWERS}
@@ -64,12 +46,8 @@ def human_exposure(inputs: MetricInputs) -> MetricResult:
         raise UndefinedMetric(f"{found}: `genlib rate MODEL_FOLDER --timed` asks people")
     ends = (None, None) if len(by_rater) == 1 else mean_interval(list(by_rater.values()))
     low, high = (None if end is None else min(MAX_MS, max(MIN_MS, end)) for end in ends)
-    detail = {
-        "raters": len(by_rater),
-        "left_out": left_out,
-        "unfinished": sorted(wrong.keys() - by_rater.keys()),
-        "by_rater": by_rater,
-    }
+    unfinished = sorted(wrong.keys() - by_rater.keys())
+    detail = {"raters": len(by_rater), "left_out": left_out, "unfinished": unfinished, "by_rater": by_rater}
     return MetricResult(fmean(by_rater.values()), low, high, n=sum(len(wrong[r]) for r in by_rater), detail=detail)
 
 
@@ -79,7 +57,6 @@ def _wrong_by_rater(answers: Sequence[Answer]) -> dict[str, list[bool]]:
 
 
 def _error_rate(inputs: MetricInputs, form: str, command: str) -> MetricResult:
-    """The share of wrong answers in one form."""
     answers, left_out = usable_answers(inputs.ratings, form)
     if len(answers) < MIN_ANSWERS:
         raise UndefinedMetric(f"found {len(answers)} answers, needs at least {MIN_ANSWERS}: `{command}` asks people")
@@ -107,8 +84,8 @@ def count_wrong(answers: Sequence[Answer]) -> tuple[Tensor, Tensor]:
 
 
 def rater_std(wrong: Tensor, count: Tensor) -> float | None:
-    """Standard deviation between raters' own error rates, by moments: the variance of the rates observed, less what
-    chance in `count` answers gives of it. None of fewer raters than three."""
+    """Between raters' own error rates: their variance, less that of chance in `count` answers. None of fewer than
+    three."""
     if len(count) < 3:
         return None
     rates = wrong / count
@@ -122,8 +99,7 @@ def interval_half_width(raters: int, answers: int, std: float) -> float:
 
 
 def bootstrap_error_rates(wrong: Tensor, count: Tensor, seed: int) -> Tensor:
-    """4,000 error rates, of raters drawn with replacement and of answers drawn with replacement from each, which is a
-    binomial draw; a rater had `wrong` of `count` answers wrong, float64 [R]."""
+    """4,000 rates of raters drawn with replacement, and of answers of each, a binomial draw; both float64 [R]."""
     generator = seeded_generator(seed, "raters")
     drawn = torch.randint(len(count), (NUM_RESAMPLES, len(count)), generator=generator)
     again = torch.binomial(count[drawn], (wrong / count)[drawn], generator=generator)

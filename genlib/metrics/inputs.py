@@ -1,13 +1,12 @@
 """The inputs of metrics: features of training, validation, test and generated images, extracted once.
 
-`with_real_samples` puts held-out real images in the place of the generated ones, so the same code computes the baseline
-at the same number of images; `with_control_samples` puts a control there.
+The baseline and the controls are the same code at the same number of images, with others in the place of the generated.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any, Literal, NoReturn
 
@@ -52,7 +51,6 @@ class FeatureSet:
 
     @property
     def predicted_classes(self) -> Tensor:
-        """The most probable class of each image, int64 [N]."""
         return self.probabilities.argmax(1)
 
     @property
@@ -61,38 +59,31 @@ class FeatureSet:
 
     @property
     def is_available(self) -> bool:
-        return True
+        return "features" in vars(self)
 
 
 class MissingSet(FeatureSet):
-    """A set with some or all parts missing; a metric that reads a missing part is undefined, with `reason`."""
+    """A set without some or all parts; a metric that reads a missing part is undefined, with `reason`."""
 
     def __init__(self, reason: str, **known: Tensor | None) -> None:
         vars(self).update(known, reason=reason)
-
-    @property
-    def is_available(self) -> bool:
-        return "features" in vars(self)
 
     def __getitem__(self, index: Tensor | slice) -> MissingSet:
         parts = {name: part if part is None else part[index] for name, part in vars(self).items() if name != "reason"}
         return MissingSet(vars(self)["reason"], **parts)
 
     def __getattr__(self, name: str) -> NoReturn:
-        if name in {field.name for field in fields(FeatureSet)}:
+        if name in FeatureSet.__dataclass_fields__:
             raise UndefinedMetric(str(vars(self)["reason"]))
         raise AttributeError(name)
 
 
 @dataclass(frozen=True)
 class MetricInputs:
-    """`samples`: n generated images, or None for models without; `train`, `valid`, `test`: all real images.
-
-    `valid` and `test` are shuffled, and each holds at least n. `samples.labels`: the requested classes. `model`: the
-    evaluated model. `domain_b_test`: test images of the second domain, where there is one. `controls`: images with a
-    known fault. `second_inputs`: the same images in the same order by another extractor. `has_class_names`: whether the
-    probabilities are of the data's classes, not of clusters or rotations. `ratings`: the answers of people.
-    """
+    """`samples`: n generated images, their `labels` the requested classes, or None. `train`, `valid`, `test`: all real
+    images; `valid` and `test` are shuffled and hold at least n. `controls`: images with a known fault. `second_inputs`:
+    the same images in the same order by another extractor. `has_class_names`: whether the probabilities are of the
+    data's classes, not of clusters or rotations."""
 
     train: FeatureSet
     valid: FeatureSet
@@ -112,7 +103,6 @@ class MetricInputs:
 
     @property
     def generated(self) -> FeatureSet:
-        """The generated images; metrics that need them are only called where there are some."""
         if self.samples is None:
             raise ValueError("these inputs hold no generated images")
         return self.samples
@@ -123,12 +113,11 @@ class MetricInputs:
         return self.test[: self.n]
 
     def with_real_samples(self) -> MetricInputs:
-        """The same inputs with n real images of `valid` in the place of the generated ones."""
+        """With n real images of `valid` in the place of the generated ones."""
         second = self.second_inputs and self.second_inputs.with_real_samples()
         return replace(self, samples=self.valid[: self.n], model=None, second_inputs=second)
 
     def with_control_samples(self, name: str) -> MetricInputs:
-        """The same inputs with the control `name` in the place of the generated ones."""
         second = self.second_inputs and self.second_inputs.with_control_samples(name)
         return replace(self, samples=self.controls[name], model=None, second_inputs=second, ratings=())
 
@@ -143,25 +132,21 @@ class MetricInputs:
 def extract_features(
     extractor: nn.Module, images: Images, device: torch.device | str = "cpu", chunk_size: int = CHUNK_SIZE
 ) -> FeatureSet:
-    """The last hidden layer of a classifier and its probabilities; the extractor is left on `device`.
-
-    `extractor.features`: x [n, C, H, W] in [-1, 1] -> [n, d]; `extractor(x)`: logits [n, K], which are
-    head(features(x)) where it has a `head`.
-    """
+    """The last hidden layer of a classifier, `features(x)` [n, d] of x in [-1, 1], and its probabilities; its logits
+    are head(features(x)) where it has a `head`. The extractor is left on `device`."""
     exact = torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False)
-    with eval_mode(extractor.to(device)), torch.no_grad(), exact:
-        chunks = torch.split(images.pixels, chunk_size)
-        parts = [_features_and_probabilities(extractor, to_float(pixels.to(device))) for pixels in chunks]
+    model: Any = extractor.to(device)
+    parts = []
+    with eval_mode(model), torch.no_grad(), exact:
+        for pixels in torch.split(images.pixels, chunk_size):
+            x = to_float(pixels.to(device))
+            h = model.features(x)
+            head = getattr(model, "head", None)
+            logits = model(x) if head is None else head(h)
+            parts.append((h.float(), logits.float().softmax(1)))
     features, probabilities = (torch.cat(part).cpu() for part in zip(*parts, strict=True))
     labels = None if images.labels is None else images.labels.cpu()
     return FeatureSet(images.pixels.cpu(), labels, features, probabilities)
-
-
-def _features_and_probabilities(extractor: Any, x: Tensor) -> tuple[Tensor, Tensor]:
-    features = extractor.features(x)
-    head = getattr(extractor, "head", None)
-    logits = extractor(x) if head is None else head(features)
-    return features.float(), logits.float().softmax(1)
 
 
 def build_inputs(
@@ -176,27 +161,18 @@ def build_inputs(
     model: Any = None,
     device: torch.device | str = "cpu",
 ) -> MetricInputs:
-    """Inputs at the common size min(n, generated, valid, test); a `FeatureSet` is used as it is.
-
-    Every prefix of the shuffled `test` has the class mix of the whole; `valid` and `samples` are shuffled plainly: a
-    generator draws its classes at random too.
-    """
+    """At the common size min(n, generated, valid, test). Every prefix of the shuffled `test` has the class mix of the
+    whole; `valid` and `samples` are shuffled plainly: a generator draws its classes at random too."""
 
     def extract(images: Images | FeatureSet) -> FeatureSet:
         return images if isinstance(images, FeatureSet) else extract_features(extractor, images, device)
 
-    train_features, (shuffled_valid, shuffled_test) = (
-        extract(train),
-        shuffle_real_sets(extract(valid), extract(test), seed),
-    )
-    generated = None
+    train = extract(train)
+    valid, test = shuffle_real_sets(extract(valid), extract(test), seed)
     if samples is not None:
-        chosen = shuffled_order(samples, seed, "fake")[: min(n, len(shuffled_valid), len(shuffled_test))]
-        generated = extract(samples[chosen.to(samples.pixels.device)])
-    has_class_names = train_features.labels is not None
-    return MetricInputs(
-        train_features, shuffled_valid, shuffled_test, generated, seed, model, has_class_names=has_class_names
-    )
+        chosen = shuffled_order(samples, seed, "fake")[: min(n, len(valid), len(test))]
+        samples = extract(samples[chosen.to(samples.pixels.device)])
+    return MetricInputs(train, valid, test, samples, seed, model, has_class_names=train.labels is not None)
 
 
 @lru_cache(maxsize=2)
@@ -206,15 +182,12 @@ def shuffle_real_sets(valid: FeatureSet, test: FeatureSet, seed: int) -> tuple[F
 
 
 def shuffled_order(images: Images | FeatureSet, seed: int, set_name: Literal["fake", "valid"]) -> Tensor:
-    """The seeded order of generated or validation images, int64 [N]."""
     return torch.randperm(len(images), generator=seeded_generator(seed, set_name))
 
 
 def stratified_order(labels: Tensor | None, n: int, seed: int) -> Tensor:
-    """A seeded order of n images in which every prefix has nearly the class mix of the whole.
-
-    The j-th image of a class of m, in random order, stands at (j + u) / m of the way, u uniform in [0, 1).
-    """
+    """Every prefix has nearly the class mix of the whole: the j-th image of a class of m, in random order, stands at
+    (j + u) / m of the way, u uniform in [0, 1)."""
     generator = seeded_generator(seed, "test")
     order = torch.randperm(n, generator=generator)
     if labels is None:

@@ -14,15 +14,14 @@ from torch.nn import functional as F
 from genlib.data.random import seeded_generator
 from genlib.metrics.base import MetricInputs, MetricResult, metric
 from genlib.metrics.stats.groups import group_index, kept_groups, sums_without_groups
-from genlib.metrics.stats.intervals import NUM_GROUPS, jackknife
+from genlib.metrics.stats.intervals import NUM_GROUPS
 
 NUM_SUBSETS, SUBSET_SIZE = 100, 1000
 TILE_SIZE = 1024  # rows and columns of the tile of K that is held at once
-MAX_SAFE_PRODUCT = 1e10  # product of two rows, over d, whose cube float32 holds
+MAX_SAFE_PRODUCT = 1e10  # product of two rows, over d, whose cube float32 holds; else float64
 
 
 @metric(
-    summary="Unbiased squared MMD with k(x, y) = (x.y / d + 1)^3 of the features (Binkowski et al. 2018).",
     question=("Real-looking?", 6),
     better="lower",
     min_images=40,
@@ -30,27 +29,25 @@ MAX_SAFE_PRODUCT = 1e10  # product of two rows, over d, whose cube float32 holds
     verdict=("distribution", None),
 )
 def kid(inputs: MetricInputs) -> MetricResult:
-    """0 in expectation for equal distributions, so it may be negative. `detail.subsets` is the published form, over 100
-    random subsets of 1,000 images, or of n / 2. Interval: delete-group jackknife over both sets."""
-    x, y = _avoid_overflow(inputs.generated.features, inputs.real.features)
+    """Unbiased squared MMD with k(x, y) = (x.y / d + 1)^3 of the features (Binkowski et al. 2018)."""
+    x, y = inputs.generated.features, inputs.real.features
     n, d = x.shape
+    if max(float(each.double().square().sum(1).max()) for each in (x, y)) >= MAX_SAFE_PRODUCT * d:
+        x, y = x.double(), y.double()
     groups, rows = F.one_hot(group_index(n), NUM_GROUPS).double(), _draw_subsets(n, inputs.seed)
     if _separate_is_cheaper(n, d):
         sums = sum_kernel(x, y, groups, groups)
         distances = torch.tensor([mmd(x[i], y[j]) for i, j in zip(*rows, strict=True)], dtype=torch.float64)
     else:
-        sums = sum_kernel(x, y, *(torch.cat([groups, _subset_masks(chosen, n)], 1) for chosen in rows))
+        subset_masks = torch.zeros(2, NUM_SUBSETS, n, dtype=torch.float64).scatter_(2, rows, 1).mT
+        sums = sum_kernel(x, y, *(torch.cat([groups, masks], 1) for masks in subset_masks))
         xx, yy, xy = (part.diagonal()[NUM_GROUPS:] for part in sums)
         distances = _unbiased_mmd(xx, yy, xy, rows.shape[2])
     xx, yy, xy = (sums_without_groups(part[:NUM_GROUPS, :NUM_GROUPS]) for part in sums)
-    value, *without = _unbiased_mmd(xx, yy, xy, kept_groups() @ groups.sum(0)).tolist()
-    subsets = {
-        "number": NUM_SUBSETS,
-        "size": rows.shape[2],
-        "mean": distances.mean(),
-        "sd": distances.std(correction=0),
-    }
-    return MetricResult(value, *jackknife(value, without), n=n, detail={"features": d, "subsets": subsets})
+    values = _unbiased_mmd(xx, yy, xy, kept_groups() @ groups.sum(0)).tolist()
+    mean, sd = distances.mean(), distances.std(correction=0)
+    subsets = {"number": NUM_SUBSETS, "size": rows.shape[2], "mean": mean, "sd": sd}
+    return MetricResult.of_jackknife(values, n=n, features=d, subsets=subsets)
 
 
 def _separate_is_cheaper(n: int, d: int) -> bool:
@@ -58,24 +55,13 @@ def _separate_is_cheaper(n: int, d: int) -> bool:
     return min(SUBSET_SIZE, n // 2) ** 2 * d < n**2
 
 
-def _avoid_overflow(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-    """Both as they are, or in float64 where cubes of their products may be too large for float32."""
-    longest = max(float(each.double().square().sum(1).max()) for each in (x, y))
-    return (x, y) if longest / x.shape[1] < MAX_SAFE_PRODUCT else (x.double(), y.double())
-
-
 def mmd(x: Tensor, y: Tensor) -> float:
-    """The unbiased distance between x and y [n, d]."""
     all_rows = torch.ones(len(x), 1, dtype=torch.float64)
     return float(_unbiased_mmd(*sum_kernel(x, y, all_rows, all_rows), all_rows.sum(0)))
 
 
 def sum_kernel(x: Tensor, y: Tensor, masks_x: Tensor, masks_y: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Sums of the kernel over the pairs of a set of rows and another, [S, S]: within x, within y, and between them.
-
-    The masks, float64 [n, S] of ones and zeros, are the sets of rows of x and of y. A row's pair with itself is left
-    out.
-    """
+    """a^T K b for masks a, b float64 [n, S]: [S, S] within x, within y, and between. No row is paired with itself."""
     return _sum_within(x, masks_x), _sum_within(y, masks_y), _sum_between(x, y, masks_x, masks_y)
 
 
@@ -112,10 +98,5 @@ def _unbiased_mmd(xx: Tensor, yy: Tensor, xy: Tensor, n: Tensor | int) -> Tensor
 def _draw_subsets(n: int, seed: int) -> Tensor:
     """The rows of 100 random subsets of x and of y, [2, 100, size]."""
     generator, size = seeded_generator(seed, "subsets"), min(SUBSET_SIZE, n // 2)
-    drawn = [[torch.randperm(n, generator=generator)[:size] for _ in range(2)] for _ in range(NUM_SUBSETS)]
-    return torch.stack([torch.stack(each) for each in zip(*drawn, strict=True)])
-
-
-def _subset_masks(rows: Tensor, n: int) -> Tensor:
-    """Subsets as masks, [n, S]."""
-    return torch.zeros(len(rows), n, dtype=torch.float64).scatter_(1, rows, 1).T
+    drawn = [torch.randperm(n, generator=generator)[:size] for _ in range(2 * NUM_SUBSETS)]
+    return torch.stack(drawn).view(NUM_SUBSETS, 2, size).transpose(0, 1)

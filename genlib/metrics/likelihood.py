@@ -10,16 +10,7 @@ from genlib.data.images import to_float
 from genlib.data.random import seeded_generator
 from genlib.metrics.base import MetricInputs, MetricResult, UndefinedMetric, metric
 from genlib.metrics.registry import model_capabilities
-from genlib.metrics.stats.bayes import (
-    LikelihoodModel,
-    class_log_likelihoods,
-    estimate_elbo,
-    importance_log_likelihood,
-    kl_divergence,
-    log_frequencies,
-    normalize_posterior,
-    sum_over_classes,
-)
+from genlib.metrics.stats import bayes
 from genlib.metrics.stats.calibration import calibration_error, confusion_matrix
 from genlib.metrics.stats.ranking import auroc
 
@@ -28,55 +19,38 @@ NUM_BINARIZATIONS = 8  # of an image, whose log-likelihoods Bayes' rule averages
 
 
 def samples_within_budget(likelihoods: int, max_samples: int) -> int:
-    """Samples for each of so many likelihoods: `max_samples`, or as many as MAX_EVALUATIONS allows."""
+    """Samples for each of so many likelihoods: as many as MAX_EVALUATIONS allows."""
     return max(1, min(max_samples, MAX_EVALUATIONS // likelihoods))
 
 
-@metric(
-    summary="E_q(z|x) [log p(x, z) - log q(z|x)] in nats, the mean over all test images (Kingma and Welling 2013).",
-    question=("Real images probable?", 3),
-    needs="likelihood",
-)
+@metric(question=("Real images probable?", 3), needs="likelihood")
 def elbo(inputs: MetricInputs) -> MetricResult:
-    """A lower bound of log p(x), by at most 10 samples of z per image; given its label for a conditional model.
-    Interval: t over images."""
+    """E_q(z|x) [log p(x, z) - log q(z|x)] in nats, the mean over all test images (Kingma and Welling 2013)."""
     model, x, y = inputs.model, observe_test_images(inputs), _conditioning_labels(inputs)
     samples = samples_within_budget(len(x), 10)
-    found = estimate_elbo(model, x, num_samples=samples, seed=inputs.seed, y=y)
+    found = bayes.estimate_elbo(model, x, num_samples=samples, seed=inputs.seed, y=y)
     return MetricResult.of_mean(found - model.nll_offset, samples=samples, **_describe_likelihood(model, y))
 
 
-@metric(
-    summary="-log p(x) in nats by importance sampling from q(z|x), the mean over all test images (Burda et al. 2016).",
-    question=("Real images probable?", 1),
-    needs="likelihood",
-    better="lower",
-)
+@metric(question=("Real images probable?", 1), needs="likelihood", better="lower")
 def nll(inputs: MetricInputs) -> MetricResult:
-    """An upper bound in expectation, by at most 200 samples per image. Of a conditional model -log p(x|y) at the label,
-    and `detail.marginal` is -log sum_y p(y) p(x|y). Of binarised pixels, or a density over intensities from 0 to 1.
-    Interval: t over images."""
+    """-log p(x) in nats by importance sampling from q(z|x), the mean over all test images (Burda et al. 2016)."""
     model, x, y = inputs.model, observe_test_images(inputs), _conditioning_labels(inputs)
     if model.pixel_likelihood == "gray_bce":
         raise UndefinedMetric("a Bernoulli likelihood of grey levels is not normalised")
     samples = samples_within_budget(len(x), 200)
-    found = importance_log_likelihood(model, x, num_samples=samples, seed=inputs.seed, y=y)
+    found = bayes.importance_log_likelihood(model, x, num_samples=samples, seed=inputs.seed, y=y)
     detail: dict[str, Any] = {"samples": samples, **_describe_likelihood(model, y)}
     if y is not None:
         by_class, prior, k = _class_log_likelihoods(inputs, x, 20)
-        detail["marginal"] = {"value": model.nll_offset - sum_over_classes(by_class, prior).mean(), "samples": k}
+        detail["marginal"] = {"value": model.nll_offset - bayes.sum_over_classes(by_class, prior).mean(), "samples": k}
     return MetricResult.of_mean(model.nll_offset - found, **detail)
 
 
-@metric(
-    summary="Share of all test images whose most probable class by Bayes' rule, from the model's p(x|y) and the "
-    "frequencies p(y) of the training labels, is their label. Interval: Wilson.",
-    question=("Classes recognised?", 3),
-    needs="conditional",
-)
+@metric(question=("Classes recognised?", 3), needs="conditional")
 def bayes_accuracy(inputs: MetricInputs) -> MetricResult:
-    """`detail` compares this p(y|x) with the classifier's: the share of images to which both give one class, and the
-    mean KL(classifier || rule) in nats; `ece` is the calibration error of the rule."""
+    """Share of all test images whose most probable class by Bayes' rule, from the model's p(x|y) and the frequencies
+    p(y) of the training labels, is their label. Interval: Wilson."""
     y = cast(Tensor, _conditioning_labels(inputs))
     log_q, draws, k = _averaged_log_posterior(inputs)
     classes, log_p = log_q.argmax(1), inputs.test.probabilities.double().log()
@@ -89,7 +63,7 @@ def bayes_accuracy(inputs: MetricInputs) -> MetricResult:
         draws=draws,
         correct=correct,
         same_as_judge=float((log_p.argmax(1) == classes).double().mean()),
-        kl_from_judge=float(kl_divergence(log_p, log_q).mean()),
+        kl_from_judge=float(bayes.kl_divergence(log_p, log_q).mean()),
         ece=calibration_error(log_q.exp().amax(1), right.double()),
         confusion=confusion_matrix(y, classes, log_q.shape[1]),
     )
@@ -101,25 +75,25 @@ def log_posteriors(inputs: MetricInputs, n: int) -> Tensor:
 
 
 def _averaged_log_posterior(inputs: MetricInputs) -> tuple[Tensor, int, int]:
-    """log p(y|x) [n, K] of the test images, from log p(x|y) averaged over draws of the observed pixels; the number of
-    draws; samples per draw."""
+    """log p(y|x) [n, K] from log p(x|y) averaged over draws of the observed pixels; the draws; samples per draw."""
     draws = NUM_BINARIZATIONS if inputs.model.pixel_likelihood == "binarized" else 1
     total, prior, k = _class_log_likelihoods(inputs, observe_test_images(inputs), 20 // draws, draws)
     for draw in range(1, draws):
         total = total + _class_log_likelihoods(inputs, observe_test_images(inputs, draw=draw), 20 // draws, draws)[0]
-    return normalize_posterior(total / draws, prior), draws, k
+    return bayes.normalize_posterior(total / draws, prior), draws, k
 
 
-@metric(
-    summary="How well -log p(x) tells foreign images from test images: the area under the ROC curve, 0.5 by chance.",
-    question=("Real images probable?", 4),
-    needs="likelihood",
-)
+@metric(question=("Real images probable?", 4), needs="likelihood")
 def anomaly_auroc(inputs: MetricInputs) -> MetricResult:
-    """OOD AUROC. Foreign are the test images of the other domain; without one, the test images with their pixels
-    shuffled. p(x) = sum_y p(y) p(x|y) for a conditional model. Interval: DeLong et al. 1988."""
+    """How well -log p(x) tells foreign images from test images: the area under the ROC curve, 0.5 by chance."""
     foreign, known = observe_test_images(inputs, ood=True), observe_test_images(inputs)
-    scores = -_log_marginal(inputs, torch.cat([known, foreign]))
+    x = torch.cat([known, foreign])
+    if _conditioning_labels(inputs) is None:
+        samples = samples_within_budget(len(x), 50)
+        scores = -bayes.importance_log_likelihood(inputs.model, x, num_samples=samples, seed=inputs.seed)
+    else:
+        by_class, prior, _ = _class_log_likelihoods(inputs, x, 5)
+        scores = -bayes.sum_over_classes(by_class, prior)
     value, low, high = auroc(scores[len(known) :], scores[: len(known)])
     against = "shuffled pixels" if inputs.domain_b_test is None else "the other domain"
     return MetricResult(value, low, high, n=len(known), detail={"against": against, "foreign": len(foreign)})
@@ -147,7 +121,7 @@ def _ood_pixels(inputs: MetricInputs) -> Tensor:
 
 
 def _conditioning_labels(inputs: MetricInputs) -> Tensor | None:
-    """The labels of the test images for a conditional model, None for any other."""
+    """The labels of the test images for a conditional model, else None."""
     if "conditional" not in model_capabilities(inputs.model):
         return None
     if inputs.test.labels is None or inputs.train.labels is None:
@@ -161,18 +135,9 @@ def _class_log_likelihoods(
     """log p(x|y) [n, K], log p(y) [K] and the samples taken for each, of a conditional model, as one of `draws`."""
     classes = inputs.test.probabilities.shape[1]
     k = samples_within_budget(len(x) * classes * draws, max_samples)
-    prior = log_frequencies(cast(Tensor, inputs.train.labels), classes)
-    return class_log_likelihoods(inputs.model, x, classes, num_samples=k, seed=inputs.seed), prior, k
+    prior = bayes.log_frequencies(cast(Tensor, inputs.train.labels), classes)
+    return bayes.class_log_likelihoods(inputs.model, x, classes, num_samples=k, seed=inputs.seed), prior, k
 
 
-def _log_marginal(inputs: MetricInputs, x: Tensor) -> Tensor:
-    """log p(x) [n], whatever the model is conditioned on."""
-    if _conditioning_labels(inputs) is None:
-        samples = samples_within_budget(len(x), 50)
-        return importance_log_likelihood(inputs.model, x, num_samples=samples, seed=inputs.seed)
-    by_class, prior, _ = _class_log_likelihoods(inputs, x, 5)
-    return sum_over_classes(by_class, prior)
-
-
-def _describe_likelihood(model: LikelihoodModel, y: Tensor | None) -> dict[str, str]:
+def _describe_likelihood(model: Any, y: Tensor | None) -> dict[str, str]:
     return {"of": "x" if y is None else "x given its label", "observation": model.pixel_likelihood}

@@ -18,15 +18,9 @@ MAX_ITERATIONS = 200
 Labelled = tuple[Tensor, Tensor]  # x float64 [n, d], y int64 [n]
 
 
-@metric(
-    summary="Accuracy on all test images of a multinomial logistic regression on the codes of training images. "
-    "Interval: Wilson.",
-    question=("Classes recognised?", 4),
-    needs="encodes",
-)
+@metric(question=("Classes recognised?", 4), needs="encodes")
 def probe_accuracy(inputs: MetricInputs) -> MetricResult:
-    """It learns from at most 10,000 images; its L2 penalty is the one that predicts `valid` best. `detail.pixels` is
-    the same of raw pixels, the accuracy that needs no model. Blind to what is not linear in the codes."""
+    """Accuracy on all test images of a logistic regression on the codes of training images. Interval: Wilson."""
     if getattr(inputs.model, "conditional", False):
         raise UndefinedMetric("this model gets the label when it encodes")
     if inputs.train.labels is None or not len(inputs.test):
@@ -64,7 +58,6 @@ def fit_probe(train: Labelled, valid: Labelled, test: Labelled) -> MetricResult:
 
 
 def linear_logits(x: Tensor, weights: Tensor) -> Tensor:
-    """x W + b, with b the last row of `weights` [d + 1, classes]."""
     return x @ weights[:-1] + weights[-1]
 
 

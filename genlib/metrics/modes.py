@@ -3,22 +3,15 @@
 import torch
 from torch import Tensor
 
-from genlib.metrics.base import MetricInputs, MetricResult, UndefinedMetric, metric, share_below_baseline
-from genlib.metrics.inputs import FeatureSet
+from genlib.metrics.base import FeatureSet, MetricInputs, MetricResult, UndefinedMetric, metric, shortfall
 from genlib.metrics.stats.intervals import group_slices, jackknife
 
 WELL_COVERED = 20  # images of a class from which on it is well covered
 
 
-@metric(
-    summary="Number of classes, or clusters, with at least one generated image (Metz et al. 2017, on stacked digits).",
-    question=("All alike?", 5),
-    min_images=40,
-    verdict=("modes", share_below_baseline),
-)
+@metric(question=("All alike?", 5), min_images=40, verdict=("modes", shortfall))
 def modes(inputs: MetricInputs) -> MetricResult:
-    """`detail.well_covered` counts the classes with at least 20 images. Interval: delete-group jackknife, which has
-    width where some classes are rare. Blind to duplicates within a class and to image quality."""
+    """Number of classes, or clusters, with at least one generated image (Metz et al. 2017, on stacked digits)."""
     groups, real = count_by_cluster(inputs, inputs.test)
     counts = groups.sum(0)
     value, in_test = float((counts > 0).sum()), int((real > 0).sum())
@@ -33,29 +26,20 @@ def modes(inputs: MetricInputs) -> MetricResult:
 
 
 @metric(
-    summary="KL(p || q) = sum_k p_k log(p_k / q_k) in nats, p_k the share of class k among generated images and q_k "
-    'among training images (the convention of Lin et al. 2018, "PacGAN"): a missing class costs little.',
-    question=("All alike?", 6),
-    better="lower",
-    min_images=40,
-    must_detect={"noise": "higher"},
-    verdict=("modes", None),
+    question=("All alike?", 6), better="lower", min_images=40, must_detect={"noise": "higher"}, verdict=("modes", None)
 )
 def mode_kl(inputs: MetricInputs) -> MetricResult:
-    """Interval: delete-group jackknife over the generated images. Equal distributions give about (K - 1) / 2
-    (1 / n + 1 / m) for n generated and m training images: `detail.bias`, which is in the value."""
+    """KL(p || q) = sum_k p_k log(p_k / q_k) in nats, p_k the share of class k among generated images and q_k among
+    training images (the convention of Lin et al. 2018, "PacGAN"): a missing class costs little."""
     groups, train = count_by_cluster(inputs, inputs.train)
     counts = groups.sum(0)
-    foreign = (counts > 0) & (train == 0)
-    if foreign.any():
-        count = int(counts[foreign].sum())
-        raise UndefinedMetric(f"{count} generated images are of classes without a training image")
-    value = kl_of_counts(counts, train)
-    low, high = jackknife(value, [kl_of_counts(counts - group, train) for group in groups])
+    if foreign := int(counts[train == 0].sum()):
+        raise UndefinedMetric(f"{foreign} generated images are of classes without a training image")
+    values = [kl_of_counts(counts, train), *(kl_of_counts(counts - group, train) for group in groups)]
     freedom = int((train > 0).sum()) - 1
     bias = freedom / 2 * (1 / inputs.n + 1 / len(inputs.train))
     detail = {"direction": "KL(generated || training)", "unit": "nats", "bias": bias, "kinds": freedom + 1}
-    return MetricResult(value, max(0.0, low), high, n=inputs.n, detail=detail)
+    return MetricResult.of_jackknife(values, n=inputs.n, at_least=0.0, **detail)
 
 
 def count_by_cluster(inputs: MetricInputs, others: FeatureSet) -> tuple[Tensor, Tensor]:

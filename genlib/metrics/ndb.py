@@ -15,8 +15,6 @@ STANDARD_ERRORS = 3.0
 
 
 @metric(
-    summary="Number of k-means bins of the training images whose share of generated images is more than three standard "
-    "errors from their share of training images (Richardson and Weiss 2018); 0.3 of 100 for equal distributions.",
     question=("All alike?", 7),
     better="lower",
     min_images=2 * MIN_PER_BIN,
@@ -24,22 +22,15 @@ STANDARD_ERRORS = 3.0
     verdict=("modes", None),
 )
 def ndb(inputs: MetricInputs) -> MetricResult:
-    """K bins in feature space, at most 100 and at most n / 20; `detail.share` is the number over K. Interval: see
-    `count_different_bins`. `detail.js` is the Jensen-Shannon divergence of the shares in nats, from 0 to log 2; equal
-    distributions give about (K - 1) / 8 (1 / n + 1 / m), `detail.js_bias`.
-    """
+    """Number of k-means bins of the training images whose share of generated images is more than three standard errors
+    from their share of training images (Richardson and Weiss 2018); 0.3 of 100 for equal distributions."""
     generated, train, n, m = inputs.generated.features, inputs.train.features, inputs.n, len(inputs.train)
     centres = kmeans_of_subset(train, min(MAX_BINS, n // MIN_PER_BIN), inputs.seed, "bins")
     k = len(centres)
     counts, known = (assign_clusters(x, centres).bincount(minlength=k) for x in (generated, train))
     value, low, high = count_different_bins(bin_z_scores(counts, known))
-    detail = {
-        "bins": k,
-        "share": value / k,
-        "standard_errors": STANDARD_ERRORS,
-        "js": jensen_shannon(counts, known),
-        "js_bias": (k - 1) / 8 * (1 / n + 1 / m),
-    }
+    detail = {"bins": k, "share": value / k, "standard_errors": STANDARD_ERRORS}
+    detail |= {"js": jensen_shannon(counts, known), "js_bias": (k - 1) / 8 * (1 / n + 1 / m)}
     return MetricResult(value, low, high, n=n, detail=detail)
 
 
@@ -53,8 +44,7 @@ def bin_z_scores(counts: Tensor, others: Tensor) -> Tensor:
 
 
 def count_different_bins(z: Tensor) -> tuple[float, float, float]:
-    """(number of bins with |z| > 3, low, high): +- 1.96 sqrt(sum_k c_k (1 - c_k)), c_k the chance that a z of variance
-    1 about the measured one is beyond 3."""
+    """Bins with |z| > 3, +- 1.96 sqrt(sum_k c_k (1 - c_k)), c_k the chance that a z about the measured one is."""
     value = float((z.abs() > STANDARD_ERRORS).sum())
     chance = torch.special.ndtr(z - STANDARD_ERRORS) + torch.special.ndtr(-z - STANDARD_ERRORS)
     half = Z * math.sqrt(float((chance * (1 - chance)).sum()))

@@ -15,11 +15,10 @@ from genlib.metrics.result import MetricResult
 
 
 def of_features(name: str) -> Callable[..., MetricResult]:
-    """The metric `name` as a function of features."""
     metric = get_metric(name)
     function: Any = partial(_compute_from_features, metric)
     function.__name__ = name
-    function.__doc__ = f"{metric.summary}\n\n{metric.compute.__doc__ or ''}"
+    function.__doc__ = metric.compute.__doc__
     return function  # type: ignore[no-any-return]
 
 

@@ -10,79 +10,52 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
-from genlib.metrics.base import MetricInputs, MetricResult, metric, share_below_baseline
+from genlib.metrics.base import MetricInputs, MetricResult, metric, shortfall
 from genlib.metrics.stats.groups import drop_group, group_index, kept_groups, sums_without_groups
-from genlib.metrics.stats.intervals import NUM_GROUPS, group_slices, jackknife, wilson_jackknife
+from genlib.metrics.stats.intervals import NUM_GROUPS, group_slices, wilson_jackknife
 from genlib.metrics.stats.neighbours import nearest
 from genlib.metrics.stats.pairs import pairs_within
 
 NEAREST_K = 5
 
 
-@metric(
-    summary="Share of generated images in the ball of some test image, which reaches to its 5th nearest neighbour "
-    "(Kynkaanniemi et al. 2019).",
-    question=("Real-looking?", 1),
-    min_images=20,
-    must_detect={"noise": "lower"},
-    verdict=("per_image", share_below_baseline),
-)
+@metric(question=("Real-looking?", 1), must_detect={"noise": "lower"}, verdict=("per_image", shortfall))
 def precision(inputs: MetricInputs) -> MetricResult:
-    """A test image far from the others has a large ball. Blind to variety. Interval: `fraction_inside`."""
+    """Share of generated images in the ball of some test image, up to its 5th neighbour (Kynkaanniemi et al. 2019)."""
     return fraction_inside(ball_membership(inputs).generated_in_real)
 
 
-@metric(
-    summary="Share of test images in the ball of some generated image (Kynkaanniemi et al. 2019).",
-    question=("All alike?", 4),
-    min_images=20,
-    must_detect={"stored": "lower", "collapse": "lower"},
-    verdict=("modes", share_below_baseline),
-)
+@metric(question=("All alike?", 4), must_detect={"stored": "lower", "collapse": "lower"}, verdict=("modes", shortfall))
 def recall(inputs: MetricInputs) -> MetricResult:
-    """A generated image far from everything has a large ball, so a few outliers raise it."""
+    """Share of test images in the ball of some generated image (Kynkaanniemi et al. 2019)."""
     return fraction_inside(ball_membership(inputs).real_in_generated)
 
 
 @metric(
-    summary="Share of test images whose ball holds a generated image (Naeem et al. 2020); 1 - 2^-5 = 0.969 for equal "
-    "distributions.",
     question=("All alike?", 3),
-    min_images=20,
     must_detect={"stored": "lower", "collapse": "lower", "noise": "lower"},
-    verdict=("modes", share_below_baseline),
+    verdict=("modes", shortfall),
 )
 def coverage(inputs: MetricInputs) -> MetricResult:
-    """A few good images in every neighbourhood suffice: blind to what else is generated."""
+    """Share of test images whose ball holds a generated image (Naeem et al. 2020); 0.969 for equal distributions."""
     return fraction_inside(ball_membership(inputs).generated_per_ball)
 
 
-@metric(
-    summary="Mean number of test images' balls that hold a generated image, over k (Naeem et al. 2020); 1 for equal "
-    "distributions.",
-    question=("Real-looking?", 2),
-    better="real",
-    min_images=20,
-    must_detect={"noise": "lower"},
-    verdict=("per_image", share_below_baseline),
-)
+@metric(question=("Real-looking?", 2), better="real", must_detect={"noise": "lower"}, verdict=("per_image", shortfall))
 def density(inputs: MetricInputs) -> MetricResult:
-    """Above 1 where the images lie in the dense parts of the real ones only. Interval: delete-group jackknife."""
+    """Mean number of test balls that hold a generated image, over k (Naeem et al. 2020); 1 for equal distributions."""
     n, found = inputs.n, ball_membership(inputs).generated_in_real.double()
     groups = group_slices(n)
     sums = torch.stack([found[group].sum(0) for group in groups])
     sizes = torch.tensor([group.stop - group.start for group in groups]).double()
     ratios = (sums_without_groups(sums) / (kept_groups() @ sizes) ** 2).tolist()
-    value, *without = (ratio * n / NEAREST_K for ratio in ratios)
-    low, high = jackknife(value, without)
-    return MetricResult(value, max(0.0, low), high, n=n, detail={"k": NEAREST_K})
+    return MetricResult.of_jackknife([ratio * n / NEAREST_K for ratio in ratios], n=n, at_least=0.0, k=NEAREST_K)
 
 
 @dataclass(frozen=True)
 class BallMembership:
-    """Counts by the group of the other image, int64 [n, G]: in how many balls of test images each generated one lies,
-    in how many balls of generated images each test image, and how many generated images lie in the ball of each test
-    image."""
+    """Counts by the group of the other image, int64 [n, G]: of test balls around each generated image, of generated
+    balls around each test image, and of generated images in the ball of each test image."""
 
     generated_in_real: Tensor
     real_in_generated: Tensor
@@ -95,7 +68,7 @@ def ball_membership(inputs: MetricInputs) -> BallMembership:
 
 @lru_cache(maxsize=8)
 def count_ball_members(x: Tensor, y: Tensor) -> BallMembership:
-    """Of the features [n, d] of generated images and of the first n test images; cached, since four metrics ask."""
+    """Of features [n, d] of generated images and of the first n test images; cached, since four metrics ask."""
     n = len(x)
     y, group = y[:n], group_index(n)
     found = BallMembership(*(torch.zeros(n, NUM_GROUPS, dtype=torch.long) for _ in range(3)))
@@ -111,22 +84,15 @@ def _increment_counts(counts: Tensor, row: Tensor, column: Tensor) -> None:
 
 
 def squared_radii(x: Tensor) -> Tensor:
-    """Of the ball of each row, float64 [n]."""
     fifth = nearest(x, x, NEAREST_K, skip=torch.arange(len(x)))[1][:, -1]
     return (x.double() - x[fifth].double()).square().sum(1)
 
 
 def fraction_inside(counts: Tensor) -> MetricResult:
-    """The share of rows of [n, G] that are positive for some group of the others.
-
-    Interval: Wilson's at as many trials as the delete-group jackknife over rows and columns finds.
-    """
+    """The share of rows of [n, G] that are positive for some group; each group leaves rows and columns at once."""
     membership, n = counts > 0, len(counts)
     times = membership.sum(1)
-    inside = times > 0
-    value = float(inside.double().mean())
-    without = [
-        float(drop_group(times > membership[:, g], group).double().mean()) for g, group in enumerate(group_slices(n))
-    ]
-    low, high = wilson_jackknife(value, n, without)
+    inside, without = times > 0, [times > membership[:, g] for g in range(NUM_GROUPS)]
+    value, *others = (float(x.double().mean()) for x in (inside, *map(drop_group, without, group_slices(n))))
+    low, high = wilson_jackknife(value, n, others)
     return MetricResult(value, low, high, n=n, detail={"k": NEAREST_K, "inside": int(inside.sum())})

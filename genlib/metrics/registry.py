@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ast
 import importlib
+import inspect
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
@@ -18,7 +19,7 @@ from genlib.metrics.questions import QUESTIONS, Question, split_direction
 from genlib.metrics.result import MetricResult, UndefinedMetric
 
 if TYPE_CHECKING:
-    from genlib.metrics.inputs import FeatureSet, MetricInputs
+    from genlib.metrics.inputs import MetricInputs
 
 Better = Literal["higher", "lower", "real"]  # "real": the nearer to what real images get
 Control = Literal["copies", "stored", "collapse", "noise"]  # known faults, see evaluation/controls
@@ -67,7 +68,7 @@ def model_capabilities(model: object | None) -> frozenset[str]:
 
 
 def available_inputs(inputs: MetricInputs) -> frozenset[str]:
-    """The needs that `inputs` meet: capabilities of the model, images and ratings."""
+    """The needs that `inputs` meet: by the model, images and ratings."""
     can = model_capabilities(inputs.model) - {"samples"}
     if inputs.samples is None:
         return can
@@ -81,28 +82,24 @@ def available_inputs(inputs: MetricInputs) -> frozenset[str]:
 
 @dataclass(frozen=True, kw_only=True)
 class Metric:
-    """A metric and its properties.
-
-    Args:
-        summary: what the page says of it: definition and source.
-        question: which question it answers, and its position on the page among the metrics of that question.
-        needs: one of NEEDS: samples, at least `min_images` of them, ratings, or what the model itself must do.
-        must_detect: how each control must shift it, else it is not trusted.
-        verdict: its group of metrics in a verdict, and (value, baseline) -> the share of the images at fault, where it
-            has such a scale. A fault is a value on the worse side of that of real images.
-    """
+    """`question`: which it answers, and its position there. `needs`: one of NEEDS. `must_detect`: how each control must
+    shift it, else it is not trusted. `verdict`: its group in a verdict, and (value, baseline) -> the share of the
+    images at fault, where it has such a scale; a fault lies on the worse side of real images."""
 
     compute: Callable[[MetricInputs], MetricResult]
-    summary: str = ""
     question: tuple[Question, int] = ("What else?", 0)
     needs: str = "samples"
-    min_images: int = 1
+    min_images: int = 20  # the groups of the jackknife
     better: Better = "higher"
     must_detect: Mapping[Control, ExpectedShift] = field(default_factory=dict)
     verdict: tuple[VerdictGroup | None, FaultShare | None] = (None, None)
 
+    @property
+    def summary(self) -> str:
+        """What the page says of it, definition and source: the first paragraph of the function's docstring."""
+        return (inspect.getdoc(self.compute) or "").partition("\n\n")[0].replace("\n", " ")
+
     def __call__(self, inputs: MetricInputs) -> MetricResult:
-        """The value, or None and the reason; no baseline."""
         try:
             self._check_inputs(inputs)
             return self.compute(inputs)
@@ -120,14 +117,9 @@ class Metric:
             raise UndefinedMetric(f"needs at least {self.min_images} images of each kind, found {inputs.n}")
         for kind, images in (("generated", inputs.generated), ("test", inputs.test), ("training", inputs.train)):
             if images.is_available:
-                _check_finite(kind, images)
-
-
-def _check_finite(kind: str, images: FeatureSet) -> None:
-    finite = images.features.isfinite().all(1) & images.probabilities.isfinite().all(1)
-    if not finite.all():
-        bad = int((~finite).sum())
-        raise UndefinedMetric(f"the features of {bad} of {len(images)} {kind} images are not finite")
+                finite = images.features.isfinite().all(1) & images.probabilities.isfinite().all(1)
+                if bad := int((~finite).sum()):
+                    raise UndefinedMetric(f"the features of {bad} of {len(images)} {kind} images are not finite")
 
 
 def metric(**about: Any) -> Callable[[Callable[[MetricInputs], MetricResult]], Metric]:
@@ -141,13 +133,10 @@ def discover_metrics() -> dict[str, str]:
     found: dict[str, str] = {}
     for path in sorted(Path(__file__).parent.glob("*.py")):
         for node in ast.parse(path.read_text(encoding="utf-8")).body:
-            if isinstance(node, ast.FunctionDef) and any(_is_metric(decorator) for decorator in node.decorator_list):
+            decorators = map(ast.unparse, getattr(node, "decorator_list", ()))
+            if isinstance(node, ast.FunctionDef) and any(each.startswith("metric(") for each in decorators):
                 found[node.name] = f"{__package__}.{path.stem}"
     return found
-
-
-def _is_metric(decorator: ast.expr) -> bool:
-    return isinstance(decorator, ast.Call) and isinstance(decorator.func, ast.Name) and decorator.func.id == "metric"
 
 
 def metric_names() -> tuple[str, ...]:
@@ -168,7 +157,7 @@ def get_metric(name: str) -> Metric:
 
 
 def question_of(name: str) -> Question:
-    """The question that the metric `name` answers; the last one for a metric that no longer exists."""
+    """Its question; the last one for a metric that no longer exists."""
     return _question_and_order(name)[0]
 
 

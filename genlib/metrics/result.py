@@ -3,26 +3,21 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from genlib.metrics.stats.intervals import mean_interval, wilson
+from genlib.metrics.stats.intervals import jackknife, mean_interval, wilson
 
 
 class UndefinedMetric(Exception):
-    """A metric has no value on these inputs; the message gives the reason."""
+    """Why a metric has no value on these inputs."""
 
 
 @dataclass(frozen=True)
 class MetricResult:
-    """`low` and `high`: 95 % interval; `null`: the same metric of real images in the place of the generated ones.
-
-    Value and null may be None, with the reason in `detail`. No number in it is infinite or NaN.
-
-    Raises:
-        UndefinedMetric: a number in it is not finite.
-    """
+    """`low` and `high`: 95 % interval; `null`: the same metric of real images in the place of the generated ones. Value
+    and null may be None, with the reason in `detail`. Raises UndefinedMetric where a number is not finite."""
 
     value: float | None = None
     low: float | None = None
@@ -33,7 +28,7 @@ class MetricResult:
 
     @classmethod
     def from_json(cls, parts: Mapping[str, Any]) -> MetricResult:
-        """The result in an entry of metrics.json; keys that are no part of it are left out."""
+        """From an entry of metrics.json, whose other keys are left out."""
         return cls(**{key: value for key, value in parts.items() if key in cls.__dataclass_fields__})
 
     def __post_init__(self) -> None:
@@ -42,13 +37,20 @@ class MetricResult:
 
     @classmethod
     def of_share(cls, count: int, n: int, **detail: Any) -> MetricResult:
-        """count / n, with Wilson's interval."""
         return cls(count / n, *wilson(count, n), n=n, detail=detail)
 
     @classmethod
     def of_mean(cls, values: Any, **detail: Any) -> MetricResult:
-        """The mean of a tensor [n] of independent values, with its t-interval."""
+        """Of a tensor [n] of independent values, with the t-interval."""
         return cls(float(values.mean()), *mean_interval(values.tolist()), n=len(values), detail=detail)
+
+    @classmethod
+    def of_jackknife(
+        cls, values: Sequence[float], *, n: int, at_least: float = -math.inf, **detail: Any
+    ) -> MetricResult:
+        """values[0], with the interval of the delete-group jackknife; the others are the values without each group."""
+        low, high = jackknife(values[0], values[1:])
+        return cls(values[0], max(at_least, low), high, n=n, detail=detail)
 
     @property
     def bounds(self) -> tuple[float, float]:
@@ -58,7 +60,7 @@ class MetricResult:
 
     @property
     def failed_control(self) -> str | None:
-        """Why it is not to be believed: the first failed control, or None."""
+        """The first failed control, which is why it is not to be believed; or None."""
         controls = self.detail.get("controls", {}).values()
         return next((str(control["failed"]) for control in controls if control.get("failed")), None)
 
@@ -72,17 +74,13 @@ class MetricResult:
         return f"{self.value:.4g} [{', '.join(ends)}]{real}, n {self.n}{doubt}"
 
 
-def share_below_baseline(value: float, baseline: float) -> float | None:
-    """1 - value / baseline: how far a share or an effective number falls short of that of real images."""
+def shortfall(value: float, baseline: float) -> float | None:
+    """How far a share or an effective number falls short of that of real images."""
     return 1 - value / baseline if baseline > 0 else None
 
 
 def to_jsonable(value: Any, where: str = "value") -> Any:
-    """`value` in the plain numbers, strings, lists and dicts of JSON.
-
-    Raises:
-        UndefinedMetric: a number in it is not finite.
-    """
+    """`value` in what JSON holds. Raises UndefinedMetric where a number in it is not finite."""
     if isinstance(value, Mapping):
         return {str(key): to_jsonable(part, f"{where}.{key}") for key, part in value.items()}
     if isinstance(value, list | tuple):

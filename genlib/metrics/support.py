@@ -11,14 +11,9 @@ from torch import Tensor
 from genlib.data.random import seeded_generator
 from genlib.human.questions import pair_id
 from genlib.human.raters import majority_same
-from genlib.metrics.base import MetricInputs, MetricResult, metric, share_below_baseline
-from genlib.metrics.stats.birthday import (
-    DuplicateThresholds,
-    PointSet,
-    calibrate_thresholds,
-    correlation_integral,
-    num_pairs,
-)
+from genlib.metrics.base import MetricInputs, MetricResult, metric, shortfall
+from genlib.metrics.stats import birthday
+from genlib.metrics.stats.birthday import DuplicateThresholds, PointSet, num_pairs
 from genlib.metrics.stats.intervals import Z, group_slices, mean_interval, wilson
 
 NUM_BATCHES = 50
@@ -27,33 +22,28 @@ NUM_CLOSEST = 20
 MAX_RATED_PAIRS = 50  # pairs, at the most, that people are asked about
 ZERO_COLLISION_SOLUTION = 4.744  # solves exp(-a) (1 + a) = 0.05
 CURVE_RADII = torch.logspace(-2, 0.25, 40, dtype=torch.float64)  # of the curve, in units of the spread of test images
-MAIN_SPACE = "features"
 MAX_CURVE_IMAGES = 2000  # images of each set, at the most, whose pairs make the curve
 
 
 @metric(
-    summary="1 / U, U the share of all pairs of generated images that are the same: the effective number "
-    "1 / sum_i p_i^2.",
     question=("All alike?", 1),
     min_images=2 * NUM_BATCHES,
     must_detect={"collapse": "lower", "stored": "count"},
-    verdict=("support_size", share_below_baseline),
+    verdict=("support_size", shortfall),
 )
 def support(inputs: MetricInputs) -> MetricResult:
-    """The birthday paradox test (Arora and Zhang 2017) as Simpson's (1949) unbiased estimate of sum p^2. Two images are
-    the same under radii at which real test images of this number would show 50 chance collisions; so real images score
-    about (n choose 2) / 50, the largest size that the test can resolve. With no collision the value is a lower bound
-    and `detail.more_than` is true.
+    """1 / U, U the share of pairs of generated images that are the same: the effective number 1 / sum_i p_i^2.
 
-    The value is in feature space; `detail.embeddings` has it in other spaces too, each with radii of its own,
-    `detail.batches` the test in its first form, and `detail.curve` needs no radius. Where people were asked, only what
-    they confirmed counts: `support_from_ratings`. Interval: `simpson_estimate`.
+    The birthday paradox test (Arora and Zhang 2017) as Simpson's (1949) unbiased estimate of sum p^2. Images are the
+    same under radii at which as many real test images show 50 chance collisions. Without one the value is a lower
+    bound, `detail.more_than`. Where people were asked, only what they confirm counts.
     """
     n = inputs.n
     rate = EXPECTED_COLLISIONS / num_pairs(n)
-    tests = {name: (calibrate_thresholds(real, rate), points) for name, real, points in embedding_spaces(inputs)}
+    spaces = embedding_spaces(inputs)
+    tests = {name: (birthday.calibrate_thresholds(real, rate), points) for name, (real, points) in spaces}
     counts = {name: count_duplicates(thresholds, points) for name, (thresholds, points) in tests.items()}
-    (thresholds, points), count = tests[MAIN_SPACE], counts[MAIN_SPACE]
+    (thresholds, points), count = tests["features"], counts["features"]
     distances, closest = thresholds.closest_scaled_pairs(points, NUM_CLOSEST)
     pairs, names = select_pairs_to_rate(inputs, points, thresholds)
     value, low, high = count["value"], count["low"], count["high"]
@@ -78,31 +68,27 @@ def support(inputs: MetricInputs) -> MetricResult:
     return MetricResult(value, low, high, n=n, detail=detail)
 
 
-def embedding_spaces(inputs: MetricInputs) -> Iterator[tuple[str, PointSet, PointSet]]:
-    """(name, test images, generated images) in the finite features of both extractors, and in pixels."""
-    for name, space in ((MAIN_SPACE, inputs), ("second", inputs.second_inputs)):
+def embedding_spaces(inputs: MetricInputs) -> Iterator[tuple[str, list[PointSet]]]:
+    """The name, test images and generated images of the finite features of both extractors, and of pixels."""
+    for name, space in (("features", inputs), ("second", inputs.second_inputs)):
         if space and space.generated.features.isfinite().all() and space.test.features.isfinite().all():
             cluster_of = space.classes_or_clusters()
-            real, points = (PointSet(images.features, cluster_of(images)) for images in (space.test, space.generated))
-            yield name, real, points
+            yield name, [PointSet(images.features, cluster_of(images)) for images in (space.test, space.generated)]
     cluster_of, sets = inputs.classes_or_clusters(), (inputs.test, inputs.generated)
-    real, points = (PointSet(images.pixels.flatten(1), cluster_of(images)) for images in sets)
-    yield "pixels", real, points
+    yield "pixels", [PointSet(images.pixels.flatten(1), cluster_of(images)) for images in sets]
 
 
 def count_duplicates(thresholds: DuplicateThresholds, generated: PointSet) -> dict[str, Any]:
-    """1 / U with its interval, and how many pairs are the same."""
     duplicates = thresholds.duplicate_counts(generated)
     value, low, high = simpson_estimate(duplicates)
-    ends = {"value": value, "low": low, "high": high, "more_than": high is None}
-    return ends | {"collisions": int(duplicates.sum()) // 2, "rate": thresholds.rate}
+    pairs = {"collisions": int(duplicates.sum()) // 2, "rate": thresholds.rate}
+    return {"value": value, "low": low, "high": high, "more_than": high is None, **pairs}
 
 
 def select_pairs_to_rate(
     inputs: MetricInputs, generated: PointSet, thresholds: DuplicateThresholds
 ) -> tuple[Tensor, list[str]]:
-    """The pairs of generated images that people are asked about, int64 [m, 2], and their names: those that are the
-    same, or MAX_RATED_PAIRS of them at random."""
+    """The pairs int64 [m, 2] that people are asked about, and their names: at most 50 of those that are the same."""
     pairs = thresholds.sample_duplicates(generated, MAX_RATED_PAIRS, seeded_generator(inputs.seed, "asked"))
     return pairs, [pair_id(*inputs.generated.pixels[pair]) for pair in pairs]
 
@@ -110,18 +96,15 @@ def select_pairs_to_rate(
 def read_pair_ratings(
     inputs: MetricInputs, thresholds: DuplicateThresholds, pair_names: Sequence[str]
 ) -> tuple[dict[str, int] | None, Tensor | None]:
-    """The number of pairs without or with ratings (None without any), and which pairs people call the same, bool [m].
-
-    Answers count once each pair has one, pairs of real images included, so that both are treated alike.
-    """
+    """How many pairs have ratings, or lack them, and which ones people call the same, bool [m]: once all have one,
+    those of real images included, so that both are treated alike."""
     ratings = majority_same(inputs.ratings)
     if not ratings:
         return None, None
     null = inputs.with_real_samples()
     real_points = PointSet(null.generated.features, null.classes_or_clusters()(null.generated))
     _, real_names = select_pairs_to_rate(null, real_points, thresholds)
-    missing = {*pair_names, *real_names} - ratings.keys()
-    if missing:
+    if missing := {*pair_names, *real_names} - ratings.keys():
         return {"missing": len(missing)}, None
     same = torch.tensor([ratings[name] for name in pair_names], dtype=torch.bool)
     return {"shown": len(same), "confirmed": int(same.sum())}, same
@@ -130,12 +113,9 @@ def read_pair_ratings(
 def support_from_ratings(
     pairs: Tensor, confirmed_mask: Tensor, n: int, outcome: dict[str, Any]
 ) -> tuple[float, float, float | None]:
-    """(1 / U, low, high) of n images where only those `pairs` are the same that people call so.
-
-    The share s of m pairs, drawn from the C that the radii call the same, stands for all of them, which adds
-    (1 - s) / (s m) (C - m) / (C - 1) to the relative variance of U. With none confirmed: no less than the
-    low end for all C over Wilson's upper end of 0 of m.
-    """
+    """(1 / U, low, high) of n images where only those `pairs` are the same that people call so. The share s of m pairs,
+    drawn from the C that the radii call the same, stands for all of them, which adds (1 - s) / (s m) (C - m) / (C - 1)
+    to the relative variance of U. None confirmed: at least low of all C over Wilson's upper end of 0 of m."""
     num_rated, confirmed, num_same = len(pairs), int(confirmed_mask.sum()), max(len(pairs), outcome["collisions"])
     duplicates = pairs[confirmed_mask].flatten().bincount(minlength=n)
     if confirmed == 0:
@@ -177,23 +157,17 @@ def birthday_batch_test(generated: PointSet, thresholds: DuplicateThresholds) ->
 def summarize_batches(shares: Sequence[float]) -> dict[str, Any]:
     """1 / U from the shares of pairs that are the same, batch by batch; None where they do not bound it."""
     low, high = mean_interval(shares)
-    return {
-        "number": len(shares),
-        "with_collision": sum(share > 0 for share in shares),
-        "value": 1 / fmean(shares) if any(shares) else None,
-        "low": 1 / high if high > 0 else None,
-        "high": 1 / low if low > 0 else None,
-    }
+    ends = {name: 1 / x if x > 0 else None for name, x in (("value", fmean(shares)), ("low", high), ("high", low))}
+    return {"number": len(shares), "with_collision": sum(share > 0 for share in shares), **ends}
 
 
 def correlation_curve(inputs: MetricInputs) -> dict[str, Tensor]:
-    """C(r) of generated, test and, where they are known, training images in feature space, over radii in units of the
-    spread of test images, the root of twice their summed variances: the root mean square distance of two."""
+    """C(r) of generated, test and training images, in features, r in root mean square distances of two test images."""
     real = inputs.real.features
     n = min(len(real), MAX_CURVE_IMAGES)
-    spread = (2 * real.double().var(0).sum()).sqrt()
+    radii = CURVE_RADII * (2 * real.double().var(0).sum()).sqrt()
     sets = {"fake": inputs.generated.features[:n], "test": real[:n]}
     if inputs.train.is_available:
         rows = torch.randperm(len(inputs.train), generator=seeded_generator(inputs.seed, "curve"))[:n]
         sets["train"] = inputs.train.features[rows]
-    return {"radius": CURVE_RADII} | {name: correlation_integral(x, CURVE_RADII * spread) for name, x in sets.items()}
+    return {"radius": CURVE_RADII} | {name: birthday.correlation_integral(x, radii) for name, x in sets.items()}

@@ -1,7 +1,4 @@
-"""Translation of test images, one direction at a time: is the label kept, and does the way back return the image?
-
-The metrics of generated images are computed for each direction too, against the target domain.
-"""
+"""Translation of test images, one direction at a time: is the label kept, and does the way back return the image?"""
 
 from dataclasses import dataclass, replace
 from typing import Literal, Protocol
@@ -22,49 +19,35 @@ class Translator(Protocol):
 
 @dataclass(frozen=True)
 class TranslationDirection:
-    """One direction of a translator, and the images that are translated, on its device."""
+    """One direction of a translator, and the images that are translated, on its device; results are in [-1, 1]."""
 
     translator: Translator
     to: Domain
     source: Images
 
     def translate(self) -> Tensor:
-        """The translations, in [-1, 1]."""
         return self.translator.translate(to_float(self.source.pixels), self.to)
 
     def translate_back(self) -> Tensor:
-        """The translations of the translations into the source domain."""
         return self.translator.translate(self.translate(), "a" if self.to == "b" else "b")
 
     def translated_images(self) -> Images:
-        """The translations as pixels, with the labels of their sources."""
         return Images(to_pixels(self.translate()), self.source.labels)
 
 
-@metric(
-    summary="Share of translations to which the classifier gives the label of their source. Interval: Wilson.",
-    question=("Well translated?", 1),
-    needs="translates",
-)
+@metric(question=("Well translated?", 1), needs="translates")
 def label_preservation(inputs: MetricInputs) -> MetricResult:
-    """The baseline is the classifier's accuracy on as many real images of the target. A translator that changes nothing
-    scores its accuracy on the source, so read it beside a distance to the target, as `frechet`."""
+    """Share of translations to which the classifier gives the label of their source. Interval: Wilson."""
     if inputs.generated.labels is None or inputs.valid.labels is None:
         raise UndefinedMetric("the two domains share no labels")
     found, real = compute_accuracy(inputs.generated), compute_accuracy(inputs.with_real_samples().generated)
     return replace(found, null=real.value, detail={**found.detail, "null": {"low": real.low, "high": real.high}})
 
 
-@metric(
-    summary="Mean absolute difference, on the scale of intensities 0 to 1, between an image and its translation there "
-    "and back; lower is better. Interval: t over the images.",
-    question=("Well translated?", 2),
-    needs="translates",
-    better="lower",
-)
+@metric(question=("Well translated?", 2), needs="translates", better="lower")
 def cycle_error(inputs: MetricInputs) -> MetricResult:
-    """0 for a translator that changes nothing, and for one that hides the source in invisible detail (Chu, Zhmoginov
-    and Sandler 2017, "CycleGAN, a master of steganography")."""
+    """Mean absolute difference, on the scale of intensities 0 to 1, between an image and its translation there and
+    back; lower is better. Interval: t over the images."""
     direction: TranslationDirection = inputs.model
     errors = (direction.translate_back() - to_float(direction.source.pixels)).abs().flatten(1).mean(1) / 2
     if len(errors) < MIN_IMAGES:

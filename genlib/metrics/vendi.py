@@ -3,27 +3,22 @@
 import torch
 from torch import Tensor
 
-from genlib.metrics.base import MetricInputs, MetricResult, UndefinedMetric, metric, share_below_baseline
-from genlib.metrics.stats.groups import jackknife_of
+from genlib.metrics.base import MetricInputs, MetricResult, UndefinedMetric, metric, shortfall
+from genlib.metrics.stats.groups import jackknife_values
 
 
 @metric(
-    summary="exp(-sum_i l_i log l_i), l the eigenvalues of the matrix of cosines of the features over n "
-    "(Friedman and Dieng 2023): the effective number of directions, from 1 to the number of features.",
-    question=("All alike?", 2),
-    min_images=40,
-    must_detect={"collapse": "lower"},
-    verdict=("support_size", share_below_baseline),
+    question=("All alike?", 2), min_images=40, must_detect={"collapse": "lower"}, verdict=("support_size", shortfall)
 )
 def vendi(inputs: MetricInputs) -> MetricResult:
-    """It uses no real images, so read it against the baseline. Blind to sameness within a class that fills as many
-    directions as the class does. Interval: delete-group jackknife."""
+    """exp(-sum_i l_i log l_i), l the eigenvalues of the matrix of cosines of the features over n (Friedman and Dieng
+    2023): the effective number of directions, from 1 to the number of features."""
     x = inputs.generated.features.double()
     lengths = x.norm(dim=1, keepdim=True)
     if not lengths.all():
         raise UndefinedMetric(f"{int((lengths == 0).sum())} images have features of length 0")
-    value, low, high = jackknife_of(effective_number, x / lengths)
-    return MetricResult(value, max(1.0, low), high, n=len(x), detail={"features": x.shape[1]})
+    values = jackknife_values(effective_number, x / lengths)
+    return MetricResult.of_jackknife(values, n=len(x), at_least=1.0, features=x.shape[1])
 
 
 def effective_number(x: Tensor) -> float:

@@ -14,9 +14,9 @@ from genlib.metrics.inputs import FeatureSet, MetricInputs
 from genlib.metrics.registry import get_metric
 from genlib.metrics.stats.annealing import (
     ChainState,
-    PerImageNormal,
     annealed_log_likelihood,
     hmc_step,
+    normal_per_image,
     sigmoid_schedule,
 )
 from genlib.metrics.stats.bayes import importance_log_likelihood
@@ -123,7 +123,7 @@ def test_a_move_leaves_its_target_as_it_is(beta):
     torch.manual_seed(0)
     start = law.sample((20_000, 1))
     likelihood = lambda z: model.log_likelihood(x, z)  # noqa: E731
-    point, normal = ChainState.evaluate_at(start, likelihood), PerImageNormal(x, 20_000, 0)
+    point, normal = ChainState.evaluate_at(start, likelihood), normal_per_image(x, 20_000, 0)
     shares = []
     for _ in range(4):
         length = torch.full((1,), 0.9 * 2 / float(torch.linalg.eigvalsh(precision).max()) ** 0.5).double()
@@ -206,7 +206,7 @@ def test_what_an_observation_draws_has_its_distribution():
 
 
 def test_a_generator_is_seen_through_noise_of_one_deviation():
-    decoder = SphericalDecoder(lambda z: z.view(-1, 1, 1, 2), 2, (1, 1, 2))
+    decoder = SphericalDecoder(lambda z: z.view(-1, 1, 1, 2), 2, -2 * math.log(2))
     g = torch.Generator().manual_seed(0)
     z, x = torch.randn(3, 4, 2, generator=g), torch.randn(4, 1, 1, 2, generator=g)
     expected = torch.distributions.Normal(z, 0.2).log_prob(x.view(4, 2)).sum(-1)

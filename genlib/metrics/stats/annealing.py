@@ -1,11 +1,9 @@
 """Lower and upper bounds of log p(x) of any decoder by annealed importance sampling.
 
-Chains of codes go from the prior p(z) = N(0, 1) to the posterior p(z|x) by way of p_t(z), proportional to
-p(z) p(x|z)^beta_t, with one move of Hamiltonian Monte Carlo at each. Over such chains w = prod_t p(x|z_t)^(beta_t+1 -
-beta_t) has the mean p(x), so the log of a mean of w is in expectation a lower bound (Neal 2001, "Annealed importance
-sampling"; Wu et al. 2017, "On the quantitative analysis of decoder-based generative models"). The chain back from one
-exact draw of p(z|x) has the mean 1 / p(x) and gives an upper bound (Grosse, Ghahramani and Adams 2015, "Sandwiching the
-marginal likelihood using bidirectional Monte Carlo").
+Chains of codes go from the prior p(z) = N(0, 1) to p(z|x) by p_t(z), proportional to p(z) p(x|z)^beta_t, with a move of
+Hamiltonian Monte Carlo at each. w = prod_t p(x|z_t)^(beta_t+1 - beta_t) has the mean p(x), so log mean w is in
+expectation a lower bound (Neal 2001; Wu et al. 2017). The chain back from one exact draw of p(z|x) has the mean 1 /
+p(x): an upper bound (Grosse et al. 2015, "Sandwiching the marginal likelihood using bidirectional Monte Carlo").
 """
 
 from __future__ import annotations
@@ -49,19 +47,15 @@ def annealed_log_likelihood(
     posterior_draws: Tensor | None = None,
     chunk_size: int = CHUNK_SIZE,
 ) -> Tensor:
-    """log p(x) by the mean of w over `num_chains` chains of `num_distributions` moves for each image; float64 [n].
-
-    In expectation a lower bound, which rises to log p(x) with `num_distributions`. With `posterior_draws` z [n, noise],
-    exact draws of p(z|x), which there are of x drawn from p(x|z), the chains run back from them: an upper bound. With
-    labels y, log p(x|y). Ten gradients of the decoder a move; an image's random numbers depend on its row alone.
-    """
+    """log p(x), or log p(x|y), by the mean of w over chains of `num_distributions` moves: a lower bound in expectation,
+    or with `posterior_draws` z [n, noise], exact draws of p(z|x), an upper one; float64 [n]. Ten gradients of the
+    decoder a move; an image's random numbers depend on its row alone."""
     schedule = sigmoid_schedule(num_distributions)
     schedule = schedule if posterior_draws is None else schedule.flip(0)
-    found = []
-    at_once = max(1, chunk_size // num_chains)
+    found, at_once = [], max(1, chunk_size // num_chains)
     for first in range(0, len(x), at_once):
         rows = slice(first, first + at_once)
-        normal = PerImageNormal(x[rows], num_chains, seed, first)
+        normal = normal_per_image(x[rows], num_chains, seed, first)
         if posterior_draws is None:
             start = normal(decoder.noise_dim)
         else:
@@ -73,22 +67,15 @@ def annealed_log_likelihood(
 
 
 def sigmoid_schedule(num_distributions: int) -> Tensor:
-    """beta_0 = 0, ..., beta_T = 1, float64 [T + 1]: sigmoid(4 (2 t / T - 1)), rescaled; dense at both ends (Grosse et
-    al. 2015)."""
+    """beta_0 = 0, ..., beta_T = 1, float64 [T + 1]: sigmoid(4 (2 t / T - 1)), rescaled (Grosse et al. 2015)."""
     curve = torch.sigmoid(torch.linspace(-4, 4, num_distributions + 1, dtype=torch.float64))
     return (curve - curve[0]) / (curve[-1] - curve[0])
 
 
-class PerImageNormal:
-    """Standard normal numbers [k, n, d] for the images x [n, ...] that are rows first, first + 1, ... of all, each
-    image's from a generator of its own."""
-
-    def __init__(self, x: Tensor, num_chains: int, seed: int, first: int = 0) -> None:
-        self.x, self.num_chains = x, num_chains
-        self.generators = [seeded_generator(seed, "annealing", first + row) for row in range(len(x))]
-
-    def __call__(self, d: int) -> Tensor:
-        return torch.stack([torch.randn(self.num_chains, d, generator=g) for g in self.generators], 1).to(self.x)
+def normal_per_image(x: Tensor, num_chains: int, seed: int, first: int = 0) -> Callable[[int], Tensor]:
+    """d -> standard normal numbers [k, n, d] for images x [n, ...], each from a generator of its own by its row."""
+    generators = [seeded_generator(seed, "annealing", first + row) for row in range(len(x))]
+    return lambda d: torch.stack([torch.randn(num_chains, d, generator=g) for g in generators], 1).to(x)
 
 
 @dataclass(frozen=True)
@@ -112,11 +99,9 @@ class ChainState:
         return beta * self.log_likelihood - 0.5 * self.z.square().sum(-1)
 
     def force(self, beta: float) -> Tensor:
-        """The gradient of that, [k, n, d]."""
         return beta * self.gradient - self.z
 
     def select(self, mask: Tensor, other: ChainState) -> ChainState:
-        """This state where the mask [k, n] is true, else the other."""
         z = torch.where(mask[..., None], self.z, other.z)
         gradient = torch.where(mask[..., None], self.gradient, other.gradient)
         return ChainState(z, torch.where(mask, self.log_likelihood, other.log_likelihood), gradient)
@@ -125,11 +110,8 @@ class ChainState:
 def anneal_chains(
     log_likelihood_fn: LogLikelihood, z: Tensor, schedule: list[float], normal: Callable[[int], Tensor]
 ) -> Tensor:
-    """log w of chains that start at z, float64 [k, n].
-
-    At each beta but the last one move, then w is multiplied by p(x|z)^(next beta - beta). The chains of one image share
-    a step size, which follows the share of moves that they accept.
-    """
+    """log w of chains that start at z, float64 [k, n]. At each beta but the last a move, then w is multiplied by
+    p(x|z)^(next beta - beta). The chains of one image share a step size, which follows the acceptance of moves."""
     state, step_size = ChainState.evaluate_at(z, log_likelihood_fn), z.new_full((z.shape[1],), INITIAL_STEP_SIZE)
     log_w = torch.zeros_like(state.log_likelihood, dtype=torch.float64)
     for beta, following in pairwise(schedule):
@@ -142,11 +124,8 @@ def anneal_chains(
 def hmc_step(
     log_likelihood_fn: LogLikelihood, start: ChainState, beta: float, step_size: Tensor, noise: Tensor
 ) -> tuple[ChainState, Tensor]:
-    """A move of Hamiltonian Monte Carlo, which leaves p(z) p(x|z)^beta invariant, and its probability of acceptance.
-
-    `step_size` [n] of the leapfrog steps; standard normal noise [k, n, d + 1] for the momentum and for acceptance.
-    Neal 2011, "MCMC using Hamiltonian dynamics".
-    """
+    """The state after one move (Neal 2011) by leapfrog steps of `step_size` [n] and standard normal noise [k, n, d +
+    1], and its probability of acceptance; leaves p(z) p(x|z)^beta invariant."""
     step, before = step_size[:, None], noise[..., :-1]
     end, momentum = start, before + step / 2 * start.force(beta)
     for _ in range(LEAPFROG_STEPS):

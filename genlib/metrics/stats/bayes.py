@@ -1,7 +1,4 @@
-"""Bayes' rule: p(y|x) and p(x) from p(x|y) and p(y), and p(x|y) from a sampler and a classifier.
-
-Sums of probabilities are computed in log space, in float64.
-"""
+"""Bayes' rule, and log p(x|y) from a sampler: sums of probabilities are computed in log space, in float64."""
 
 import math
 from collections.abc import Iterator
@@ -16,19 +13,10 @@ CHUNK_SIZE = 500  # pairs of an image and a sample, decoded at a time
 
 
 class LikelihoodModel(Protocol):
-    """A model with p(x, z) and q(z|x): log w = log p(x, z) - log q(z|x), [k, n] nats for noise [k, n, noise_dim].
-
-    `nll_offset`: nats to add to -log p(x) for a density over intensities in [0, 1].
-    """
+    """p(x, z) and q(z|x), by log w = log p(x, z) - log q(z|x), [k, n] nats for noise [k, n, noise_dim]."""
 
     @property
     def noise_dim(self) -> int: ...
-    @property
-    def pixel_likelihood(self) -> str: ...
-    @property
-    def nll_offset(self) -> float: ...
-
-    def binarize_or_dequantize(self, x: Tensor, u: Tensor) -> Tensor: ...
     def log_weights(self, x: Tensor, noise: Tensor, y: Tensor | None = None) -> Tensor: ...
 
 
@@ -41,11 +29,8 @@ def importance_log_likelihood(
     y: Tensor | None = None,
     chunk_size: int = CHUNK_SIZE,
 ) -> Tensor:
-    """log p(x) by importance sampling: log of the mean of w over num_samples draws of q(z|x); float64 [n].
-
-    Burda et al. 2016, equation 8: in expectation a lower bound, which rises to log p(x) with the samples. With labels
-    y, log p(x|y). At most `chunk_size` pairs of an image and a sample are in memory; the noise drawn depends on it.
-    """
+    """log p(x), or log p(x|y), in expectation a lower bound: log of the mean of w over draws of q(z|x) (Burda et al.
+    2016, equation 8), float64 [n]. The noise depends on `chunk_size`, the most pairs of image and sample in memory."""
     total = torch.full((len(x),), -math.inf, dtype=torch.float64)
     for rows, log_w in _iter_log_weights(model, x, num_samples, seed, y, chunk_size):
         total[rows] = torch.logaddexp(total[rows], log_w.logsumexp(0))
@@ -53,7 +38,7 @@ def importance_log_likelihood(
 
 
 def estimate_elbo(model: LikelihoodModel, x: Tensor, *, num_samples: int, seed: int, y: Tensor | None = None) -> Tensor:
-    """The evidence lower bound E_q log w by the mean over num_samples draws of q(z|x); float64 [n]."""
+    """The evidence lower bound E_q log w by the mean over draws of q(z|x); float64 [n]."""
     total = torch.zeros(len(x), dtype=torch.float64)
     for rows, log_w in _iter_log_weights(model, x, num_samples, seed, y, CHUNK_SIZE):
         total[rows] += log_w.sum(0)
@@ -77,8 +62,7 @@ def _iter_log_weights(
 
 
 def class_log_likelihoods(model: LikelihoodModel, x: Tensor, classes: int, *, num_samples: int, seed: int) -> Tensor:
-    """log p(x|y) for every class y, float64 [n, classes]; all classes share the noise, to lower the variance of
-    their differences."""
+    """log p(x|y) for every class y, float64 [n, classes]; the classes share the noise, for precise differences."""
     labels = [torch.full((len(x),), label) for label in range(classes)]
     found = [importance_log_likelihood(model, x, num_samples=num_samples, seed=seed, y=y) for y in labels]
     return torch.stack(found, dim=1)
@@ -100,12 +84,8 @@ def sum_over_classes(log_likelihood: Tensor, log_prior: Tensor) -> Tensor:
 
 
 def importance_resample(probabilities: Tensor, y: int, n: int, seed: int) -> tuple[Tensor, float]:
-    """Draws n images from p(x|y), proportional to p(y|x) p(x), out of images that came from p(x).
-
-    Importance resampling (Rubin 1988): rows int64 [n] are drawn with replacement by the weights w = p(y|x),
-    `probabilities` [N, K] of a classifier. Also the effective sample size (sum w)^2 / sum w^2 (Kong 1992): N for equal
-    weights, 1 where one weight has it all.
-    """
+    """n rows drawn from p(x|y) out of images from p(x), by the weights w = p(y|x) (importance resampling; Rubin 1988),
+    with `probabilities` [N, K]; and the effective sample size (sum w)^2 / sum w^2 (Kong 1992)."""
     weights = probabilities[:, y].double()
     if not weights.sum() > 0:
         raise ValueError(f"no image has any probability of class {y}")
@@ -114,6 +94,6 @@ def importance_resample(probabilities: Tensor, y: int, n: int, seed: int) -> tup
 
 
 def kl_divergence(log_p: Tensor, log_q: Tensor) -> Tensor:
-    """KL(p || q) in nats [n], of log p(y|x) and log q(y|x) [n, K]; a class without probability under p adds nothing."""
+    """KL(p || q) in nats [n], of log p(y|x) and log q(y|x) [n, K]."""
     p = log_p.exp()
     return torch.where(p > 0, p * (log_p - log_q), 0.0).sum(1)

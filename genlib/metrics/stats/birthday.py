@@ -30,14 +30,12 @@ class PointSet:
         return PointSet(self.x[index], self.cluster[index])
 
     def by_cluster(self) -> Iterator[tuple[int, Tensor]]:
-        """(cluster, the rows of its members), for each that has any."""
         for cluster in sorted(set(self.cluster.tolist())):
             yield cluster, (self.cluster == cluster).nonzero().squeeze(1)
 
 
 def _iter_squared_distances(x: Tensor) -> Iterator[tuple[int, Tensor]]:
-    """(first row, squared distances [rows, n - first] to it and all rows after it), a few rows at a time: each pair of
-    rows of x once, infinite where it was given before."""
+    """(first row, squared distances [rows, n - first] to it and all after it), each pair once, infinite before."""
     x, start = x.double() - x.double().mean(0), 0
     norms = x.square().sum(1)
     while start < len(x):
@@ -50,7 +48,7 @@ def _iter_squared_distances(x: Tensor) -> Iterator[tuple[int, Tensor]]:
 
 
 def closest_pairs(x: Tensor, count: int) -> tuple[Tensor, Tensor]:
-    """The `count` closest pairs of rows of x, or all there are: distances float64 [m] ascending, rows int64 [m, 2]."""
+    """The `count` closest pairs of rows, or all there are: distances float64 [m] ascending, rows int64 [m, 2]."""
     best, pairs = torch.empty(0, dtype=torch.float64), torch.empty(0, 2, dtype=torch.long)
     limit = INFINITY
     for start, squares in _iter_squared_distances(x):
@@ -65,8 +63,7 @@ def closest_pairs(x: Tensor, count: int) -> tuple[Tensor, Tensor]:
 
 
 def correlation_integral(x: Tensor, radii: Tensor) -> Tensor:
-    """The correlation integral C(r), the share of pairs of rows of x no farther apart than each of `radii`, float64 [m]
-    ascending (Grassberger and Procaccia 1983)."""
+    """C(r), the share of pairs of rows no farther apart than r, of ascending radii (Grassberger and Procaccia 1983)."""
     found = torch.zeros(len(radii) + 1, dtype=torch.long)
     for _, squares in _iter_squared_distances(x):
         found += torch.bucketize(squares.flatten(), radii**2).bincount(minlength=len(found))
@@ -75,8 +72,7 @@ def correlation_integral(x: Tensor, radii: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class DuplicateThresholds:
-    """Two images of one cluster are the same when they are no farther apart than its `radius`, which for a cluster
-    without a pair of real images is the smallest of the others."""
+    """Images of a cluster are the same up to its `radius`; a cluster without a pair of real ones has the smallest."""
 
     radius: dict[int, float]
     rate: float  # share of all pairs of real images that the radii call the same
@@ -85,7 +81,7 @@ class DuplicateThresholds:
         return self.radius.get(cluster, min(self.radius.values(), default=0.0))
 
     def _iter_duplicates(self, points: PointSet) -> Iterator[tuple[Tensor, int, Tensor]]:
-        """(members, start, same): whether members[start + i] is the same as members[start + j], bool [rows, m]."""
+        """(members, start, whether members[start + i] is the same as members[start + j], bool [rows, m])."""
         for cluster, members in points.by_cluster():
             for start, squares in _iter_squared_distances(points.x[members]):
                 yield members, start, squares <= self.radius_of(cluster) ** 2
@@ -125,10 +121,8 @@ def num_pairs(n: int) -> int:
 
 
 def calibrate_thresholds(real: PointSet, rate: float) -> DuplicateThresholds:
-    """Radii at which `rate` of all pairs of `real` are the same, equally likely in every cluster.
-
-    Of the P_k pairs within cluster k the m_k closest pass, m_k / P_k alike for all k and at least one pair each.
-    """
+    """Radii at which `rate` of all pairs of `real` are the same: the same share, and at least one pair, in each
+    cluster."""
     clusters = {cluster: members for cluster, members in real.by_cluster() if len(members) > 1}
     sizes = {cluster: num_pairs(len(members)) for cluster, members in clusters.items()}
     within = rate * num_pairs(len(real)) / max(1, sum(sizes.values()))

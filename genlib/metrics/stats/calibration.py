@@ -23,31 +23,22 @@ def calibration_error(confidence: Tensor, correct: Tensor) -> float:
 
 
 def expected_error(confidence: Tensor) -> float:
-    """About the calibration error of n images, each of which is right with the probability of its confidence.
-
-    In a bin the number right less its mean has the variance v = sum c (1 - c), and E|N(0, v)| = sqrt(2 v / pi).
-    """
+    """About the error of n images, each right with the probability c of its confidence: the number right in a bin has
+    the variance v = sum c (1 - c), and E|N(0, v)| = sqrt(2 v / pi)."""
     variance = _sum_by_bin(confidence, confidence * (1 - confidence))
     return float((2 / math.pi * variance).sqrt().sum()) / len(confidence)
 
 
 def reliability_bins(confidence: Tensor, correct: Tensor) -> list[dict[str, float]]:
     """Of each bin that holds images: its upper end, how many, their accuracy and their mean confidence."""
-    bins = assign_bins(confidence)
-    members = {b: (bins == b).nonzero().squeeze(1) for b in sorted(set(bins.tolist()))}
-    return [
-        {
-            "up_to": (b + 1) / NUM_BINS,
-            "n": len(rows),
-            "accuracy": float(correct[rows].mean()),
-            "confidence": float(confidence[rows].mean()),
-        }
-        for b, rows in members.items()
-    ]
+    bins, found = assign_bins(confidence), []
+    for b in sorted(set(bins.tolist())):
+        members = bins == b
+        means = {"accuracy": float(correct[members].mean()), "confidence": float(confidence[members].mean())}
+        found.append({"up_to": (b + 1) / NUM_BINS, "n": int(members.sum()), **means})
+    return found
 
 
 def confusion_matrix(labels: Tensor, classes: Tensor, num_classes: int) -> list[list[int]]:
     """How many images of each label (a row) are given each class (a column), both int64 [n]."""
-    counts = torch.bincount(labels * num_classes + classes, minlength=num_classes * num_classes)
-    matrix: list[list[int]] = counts.view(num_classes, num_classes).tolist()
-    return matrix
+    return torch.bincount(labels * num_classes + classes, minlength=num_classes**2).view(num_classes, -1).tolist()

@@ -17,8 +17,7 @@ def kmeans_of_subset(x: Tensor, k: int, seed: int, key: str) -> Tensor:
 
 
 def kmeans(x: Tensor, k: int, seed: int) -> Tensor:
-    """Centres float64 [k', d] of rows x [n, d], k' <= k different ones (Lloyd 1982), started by k-means++ (Arthur and
-    Vassilvitskii 2007)."""
+    """Centres float64 [k', d] of rows x [n, d], k' <= k different ones (Lloyd 1982), started by k-means++."""
     x = x.double()
     centres = _kmeans_plus_plus(x, k, seed)
     cell = _assign_approximately(x, centres)
@@ -33,7 +32,7 @@ def kmeans(x: Tensor, k: int, seed: int) -> Tensor:
 
 
 def _kmeans_plus_plus(x: Tensor, k: int, seed: int) -> Tensor:
-    """k rows of x, each drawn with the chance of its squared distance to the nearest one before."""
+    """Arthur and Vassilvitskii 2007: k rows, each drawn by its squared distance to the nearest one before."""
     generator = seeded_generator(seed, "centres")
     chosen = [int(torch.randint(len(x), (1,), generator=generator))]
     squares = (x - x[chosen[0]]).square().sum(1)
@@ -49,5 +48,4 @@ def _assign_approximately(x: Tensor, centres: Tensor) -> Tensor:
 
 
 def assign_clusters(x: Tensor, centres: Tensor) -> Tensor:
-    """The nearest centre of each row, int64 [n]."""
     return nearest(x, centres)[1][:, 0]

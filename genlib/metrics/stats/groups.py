@@ -5,23 +5,21 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from genlib.metrics.stats.intervals import NUM_GROUPS, group_slices, jackknife
+from genlib.metrics.stats.intervals import NUM_GROUPS, group_slices
 
 
 def drop_group(x: Tensor, group: slice) -> Tensor:
     return torch.cat([x[: group.start], x[group.stop :]])
 
 
-def jackknife_of(statistic: Callable[..., float], *sets: Tensor) -> tuple[float, float, float]:
-    """(value, low, high) of `statistic(*sets)`, sets of the same number of rows; all of them lose a group at once."""
-    value, groups = statistic(*sets), group_slices(len(sets[0]))
-    return value, *jackknife(value, [statistic(*(drop_group(x, group) for x in sets)) for group in groups])
+def jackknife_values(statistic: Callable[..., float], *sets: Tensor) -> list[float]:
+    """`statistic(*sets)`, then without each group, which all sets, of the same number of rows, lose at once."""
+    groups = group_slices(len(sets[0]))
+    return [statistic(*sets), *(statistic(*(drop_group(x, group) for x in sets)) for group in groups)]
 
 
 def group_index(n: int) -> Tensor:
-    """The group of each of n rows, int64 [n]."""
-    sizes = [group.stop - group.start for group in group_slices(n)]
-    return torch.arange(NUM_GROUPS).repeat_interleave(torch.tensor(sizes))
+    return torch.cat([torch.full((g.stop - g.start,), index) for index, g in enumerate(group_slices(n))])
 
 
 def kept_groups() -> Tensor:

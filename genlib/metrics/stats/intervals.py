@@ -27,16 +27,13 @@ def t_quantile(freedom: int) -> float:
 
 
 def mean_interval(values: Sequence[float]) -> tuple[float, float]:
-    """t-interval of the mean of independent values."""
     half = t_quantile(len(values) - 1) * stdev(values) / math.sqrt(len(values))
     return fmean(values) - half, fmean(values) + half
 
 
 def jackknife(value: float, leave_one_out: Sequence[float]) -> tuple[float, float]:
-    """Interval of `value` from its G values with one of G equal groups left out (delete-group jackknife; Kott 2001).
-
-    variance = (G - 1) / G * sum_g (without_g - their mean)^2, and t with G - 1 degrees of freedom.
-    """
+    """Interval of `value` from its values without each of G equal groups: variance = (G - 1) / G sum_g (without_g -
+    their mean)^2, and t with G - 1 degrees of freedom (delete-group jackknife; Kott 2001)."""
     half = t_quantile(len(leave_one_out) - 1) * math.sqrt(_jackknife_variance(leave_one_out))
     return value - half, value + half
 
@@ -47,10 +44,7 @@ def _jackknife_variance(leave_one_out: Sequence[float]) -> float:
 
 
 def wilson_jackknife(share: float, n: int, leave_one_out: Sequence[float]) -> tuple[float, float]:
-    """Wilson's interval of a share of n trials that are not independent, from its values with a group left out.
-
-    At the effective number of trials, share (1 - share) / variance, at most n (Korn and Graubard 1998).
-    """
+    """Wilson's at the effective number of trials, share (1 - share) / variance, at most n (Korn and Graubard 1998)."""
     variance, alone = _jackknife_variance(leave_one_out), share * (1 - share)
     trials = min(n, alone / variance) if variance and alone else n
     return wilson(share * trials, trials)

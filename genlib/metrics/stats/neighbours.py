@@ -15,16 +15,13 @@ SPARE_BLOCKS = 8
 
 
 def nearest(x: Tensor, among: Tensor, k: int = 1, *, skip: Tensor | None = None) -> tuple[Tensor, Tensor]:
-    """Distances float64 [n, k], ascending, and rows int64 [n, k] of the k rows of `among` nearest to each row of x.
-
-    `skip` int64 [n]: one row of `among` that does not count for each x (itself, say); where that leaves fewer than k,
-    the last distance is infinite. Equal distances: lower row first.
-    """
+    """Distances float64 [n, k], ascending, and rows int64 [n, k] of the k rows of `among` nearest to each row of x;
+    ties: lower row first. `skip` int64 [n]: a row that does not count for each x; a missing k-th distance is
+    infinite."""
     distances, rows, crowded = _search(x, among, k, skip, torch.float32)
-    again = crowded.nonzero().squeeze(1)
-    if len(again):
-        left_out = None if skip is None else skip[again]
-        distances[again], rows[again], _ = _search(x[again], among, k, left_out, torch.float64)
+    if crowded.any():
+        left_out = None if skip is None else skip[crowded]
+        distances[crowded], rows[crowded], _ = _search(x[crowded], among, k, left_out, torch.float64)
     return distances, rows
 
 
@@ -54,7 +51,6 @@ def _search(x: Tensor, among: Tensor, k: int, skip: Tensor | None, dtype: torch.
 
 
 def _centre_and_round(centre: Tensor, x: Tensor, dtype: torch.dtype) -> Tensor:
-    """x - centre, rounded to `dtype` once."""
     return x.to(torch.promote_types(x.dtype, dtype), copy=True).sub_(centre).to(dtype)
 
 
@@ -77,7 +73,6 @@ def _candidates(blocks: Tensor, slack: Tensor, k: int) -> tuple[Tensor, Tensor, 
 
 
 def _exact_nearest(x: Tensor, among: Tensor, row: Tensor, candidate: Tensor, k: int) -> tuple[Tensor, Tensor]:
-    """Distances and rows of the k nearest of each x among its candidates."""
     at_once = max(1, FLOAT64_ELEMENTS // x.shape[1])
     pairs = zip(torch.split(row, at_once), torch.split(candidate, at_once), strict=True)
     distance = torch.cat([(x[r].double() - among[c].double()).norm(dim=1) for r, c in pairs])

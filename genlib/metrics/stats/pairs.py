@@ -4,11 +4,10 @@
 again as differences in float64; a block with too many of them is first computed again with products in float64.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
+from typing import Self
 
 import torch
 from torch import Tensor
@@ -23,20 +22,15 @@ IndexPairs = tuple[Tensor, Tensor]
 def pairs_within(
     x: Tensor, y: Tensor, squared_radii_x: Tensor, squared_radii_y: Tensor
 ) -> Iterator[tuple[IndexPairs, IndexPairs]]:
-    """Rows (i, j) of x [n, d] and y [m, d] with ||x_i - y_j||^2 < of_x_i, and those with ||x_i - y_j||^2 < of_y_j; some
-    rows of x at a time. `of_x` [n], `of_y` [m]: squared radii, float64."""
-    coarse, fine = (
-        CentredProducts.from_points(x, y, torch.float32),
-        cache(lambda: CentredProducts.from_points(x, y, torch.float64)),
-    )
+    """Rows (i, j) with ||x_i - y_j||^2 < r_i of x, and those with < r_j of y; some rows of x at a time."""
+    coarse = CentredProducts.from_points(x, y, torch.float32)
+    fine = cache(lambda: CentredProducts.from_points(x, y, torch.float64))
     rows = max(1, CHUNK_ELEMENTS // len(y))
     for start in range(0, len(x), rows):
         part = slice(start, start + rows)
         found = coarse.candidate_pairs(part, squared_radii_x, squared_radii_y)
-        if (
-            sum(int(unsure.sum()) for *_, unsure in found) > MAX_UNSURE_PER_ROW * rows
-            or not coarse.slack[part].isfinite().all()
-        ):
+        num_unsure = sum(int(unsure.sum()) for *_, unsure in found)
+        if num_unsure > MAX_UNSURE_PER_ROW * rows or not coarse.slack[part].isfinite().all():
             found = fine().candidate_pairs(part, squared_radii_x, squared_radii_y)
         (i, j, first), (u, v, second) = found
         yield (
@@ -56,7 +50,7 @@ class CentredProducts:
     slack: Tensor
 
     @classmethod
-    def from_points(cls, x: Tensor, y: Tensor, dtype: torch.dtype) -> CentredProducts:
+    def from_points(cls, x: Tensor, y: Tensor, dtype: torch.dtype) -> Self:
         """Rounding makes ||x||^2 + ||y||^2 - 2 x.y wrong by less than (d + 8) eps (||x|| + ||y||)^2."""
         centre = y.double().mean(0)
         u, v = ((each.double() - centre).to(dtype) for each in (x, y))
@@ -67,7 +61,7 @@ class CentredProducts:
     def candidate_pairs(
         self, part: slice, squared_radii_x: Tensor, squared_radii_y: Tensor
     ) -> list[tuple[Tensor, Tensor, Tensor]]:
-        """Pairs that may lie within the radii of x, and whether that is unsure; then the same for those of y."""
+        """Rows of pairs that may lie within the radii of x, and whether that is unsure; then those of y."""
         own, slack = self.x_squares[part], self.slack[part]
         beyond = torch.addmm(self.y_squares, self.x[part], self.y.T, alpha=-2)
         first = _pairs_below(beyond, squared_radii_x[part].to(own.dtype) - own, slack)

@@ -1,8 +1,7 @@
-"""Distance of images to training images after small shifts and rotations, in pixels.
+"""Distance of images to training images after small shifts and rotations, in pixels; features are sensitive to shifts.
 
-Features are sensitive to shifts: half of all MNIST digits moved by one pixel are then nearest to another image. Two
-descriptors, one robust to rotation and one to shifts, propose candidates among the training images; these are compared
-pixel by pixel after each of a grid of shifts and rotations.
+Two descriptors, one robust to rotation and one to shifts, propose candidates among the training images; these are
+compared pixel by pixel after each of a grid of shifts and rotations.
 """
 
 import math
@@ -25,23 +24,19 @@ DEGREES = (-6, -3, 0, 3, 6)
 
 
 def aligned_distance(pixels: Tensor, train: Tensor) -> tuple[Tensor, Tensor]:
-    """Of each image x, uint8 [n, C, H, W], 1 - max corr(move(x), y) float64 [n], from 0 to 2, and the row of that y.
-
-    corr is Pearson's over all pixels and channels, so brightness and contrast do not count; it is 0 with an image of
-    one colour. The maximum is over the moves and the candidates y among the rows of `train`, uint8 [N, C, H, W].
-    """
+    """Of each image x, uint8 [n, C, H, W], 1 - max corr(move(x), y) float64 [n], from 0 to 2, and the row of that y in
+    `train`, over moves and candidates; corr is Pearson's over pixels and channels, 0 with an image of one colour."""
     k = min(CANDIDATES_PER_DESCRIPTOR, len(train))
-    candidates = torch.cat(
-        [nearest(sketch(pixels), sketch(train), k)[1] for sketch in (coarse_descriptor, spectrum_descriptor)], 1
-    )
+    descriptors = (coarse_descriptor, spectrum_descriptor)
+    candidates = torch.cat([nearest(describe(pixels), describe(train), k)[1] for describe in descriptors], 1)
     grids = alignment_grids(pixels.shape[2], pixels.shape[3])
     rows = max(1, CHUNK_ELEMENTS // (len(grids) * pixels[0].numel()))
-    best, star = [], []
+    found = []
     for x, among in zip(torch.split(pixels, rows), torch.split(candidates, rows), strict=True):
         closest, which = _correlations(x, train[among], grids).amax(1).max(1)
-        best.append((1 - closest.double()).clamp(min=0))
-        star.append(among.gather(1, which[:, None])[:, 0])
-    return torch.cat(best), torch.cat(star)
+        found.append(((1 - closest.double()).clamp(min=0), among.gather(1, which[:, None])[:, 0]))
+    distance, index = map(torch.cat, zip(*found, strict=True))
+    return distance, index
 
 
 def coarse_descriptor(pixels: Tensor) -> Tensor:

@@ -7,12 +7,9 @@ from genlib.metrics.stats.intervals import Z, wilson
 
 
 def auroc(positive: Tensor, negative: Tensor) -> tuple[float, float, float]:
-    """The area with its interval (DeLong et al. 1988), from scores [m] and [n] of at least 2 each.
-
-    Its variance is that of the positives' placements among the negatives over m, plus the reverse over n. That is 0
-    where the two do not overlap; there the interval is Wilson's for as many disjoint pairs as there are, which are
-    independent trials of the same chance.
-    """
+    """The area with its interval (DeLong et al. 1988), from scores [m] and [n] of at least 2 each: the variance of the
+    positives' placements among the negatives over m, plus the reverse over n. That is 0 where the two do not overlap;
+    there it is Wilson's of as many disjoint pairs as there are, independent trials of the same chance."""
     above, below = _placements(positive, negative), 1 - _placements(negative, positive)
     area = float(above.mean())
     half = Z * float(above.var() / len(above) + below.var() / len(below)) ** 0.5
