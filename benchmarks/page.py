@@ -96,4 +96,4 @@ def installed_version(name: str) -> str | None:
 
 def short_commit() -> str:
     """The commit, marked where code or params differ from it; the results that were just written do not count."""
-    return provenance.commit(ROOT)[:7] + ("-dirty" if provenance.is_dirty(ROOT) else "")
+    return provenance.commit(ROOT)[:7] + ("-dirty" if provenance.dirty(ROOT) == "true" else "")

@@ -12,10 +12,6 @@ from pathlib import Path
 CODE_PATHS = ("genlib", "pipelines", "params.yaml", "dvc.yaml", "requirements.lock")
 COMMIT_ENV, DIRTY_ENV = "GENLIB_COMMIT", "GENLIB_DIRTY"
 SAFE_DIRECTORY_FIXES: list[str] = []  # the command that makes git trust this checkout, once git has asked for it
-DVC_EXPERIMENT_ENV, DVC_ROOT_ENV = (
-    "DVC_EXP_NAME",
-    "DVC_ROOT",
-)  # DVC's words for an experiment and for the checkout it was asked for in
 
 
 def as_env(root: Path) -> Mapping[str, str]:
@@ -26,11 +22,6 @@ def as_env(root: Path) -> Mapping[str, str]:
 def commit(root: Path) -> str:
     """The commit that `root` is a checkout of, or "unknown" outside git."""
     return os.environ.get(COMMIT_ENV) or _git(root, "rev-parse", "HEAD") or "unknown"
-
-
-def read_committed(root: Path, path: str) -> str:
-    """The content of a file in the commit; "" outside git."""
-    return _git(root, "show", f"HEAD:./{path}") or ""
 
 
 def dirty(root: Path) -> str:
@@ -56,16 +47,14 @@ def code_version() -> dict[str, str]:
 
 def dvc_experiment() -> str:
     """The name of DVC's experiment that this is part of; "" outside one."""
-    return os.environ.get(DVC_EXPERIMENT_ENV, "")
+    return os.environ.get("DVC_EXP_NAME", "")
 
 
 def main_worktree(root: Path) -> Path:
-    """The main worktree that `root` belongs to, or `root` itself.
-
-    A queued experiment runs in a repository of its own, which DVC removes: it belongs to the one that it was queued in.
-    """
+    """The main worktree that `root` belongs to, or `root` itself. A queued experiment of DVC runs in a repository of
+    its own, which is removed: it belongs to the one that it was queued in, `DVC_ROOT`."""
     if dvc_experiment():
-        root = Path(os.environ.get(DVC_ROOT_ENV, root))
+        root = Path(os.environ.get("DVC_ROOT", root))
     found = _git(root, "rev-parse", "--path-format=absolute", "--git-common-dir", "--show-prefix") or ""
     shared, _, subfolder = found.partition("\n")
     project_dir = Path(shared).parent / subfolder
@@ -77,22 +66,16 @@ def installed_requirements() -> str:
     import platform
     from importlib.metadata import distributions
 
-    found = (each.metadata for each in distributions())
-    pins = sorted({f"{each['Name']}=={each['Version']}" for each in found}, key=str.lower)
+    pins = sorted({f"{each.metadata['Name']}=={each.metadata['Version']}" for each in distributions()}, key=str.lower)
     return "\n".join([f"# Python {platform.python_version()}, {platform.platform()}", *pins, ""])
 
 
 def tags(root: Path, *, stage: str, model: str, params_digest: str, data_sha256: str) -> dict[str, str]:
     """The tags that every run carries."""
-    return {
-        "genlib.commit": commit(root),
-        "genlib.dirty": dirty(root),
-        "genlib.data_sha256": data_sha256,
-        "genlib.params_digest": params_digest,
-        "genlib.stage": stage,
-        "genlib.model": model,
-        **({"genlib.dvc_experiment": dvc_experiment()} if dvc_experiment() else {}),
-    }
+    found = {"commit": commit(root), "dirty": dirty(root), "data_sha256": data_sha256}
+    found |= {"params_digest": params_digest, "stage": stage, "model": model}
+    found |= {"dvc_experiment": dvc_experiment()} if dvc_experiment() else {}
+    return {f"genlib.{key}": value for key, value in found.items()}
 
 
 def _git(root: Path, *arguments: str) -> str | None:

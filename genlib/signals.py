@@ -13,11 +13,9 @@ SIGNALS = (signal.SIGINT, signal.SIGALRM)
 def repeated_keyboard_interrupt(
     interval_s: float = 2.0, on_first: Callable[[], None] | None = None, timeout_s: float = 0.0
 ) -> Iterator[None]:
-    """Ctrl-C raises KeyboardInterrupt, and again every `interval_s` until the `with` block is left.
-
-    With `on_first` the first Ctrl-C calls that instead, and raising begins at the second or after `timeout_s`. Outside
-    the main thread, which alone receives signals, this changes nothing.
-    """
+    """Ctrl-C raises KeyboardInterrupt, and again every `interval_s` until the `with` block is left. With `on_first` the
+    first one calls that instead, and raising begins at the second or after `timeout_s`. Outside the main thread, which
+    alone receives signals, this changes nothing."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

@@ -4,32 +4,27 @@
 params.yaml, validates the result, and only then writes it. Exits with 2 and one line on an error.
 """
 
-from __future__ import annotations
-
 import argparse
 import hashlib
 import io
 import sys
 from collections.abc import Mapping, MutableMapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Self
 
 from genlib import provenance
 from genlib.data.catalog import find_domains
+from genlib.data.sources import Source
 from genlib.errors import InputError, run_cli, unknown_name
 from genlib.files import write_text
-from genlib.metrics.registry import check_metric_names
+from genlib.metrics.registry import check_metric_names, get_metric
 from genlib.migration import require_current_names
 from genlib.params import Params, expand_dotted, merge, parse_params, parse_yaml, read_yaml
 from genlib.tracking.mlflow import tracking_uri
 from pipelines.preflight import check_machine
 from pipelines.repro_command import record_command
 from pipelines.stage import ROOT
-
-if TYPE_CHECKING:
-    from genlib.data.sources import Source
-    from genlib.training.job import TrainingSpec
 
 PARAMS, PRESETS, RATINGS, RUNS = Path("params.yaml"), Path("presets"), Path("data/ratings"), Path("runs")
 CHECKED_STAMP = Path(".genlib/checked")
@@ -49,9 +44,9 @@ def check(preset: str | None, assignments: list[str], tuned_model: str | None = 
         raise unknown_name("MODEL", tuned_model, params.tune.models)
     domains = [source for source, _ in find_domains(params.data.to_config())]
     check_metric_names(params.evaluate.metrics, "params.yaml: evaluate.metrics")
-    check_metric_names([params.tune.metric], "params.yaml: tune.metric")
-    check_metric_names([params.tune.second_metric], "params.yaml: tune.second_metric")
     check_metric_names(params.tune.constraints, "params.yaml: tune.constraints")
+    for key in ("metric", "second_metric"):
+        check_metric_names([getattr(params.tune, key)], f"params.yaml: tune.{key}")
     tracking_uri(provenance.main_worktree(ROOT))
     check_machine(ROOT)
     _check_models_once(params, DataSpec.from_sources(params, domains))
@@ -85,10 +80,7 @@ def _parse_assignments(assignments: list[str]) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class DataSpec:
-    """What a model needs to know of the data: shape of an image, number of classes and of domains.
-
-    `common`: the classes of both domains, for objectives on pairs; none where they differ.
-    """
+    """What a model needs to know of the data; the common classes are those of both domains, none where they differ."""
 
     shape: tuple[int, int, int]
     num_classes: int
@@ -96,18 +88,15 @@ class DataSpec:
     num_domains: int
 
     @classmethod
-    def from_sources(cls, params: Params, domains: Sequence[Source]) -> DataSpec:
-        """A size that only the images themselves tell is taken for 28."""
-        size, classes = params.data.image_size or 28, domains[0].classes
+    def from_sources(cls, params: Params, domains: Sequence[Source]) -> Self:
+        size, classes = params.data.image_size or 28, domains[0].classes  # a size that only the images tell: 28
         common = classes if all(domain.classes == classes for domain in domains) else ()
         return cls((domains[0].channels, size, size), len(classes), len(common), len(domains))
 
     @property
-    def with_everything(self) -> DataSpec:
+    def with_everything(self) -> "DataSpec":
         """The same with labels and with a second domain."""
-        return replace(
-            self, num_classes=self.num_classes or 10, num_common_classes=self.num_common_classes or 10, num_domains=2
-        )
+        return DataSpec(self.shape, self.num_classes or 10, self.num_common_classes or 10, 2)
 
 
 def _check_models_once(params: Params, data_spec: DataSpec) -> None:
@@ -117,23 +106,15 @@ def _check_models_once(params: Params, data_spec: DataSpec) -> None:
     if CHECKED_STAMP.exists() and CHECKED_STAMP.read_bytes() == digest.encode():
         return
     for key, name in (("metric", params.tune.metric), ("second_metric", params.tune.second_metric)):
-        _check_direction(key, name)
+        if get_metric(name).better == "real":
+            raise InputError(f"params.yaml: tune.{key}: got '{name}', best where real images are, expected one to push")
     _check_searcher(params)
     _check_models(params, data_spec)
     write_text(digest, CHECKED_STAMP)
 
 
-def _check_direction(key: str, name: str) -> None:
-    """A sweep needs metrics with a direction: higher or lower is better."""
-    from genlib.metrics.registry import get_metric
-
-    if get_metric(name).better == "real":
-        raise InputError(f"params.yaml: tune.{key}: got '{name}', best where real images are, expected one to push")
-
-
 def _check_searcher(params: Params) -> None:
-    """Trials of several workers are run in full, since a group of workers whose trial is stopped keeps its CPUs; a
-    population changes continuous hyperparameters during training."""
+    """Workers whose trial is stopped would keep their CPUs; a population changes continuous hyperparameters."""
     from genlib.tuning.searchers import NO_PRUNING, POPULATION_BASED
     from genlib.tuning.space import is_continuous
 
@@ -163,49 +144,37 @@ def _check_models(params: Params, data_spec: DataSpec) -> None:
         if name not in starved:
             raise error
         without = " ".join(f"models.{each}=null" for each in starved)
-        expected = (
-            "or" if "expected " in str(error) else "expected data with labels (for a pair of domains the same ones), or"
-        )
-        raise InputError(f'{error}, {expected} params without {", ".join(starved)} (SET="{without}")')
+        labels = "expected data with labels (for a pair of domains the same ones), "
+        hint = "" if "expected " in str(error) else labels
+        raise InputError(f'{error}, {hint}or params without {", ".join(starved)} (SET="{without}")')
 
 
 def _model_error(params: Params, name: str, data_spec: DataSpec) -> InputError | None:
     """Why one model cannot be trained on such data, or with a value of its search space; None where it can."""
     import torch
 
+    from genlib.training.fit import build_objective, build_train_state
+    from genlib.training.job import TrainingSpec
+    from genlib.training.overrides import resolve_ratios
+
+    def training_spec(params: Params) -> TrainingSpec:
+        return TrainingSpec(name, params.models[name].model, params.models[name].objective, params.train_config(name))
+
+    meta = torch.device("meta")
     corners = _search_space_corners(params.models[name].search_space) if name in params.tune.models else []
     try:
-        with torch.device("meta"):
-            for overrides in [{}, *corners]:
-                _init_training(_with_overrides(params, name, overrides) if overrides else params, name, data_spec)
+        for overrides in [{}, *corners]:
+            spec = training_spec(params)
+            if overrides:
+                values = resolve_ratios(overrides, spec.options())
+                spec = training_spec(params.with_overrides({f"models.{name}.{key}": v for key, v in values.items()}))
+            with meta:
+                objective = build_objective(spec)
+                classes = data_spec.num_common_classes if objective.domains == "pair" else data_spec.num_classes
+                build_train_state(spec, objective, data_spec.shape, classes, data_spec.num_domains, meta)
     except InputError as error:
         return error
     return None
-
-
-def _with_overrides(params: Params, name: str, overrides: Mapping[str, Any]) -> Params:
-    """The params with these hyperparameters of the model `name`, validated again."""
-    from genlib.training.overrides import resolve_ratios
-
-    values = resolve_ratios(overrides, _training_spec(params, name).options())
-    return params.with_overrides({f"models.{name}.{key}": value for key, value in values.items()})
-
-
-def _training_spec(params: Params, name: str) -> TrainingSpec:
-    from genlib.training.job import TrainingSpec
-
-    return TrainingSpec(name, params.models[name].model, params.models[name].objective, params.train_config(name))
-
-
-def _init_training(params: Params, name: str, data_spec: DataSpec) -> None:
-    import torch
-
-    from genlib.training.fit import build_objective, build_train_state
-
-    spec = _training_spec(params, name)
-    objective = build_objective(spec)
-    classes = data_spec.num_common_classes if objective.domains == "pair" else data_spec.num_classes
-    build_train_state(spec, objective, data_spec.shape, classes, data_spec.num_domains, torch.device("meta"))
 
 
 def _search_space_corners(search_space: Mapping[str, Mapping[str, list[Any]]]) -> list[dict[str, Any]]:

@@ -1,6 +1,7 @@
 """Stage `compare@<model>`: evaluate the refitted default and winner on test images with the reporting classifier."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from statistics import fmean
 from typing import Any
 
@@ -14,7 +15,6 @@ def compare(stage: Stage) -> None:
     """Evaluate the refits of one model and write runs/compare/<model>: metrics.json, and values.json of each side."""
     from genlib.data.dataset import load_dataset
     from genlib.evaluation.evaluator import Evaluator, compute_applicable_metrics, flatten_results, summary_metrics
-    from genlib.evaluation.runner import report_to_json
     from genlib.registry import load
 
     settings, refits = stage.params.evaluate, ROOT / "runs/tune" / stage.model_name
@@ -29,7 +29,7 @@ def compare(stage: Stage) -> None:
                 n = next(iter(inputs.values())).n
                 evaluated[weights] = compute_applicable_metrics(inputs, settings.metrics)
             results = evaluated[weights]
-            seeds[side][seed] = report_to_json(results, {})["metrics"]
+            seeds[side][seed] = {name: asdict(result) for name, result in results.items()}
             params = {"side": side, "seed": seed}
             with run.start_nested(f"{side}-{seed}", f"{stage.title} {side} seed {seed}", params) as seed_run:
                 seed_run.log(flatten_results(results), step=0)

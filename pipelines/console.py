@@ -28,7 +28,6 @@ class Console:
         self.stop_requested = False
 
     def should_stop(self) -> bool:
-        """Whether Ctrl-C was pressed."""
         return self.stop_requested
 
     def request_stop(self) -> None:
@@ -51,21 +50,17 @@ class Console:
         due = progress.is_done or now - self.last_print_time >= PRINT_INTERVAL_S
         if self.bar.disable and due and progress.images_seen > self.start_images:
             self.last_print_time = now
-            print(self._format_progress(progress, now), file=sys.stderr, flush=True)
-
-    def _format_progress(self, progress: Progress, now: float) -> str:
-        rate = (progress.images_seen - self.start_images) / max(now - self.start_time, 1e-9)
-        left = max(0, progress.total_images - progress.images_seen) / rate
-        where = f"{progress.images_seen:,} of {progress.total_images:,} images"
-        since = f", resumed at {self.start_images:,}" if self.start_images else ""
-        speed = f"{rate:,.0f} images/s, {left:.0f} s left"
-        return f"{self.title}: {where}{since}, {speed}; {format_metrics(progress.metrics)}"
+            rate = (progress.images_seen - self.start_images) / max(now - self.start_time, 1e-9)
+            left = max(0, progress.total_images - progress.images_seen) / rate
+            where = f"{progress.images_seen:,} of {progress.total_images:,} images"
+            where += f", resumed at {self.start_images:,}" if self.start_images else ""
+            numbers = f"{rate:,.0f} images/s, {left:.0f} s left; {format_metrics(progress.metrics)}"
+            print(f"{self.title}: {where}, {numbers}", file=sys.stderr, flush=True)
 
 
 @contextmanager
 def open_console(title: str) -> Iterator[Console]:
-    """A console that requests a stop at the first Ctrl-C; the second one ends the block, and so does a wait of more
-    than `STOP_TIMEOUT_S`."""
+    """A console that requests a stop at the first Ctrl-C; the second ends the block, and so does `STOP_TIMEOUT_S`."""
     console = Console(title)
     try:
         with repeated_keyboard_interrupt(1.0, console.request_stop, STOP_TIMEOUT_S):

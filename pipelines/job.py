@@ -1,7 +1,5 @@
-"""The entry point of a submitted job on the cluster's head: run the graph with DVC, without git.
-
-It runs in its own folder, since Ray may remove the one that it unpacked.
-"""
+"""The entry point of a submitted job on the cluster's head: run the graph with DVC, without git, in a folder of its
+own, since Ray may remove the one that it unpacked."""
 
 import os
 import shutil

@@ -17,13 +17,8 @@ def report(stage: Stage) -> None:
     with stage.start_run() as run:
         results = read_results(ROOT, list(params.models), params.tune.models)
         write_csv(COLUMNS, iter_rows(results), REPORTS / "leaderboard.csv")
-        origin = Provenance(
-            stage.tags(),
-            params.model_dump(),
-            params.tune.metric,
-            repro_command(ROOT),
-            second_metric=params.tune.second_metric,
-        )
+        command, second_metric = repro_command(ROOT), params.tune.second_metric
+        origin = Provenance(stage.tags(), params.model_dump(), params.tune.metric, command, second_metric=second_metric)
         write_text(render_page(results, origin), REPORTS / "index.html")
         for name in ("leaderboard.csv", "index.html"):
             run.log_artifact(REPORTS / name)

@@ -11,10 +11,12 @@ import signal
 import subprocess
 import sys
 import time
+from collections import deque
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from graphlib import TopologicalSorter
+from itertools import takewhile
 from typing import Any
 
 from genlib import provenance
@@ -28,13 +30,7 @@ _DOT_EDGE = re.compile(r'"(?P<before>[^"]+)"(?: -> "(?P<after>[^"]+)")?;')
 
 
 def repro(jobs: str) -> None:
-    """Bring the graph up to date, at most `jobs` stages at a time.
-
-    Raises:
-        InputError: `jobs` is not a number of stages.
-        SystemExit: a stage failed.
-        KeyboardInterrupt: Ctrl-C was pressed before all stages were done.
-    """
+    """Bring the graph up to date, at most `jobs` stages at a time; raises SystemExit where a stage failed."""
     if not (jobs.isdecimal() and int(jobs)):
         raise InputError(f"JOBS: got {jobs!r}, expected how many stages may run at once, 1 or more")
     if jobs == "1":
@@ -49,7 +45,6 @@ def repro(jobs: str) -> None:
 
 
 def read_graph() -> Graph:
-    """The graph of dvc.yaml."""
     graph: dict[str, list[str]] = {}
     for before, after in _DOT_EDGE.findall(_dvc_output("dag", "--dot")):
         graph.setdefault(before, [])
@@ -77,10 +72,8 @@ def critical_path_lengths(graph: Graph) -> dict[str, int]:
 
 
 def run_stages(graph: Graph, stale: list[str], jobs: int) -> None:
-    """Run the `stale` stages, `jobs` at a time, the one with the longest critical path first.
-
-    After Ctrl-C, which the stages receive as well, or after a failure, no further stage starts.
-    """
+    """Run the `stale` stages, `jobs` at a time, the one with the longest critical path first. After Ctrl-C, which the
+    stages receive as well, or after a failure, no further stage starts."""
     from tqdm import tqdm
 
     sorter = TopologicalSorter({stage: set(graph[stage]).intersection(stale) for stage in stale})
@@ -130,13 +123,9 @@ def _run_stage(stage: str, jobs: int, bar: Any) -> int:
 
 def stage_output(lines: Iterable[bytes]) -> Iterator[str]:
     """What a stage and DVC print, up to DVC's advice about the lock file."""
-    for line in lines:
-        text = line.decode(errors="replace").rstrip()
-        if text.endswith("lock file 'dvc.lock'"):
-            break
-        yield text
-    for _ in lines:
-        pass
+    texts = (line.decode(errors="replace").rstrip() for line in lines)
+    yield from takewhile(lambda text: not text.endswith("lock file 'dvc.lock'"), texts)
+    deque(texts, maxlen=0)  # a stage whose pipe is full would wait
 
 
 @contextmanager
@@ -151,7 +140,6 @@ def _interrupt_flag() -> Iterator[list[int]]:
 
 
 def _dvc_output(*arguments: str) -> str:
-    """What DVC prints."""
     done = subprocess.run([*_DVC, "--wait-for-lock", *arguments], cwd=ROOT, stdout=subprocess.PIPE, text=True)
     if done.returncode:
         raise SystemExit(done.returncode)

@@ -11,18 +11,19 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from genlib import provenance
 from genlib.errors import run_cli, unknown_name
 from genlib.files import file_sha256
 from genlib.params import Params, load_params
+from genlib.tracking.mlflow import publishing
+from genlib.tracking.run_folder import RunFolder, open_run
 
 if TYPE_CHECKING:
     from genlib.data.dataset import Dataset
-    from genlib.tracking.run_folder import RunFolder
     from genlib.training.job import TrainingJob
 
 ROOT = Path.cwd()
 PREPARED_DIR = ROOT / "data" / "prepared"
-CHECKPOINT_ROOT = ROOT / ".genlib" / "state"
 FEATURE_CACHE = ROOT / ".genlib" / "views"
 INTERRUPTED_MESSAGE = "interrupted; the same command goes on from the last checkpoint"
 TUNING_CLASSIFIER, REPORTING_CLASSIFIER = ROOT / "runs/train/classifier", ROOT / "runs/train/scorer"
@@ -38,13 +39,12 @@ class Stage:
 
     @property
     def out_dir(self) -> Path:
-        """The folder of this stage's results."""
         return ROOT / "runs" / self.name / self.model_name
 
     @property
     def checkpoint_root(self) -> Path:
         """Where unfinished training of this stage is kept; pruned once the stage is done."""
-        return CHECKPOINT_ROOT / self.name / self.model_name
+        return ROOT / ".genlib" / "state" / self.name / self.model_name
 
     @property
     def title(self) -> str:
@@ -52,14 +52,12 @@ class Stage:
 
     @cached_property
     def dataset(self) -> Dataset:
-        """The prepared data, opened once."""
         from genlib.data.dataset import load_dataset
 
         return load_dataset(PREPARED_DIR)
 
     def build_job(self, overrides: Mapping[str, Any] | None = None, **train: Any) -> TrainingJob:
-        """The model's training job with other train options, then other hyperparameters by dotted key; its checkpoints
-        lie in the folder of its digest."""
+        """The model's training job with other train options, then other hyperparameters by dotted key."""
         from genlib.training.job import TrainingJob
 
         section, config = self.params.models[self.model_name], self.params.train_config(self.model_name)
@@ -75,33 +73,27 @@ class Stage:
 
     @contextmanager
     def start_run(self, digest: str = "", part: str = "") -> Iterator[RunFolder]:
-        """A tracked run of this stage, or of a named `part` of it, published while the body runs.
-
-        One that is killed or interrupted is continued by the next of the same `digest`.
-        """
-        from genlib import provenance
-        from genlib.tracking.mlflow import publishing
-        from genlib.tracking.run_folder import open_run
-
+        """A tracked run of this stage, or of a named `part` of it, published while the body runs; one that is killed or
+        interrupted is continued by the next of the same `digest`."""
         project_dir = provenance.main_worktree(ROOT)
         worktree = "" if project_dir == ROOT else ROOT.name  # other worktrees and copies may be at the same stage
         key = "-".join(filter(None, (self.name, self.model_name, digest or self.params.digest()[:16], worktree)))
         name = " ".join(filter(None, (self.title, part, provenance.dvc_experiment())))
         experiment = self.params.tracking.experiment or self.params.data.name
-        header = {"name": name, "experiment": experiment, "tags": self.tags(), "params": self.run_params()}
+        params = self.params.model_dump()
+        models = params.pop("models")  # of the models a run shows its own alone
+        params |= {self.model_name: models[self.model_name]} if self.model_name else {}
+        header = {"name": name, "experiment": experiment, "tags": self.tags(), "params": params}
         with publishing(project_dir), open_run(project_dir, key, **header) as run:
             run.log_text("requirements.txt", provenance.installed_requirements())
             yield run
 
     def tags(self) -> dict[str, str]:
         """The origin of a number: commit, params, data, stage and model."""
-        from genlib import provenance
         from genlib.data.dataset import INFO_FILE
 
-        data = self.dataset.sha256 if (PREPARED_DIR / INFO_FILE).exists() else ""
-        return provenance.tags(
-            ROOT, stage=self.name, model=self.model_name, params_digest=self.params.digest(), data_sha256=data
-        )
+        data, params = self.dataset.sha256 if (PREPARED_DIR / INFO_FILE).exists() else "", self.params.digest()
+        return provenance.tags(ROOT, stage=self.name, model=self.model_name, params_digest=params, data_sha256=data)
 
     def build_card(self, classifier: Mapping[str, Any], model_dir: Path, n: int) -> dict[str, Any]:
         """The card of a metric: data, weights, classifier and number of images."""
@@ -117,12 +109,6 @@ class Stage:
             "model_sha256": file_sha256(model_dir / "model.safetensors"),
             "judge": classifier,
         }
-
-    def run_params(self) -> dict[str, Any]:
-        """The params that this stage's run shows."""
-        values = self.params.model_dump()
-        own = {self.model_name: values["models"][self.model_name]} if self.model_name else {}
-        return {key: value for key, value in values.items() if key != "models"} | own
 
 
 def run_stage(

@@ -38,11 +38,7 @@ class RemoteResults:
     storage: str
 
     def run(self, *module: str) -> None:
-        """Run a module as a program of this environment in `root`.
-
-        Raises:
-            InputError: it failed, and has printed why.
-        """
+        """Run a module as a program in `root`; raises InputError where it failed, and has printed why."""
         done = subprocess.run([sys.executable, "-m", *module], cwd=self.root, env=os.environ | QUIET_ENV)
         if done.returncode:
             raise InputError(f"{' '.join(module)}: got exit code {done.returncode}, expected 0; the reason is above")

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import shutil
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from genlib.files import file_sha256
 from pipelines.stage import Stage, run_stage
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from genlib.training.job import TrainingJob
     from genlib.training.loop import Progress
 
@@ -39,15 +38,9 @@ def train_job(stage: Stage, job: TrainingJob, out: Path, part: str = "") -> None
             run.report(progress)
             console.show_progress(progress)
 
+        name, should_stop = stage.title.replace(" ", "-"), console.should_stop
         try:
-            train_distributed(
-                job,
-                stage.storage_path,
-                stage.title.replace(" ", "-"),
-                on_progress,
-                console.log,
-                should_stop=console.should_stop,
-            )
+            train_distributed(job, stage.storage_path, name, on_progress, console.log, should_stop=should_stop)
         except TrainingDiverged:
             run.tag({"genlib.health": DIVERGED})
             raise

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from genlib.errors import InputError
-from genlib.files import read_checked_json, write_csv, write_yaml
+from genlib.files import write_csv, write_yaml
+from genlib.tracking.run_folder import RunFolder
+from genlib.tuning.trial import Trial
 from pipelines.stage import ROOT, TUNING_CLASSIFIER, Stage, run_stage
 from pipelines.train import train_job
 
 if TYPE_CHECKING:
-    from genlib.tracking.run_folder import RunFolder
-    from genlib.training.job import TrainingJob
     from genlib.tuning.sweep import Sweep, SweepCallback
-    from genlib.tuning.trial import Trial
 
 MAX_SCORED_IMAGES = 1000  # at the most, for the score of a trial
 
@@ -41,11 +39,7 @@ def tune(stage: Stage) -> None:
 
 
 def build_sweep(stage: Stage) -> Sweep:
-    """The sweep of this stage, whose trials report often enough for the lowest rung and write checkpoints as often.
-
-    Raises:
-        InputError: `ray.storage_path` is not a folder.
-    """
+    """The sweep of this stage, whose trials report often enough for the lowest rung and write checkpoints as often."""
     from genlib.evaluation.evaluator import Evaluator, TrialScorer
     from genlib.tuning.searchers import reports_per_trial
     from genlib.tuning.sweep import Sweep
@@ -56,12 +50,8 @@ def build_sweep(stage: Stage) -> Sweep:
     section, settings = stage.params.tune, stage.params.evaluate
     every = max(1, section.images_per_trial // reports_per_trial(section.searcher))
     metrics = tuple(dict.fromkeys((section.metric, section.second_metric, *section.constraints)))
-    job = stage.build_job(
-        total_images=section.images_per_trial,
-        workers=section.resources.workers,
-        report_every=every,
-        checkpoint_every=every,
-    )
+    every_report: Any = {"report_every": every, "checkpoint_every": every}
+    job = stage.build_job(total_images=section.images_per_trial, workers=section.resources.workers, **every_report)
     evaluator = Evaluator.from_folder(TUNING_CLASSIFIER, job.dataset)
     scorer = TrialScorer(evaluator, metrics, min(MAX_SCORED_IMAGES, settings.samples), settings.seed)
     space, folder = stage.params.models[stage.model_name].search_space, stage.title.replace(" ", "-")
@@ -109,22 +99,11 @@ def refit(stage: Stage, overrides: Mapping[str, Any], out: Path, existing: Path)
     """Train with these hyperparameters, the seed that names `out` and the full budget, or copy `existing` where that is
     the same model."""
     job = stage.build_job(overrides, seed=int(out.name))
-    if is_model_of(job, existing):
+    if job.is_model_of(existing):
         shutil.copytree(existing, out, dirs_exist_ok=True)
     else:
         train_job(stage, job, out, f"refit {out.parent.name} seed {out.name}")
     return out
-
-
-def is_model_of(job: TrainingJob, folder: Path) -> bool:
-    """Whether the model in `folder` is what `job` would train."""
-    from genlib.training.job import build_model_config
-
-    path = folder / "config.json"
-    expected = json.loads(json.dumps(build_model_config(job)))
-    return (
-        path.exists() and expected.items() <= read_checked_json(path, "expected one that a train stage wrote").items()
-    )
 
 
 if __name__ == "__main__":

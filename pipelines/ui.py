@@ -10,15 +10,11 @@ from genlib.tracking.mlflow import tracking_uri
 from pipelines.stage import ROOT
 
 
-def main() -> None:
+def serve() -> None:
+    """Become MLflow's server; Ctrl-C ends it."""
     parser = argparse.ArgumentParser(prog="python -m pipelines.ui", description=__doc__)
     parser.add_argument("--port", type=int, default=5000)
     port = parser.parse_args().port
-    sys.exit(run_cli(lambda: serve(port)))
-
-
-def serve(port: int) -> None:
-    """Become MLflow's server; Ctrl-C ends it."""
     home = provenance.main_worktree(ROOT)
     uri = tracking_uri(home)
     if uri.startswith("http"):
@@ -33,4 +29,4 @@ def serve(port: int) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(run_cli(serve))

@@ -1,11 +1,9 @@
-"""Checkpoints: safetensors files `<images seen>-<sha256, 16 digits>.safetensors`, written atomically and flushed.
-
-A checkpoint is read only if its content has the hash in its name.
-"""
+"""Checkpoints: safetensors files `<images seen>-<sha256, 16 digits>.safetensors`, written atomically and flushed, and
+read only if the content has the hash in the name. All readers raise InputError where a later genlib wrote the file."""
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
@@ -29,7 +27,7 @@ class BadCheckpoint(ValueError):
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A checkpoint file as it was read; `job_digest` is that of the job that wrote it."""
+    """A checkpoint file as it was read."""
 
     path: Path
     content: bytes
@@ -47,11 +45,11 @@ class Checkpoint:
 
 
 def serialize_checkpoint(
-    tensors: Mapping[str, Tensor], job_digest: str, images_seen: int, history: list[dict[str, float]]
+    tensors: dict[str, Tensor], job_digest: str, images_seen: int, history: list[dict[str, float]]
 ) -> tuple[str, bytes]:
     """Name and content of a checkpoint file."""
     metadata = {"version": CHECKPOINT_VERSION, "job": job_digest, "images_seen": images_seen, "history": history}
-    content = save(dict(tensors), metadata={"genlib": json.dumps(metadata)})
+    content = save(tensors, metadata={"genlib": json.dumps(metadata)})
     return f"{images_seen:012d}-{hashlib.sha256(content).hexdigest()[:16]}.safetensors", content
 
 
@@ -69,12 +67,7 @@ def list_checkpoints(folder: Path) -> list[Path]:
 
 
 def read_checkpoint(path: Path, job_digest: str | None = None) -> Checkpoint:
-    """Read a checkpoint, of the job of this digest where one is given.
-
-    Raises:
-        BadCheckpoint: it is damaged, was renamed, or is of another job.
-        InputError: a later genlib wrote it.
-    """
+    """Raises BadCheckpoint where it is damaged, was renamed, or is of a job with another digest."""
     content = path.read_bytes()
     name_images, _, name_hash = path.stem.partition("-")
     if not hashlib.sha256(content).hexdigest().startswith(name_hash):
@@ -101,28 +94,19 @@ def _read_metadata(path: Path) -> dict[str, Any]:
 
 
 def usable_checkpoints(folder: Path | None) -> Iterator[Checkpoint]:
-    """The intact checkpoints in `folder`, newest first.
-
-    Raises:
-        InputError: a later genlib wrote one.
-    """
+    """The intact checkpoints in `folder`, newest first."""
     for path in list_checkpoints(folder) if folder else []:
         with suppress(BadCheckpoint):
             yield read_checkpoint(path)
 
 
 def latest_checkpoint(folder: Path | None) -> Checkpoint | None:
-    """The newest intact checkpoint in `folder`; raises as `usable_checkpoints` does."""
     return next(usable_checkpoints(folder), None)
 
 
 def quarantine_checkpoints(folder: Path | None, job_digest: str) -> list[str]:
     """Rename each checkpoint in `folder` that the job of this digest cannot go on from, down to the newest that it can;
-    a line for each.
-
-    Raises:
-        InputError: a later genlib wrote the newest one.
-    """
+    a line for each."""
     lines = []
     for path in list_checkpoints(folder) if folder else []:
         try:

@@ -7,7 +7,6 @@ from torch import nn
 
 
 def frozen_copy(model: nn.Module) -> nn.Module:
-    """A frozen copy of `model`."""
     return copy.deepcopy(model).requires_grad_(False).eval()
 
 

@@ -29,11 +29,8 @@ MAX_PARAMETERS = 2**31
 
 @dataclass(frozen=True)
 class TrainingData:
-    """What a job learns from, on the training device.
-
-    `train_stream`: training images as batches take them; `train_subset`: those in memory, all or some of a large set;
-    `domain_b`: training images of the other domain, for an objective that learns from a pair.
-    """
+    """What a job learns from, on the training device. `train_stream`: training images as batches take them;
+    `train_subset`: those in memory, all or some of a large set; `domain_b`: those of the other domain, for a pair."""
 
     train_stream: Images | StreamedImages
     train_subset: Images
@@ -59,11 +56,9 @@ class TrainingData:
 def fit(
     job: TrainingJob, group: ProcessGroup | None = None, should_stop: Callable[[], bool] = bool
 ) -> Iterator[Progress]:
-    """Train `job` as one member of `group`, going on from the newest intact checkpoint in `job.checkpoint_dir`.
-
-    The reports before a resumed checkpoint are yielded again first, so the stream is whole every time. Rank 0 writes
-    the checkpoints and draws the samples; once its `should_stop` is true, the next report is the last, with a
-    checkpoint.
+    """Train `job` as one member of `group`, going on from the newest intact checkpoint in `job.checkpoint_dir`, whose
+    reports are yielded again first. Rank 0 writes the checkpoints and draws the samples; once its `should_stop` is
+    true, the next report is the last, with a checkpoint.
 
     A model may have two hooks: `on_fit_start(train, valid)` before the first step, for statistics of the data, and
     `on_fit_end(train, valid)` of the averaged model after the last one, for what is fitted to the trained network.
@@ -99,7 +94,7 @@ def fit(
             metrics={**progress.metrics, **diversity},
             checkpoint_due=checkpoint_due,
             model=state.ema,
-            samples=draw_sample_grid(state.ema) if group.is_main and _is_grid_due(progress, config) else None,
+            samples=_draw_samples_if_due(state.ema, progress, config) if group.is_main else None,
         )
         if stopping:
             return
@@ -118,11 +113,8 @@ def build_train_state(
     num_domains: int,
     device: torch.device,
 ) -> TrainState:
-    """The state before the first step, for so many domains of images of this shape and so many classes.
-
-    Raises:
-        InputError: an option is not expected, the model and the objective do not fit, or the data lack what they need.
-    """
+    """The state before the first step; raises InputError where an option is not expected, the model and the objective
+    do not fit, or the data lack what they need."""
     where = f"models.{spec.name}"
     torch.manual_seed(spec.train.seed)
     model = build("models", spec.model, shape, num_classes, where=f"{where}.model")
@@ -143,13 +135,14 @@ def build_train_state(
     return TrainState.create(model, phases, spec.train)
 
 
-def draw_sample_grid(model: nn.Module) -> Tensor | None:
-    """The first images of seed 0 as pixels, from a model that samples."""
-    return to_pixels(model.sample(SAMPLE_GRID_SIZE, seed=0)).cpu() if hasattr(model, "sample") else None  # type: ignore[operator]
+def _draw_samples_if_due(model: nn.Module, progress: Progress, config: TrainConfig) -> Tensor | None:
+    """At up to `MAX_SAMPLE_GRIDS` reports, the first images of seed 0 as pixels, from a model that samples."""
+    every = max(config.report_every, config.total_images // MAX_SAMPLE_GRIDS)
+    is_due = progress.is_done or progress.images_seen // every > (progress.images_seen - config.report_every) // every
+    return to_pixels(model.sample(SAMPLE_GRID_SIZE, seed=0)).cpu() if is_due and hasattr(model, "sample") else None  # type: ignore[operator]
 
 
 def _call_hook(name: str, model: nn.Module, data: TrainingData) -> None:
-    """Call the model's own `on_fit_start` or `on_fit_end`, where it has one."""
     if hasattr(model, name):
         with torch.no_grad():
             getattr(model, name)(data.train_subset, data.valid)
@@ -162,9 +155,3 @@ def _resume(state: TrainState, checkpoint_dir: Path | None, group: ProcessGroup)
     if images_seen >= 0:
         same = (each for each in usable_checkpoints(checkpoint_dir) if each.images_seen == images_seen)
         state.load(found or next(same))
-
-
-def _is_grid_due(progress: Progress, config: TrainConfig) -> bool:
-    """Whether this report is one of the at most `MAX_SAMPLE_GRIDS` that carry samples."""
-    every = max(config.report_every, config.total_images // MAX_SAMPLE_GRIDS)
-    return progress.is_done or progress.images_seen // every > (progress.images_seen - config.report_every) // every

@@ -11,20 +11,12 @@ from safetensors.torch import save_file
 
 from genlib.data.dataset import Dataset
 from genlib.errors import InputError
-from genlib.files import file_sha256, json_sha256, replace_folder, with_checksum
+from genlib.files import file_sha256, json_sha256, read_checked_json, replace_folder, with_checksum
 from genlib.training.checkpoints import latest_checkpoint
 from genlib.training.config import TrainConfig
 from genlib.training.overrides import flatten_options, resolve_ratios
 
-_CODE_FILES = (
-    "registry.py",
-    "validation.py",
-    "data/batches.py",
-    "data/dataset.py",
-    "data/random.py",
-    "data/images.py",
-    "data/streaming.py",
-)
+_DATA_FILES = ("batches", "dataset", "random", "images", "streaming")
 _CODE_FOLDERS = ("models/layers", "models/layers/cpu", "objectives/common", "training")
 
 
@@ -38,7 +30,6 @@ class TrainingSpec:
     train: TrainConfig
 
     def options(self) -> dict[str, Any]:
-        """Every option by its dotted key, with its value."""
         return flatten_options(self.model, self.objective, asdict(self.train))
 
     def with_overrides(self, overrides: Mapping[str, Any]) -> Self:
@@ -56,35 +47,33 @@ class TrainingSpec:
 
 @dataclass(frozen=True)
 class TrainingJob(TrainingSpec):
-    """A spec with its data. Two jobs of one digest give the same weights, so checkpoints go by it.
-
-    `checkpoint_dir`: where checkpoints are written and gone on from; None keeps none.
-    `digest`: 16 hex digits of model, objective, train options, data and code.
-    """
+    """A spec with its data. `checkpoint_dir`: where checkpoints are written and gone on from; None keeps none.
+    `digest`: 16 hex digits of model, objective, options, data and code; jobs of one digest give the same weights."""
 
     dataset: Dataset
     checkpoint_dir: Path | None = None
     digest: str = field(init=False)
 
     def __post_init__(self) -> None:
-        content = {
-            "model": self.model,
-            "objective": self.objective,
-            "train": asdict(self.train),
-            "data": self.dataset.sha256,
-            "code": _code_sha256(self.model["name"], self.objective["name"]),
-        }
+        content = {"model": self.model, "objective": self.objective, "train": asdict(self.train)}
+        content |= {"data": self.dataset.sha256, "code": _code_sha256(self.model["name"], self.objective["name"])}
         object.__setattr__(self, "digest", json_sha256(content)[:16])
 
     def with_checkpoints_in(self, root: Path) -> Self:
-        """The same with its checkpoints in the folder of its digest in `root`."""
         return replace(self, checkpoint_dir=root / self.digest)
+
+    def is_model_of(self, folder: Path) -> bool:
+        """Whether the model in `folder` is what this job would train."""
+        path, expected = folder / "config.json", json.loads(json.dumps(build_model_config(self)))
+        written = read_checked_json(path, "expected one that a train stage wrote") if path.exists() else {}
+        return bool(expected.items() <= written.items())
 
 
 def code_files(model_name: str, objective_name: str) -> list[Path]:
     """The files whose content decides what a job of this model and this objective computes."""
     package = Path(__file__).parents[1]
-    named = [f"models/{model_name}.py", f"objectives/{objective_name}.py", *_CODE_FILES]
+    named = ["registry.py", "validation.py", f"models/{model_name}.py", f"objectives/{objective_name}.py"]
+    named += [f"data/{name}.py" for name in _DATA_FILES]
     shared = [path for folder in _CODE_FOLDERS for path in sorted((package / folder).glob("*.py"))]
     return [package / name for name in named] + shared
 
@@ -95,11 +84,8 @@ def _code_sha256(model_name: str, objective_name: str) -> list[str]:
 
 
 def save_model(job: TrainingJob, folder: Path) -> None:
-    """Write the model folder of a finished job: averaged weights, raw weights beside them, and what rebuilds it.
-
-    Raises:
-        InputError: the job has no finished state.
-    """
+    """Write the model folder of a finished job: averaged weights, raw weights beside them, and what rebuilds it; raises
+    InputError where the job has no finished state."""
     checkpoint = latest_checkpoint(job.checkpoint_dir)
     if checkpoint is None or checkpoint.images_seen < job.train.total_images:
         raise InputError(f"{job.checkpoint_dir}: got no finished state of {job.name}, expected a job run to its end")

@@ -3,6 +3,8 @@
 Reports and checkpoints fall due at fixed counts of images seen, so they are the same on every rank and in every rerun.
 """
 
+import ctypes
+import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from math import isfinite
@@ -15,9 +17,7 @@ from genlib.data.images import Images
 from genlib.data.streaming import StreamedImages
 from genlib.training import ema
 from genlib.training.config import TrainConfig
-from genlib.training.malloc import retain_freed_memory
 from genlib.training.process_group import ProcessGroup
-from genlib.training.schedule import lr_factor
 from genlib.training.state import TrainState
 
 
@@ -43,7 +43,7 @@ class Progress:
 
 
 class TrainingDiverged(ArithmeticError):
-    """A loss or gradient stopped being a finite number."""
+    """A loss or gradient stopped being finite."""
 
 
 def train(
@@ -53,13 +53,8 @@ def train(
     group: ProcessGroup = ProcessGroup(),  # noqa: B008
     domain_b: Images | StreamedImages | None = None,
 ) -> Iterator[Progress]:
-    """Train `state` until it has seen `config.total_images`, yielding at every report that falls due.
-
-    `domain_b` holds the images of a second domain, for objectives that learn from a pair.
-
-    Raises:
-        TrainingDiverged: a reported value is not finite.
-    """
+    """Train `state` until it has seen `config.total_images`, yielding at every report that falls due; raises
+    TrainingDiverged. `domain_b`: images of a second domain, for objectives that learn from a pair."""
     step, batch_size = state.images_seen // config.batch_size, config.batch_size
     stream = batches(
         data, batch_size, seed=config.seed, step=step, rank=group.rank, world=group.world_size, domain_b=domain_b
@@ -67,15 +62,14 @@ def train(
     device = next(state.model.parameters()).device
     bfloat16 = config.precision == "bfloat16" or (config.precision == "auto" and prefers_bfloat16(device))
     accumulator = MetricAccumulator()
-    retain_freed_memory()
+    _retain_freed_memory()
     state.model.train()
     while state.images_seen < config.total_images:
         batch = next(stream)
         images_before, images_seen = state.images_seen, state.images_seen + batch_size
         is_last = images_seen >= config.total_images
         report_due = is_last or images_seen // config.report_every > images_before // config.report_every
-        progress = images_before / config.total_images
-        scale = lr_factor(config.schedule, progress, config.warmup_fraction, config.decay_start)
+        scale = config.lr_factor(images_before / config.total_images)
 
         for phase, optimizer in zip(state.phases, state.optimizers, strict=True):
             if batch.step % phase.interval:
@@ -87,7 +81,7 @@ def train(
             group.all_reduce_(p.grad for p in phase.module.parameters() if p.grad is not None)
             accumulator.add(losses.logged)
             if report_due:
-                accumulator.set_scalar(f"grad_norm_{phase.name}", gradient_norm(phase.module))
+                accumulator.scalars[f"grad_norm_{phase.name}"] = gradient_norm(phase.module)
             _step_optimizer(optimizer, scale)
 
         ema.update(state.ema, state.model, config.ema, batch.step)
@@ -105,7 +99,6 @@ def prefers_bfloat16(device: torch.device) -> bool:
 
 
 def freeze_except(module: nn.Module, model: nn.Module) -> None:
-    """Let gradients reach the parameters of `module` and of nothing else in `model`."""
     model.requires_grad_(False)
     module.requires_grad_(True)
 
@@ -117,6 +110,14 @@ def gradient_norm(module: nn.Module) -> Tensor:
     return norms
 
 
+def _retain_freed_memory() -> None:
+    """Let glibc keep what is freed: page faults for the next step's activations take up to a sixth of a CPU step."""
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
+    if mallopt:
+        mallopt(-3, 2**25)  # M_MMAP_THRESHOLD: the highest threshold that glibc takes, in bytes
+        mallopt(-1, 2**31 - 1)  # M_TRIM_THRESHOLD: never
+
+
 def _step_optimizer(optimizer: torch.optim.Optimizer, scale: float) -> None:
     for settings in optimizer.param_groups:
         settings["lr"] = settings.setdefault("initial_lr", settings["lr"]) * scale
@@ -125,7 +126,8 @@ def _step_optimizer(optimizer: torch.optim.Optimizer, scale: float) -> None:
 
 
 class MetricAccumulator:
-    """Running sums of logged values, kept on the device: nothing is read back before a report."""
+    """Running sums of logged values, and `scalars` that are the same on every rank already; all stay on the device:
+    nothing is read back before a report."""
 
     def __init__(self) -> None:
         self.totals: dict[str, Tensor] = {}
@@ -139,10 +141,6 @@ class MetricAccumulator:
             total = values.detach().float().sum()
             self.totals[name] = self.totals[name] + total if name in self.totals else total
             self.counts[name] = self.counts.get(name, 0) + len(values)
-
-    def set_scalar(self, name: str, value: Tensor) -> None:
-        """Set a value that is the same on every rank already."""
-        self.scalars[name] = value.detach().float()
 
     def pop_means(self, group: ProcessGroup) -> dict[str, float]:
         """The means over all examples of the group since the last call, as numbers."""

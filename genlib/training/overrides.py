@@ -28,11 +28,7 @@ def split_ratio(key: str) -> tuple[str, str]:
 
 
 def current_value(key: str, options: Mapping[str, Any]) -> Any:
-    """The value of a hyperparameter; a phase without a rate of its own has `train.lr`.
-
-    Raises:
-        InputError: there is no such option.
-    """
+    """The value of a hyperparameter; a phase without a rate of its own has `train.lr`. Raises InputError."""
     if "/" in key:
         above, below = split_ratio(key)
         return current_value(above, options) / current_value(below, options)

@@ -18,7 +18,6 @@ class ProcessGroup:
 
     @classmethod
     def current(cls) -> Self:
-        """The group that torch.distributed was started with, or the group of one."""
         if dist.is_available() and dist.is_initialized():
             return cls(dist.get_rank(), dist.get_world_size())
         return cls()

@@ -4,7 +4,7 @@ import inspect
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
@@ -28,8 +28,6 @@ class EagerAdam(torch.optim.Adam):
 
 @dataclass
 class TrainState:
-    """A model, its average, its phases with one optimiser each, and how far they have come."""
-
     model: nn.Module
     ema: nn.Module
     phases: tuple[Phase, ...]
@@ -40,12 +38,10 @@ class TrainState:
     @classmethod
     def create(cls, model: nn.Module, phases: tuple[Phase, ...], config: TrainConfig) -> Self:
         """The state before the first step, with an Adam (Kingma & Ba 2015) for each phase."""
-
-        def build_optimizer(phase: Phase) -> EagerAdam:
-            lr, betas = config.lr_by_phase.get(phase.name, config.lr), (config.beta1, config.beta2)
-            return EagerAdam(phase.module.parameters(), lr=lr, betas=betas, eps=config.eps, fused=True)
-
-        return cls(model, ema.frozen_copy(model), phases, tuple(map(build_optimizer, phases)))
+        options: Any = {"betas": (config.beta1, config.beta2), "eps": config.eps, "fused": True}
+        rates = [config.lr_by_phase.get(phase.name, config.lr) for phase in phases]
+        adams = (EagerAdam(phase.module.parameters(), lr, **options) for phase, lr in zip(phases, rates, strict=True))
+        return cls(model, ema.frozen_copy(model), phases, tuple(adams))
 
     def save(self, folder: Path, job_digest: str = "") -> Path:
         """Write a checkpoint into `folder`, and keep one before it."""
@@ -53,11 +49,7 @@ class TrainState:
         return write_checkpoint(folder, *serialize_checkpoint(tensors, job_digest, self.images_seen, self.history))
 
     def load(self, checkpoint: Checkpoint) -> None:
-        """Restore the checkpoint, bit for bit.
-
-        Raises:
-            InputError: it holds the state of another model.
-        """
+        """Restore the checkpoint, bit for bit; raises InputError where it holds the state of another model."""
         try:
             self.model.load_state_dict(checkpoint.tensors("model."))
             self.ema.load_state_dict(checkpoint.tensors("ema."))

@@ -38,7 +38,6 @@ class TrialConsole:
             self.bar.write(line)
 
     def summary(self) -> str:
-        """Running, stopped and best, in short."""
         trials, metric = list(self.trials.values()), self.search_objective.metric
         num_running = sum(not each.has_ended for each in trials)
         num_stopped = sum(each.status in STOPPED_STATUSES for each in trials)

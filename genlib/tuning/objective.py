@@ -13,9 +13,10 @@ from dataclasses import dataclass
 from statistics import median
 from typing import TYPE_CHECKING, Literal
 
+from genlib.tuning.trial import Trial
+
 if TYPE_CHECKING:
     from genlib.metrics.constraints import Constraint
-    from genlib.tuning.trial import Trial
 
 MAX_NEAR_TIES = 3
 
@@ -31,11 +32,8 @@ class SearchObjective:
     second_metric: str = ""
 
     def scalarize(self, metrics: Mapping[str, float]) -> dict[str, float]:
-        """The numbers that a searcher minimises: `objective`, and `second_metric` where there is one.
-
-        A value v within the constraints becomes +-v / (1 + |v|), between -1 and 1; outside, 1 + the violations. Without
-        a value (a trial that failed has no metrics) it is the worst possible.
-        """
+        """The numbers that a searcher minimises: `objective`, and `second_metric` where there is one. A value v within
+        the constraints becomes +-v / (1 + |v|), outside 1 + the violations, none (of a failed trial) the worst."""
         violation, sign = self.violation(metrics), 1 if self.better == "lower" else -1
         scalars = {"objective": self._scalarize(metrics.get(self.metric), sign, violation)}
         if self.second_metric:
@@ -96,9 +94,9 @@ class SearchObjective:
 
     def pareto_front(self, trials: Sequence[Trial]) -> list[Trial]:
         """The feasible trials that no other dominates; with one metric, the best."""
+
+        def dominates(one: tuple[float, ...], other: tuple[float, ...]) -> bool:
+            return one != other and all(a <= b for a, b in zip(one, other, strict=True))
+
         scores = [(trial, tuple(self.scalarize(trial.metrics).values())) for trial in self.rank_feasible(trials)]
-        return [trial for trial, score in scores if not any(_dominates(other, score) for _, other in scores)]
-
-
-def _dominates(one: tuple[float, ...], other: tuple[float, ...]) -> bool:
-    return one != other and all(a <= b for a, b in zip(one, other, strict=True))
+        return [trial for trial, score in scores if not any(dominates(other, score) for _, other in scores)]

@@ -1,4 +1,4 @@
-"""What to search, and the searchers: one function each, found by its name, proposes, stops and changes trials.
+"""What to search, and the searchers by name: each proposes, stops and changes trials.
 
 `random`: random points with asynchronous successive halving (ASHA, Li et al. 2020), which stops the worse two thirds of
 the trials at every rung. `random_no_pruning`: the same points, every trial in full. `tpe`: a tree-structured Parzen
@@ -33,7 +33,7 @@ class Resources:
 
     @property
     def bundle(self) -> dict[str, float]:
-        """What Ray reserves for the trial itself; where workers train, one byte of memory, since nothing is refused."""
+        """What Ray reserves for the trial; where workers train, one byte of memory, since nothing is refused."""
         return {"CPU": 0, "memory": 1} if self.workers else {"CPU": self.cpu, "GPU": self.gpu}
 
 
@@ -72,45 +72,52 @@ def random_points(config: SearchConfig, *, prune: bool) -> Searcher:
     return Searcher(codec, _random_search(config, codec), _asha_scheduler(config) if prune else None)
 
 
-def tpe(config: SearchConfig) -> Searcher:
+def optuna_points(config: SearchConfig, *, second_metric: bool) -> Searcher:
+    import optuna
+    from ray.tune.search.optuna import OptunaSearch
+
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
     codec = SpaceCodec(_space_with_points(config))
-    return Searcher(codec, _optuna_search(config, codec, "objective", "min"), _asha_scheduler(config))
+    points = [codec.to_ray_config(point) for point in config.points_to_evaluate]
+    metric, mode = (["objective", "second_metric"], ["min", "min"]) if second_metric else ("objective", "min")
+    search_alg = OptunaSearch(metric=metric, mode=mode, points_to_evaluate=points, seed=config.seed)
+    return Searcher(codec, search_alg, None if second_metric else _asha_scheduler(config))
 
 
-def multi_objective(config: SearchConfig) -> Searcher:
-    codec = SpaceCodec(_space_with_points(config))
-    return Searcher(codec, _optuna_search(config, codec, ["objective", "second_metric"], ["min", "min"]))
+def population(config: SearchConfig, *, gaussian_process: bool) -> Searcher:
+    """All trials together; what changes are the continuous hyperparameters that are not frozen, within their bounds."""
+    codec = SpaceCodec(config.space, log_transform=gaussian_process)
+    mutable = [key for key, each in config.space.items() if is_continuous(each) and key not in config.frozen_keys]
+    bounds: dict[str, Any] = {codec.ray_name(key): codec.bounds(key) for key in mutable}
+    args: dict[str, Any] = {
+        "time_attr": TIME_ATTR,
+        "metric": "objective",
+        "mode": "min",
+        "perturbation_interval": max(1, config.images_per_trial // REPORTS_PBT),
+        "custom_explore_fn": partial(_clamp, bounds=bounds),
+    }
+    if gaussian_process:
+        import numpy as np
+        from ray.tune.schedulers.pb2 import PB2
 
+        np.random.seed(config.seed)  # its only source of chance
+        scheduler: Any = PB2(hyperparam_bounds=bounds, **args)
+    else:
+        from ray.tune.schedulers import PopulationBasedTraining
 
-def pbt(config: SearchConfig) -> Searcher:
-    from ray.tune.schedulers import PopulationBasedTraining
-
-    codec = SpaceCodec(config.space)
-    distributions, bounds = codec.ray_distributions(), _mutation_bounds(config, codec)
-    mutations = {name: distributions[name] for name in bounds}
-    random.seed(config.seed)  # its only source of chance
-    scheduler = PopulationBasedTraining(hyperparam_mutations=mutations, **_population_args(config, bounds))
-    return Searcher(codec, _random_search(config, codec), scheduler, population_based=True)
-
-
-def pb2(config: SearchConfig) -> Searcher:
-    import numpy as np
-    from ray.tune.schedulers.pb2 import PB2
-
-    codec = SpaceCodec(config.space, log_transform=True)
-    bounds = _mutation_bounds(config, codec)
-    np.random.seed(config.seed)  # its only source of chance
-    scheduler = PB2(hyperparam_bounds=bounds, **_population_args(config, bounds))
+        distributions = codec.ray_distributions()
+        random.seed(config.seed)  # its only source of chance
+        scheduler = PopulationBasedTraining(hyperparam_mutations={name: distributions[name] for name in bounds}, **args)
     return Searcher(codec, _random_search(config, codec), scheduler, population_based=True)
 
 
 SEARCHERS: dict[str, Callable[[SearchConfig], Searcher]] = {
     "random": partial(random_points, prune=True),
     "random_no_pruning": partial(random_points, prune=False),
-    "tpe": tpe,
-    "multi_objective": multi_objective,
-    "pbt": pbt,
-    "pb2": pb2,
+    "tpe": partial(optuna_points, second_metric=False),
+    "multi_objective": partial(optuna_points, second_metric=True),
+    "pbt": partial(population, gaussian_process=False),
+    "pb2": partial(population, gaussian_process=True),
 }
 POPULATION_BASED: tuple[str, ...] = ("pbt", "pb2")
 NO_PRUNING: tuple[str, ...] = ("random_no_pruning", "multi_objective")
@@ -121,24 +128,7 @@ def reports_per_trial(searcher: str) -> int:
     return REPORTS_PBT if searcher in POPULATION_BASED else REPORTS_ASHA
 
 
-def _mutation_bounds(config: SearchConfig, codec: SpaceCodec) -> dict[str, Any]:
-    """Bounds of what a population changes: the continuous hyperparameters that are not frozen."""
-    mutable = [key for key, each in config.space.items() if is_continuous(each) and key not in config.frozen_keys]
-    return {codec.ray_name(key): codec.bounds(key) for key in mutable}
-
-
-def _population_args(config: SearchConfig, bounds: Mapping[str, Sequence[float]]) -> dict[str, Any]:
-    return {
-        "time_attr": TIME_ATTR,
-        "metric": "objective",
-        "mode": "min",
-        "perturbation_interval": max(1, config.images_per_trial // REPORTS_PBT),
-        "custom_explore_fn": partial(_clamp, bounds=bounds),
-    }
-
-
 def _clamp(ray_config: dict[str, Any], bounds: Mapping[str, Sequence[float]]) -> dict[str, Any]:
-    """Changed hyperparameters, back within the bounds of their distributions."""
     return ray_config | {name: min(max(ray_config[name], low), high) for name, (low, high) in bounds.items()}
 
 
@@ -155,15 +145,6 @@ def _random_search(config: SearchConfig, codec: SpaceCodec) -> Any:
 
     points = [codec.to_ray_config(point) for point in config.points_to_evaluate]
     return BasicVariantGenerator(points_to_evaluate=points, random_state=config.seed)
-
-
-def _optuna_search(config: SearchConfig, codec: SpaceCodec, metric: str | list[str], mode: str | list[str]) -> Any:
-    import optuna
-    from ray.tune.search.optuna import OptunaSearch
-
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
-    points = [codec.to_ray_config(point) for point in config.points_to_evaluate]
-    return OptunaSearch(metric=metric, mode=mode, points_to_evaluate=points, seed=config.seed)
 
 
 def _space_with_points(config: SearchConfig) -> SearchSpace:

@@ -1,8 +1,5 @@
-"""A search space in Ray's terms: flat names, and numbers in the scale in which they are changed.
-
-Ratio keys (`train.lr_d/lr_g`) are keys of params.yaml and columns of trials.csv, but Ray takes a slash for a step into
-a nested config, so the names are translated.
-"""
+"""A search space in Ray's terms: numbers in the scale in which they are changed, and names without a slash, which ratio
+keys have (`train.lr_d/lr_g`) and Ray takes for a step into a nested config."""
 
 import math
 from collections.abc import Mapping

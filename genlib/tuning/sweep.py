@@ -1,7 +1,5 @@
 """A sweep of one model: search its space on validation images, then rerun near ties with other seeds."""
 
-from __future__ import annotations
-
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
@@ -9,12 +7,13 @@ from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from statistics import median
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from genlib.evaluation.evaluator import TrialScorer
 from genlib.files import file_sha256, json_sha256
 from genlib.metrics.constraints import build_constraints
 from genlib.metrics.registry import get_metric
+from genlib.params import TuneSection
 from genlib.training.job import TrainingJob
 from genlib.training.overrides import current_value
 from genlib.tuning.console import TrialConsole
@@ -25,19 +24,13 @@ from genlib.tuning.space import SearchSpace
 from genlib.tuning.training_trial import TrainingTrial
 from genlib.tuning.trial import OUTCOME_COLUMNS, Trial
 
-if TYPE_CHECKING:
-    from genlib.params import TuneSection
-
 PACKAGE = Path(__file__).parent.parent
 SweepCallback = Callable[[str, Trial], None]  # called with "trial" or "repeat" and whatever trial changes
 
 
 @dataclass(frozen=True)
 class Sweep:
-    """The search for better params of `job`: `scorer` scores its trials on validation images.
-
-    `folder` keeps the state of sweeps of this model, on a disk that every node sees.
-    """
+    """The search for better params of `job`; `folder` keeps the state of its sweeps, on a disk that every node sees."""
 
     title: str
     job: TrainingJob
@@ -109,14 +102,9 @@ class Sweep:
             return {}
         seeds = [self.job.train.seed + 1 + rerun for rerun in range(num_reruns)]
         points = [trial.hyperparameters | {"train.seed": seed} for trial in near_ties for seed in seeds]
-        config = replace(
-            config,
-            space={**self.search_space, "train.seed": {"choice": seeds}},
-            num_trials=len(points),
-            searcher="random_no_pruning",
-            points_to_evaluate=points,
-            time_limit_minutes=None,
-        )
+        space = {**self.search_space, "train.seed": {"choice": seeds}}
+        config = replace(config, space=space, num_trials=len(points), points_to_evaluate=points)
+        config = replace(config, searcher="random_no_pruning", time_limit_minutes=None)
         reruns = iter(self._search(config, "repeat", on_trial))
         return {trial.number: [next(reruns) for _ in seeds] for trial in near_ties}
 

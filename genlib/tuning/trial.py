@@ -14,7 +14,7 @@ OUTCOME_COLUMNS = ("status", "feasible", "winner", "front", "health", "images_se
 
 @dataclass(frozen=True)
 class TrialReport:
-    """What a trial yields: images seen, and metrics."""
+    """What a trial yields."""
 
     images_seen: int
     metrics: Mapping[str, float]
@@ -31,10 +31,8 @@ class TrialPruned(Exception):
 
 @dataclass
 class Trial:
-    """Metrics are those of the last report; hyperparameters of a trial of a population are those it has now.
-
-    `cumulative_images`: images that all trials had seen when this one ended. `reason`: why it failed, if it did.
-    """
+    """Metrics and hyperparameters (a population changes them) are those of the last report. `cumulative_images`: images
+    that all trials had seen when this one ended. `reason`: why it failed, if it did."""
 
     number: int
     hyperparameters: dict[str, Any]

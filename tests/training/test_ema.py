@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from genlib.training import ema
-from genlib.training.schedule import lr_factor
+from genlib.training.config import TrainConfig
 
 
 def test_the_average_leaves_the_first_weights_behind_and_copies_buffers():
@@ -25,7 +25,8 @@ def test_the_average_leaves_the_first_weights_behind_and_copies_buffers():
 
 @pytest.mark.parametrize("schedule", ["constant", "linear", "cosine"])
 def test_schedules_rise_then_never_rise_again(schedule):
-    values = [lr_factor(schedule, i / 100, warmup_fraction=0.1, decay_start=0.5) for i in range(101)]
+    config = TrainConfig(schedule=schedule, warmup_fraction=0.1, decay_start=0.5)
+    values = [config.lr_factor(i / 100) for i in range(101)]
     assert values[0] == 0
     assert values[10:51] == pytest.approx([1] * 41)
     assert all(a >= b for a, b in pairwise(values[10:]))
