@@ -49,7 +49,7 @@ def test_a_project_within_another_repository_has_its_git(project):
 
 @pytest.mark.parametrize("name", [".", "runs", ".dvc"])
 def test_a_folder_that_cannot_be_written_is_refused(project, monkeypatch, name):
-    """The kind of fault: a read-only checkout, or a folder of another user. Root may write anywhere, so it is imitated."""
+    """The kind of fault: a read-only checkout, or a folder of another user. Root may write anywhere, so imitated."""
     refused = project / name
     monkeypatch.setattr(os, "access", lambda path, mode: path != refused)
     with pytest.raises(InputError, match=r"got a folder that cannot be written, expected") as error:
