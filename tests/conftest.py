@@ -4,11 +4,13 @@
 """
 
 import os
+import shutil
 from pathlib import Path
 
 import pytest
 
 from genlib.distributed.session import configure_ray_env, session
+from genlib.tracking.mlflow import connect
 
 os.environ.pop("MLFLOW_TRACKING_URI", None)
 if "PYTEST_XDIST_WORKER" in os.environ:
@@ -31,3 +33,19 @@ def ray_session():
     os.environ["PYTHONPATH"] = os.pathsep.join([os.environ["PYTHONPATH"], str(Path(__file__).parent)])
     with session() as cpus:
         yield cpus
+
+
+@pytest.fixture(scope="session")
+def empty_database(tmp_path_factory):
+    """A database of MLflow's, which takes seconds to make, and is copied."""
+    folder = tmp_path_factory.mktemp("database")
+    connect(f"sqlite:///{folder}/mlflow.db", folder)
+    return folder / "mlflow.db"
+
+
+@pytest.fixture
+def uri(empty_database, tmp_path, monkeypatch):
+    """The project's own database."""
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    shutil.copy(empty_database, tmp_path / "mlflow.db")
+    return f"sqlite:///{tmp_path}/mlflow.db"
