@@ -26,13 +26,21 @@ from urllib.parse import urlsplit
 from genlib import provenance
 from genlib.errors import InputError, one_line, run_cli
 from genlib.files import write_json
-from genlib.tracking.run_folder import HEADER, WEIGHTS_TAG, open_run, read_header, read_object, read_rows, runs_dir
+from genlib.tracking.run_folder import (
+    HEADER,
+    PUBLISHED,
+    WEIGHTS_TAG,
+    open_run,
+    read_header,
+    read_object,
+    read_rows,
+    runs_dir,
+)
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 TRAINING_STAGES = ("train", "tune")  # stages that train weights
-PUBLISHED = "published.json"
 SOURCE_TAG = "genlib.run_folder"  # the folder that a run was published from
 MAX_DIGEST_CHARS, MAX_PARAM_CHARS = 36, 6000  # what MLflow takes of a data set's digest and of a param
 PUBLISH_INTERVAL_S, REQUEST_TIMEOUT_S = 10, 10
@@ -197,13 +205,17 @@ def _publish_run(client: MlflowClient, folder: Path, project_dir: Path) -> None:
             _publish_header(client, run_id, header)
             published["header"] = header
         rows = read_rows(folder)
-        new_rows = rows[published.get("num_rows", 0) :]
-        _log_metrics(client, run_id, [row for row in new_rows if "weights" not in row])
+        reports = [row for row in rows if "weights" not in row and row["step"] > published.get("last_step", -1)]
+        scores = [row for row in rows if "weights" in row and row["weights"] not in published.get("scored", ())]
+        _log_metrics(client, run_id, reports)
         _publish_files(client, run_id, folder, published["files"])
         if "status" in header:
             client.set_terminated(run_id, header["status"], end_time=header["end_time"])
-        _publish_scores(client, run_id, [row for row in new_rows if "weights" in row], project_dir)
-        published |= {"num_rows": len(rows), "is_whole": "status" in header}
+        _publish_scores(client, run_id, scores, project_dir)
+        steps, weights = [row["step"] for row in reports], [row["weights"] for row in scores]
+        published["last_step"] = max(steps, default=published.get("last_step", -1))
+        published["scored"] = [*published.get("scored", ()), *weights]
+        published["is_whole"] = "status" in header
     finally:
         write_json(published, folder / PUBLISHED)
 

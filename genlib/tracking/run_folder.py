@@ -32,8 +32,9 @@ if TYPE_CHECKING:
     from genlib.training.loop import Progress
 
 Status = Literal["FINISHED", "FAILED", "KILLED"]
-HEADER, METRICS = "run.json", "metrics.jsonl"
+HEADER, METRICS, PUBLISHED = "run.json", "metrics.jsonl", "published.json"
 HEADER_TYPES = {"name": str, "experiment": str, "start_time": int, "tags": dict, "params": dict}
+ROW_TYPES = {"time": int, "step": int, "metrics": dict}
 WEIGHTS_TAG, HEALTH_TAG = "genlib.model_sha256", "genlib.health"
 
 
@@ -62,6 +63,7 @@ class RunFolder(AbstractContextManager["RunFolder"]):
         if not self.header:
             values = {key: str(value) for key, value in flatten_dotted(params).items()}
             self._update(name=name, experiment=experiment, start_time=_now_ms(), tags=dict(tags), params=values)
+        write_json(self.header, path / HEADER)  # also where it was broken
         if (path / METRICS).exists():  # a killed process may have left half a line
             os.truncate(path / METRICS, (path / METRICS).read_bytes().rfind(b"\n") + 1)
         rows = read_rows(path)
@@ -151,16 +153,18 @@ class RunFolder(AbstractContextManager["RunFolder"]):
 
 
 def read_header(run_folder: Path) -> dict[str, Any]:
-    """The content of run.json; empty where it is missing or broken."""
-    header = read_object(run_folder / HEADER)
-    return header if {key: type(header.get(key)) for key in HEADER_TYPES} == HEADER_TYPES else {}
+    """The content of run.json or, where that is missing or broken, what was published of it; empty without either."""
+    for header in (read_object(run_folder / HEADER), read_object(run_folder / PUBLISHED).get("header")):
+        if isinstance(header, dict) and {key: type(header.get(key)) for key in HEADER_TYPES} == HEADER_TYPES:
+            return header
+    return {}
 
 
 def read_object(path: Path) -> dict[str, Any]:
     """The object in a JSON file; empty where there is none."""
     try:
         found = json.loads(path.read_bytes())
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return {}
     return found if isinstance(found, dict) else {}
 
@@ -171,9 +175,9 @@ def read_rows(run_folder: Path) -> list[dict[str, Any]]:
     for line in path.read_bytes().split(b"\n")[:-1] if path.exists() else ():
         try:
             row = json.loads(line)
-        except ValueError:
+        except (ValueError, RecursionError):
             continue
-        if isinstance(row, dict) and {"time", "step", "metrics"} <= row.keys():
+        if isinstance(row, dict) and {key: type(row.get(key)) for key in ROW_TYPES} == ROW_TYPES:
             rows.append(row)
     return rows
 

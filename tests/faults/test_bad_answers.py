@@ -1,4 +1,4 @@
-"""Twenty damaged files of raters' answers: each is refused with a line that names the row, or gives the same answers."""
+"""Twenty damaged files of raters' answers: each is refused with one line, or gives the same answers."""
 
 import re
 from collections.abc import Callable
@@ -50,7 +50,7 @@ MUTATIONS = [
     Mutation("bytes that are no UTF-8", lambda path: path.write_bytes(path.read_bytes() + b"\xff,a,real,fake,1,t\n")),
     Mutation("a last row that was cut short", lambda path: path.write_text(path.read_text() + "a,fake-3,re"), SAME),
     Mutation("without its last byte", FILE_DAMAGE["without its last byte"], SAME),
-    Mutation("lines that end as on Windows", lambda path: path.write_bytes(path.read_bytes().replace(b"\n", b"\r\n")), SAME),
+    Mutation("Windows' ends of lines", lambda path: path.write_bytes(path.read_bytes().replace(b"\n", b"\r\n")), SAME),
 ]  # fmt: skip
 
 

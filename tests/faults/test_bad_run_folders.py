@@ -7,8 +7,8 @@ import pytest
 from faults.mutations import FILE_DAMAGE, Mutation, edit_json, parametrize
 from tracking.runs import by_name, points, published, start
 
-from genlib.tracking.mlflow import PUBLISHED, publish_all
-from genlib.tracking.run_folder import HEADER, METRICS, read_rows
+from genlib.tracking.mlflow import publish_all
+from genlib.tracking.run_folder import HEADER, METRICS, PUBLISHED, read_rows
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # of MLflow and what it imports
 STEPS = (10, 20, 30)

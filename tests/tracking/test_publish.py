@@ -12,8 +12,8 @@ import pytest
 from tracking.runs import TAGS, by_name, points, published, start, swept, trained
 
 from genlib.tracking import mlflow
-from genlib.tracking.mlflow import PUBLISHED, all_runs, log_run, pending_runs, publish, publish_all
-from genlib.tracking.run_folder import HEADER, METRICS, read_header
+from genlib.tracking.mlflow import all_runs, log_run, pending_runs, publish, publish_all
+from genlib.tracking.run_folder import HEADER, METRICS, PUBLISHED, read_header
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # of MLflow and what it imports
 
