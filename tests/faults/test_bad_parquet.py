@@ -1,4 +1,4 @@
-"""Fifty damaged or unusual Parquet files: `prepare` refuses a set with one with one line, or prepares the same images."""
+"""Fifty damaged or unusual Parquet files: `prepare` refuses one with one line, or prepares the same images."""
 
 import io
 import json
