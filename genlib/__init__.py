@@ -18,6 +18,7 @@ The public names; each is imported when it is first used, so that `import genlib
     0.5 [0.4, 0.6], real images 0.9, n 100
 """
 
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -38,12 +39,9 @@ __all__ = ["InputError", "MetricResult", "evaluate", "load", "metrics"]
 
 
 def __getattr__(name: str) -> object:
-    """Public names are imported when first used."""
     if name not in PUBLIC_SUBMODULES:
         hint = ", it is called MetricResult" if name == "Measure" else ""
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}{hint}")
-    from importlib import import_module
-
     home = import_module(f"genlib.{PUBLIC_SUBMODULES[name]}")
     return getattr(home, name, home)
 

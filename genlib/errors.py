@@ -33,11 +33,8 @@ _QUERY = re.compile(
 
 
 class InputError(ValueError):
-    """A wrong key, value, file or address.
-
-    The message is one line: where (path of the key or file), what was found, what is expected. Entry points print it
-    without a traceback and exit with code 2.
-    """
+    """A wrong key, value, file or address; one line: where (path of the key or file), what was found, what is expected.
+    Entry points print it without a traceback and exit with code 2."""
 
     def __init__(self, message: str) -> None:
         super().__init__(mask_secrets(message))
@@ -64,24 +61,22 @@ def unknown_name(where: str, got: object, expected: Collection[str]) -> InputErr
     return InputError(f"{where}: got {got!r}{hint}, expected {', '.join(sorted(expected)) or 'nothing'}")
 
 
-def run_cli(body: Callable[[], None], interrupt_message: str = "interrupted", debug: bool = False) -> int:
-    """Run `body`; its exit code: 2 for mistakes of the user or the system, 1 for training that diverged or lost its
+def run_cli(body: Callable[[], int | None], interrupt_message: str = "interrupted", debug: bool = False) -> int:
+    """Run `body`; its exit code, or 2 for mistakes of the user or the system, 1 for training that diverged or lost its
     workers, 130 for Ctrl-C, 3 for what is not expected, each with one line. `debug`: print the traceback as well."""
     with redirect_stdout(_Output(sys.stdout)), redirect_stderr(_Output(sys.stderr)):
         try:
-            body()
+            code = body() or 0
             sys.stdout.flush()
         except (Exception, KeyboardInterrupt) as error:  # whatever a library does, one line says what to do about it
             if debug or os.environ.get(DEBUG_ENV):
                 traceback.print_exc()
             message, code = (interrupt_message, 130) if isinstance(error, KeyboardInterrupt) else _explain(error)
             print(f"genlib: {' '.join(message.split())}", file=sys.stderr)
-            return code
-    return 0
+        return code
 
 
 def _explain(error: Exception) -> tuple[str, int]:
-    """The line and the exit code for an error."""
     if isinstance(error, InputError):
         return str(error), 2
     if line := _disk_error(error):

@@ -2,7 +2,6 @@
 
 import csv
 import hashlib
-import io
 import json
 import os
 import shutil
@@ -22,11 +21,9 @@ CHECKSUM_KEY = "seal"
 
 @contextmanager
 def atomic_path(path: Path, *, shared: bool = False) -> Iterator[Path]:
-    """A path beside `path` to write a file to, which takes its place when the `with` block ends well.
-
-    `shared`: several processes may write the same file at once. A device or pipe is written to; a link stays a link,
-    except one to a read-only file, as those in DVC's cache are.
-    """
+    """A path beside `path` to write a file to, which takes its place when the `with` block ends well; `shared`: several
+    processes may write the same file at once. A device or pipe is written to; a link stays a link, except one to a
+    read-only file, as those in DVC's cache are."""
     if is_stream(path):
         with tempfile.TemporaryDirectory() as folder:
             yield (partial := Path(folder) / path.name)
@@ -110,40 +107,32 @@ def write_json(content: Any, path: Path) -> None:
 def write_yaml(content: Any, path: Path) -> None:
     from ruamel.yaml import YAML
 
-    text = io.StringIO()
     yaml = YAML(typ="safe", pure=True)
     yaml.default_flow_style = False
-    yaml.dump(content, text)
-    write_text(text.getvalue(), path)
+    with atomic_path(path) as partial:
+        yaml.dump(content, partial)
 
 
 def write_csv(columns: Sequence[str], rows: Iterable[Mapping[str, Any]], path: Path) -> None:
     """Write `rows` under `columns`; what a row lacks, or None, is left empty."""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, columns, restval="", lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    write_text(text.getvalue(), path)
+    with atomic_path(path) as partial, partial.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, columns, restval="", lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
 
 
 def file_sha256(path: Path) -> str:
-    """The SHA-256 of a file's content, read in pieces."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def make_folder(folder: Path, option: str) -> Path:
-    """Make `folder` if it does not exist yet; `option` is the option that named it.
-
-    Raises:
-        InputError: it cannot be created.
-    """
+    """Make `folder`, which `option` named; raises InputError where that fails."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise InputError(
-            f"{option}: got that {folder} cannot be created ({error.strerror}), expected a folder"
-        ) from error
+        found = f"that {folder} cannot be created ({error.strerror})"
+        raise InputError(f"{option}: got {found}, expected a folder") from error
     return folder
 
 
@@ -157,7 +146,6 @@ def require_writable(path: Path, option: str) -> None:
 
 
 def upload(path: Path, url: str) -> None:
-    """Copy a file to a folder's path or a URL."""
     from fsspec.core import url_to_fs
 
     files, target = url_to_fs(url)
@@ -180,11 +168,8 @@ def with_checksum(facts: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def read_checked_json(path: Path, hint: str) -> dict[str, Any]:
-    """The content of a file with a checksum, or of one without; errors end with `hint`.
-
-    Raises:
-        InputError: it is no JSON mapping, a later genlib wrote it, or it was changed since it was written.
-    """
+    """The content of a file with a checksum, or of one without; raises InputError, which ends with `hint`, where it is
+    no JSON mapping, a later genlib wrote it, or it was changed since it was written."""
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
@@ -199,7 +184,6 @@ def read_checked_json(path: Path, hint: str) -> dict[str, Any]:
 
 
 def require_version(found: object, newest: int, path: Path) -> None:
-    """Raise InputError where a later genlib wrote the file."""
     if type(found) is not int or not 1 <= found <= newest:
         raise InputError(f"{path}: got version {found!r:.40}, expected up to {newest}; a later genlib wrote it")
 

@@ -1,7 +1,6 @@
 """Numbers as text: three significant digits, thousands separators, a dash for None."""
 
-DASH = "\N{EM DASH}"
-MINUS = "\N{MINUS SIGN}"
+DASH, MINUS = "\N{EM DASH}", "\N{MINUS SIGN}"
 
 
 def format_number(value: float | None) -> str:
@@ -20,5 +19,4 @@ def format_interval(low: float | None, high: float | None) -> str:
 
 
 def display_name(name: str) -> str:
-    """A name of the code as words."""
     return name.replace("_", " ")

@@ -41,33 +41,27 @@ def require_current_names(values: Mapping[str, Any], where: str) -> None:
         new = RENAMED_KEYS.get(option, option) if "." in key else option
         new_value = RENAMED_VALUES.get(new, {}).get(value) if isinstance(value, str) else None
         if new != option:
-            raise InputError(
-                f"{where}: {key}: got an old key, expected {entry}{new}{f': {new_value}' if new_value else ''}"
-            )
+            expected = f"{entry}{new}: {new_value}" if new_value else f"{entry}{new}"
+            raise InputError(f"{where}: {key}: got an old key, expected {expected}")
         if new_value:
             raise InputError(f"{where}: {key}: got the old name {value!r}, expected {new_value}")
 
 
 def upgrade_config(config: Mapping[str, Any]) -> dict[str, Any]:
-    """The content of a `config.json` with the current names of its options."""
-    sections = {section: config[section] for section in ("model", "objective", "train") if section in config}
-    return {**config, **{section: _upgrade_options(section, options) for section, options in sections.items()}}
-
-
-def _upgrade_options(section: str, options: Any) -> Any:
-    if not isinstance(options, dict):
-        return options
-    upgraded = {}
-    for key, value in options.items():
-        new = _CONFIG_KEYS.get(f"{section}.{key}", f"{section}.{key}")
-        upgraded[new.removeprefix(f"{section}.")] = (
-            RENAMED_VALUES.get(new, {}).get(value, value) if isinstance(value, str) else value
-        )
+    upgraded = dict(config)
+    for section in ("model", "objective", "train"):
+        if isinstance(options := config.get(section), dict):
+            upgraded[section] = dict(_upgrade_option(section, key, value) for key, value in options.items())
     return upgraded
 
 
+def _upgrade_option(section: str, key: str, value: Any) -> tuple[str, Any]:
+    new = _CONFIG_KEYS.get(f"{section}.{key}", f"{section}.{key}")
+    renamed = RENAMED_VALUES.get(new, {}).get(value, value) if isinstance(value, str) else value
+    return new.removeprefix(f"{section}."), renamed
+
+
 def _iterate_keys(values: Mapping[str, Any], parents: str = "") -> Iterator[tuple[str, Any]]:
-    """Every key, dotted, with its value."""
     for key, value in values.items():
         yield f"{parents}{key}", value
         if isinstance(value, Mapping):

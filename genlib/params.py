@@ -3,39 +3,27 @@
 Only this file uses pydantic. Nothing here imports torch, so that a wrong key is found at once.
 """
 
-from __future__ import annotations
-
 import copy
-import hashlib
-import json
 import math
 import re
 from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args, get_type_hints
+from typing import Annotated, Any, ClassVar, Literal, get_type_hints
 
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Field,
-    ValidationError,
-    ValidationInfo,
-    create_model,
-    field_validator,
-    model_validator,
-)
+import pydantic
+from pydantic import BaseModel, ConfigDict, Field
 from ruamel.yaml import YAML
 
 from genlib.data.config import DataConfig, DomainBConfig, parse_root
 from genlib.errors import InputError, one_line, unknown_name
+from genlib.files import json_sha256
 from genlib.migration import require_current_names
 from genlib.training.config import TrainConfig
 
 PARAMS = Path("params.yaml")
 MAX_VALUES, MAX_DEPTH = 100_000, 30  # values in a file, and levels of them
 Count = Annotated[int, Field(ge=1, le=10**12)]
-Share = Annotated[float, Field(ge=0, lt=1)]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
 Searcher = Literal["random", "random_no_pruning", "tpe", "multi_objective", "pbt", "pb2"]
 
@@ -43,17 +31,23 @@ Searcher = Literal["random", "random_no_pruning", "tpe", "multi_objective", "pbt
 class Section(BaseModel):
     """A section of params.yaml: exactly these keys, exactly these types."""
 
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+    model_config = ConfigDict(strict=True, frozen=True)
+    prefixes: ClassVar[tuple[str, ...]] = ()  # of further keys, one for each phase of training
+
+    @pydantic.model_validator(mode="before")
+    @classmethod
+    def _check_keys(cls, values: Any) -> Any:
+        for key in values if isinstance(values, Mapping) else ():
+            if key not in cls.model_fields and not key.startswith(cls.prefixes):
+                expected = [*cls.model_fields, *(f"{prefix}<phase>" for prefix in cls.prefixes)]
+                raise unknown_name(f"{key}: unknown key", key, expected)
+        return values
 
 
 class DomainBSection(Section):
     name: str
     root: str | None = None
     seed: Seed | None = None
-
-    def to_config(self) -> DomainBConfig:
-        root = parse_root(self.root, "data.domain_b.root") if self.root else None
-        return DomainBConfig(self.name, root, self.seed)
 
 
 class DataSection(Section):
@@ -68,7 +62,10 @@ class DataSection(Section):
     domain_b: DomainBSection | None = None
 
     def to_config(self) -> DataConfig:
-        domain_b = self.domain_b.to_config() if self.domain_b else None
+        domain_b = None
+        if own := self.domain_b:
+            root = parse_root(own.root, "data.domain_b.root") if own.root else None
+            domain_b = DomainBConfig(own.name, root, own.seed)
         return DataConfig(**self.model_dump() | {"root": parse_root(self.root), "domain_b": domain_b})
 
 
@@ -78,23 +75,17 @@ _train_fields: Any = {
     for each in fields(TrainConfig)
     if each.name != "lr_by_phase"
 }
-_TrainFields: Any = create_model("TrainSection", __base__=Section, **_train_fields)
+_TrainFields: Any = pydantic.create_model("TrainSection", __base__=Section, **_train_fields)
 
 
 class TrainSection(_TrainFields):  # type: ignore[misc]
     """The options of `TrainConfig` for every model; `lr_<phase>` sets the rate of one phase (`lr_g`, `lr_d`)."""
 
-    model_config = ConfigDict(extra="allow", strict=True, frozen=True)
+    model_config = ConfigDict(extra="allow")
+    prefixes = ("lr_",)
     __pydantic_extra__: dict[str, Annotated[float, Field(gt=0)]]
 
-    @model_validator(mode="after")
-    def _check_extra_keys(self) -> TrainSection:
-        for key in self.__pydantic_extra__:
-            if not key.startswith("lr_"):
-                raise unknown_name(f"{key}: unknown key", key, [*type(self).model_fields, "lr_<phase>"])
-        return self
-
-    @field_validator("workers", mode="before")
+    @pydantic.field_validator("workers", mode="before")
     @classmethod
     def _check_workers(cls, workers: Any) -> Any:
         ends = workers if isinstance(workers, list) and len(workers) == 2 else [workers, workers]
@@ -115,12 +106,11 @@ class ModelSection(Section):
     train: dict[str, Any] = {}
     search_space: dict[str, dict[str, list[Any]]] = {}
 
-    @field_validator("search_space")
+    @pydantic.field_validator("search_space")
     @classmethod
     def _check_search_space(cls, search_space: dict[str, dict[str, list[Any]]]) -> dict[str, dict[str, list[Any]]]:
         for key, distribution in search_space.items():
-            problem = _distribution_error(distribution)
-            if problem:
+            if problem := _distribution_error(distribution):
                 raise InputError(f"{key}: got {distribution}, expected {problem}")
         return search_space
 
@@ -167,8 +157,6 @@ class TrackingSection(Section):
 
 
 class Params(Section):
-    """All of params.yaml."""
-
     data: DataSection
     models: Annotated[dict[str, ModelSection], Field(min_length=1)]
     train: TrainSection = Field(default_factory=lambda: TrainSection.model_validate({}))
@@ -177,7 +165,7 @@ class Params(Section):
     ray: RaySection = RaySection()
     tracking: TrackingSection = TrackingSection()
 
-    @field_validator("models")
+    @pydantic.field_validator("models")
     @classmethod
     def _check_model_names(cls, models: dict[str, ModelSection]) -> dict[str, ModelSection]:
         """A model's name is that of its folders."""
@@ -186,9 +174,9 @@ class Params(Section):
                 raise InputError(f"{name[:64]}: got {name!r:.80} for a name, expected letters, digits, _ and -")
         return models
 
-    @field_validator("tune")
+    @pydantic.field_validator("tune")
     @classmethod
-    def _check_tuned_models(cls, tune: TuneSection, info: ValidationInfo) -> TuneSection:
+    def _check_tuned_models(cls, tune: TuneSection, info: pydantic.ValidationInfo) -> TuneSection:
         models: dict[str, ModelSection] = info.data.get("models", {})
         searchable = [name for name, section in models.items() if section.search_space]
         for name in tune.models:
@@ -202,26 +190,20 @@ class Params(Section):
         section: TrainSection = _validate_section(TrainSection, merged, PARAMS, "models", name, "train")
         return section.to_config()
 
-    def with_overrides(self, overrides: Mapping[str, Any]) -> Params:
+    def with_overrides(self, overrides: Mapping[str, Any]) -> "Params":
         """These params with other values at dotted keys, validated again."""
         return parse_params(merge(self.model_dump(), expand_dotted(overrides)))
 
     def digest(self) -> str:
-        """sha256 of the params in canonical form."""
-        return hashlib.sha256(json.dumps(self.model_dump(), sort_keys=True).encode()).hexdigest()
+        return json_sha256(self.model_dump())
 
 
 def load_params(path: Path = PARAMS) -> Params:
-    """Read and validate a params file.
-
-    Raises:
-        InputError: it is missing, is not YAML, or a key or value in it is not valid.
-    """
+    """Read and validate a params file; raises InputError for the first key or value that is not valid."""
     return parse_params(read_yaml(path), path)
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
-    """The mapping in a YAML file."""
     try:
         found = parse_yaml(path.read_bytes(), str(path))
     except OSError as error:
@@ -262,7 +244,6 @@ def _require_json_types(found: Any, where: str) -> None:
 
 
 def parse_params(values: Mapping[str, Any], path: Path = PARAMS) -> Params:
-    """Validate the content of a params file; `path` is named in errors."""
     require_current_names(values, str(path))
     params: Params = _validate_section(Params, values, path)
     for name in params.models:
@@ -271,11 +252,8 @@ def parse_params(values: Mapping[str, Any], path: Path = PARAMS) -> Params:
 
 
 def merge(base: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]:
-    """`base` with `overrides`, merged section by section; lists, values and `search_space` are replaced whole.
-
-    A null removes a section, where there is one: `models.gan: null` leaves the model out, `tune.constraints: null`
-    leaves the constraints at their default.
-    """
+    """`base` with `overrides`, merged section by section; lists, values and `search_space` are replaced whole. A null
+    removes a section: `models.gan: null` leaves the model out, `tune.constraints: null` keeps none."""
     merged = dict(copy.deepcopy(base))
     for key, value in overrides.items():
         here = merged.get(key)
@@ -295,9 +273,8 @@ def expand_dotted(dotted: Mapping[str, Any]) -> dict[str, Any]:
         *parents, last = key.split(".")
         place = result
         for parent in parents:
-            if not isinstance(place.get(parent), dict):
-                place[parent] = {}
-            place = place[parent]
+            inner = place.get(parent)
+            place[parent] = place = inner if isinstance(inner, dict) else {}
         place[last] = value
     return result
 
@@ -311,47 +288,22 @@ def flatten_dotted(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any
     return result
 
 
-def _validate_section(section: type[Any], values: Mapping[str, Any], path: Path, *keys: str) -> Any:
-    """`values` as `section`, which lies at `keys` in the file `path`."""
+def _validate_section(section: type[Any], values: Mapping[str, Any], path: Path, *parents: str) -> Any:
+    """`values` as `section`, which lies at `parents` in the file `path`; the first problem as one line."""
     try:
         return section.model_validate(values)
-    except ValidationError as error:
-        raise _first_error(section, error, path, keys) from None
-
-
-def _first_error(section: type[BaseModel], error: ValidationError, path: Path, parents: tuple[str, ...]) -> InputError:
-    """The first problem that pydantic found, in our own one line, and how many more there are."""
-    problems = error.errors(include_url=False)
-    problem = problems[0]
-    keys = [str(key) for key in problem["loc"]]
-    place = f"{path}: {'.'.join([*parents, *keys])}"
-    more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+    except pydantic.ValidationError as error:
+        problem, *others = error.errors(include_url=False)
+    keys = [*parents, *map(str, problem["loc"])]
+    more = f" (and {len(others)} more)" if others else ""
     cause = problem.get("ctx", {}).get("error")
     if isinstance(cause, InputError):
-        return InputError(f"{place}.{cause}{more}")
-    if problem["type"] == "extra_forbidden":
-        return InputError(
-            f"{unknown_name(f'{place}: unknown key', keys[-1], _expected_keys(section, keys[:-1]))}{more}"
-        )
-    if problem["type"] == "missing":
-        return InputError(f"{place}: missing, expected a value for this key{more}")
+        raise InputError(f"{path}: {'.'.join([*keys, str(cause)])}{more}")
     expected = str(problem["msg"]).removeprefix("Input should be ").removeprefix("Value error, ")
-    return InputError(f"{place}: got {problem['input']!r:.80}, expected {expected}{more}")
-
-
-def _expected_keys(section: type[BaseModel], keys: list[str]) -> list[str]:
-    """The keys of the section that lies at `keys` below `section`."""
-    for key in keys:
-        inner = section.model_fields.get(key)
-        if inner is None:
-            continue
-        found = [t for t in _nested_types(inner.annotation) if isinstance(t, type) and issubclass(t, BaseModel)]
-        section = found[0] if found else section
-    return list(section.model_fields)
-
-
-def _nested_types(hint: Any) -> list[Any]:
-    return [hint, *(inner for argument in get_args(hint) for inner in _nested_types(argument))]
+    found = f"got {problem['input']!r:.80}, expected {expected}"
+    if problem["type"] == "missing":
+        found = "missing, expected a value for this key"
+    raise InputError(f"{path}: {'.'.join(keys)}: {found}{more}")
 
 
 def _distribution_error(distribution: Mapping[str, list[Any]]) -> str | None:

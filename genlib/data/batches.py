@@ -4,8 +4,6 @@ All randomness of a step is drawn for the *global* batch from (seed, step, name)
 depend on the number of workers, and a run resumed at step k continues exactly.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -31,7 +29,7 @@ class Batch:
     rank_rows: slice  # which of them these are
     seed: int
     step: int
-    domain_b: Batch | None = None  # of the second domain, where an objective learns from a pair
+    domain_b: "Batch | None" = None  # of the second domain, where an objective learns from a pair
 
     @cached_property
     def x(self) -> Tensor:
@@ -40,17 +38,15 @@ class Batch:
 
     @property
     def y(self) -> Tensor:
-        """The labels of a set that must have them."""
         if self.labels is None:
             raise ValueError("this objective needs labels, and the data have none")
         return self.labels
 
     def randn(self, name: str, *shape: int) -> Tensor:
-        """Standard normal [n, *shape]: this rank's rows of the draw `name` of this step."""
+        """Standard normal [n, *shape]: this rank's rows of the draw `name` of this step; `rand`: uniform in [0, 1)."""
         return self._draw(torch.randn, name, shape)
 
     def rand(self, name: str, *shape: int) -> Tensor:
-        """Uniform [0, 1) [n, *shape]: this rank's rows of the draw `name` of this step."""
         return self._draw(torch.rand, name, shape)
 
     def all_gather(self, values: Tensor) -> Tensor:
@@ -77,26 +73,22 @@ def batches(
     world: int = 1,
     domain_b: Images | StreamedImages | None = None,
 ) -> Iterator[Batch]:
-    """Rank `rank`'s rows of an endless stream of global batches of `batch_size`, starting at any `step`.
-
-    Every epoch visits each image once in an order drawn from (seed, epoch); a batch may straddle two epochs. With the
-    images of an `other` domain, each batch carries one of those as well, in an order of its own: the two are unpaired.
-    """
+    """Rank `rank`'s rows of an endless stream of global batches of `batch_size`, starting at any `step`. Every epoch
+    visits each image once in an order drawn from (seed, epoch); a batch may straddle two epochs. Each batch carries one
+    of `domain_b` as well, in an order of its own: the two are unpaired."""
     if domain_b is not None:
         domains = ((images, seed), (domain_b, seed + DOMAIN_B_SEED_OFFSET))
         streams = [batches(each, batch_size, seed=s, step=step, rank=rank, world=world) for each, s in domains]
         yield from (replace(one, domain_b=two) for one, two in zip(*streams, strict=True))
-    rows, where = shard_slice(batch_size, rank, world), (batch_size, seed, step, rank, world)
+    rows = shard_slice(batch_size, rank, world)
+    where = (batch_size, rows, seed, step)
     walk = _iterate_in_memory(images, *where) if isinstance(images, Images) else images.iterate_batches(*where)
     for at, rank_images in enumerate(walk, step):
         yield Batch(rank_images.pixels, rank_images.labels, batch_size, rows, seed, at)
 
 
-def _iterate_in_memory(
-    images: Images, batch_size: int, seed: int, step: int, rank: int, world: int
-) -> Iterator[Images]:
+def _iterate_in_memory(images: Images, batch_size: int, rows: slice, seed: int, step: int) -> Iterator[Images]:
     """The rows of a set that is in memory, every epoch in an order of the whole set."""
-    rows = shard_slice(batch_size, rank, world)
     epoch, order = -1, torch.empty(0, dtype=torch.long)
     for at in count(step):
         picked: list[Tensor] = []
@@ -105,9 +97,8 @@ def _iterate_in_memory(
             needed, offset = divmod(position, len(images))
             if needed != epoch:
                 epoch = needed
-                order = torch.randperm(len(images), generator=seeded_generator(seed, "epoch", epoch)).to(
-                    images.pixels.device
-                )
+                order = torch.randperm(len(images), generator=seeded_generator(seed, "epoch", epoch))
+                order = order.to(images.pixels.device)
             picked.append(order[offset : offset + end - position])
             position += len(picked[-1])
         yield images[torch.cat(picked)]

@@ -1,7 +1,6 @@
 """Find data sets by name, without reading them and without torch."""
 
 import inspect
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,11 +11,7 @@ from genlib.errors import InputError, one_line, unknown_name
 
 
 def find_domains(config: DataConfig) -> list[tuple[Source, DataConfig]]:
-    """The named data set and, where there is one, that of the second domain, each with the config to read it by.
-
-    Raises:
-        InputError: what `find_source` raises of either, or their channels differ.
-    """
+    """The named data set and, where there is one, that of the second domain, each with the config to read it by."""
     first, second = (find_source(config), config), config.for_domain_b()
     if second is None:
         return [first]
@@ -28,11 +23,7 @@ def find_domains(config: DataConfig) -> list[tuple[Source, DataConfig]]:
 
 
 def find_source(config: DataConfig) -> Source:
-    """The named data set.
-
-    Raises:
-        InputError: the section is wrong, or files are missing or of another form.
-    """
+    """The named data set; raises InputError where the section is wrong, or files are missing or of another form."""
     source = _resolve_source(config)
     if config.split == "official" and source.test is None:
         raise InputError(f"data.split: got official, but {config.name} has no test set of its own, expected pooled")
@@ -41,22 +32,15 @@ def find_source(config: DataConfig) -> Source:
 
 def _resolve_source(config: DataConfig) -> Source:
     config.validate()
-    functions = _source_functions()
-    if config.name not in functions:
-        raise unknown_name(f"{config.key}.name", config.name, functions)
+    functions = inspect.getmembers(sources, lambda f: inspect.isfunction(f) and f.__module__ == sources.__name__)
+    registry = {name: function for name, function in functions if not name.startswith("_")}
+    if config.name not in registry:
+        raise unknown_name(f"{config.key}.name", config.name, registry)
     try:
-        return functions[config.name](config)
-    except InputError:
-        raise
+        source: Source = registry[config.name](config)
+        return source
     except Exception as error:  # each store behind a URL has its own
-        if isinstance(config.root, Path):
+        if isinstance(error, InputError) or isinstance(config.root, Path):
             raise
-        raise InputError(
-            f"{config.key}.root: got {config.root} out of reach ({one_line(error)}), expected a folder"
-        ) from error
-
-
-def _source_functions() -> dict[str, Callable[[DataConfig], Source]]:
-    """The public functions of sources.py by name: the registry."""
-    functions = inspect.getmembers(sources, inspect.isfunction)
-    return {name: f for name, f in functions if f.__module__ == sources.__name__ and not name.startswith("_")}
+        found = f"{config.root} out of reach ({one_line(error)})"
+        raise InputError(f"{config.key}.root: got {found}, expected a folder") from error

@@ -1,11 +1,9 @@
 """The `data` section of the parameters, with the checks that need no data."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal, cast
+from typing import Literal, Self, cast
 
 from genlib.errors import InputError, one_line
 
@@ -23,13 +21,11 @@ class DomainBConfig:
 
 @dataclass(frozen=True)
 class DataConfig:
-    """What to read and how to split it; `key` is the section's place in the params, for errors.
-
-    `valid` and `test` are fractions of all images, official test set included. None: `test` is as large as the official
-    test set, or else a fifth and at most 10,000; `valid` is a quarter of the rest and at most 5,000 (60, 20 and 20 % of
-    a small set). `image_size`: the side of the square that every image is resized to; None keeps the images' own size,
-    and resizes those of domain B to that of the first.
-    """
+    """What to read and how to split it; `key` is the section's place in the params, for errors. `valid` and `test` are
+    fractions of all images, official test set included. None: `test` is as large as the official test set, or else a
+    fifth and at most 10,000; `valid` is a quarter of the rest and at most 5,000 (60, 20 and 20 % of a small set).
+    `image_size`: the side of the square that every image is resized to; None keeps the images' own size, and resizes
+    those of domain B to that of the first."""
 
     name: str = "digits"
     root: Path = Path("data/raw")
@@ -42,13 +38,11 @@ class DataConfig:
     domain_b: DomainBConfig | None = None
     key: str = "data"
 
-    def for_domain_b(self) -> DataConfig | None:
-        """The config of the second domain, which has its own name, root and seed."""
-        if self.domain_b is None:
+    def for_domain_b(self) -> Self | None:
+        if (own := self.domain_b) is None:
             return None
-        name, root, seed = self.domain_b.name, self.domain_b.root or self.root, self.domain_b.seed
-        seed = self.seed if seed is None else seed
-        return replace(self, name=name, root=root, seed=seed, domain_b=None, key="data.domain_b")
+        root, seed = own.root or self.root, self.seed if own.seed is None else own.seed
+        return replace(self, name=own.name, root=root, seed=seed, domain_b=None, key="data.domain_b")
 
     def validate(self) -> None:
         size, fractions = self.image_size, {"valid": self.valid, "test": self.test}
@@ -70,23 +64,17 @@ class DataConfig:
         for name, count in counts.items():
             if count < least:
                 found = f"{count} image{'' if count == 1 else 's'}" + (f" of class {name!r}" if name else "")
-                raise InputError(
-                    f"{self.key}.root: got {found} in {self.root}, expected at least {least}, one for each part"
-                )
+                expected = f"at least {least}, one for each part"
+                raise InputError(f"{self.key}.root: got {found} in {self.root}, expected {expected}")
 
     def require_same_channels(self, channels: Sequence[int]) -> None:
-        """Raise InputError for two domains with different numbers of channels."""
         if self.domain_b and channels[0] != channels[1]:
             found = f"{self.domain_b.name} with {channels[1]} channel{'s' * (channels[1] > 1)}"
             raise InputError(f"data.domain_b: got {found}, expected {channels[0]} as {self.name} has, or null")
 
 
 def parse_root(root: str, key: str = "data.root") -> Path:
-    """A folder, on this machine or behind a URL that fsspec knows: `s3://bucket/images`, `gs://...`, `hf://...`.
-
-    Raises:
-        InputError: nothing installed here knows URLs of this kind.
-    """
+    """A folder, on this machine or behind a URL that fsspec knows: `s3://bucket/images`, `gs://...`, `hf://...`."""
     if "://" not in root:
         return Path(root)
     from upath import UPath
@@ -95,7 +83,6 @@ def parse_root(root: str, key: str = "data.root") -> Path:
         found = UPath(root)
         _ = found.fs  # imports what it takes
     except Exception as error:
-        raise InputError(
-            f"{key}: got {root} ({one_line(error)}), expected a folder or a URL that fsspec knows"
-        ) from error
+        expected = "a folder or a URL that fsspec knows"
+        raise InputError(f"{key}: got {root} ({one_line(error)}), expected {expected}") from error
     return cast(Path, found)

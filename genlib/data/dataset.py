@@ -1,13 +1,9 @@
 """Prepared data: three files of images and `dataset.json`, which names them by the hash of their content.
 
-A second domain is in `other/`, laid out alike and included in the hash of the first. `prepare` writes the folder; all
-later stages read it and check the hash of each part.
+A second domain is in `other/`, laid out alike and included in the hash of the first. Readers check each part's hash.
 """
 
-from __future__ import annotations
-
 import hashlib
-import json
 import math
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -15,30 +11,18 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 
 from genlib.data.catalog import find_domains
 from genlib.data.config import DataConfig
-from genlib.data.images import (
-    CHUNK,
-    MAX_IN_MEMORY_BYTES,
-    Images,
-    allocate_pixels,
-    concat_labels,
-    images_sha256,
-    load_images,
-    resize,
-    save_images,
-)
+from genlib.data.images import MAX_IN_MEMORY_BYTES, Images, concat_resized, images_sha256, load_images, save_images
+from genlib.data.sources import Source
 from genlib.data.splits import SPLIT_NAMES, drop_duplicates, require_all_classes, split_pool
 from genlib.data.streaming import BlockReader, MmapReader, StreamedImages
 from genlib.errors import InputError
-from genlib.files import read_checked_json, with_checksum
-
-if TYPE_CHECKING:
-    from genlib.data.sources import Source
+from genlib.files import read_checked_json, with_checksum, write_json
 
 SUBSET_SIZE = 10_000  # images of a large set that are held in memory
 INFO_FILE, DOMAIN_B_KEY, SPLIT_HASHES_KEY = "dataset.json", "other", "parts"
@@ -48,10 +32,8 @@ HINT = "run the `prepare` stage"
 
 @dataclass(frozen=True)
 class Dataset:
-    """A prepared folder: `info` is its `dataset.json`; the three parts are read when first asked for.
-
-    `classes`: names by label, none for data without labels; `shape`: (C, H, W) of one image.
-    """
+    """A prepared folder: `info` is its `dataset.json`; the three parts are read when first asked for. `classes`: names
+    by label, none for data without labels; `shape`: (C, H, W) of one image."""
 
     folder: Path
     info: Mapping[str, Any]
@@ -61,14 +43,14 @@ class Dataset:
     sha256: str
 
     @cached_property
-    def domain_b(self) -> Dataset | None:
+    def domain_b(self) -> "Dataset | None":
         """The second domain, where the folder holds one in `other/`."""
         if DOMAIN_B_KEY not in self.info:
             return None
         domain_b = load_dataset(self.folder / DOMAIN_B_KEY)
         if self.info[DOMAIN_B_KEY].get("sha256", domain_b.sha256) != domain_b.sha256:
-            path = domain_b.folder / INFO_FILE
-            raise InputError(f"{path}: got another domain than {self.folder / INFO_FILE} says; {HINT}")
+            first, second = self.folder / INFO_FILE, domain_b.folder / INFO_FILE
+            raise InputError(f"{second}: got another domain than {first} says; {HINT}")
         return domain_b
 
     @property
@@ -94,26 +76,24 @@ class Dataset:
 
     @cached_property
     def train_stream(self) -> Images | StreamedImages:
-        """Training images for batches."""
-        return self._stream_train(MmapReader) if self.is_large else self.train
+        return self.stream_train(MmapReader) if self.is_large else self.train
+
+    def stream_train(self, reader: Callable[[Path], BlockReader]) -> StreamedImages:
+        return StreamedImages.from_reader(len(self.train), self.shape, reader(self.folder / "train.safetensors"))
 
     @cached_property
     def in_memory_subset(self) -> Images:
         """Training images in memory: all, or the first of a large set."""
         return self.train[torch.arange(min(SUBSET_SIZE, len(self.train)))] if self.is_large else self.train
 
-    def load_for_workers(self, reader: Callable[[Path], BlockReader] = MmapReader) -> Dataset:
-        """Load all training data, to send it to nodes that do not see the folder; `reader` reads the blocks of a large
-        set."""
+    def load_for_workers(self, reader: Callable[[Path], BlockReader] = MmapReader) -> "Dataset":
+        """Load all training data, to send it to nodes that do not see the folder; `reader` reads a large set."""
         for domain in filter(None, (self, self.domain_b)):
             _ = domain.valid, domain.in_memory_subset
             if domain.is_large:
-                vars(domain)["train_stream"] = domain._stream_train(reader)
+                vars(domain)["train_stream"] = domain.stream_train(reader)
                 del vars(domain)["train"]
         return self
-
-    def _stream_train(self, reader: Callable[[Path], BlockReader]) -> StreamedImages:
-        return StreamedImages.from_reader(len(self.train), self.shape, reader(self.folder / "train.safetensors"))
 
     def _load_split(self, name: str) -> Images:
         path, count = self.folder / f"{name}.safetensors", self.info["counts"][name]
@@ -128,11 +108,7 @@ class Dataset:
 
 
 def load_dataset(folder: Path) -> Dataset:
-    """Open what `prepare` wrote.
-
-    Raises:
-        InputError: `dataset.json` is missing, is not JSON, was changed since, or lacks a key.
-    """
+    """Open what `prepare` wrote; raises InputError where `dataset.json` is missing or changed, or lacks a key."""
     path = folder / INFO_FILE
     info = read_checked_json(path, HINT)
     optional = {key: dict for key in (SPLIT_HASHES_KEY, DOMAIN_B_KEY) if key in info}
@@ -147,10 +123,8 @@ def load_dataset(folder: Path) -> Dataset:
 
 
 def prepare(config: DataConfig, out: Path) -> dict[str, Any]:
-    """Read, resize, split and write to `out`, and a second domain, of the size of the first, to `out/other`.
-
-    Returns the content of `out/dataset.json`; with two domains its `sha256` is over both.
-    """
+    """Read, resize, split and write to `out`, and a second domain, of the size of the first, to `out/other`. Returns
+    the content of `out/dataset.json`, whose `sha256` is over both domains."""
     (source, _), *rest = find_domains(config)
     size = config.image_size
     with _staged_folder(out) as folder:
@@ -158,24 +132,24 @@ def prepare(config: DataConfig, out: Path) -> dict[str, Any]:
         for source, config_b in rest:
             info_b = _build_domain(source, config_b, info["shape"][1:], folder / DOMAIN_B_KEY)
             config.require_same_channels([info["shape"][0], info_b["shape"][0]])
-            _write_info(info_b, folder / DOMAIN_B_KEY)
+            write_json(with_checksum(info_b), folder / DOMAIN_B_KEY / INFO_FILE)
             info["sha256"] = hashlib.sha256(f"{info['sha256']} {info_b['sha256']}".encode()).hexdigest()
             info[DOMAIN_B_KEY] = {key: info_b[key] for key in ("name", "source", "counts", "sha256")}
-        _write_info(info, folder)
-    return with_checksum(info)
+        content = with_checksum(info)
+        write_json(content, folder / INFO_FILE)
+    return content
 
 
-def _build_domain(
-    source: Source, config: DataConfig, height_width: Sequence[int] | None, folder: Path
-) -> dict[str, Any]:
-    """One domain, resized to (H, W) where given: its parts in `folder`, and the content of its description."""
+def _build_domain(source: Source, config: DataConfig, size: Sequence[int] | None, folder: Path) -> dict[str, Any]:
+    """One domain, resized to `size` (H, W) where given: its parts in `folder`, and the content of its description."""
     train, test = source.train(), source.test() if source.test else None
-    pool, num_test = concat_resized([train, test] if test else [train], height_width), len(test) if test else 0
+    pool, num_test = concat_resized([train, test] if test else [train], size), len(test) if test else 0
     splits, duplicates = drop_duplicates(pool, split_pool(pool, num_test, source.classes, config))
     require_all_classes(pool, splits, source.classes, config)
+    saved = {}
     for name in SPLIT_NAMES:
         save_images(pool, folder / f"{name}.safetensors", splits[name])
-    saved = {name: load_images(folder / f"{name}.safetensors") for name in SPLIT_NAMES}
+        saved[name] = load_images(folder / f"{name}.safetensors")
     return {
         "name": config.name,
         "source": source.description,
@@ -189,23 +163,6 @@ def _build_domain(
         "seed": config.seed,
         "image_size": config.image_size,
     }
-
-
-def concat_resized(sets: Sequence[Images], height_width: Sequence[int] | None) -> Images:
-    """The sets one after the other, resized to (H, W) where given; labelled if all are."""
-    channels, *own = sets[0].shape
-    for images in sets:
-        if height_width is None and list(images.shape[1:]) != own:
-            sizes = f"{own} and {list(images.shape[1:])}"
-            raise InputError(f"data.image_size: got null, but images of {sizes}, expected a size")
-    height, width = own if height_width is None else height_width
-    if len(sets) == 1 and [height, width] == own:
-        return sets[0]
-    pixels, start = allocate_pixels(sum(map(len, sets)), (channels, height, width)), 0
-    for chunk in (chunk for images in sets for chunk in torch.split(images.pixels, CHUNK)):
-        pixels[start : start + len(chunk)] = resize(Images(chunk), height, width).pixels
-        start += len(chunk)
-    return Images(pixels, concat_labels(sets))
 
 
 def content_hash(splits: Mapping[str, Images]) -> str:
@@ -229,8 +186,3 @@ def _staged_folder(out: Path) -> Iterator[Path]:
         raise InputError(f"{out}: got that it cannot be written ({error}), expected a folder with room") from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)
-
-
-def _write_info(info: Mapping[str, Any], folder: Path) -> None:
-    text = json.dumps(with_checksum(info), indent=2, ensure_ascii=False)
-    (folder / INFO_FILE).write_text(text + "\n", encoding="utf-8")

@@ -3,26 +3,22 @@
 Images are sampled from large glyphs in float64, with ties rounded up, so that every machine gets the same bytes.
 """
 
-from __future__ import annotations
-
 import math
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+import matplotlib
+import numpy as np
 import torch
+from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 from torch.nn import functional as F
 
 from genlib.data.images import Images, round_to_pixels
 from genlib.data.random import seeded_generator
 
-if TYPE_CHECKING:
-    from PIL.Image import Image as Picture
-
 # Of matplotlib's forty: the others hold no digits, or old-style ones (cmmi10), whose 1 is a small capital I.
 FONTS = (
-    *(f"DejaVuSans{style}" for style in ("", "-Bold", "-Oblique", "-BoldOblique")),
-    *(f"DejaVuSansMono{style}" for style in ("", "-Bold", "-Oblique", "-BoldOblique")),
+    *(f"DejaVuSans{mono}{style}" for mono in ("", "Mono") for style in ("", "-Bold", "-Oblique", "-BoldOblique")),
     *(f"DejaVuSerif{style}" for style in ("", "-Bold", "-Italic", "-BoldItalic")),
     *(f"STIXGeneral{style}" for style in ("", "Bol", "Italic", "BolIta")),
     *("cmr10", "cmb10", "cmti10", "cmss10", "cmtt10"),
@@ -46,16 +42,10 @@ def render_digits(seed: int) -> Images:
 
 def render_glyphs() -> Tensor:
     """float64 [10 * fonts, 1, 128, 128] in 0..1: every digit in every font, of one height, in the middle."""
-    import numpy as np
-
-    drawn = [_render_glyph(digit, font) for digit in "0123456789" for font in FONTS]
-    return torch.from_numpy(np.stack([np.asarray(picture) for picture in drawn]) / 255)[:, None]
+    return torch.stack([_render_glyph(digit, font) for digit in "0123456789" for font in FONTS])[:, None]
 
 
-def _render_glyph(digit: str, font: str) -> Picture:
-    import matplotlib
-    from PIL import Image, ImageDraw, ImageFont
-
+def _render_glyph(digit: str, font: str) -> Tensor:
     path = Path(matplotlib.get_data_path()) / "fonts/ttf" / f"{font}.ttf"
     size = GLYPH_HEIGHT
     for _ in range(2):  # the second time at the size that makes it TALL
@@ -65,15 +55,12 @@ def _render_glyph(digit: str, font: str) -> Picture:
     picture = Image.new("L", (CANVAS_SIZE, CANVAS_SIZE))
     at = ((CANVAS_SIZE - left - right) / 2, (CANVAS_SIZE - top - bottom) / 2)
     ImageDraw.Draw(picture).text(at, digit, fill=255, font=face)
-    return picture
+    return torch.from_numpy(np.asarray(picture) / 255)
 
 
 def _draw_affine_maps(n: int, seed: int) -> Tensor:
-    """Affine maps [n, 2, 3] from places in an image to places in its glyph, both -1..1.
-
-    A turn by up to 9 degrees, a slant by up to 0.2, 0.88 to 1 of the largest size along each side and a shift of up to
-    a pixel each way.
-    """
+    """Affine maps [n, 2, 3] from places in an image to places in its glyph, both -1..1: a turn by up to 9 degrees, a
+    slant by up to 0.2, 0.88 to 1 of the largest size along each side and a shift of up to a pixel each way."""
     draw = torch.rand(n, 6, generator=seeded_generator(seed, "printed", "map"), dtype=torch.float64) * 2 - 1
     turn, slant, *shift = draw[:, :4].unbind(1)
     wide, tall = (IMAGE_SIZE / CANVAS_SIZE * GLYPH_HEIGHT / MAX_DIGIT_HEIGHT / (0.94 + 0.06 * draw[:, 4:])).unbind(1)
@@ -94,8 +81,7 @@ def _draw_blur_kernels(n: int, seed: int) -> Tensor:
 
 def _rasterize(shapes: Tensor, maps: Tensor, blurs: Tensor) -> Tensor:
     """uint8 [n, 1, 32, 32]: each glyph through its map, blurred; what reaches 3/4 of the brightest point is white."""
-    n = len(shapes)
-    grid = F.affine_grid(maps, [n, 1, SUPERSAMPLED_SIZE, SUPERSAMPLED_SIZE], align_corners=False)
+    grid = F.affine_grid(maps, [len(shapes), 1, SUPERSAMPLED_SIZE, SUPERSAMPLED_SIZE], align_corners=False)
     fine = F.grid_sample(shapes, grid, align_corners=False)[:, 0]
     seen = blurs @ fine @ blurs.mT
     bright = 255 * seen / (0.75 * seen.amax((1, 2), keepdim=True))

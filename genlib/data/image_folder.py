@@ -10,26 +10,21 @@ one channel, RGB and palette as three. Transparency becomes white, and the EXIF 
 other types (by content, not by suffix) are skipped; animations and images above Pillow's safe size are refused.
 """
 
-from __future__ import annotations
-
 import re
 import warnings
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Sized
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Literal, Protocol
+from typing import IO, Any, Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
 
 from genlib.errors import InputError, one_line
-from genlib.progress import SizedIterable, track_progress
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-    from PIL.Image import Image as Picture
-    from torch import Tensor
+from genlib.progress import track_progress
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp")
 FORMATS = ("PNG", "JPEG", "BMP", "WEBP")
@@ -43,32 +38,19 @@ class ImageFile(Protocol):
     def open(self, mode: Literal["rb"], /) -> IO[bytes]: ...
 
 
-class ImageFiles(Protocol):
+class ImageFiles(Sized, Iterable[ImageFile], Protocol):
     """Image files in order, which can be iterated again."""
-
-    def __len__(self) -> int: ...
-
-    def __iter__(self) -> Iterator[ImageFile]: ...
-
-    def probe(self) -> SizedIterable[ImageFile]:
-        """The files that a check reads: all of a small set, a part of a large one."""
-
-
-class ImagePaths(tuple[Path, ...]):
-    """Image files in order; a check reads an evenly spread part of a large set."""
-
-    def probe(self) -> tuple[Path, ...]:
-        num_bytes = sum(path.stat().st_size for path in self)
-        return self[:: max(-(-len(self) // PROBE_FILES), -(-num_bytes // PROBE_BYTES), 1)]
 
 
 @dataclass(frozen=True)
 class Listing:
-    """Image files in order; `classes` are names and `labels` index into them, both empty for a set without labels."""
+    """Image files in order; `classes` are names and `labels` index into them, both empty for a set without labels;
+    `probe`: the files that a check reads, all of a small set, a part of a large one."""
 
     files: ImageFiles
     labels: tuple[int, ...]
     classes: tuple[str, ...]
+    probe: ImageFiles
 
     def count_by_class(self) -> dict[str, int]:
         """Images by class; one entry with an empty name for a set without labels."""
@@ -79,10 +61,8 @@ class Listing:
 
 
 def find_listings(root: Path, where: str, domain: str = "") -> tuple[Listing, Listing | None]:
-    """The train listing and, where `root/train` and `root/test` both are, the test listing.
-
-    `domain` is the end of both names, A or B, in a folder that holds two; `where` is the key of `root`, for errors.
-    """
+    """The train listing and, where `root/train` and `root/test` both are, the test listing; `domain` is the end of both
+    names, A or B, in a folder that holds two; `where` is the key of `root`, for errors."""
     train, test = root / f"train{domain}", root / f"test{domain}"
     if not root.is_dir():
         raise InputError(f"{where}: got no folder {root}, expected a folder of images")
@@ -104,41 +84,31 @@ def list_folder(folder: Path, where: str) -> Listing:
         found = f"images ({flat[0].name}) beside folders ({classes[0].name}) in {folder}"
         raise InputError(f"{where}: got {found}, expected one folder per class, or images only")
     by_class = [list_images(each) for each in classes]
-    empty = [each for each, paths in zip(classes, by_class, strict=True) if not paths] or (
-        [] if flat or classes else [folder]
-    )
-    if empty:
+    empty = [each for each, paths in zip(classes, by_class, strict=True) if not paths]
+    if empty := empty or [folder] * (not flat and not classes):
         raise InputError(f"{where}: got no images in {empty[0]}, expected files ending in {' '.join(SUFFIXES)}")
     labels = tuple(label for label, paths in enumerate(by_class) for _ in paths)
-    return Listing(ImagePaths(flat or chain(*by_class)), labels, tuple(each.name for each in classes))
+    paths = flat or [*chain(*by_class)]
+    num_bytes = sum(path.stat().st_size for path in paths)
+    probe = paths[:: max(-(-len(paths) // PROBE_FILES), -(-num_bytes // PROBE_BYTES), 1)]
+    return Listing(paths, labels, tuple(each.name for each in classes), probe)
 
 
-def read_images(files: ImageFiles, image_size: int | None) -> Tensor:
+def read_images(files: ImageFiles, image_size: int | None) -> NDArray[np.uint8]:
     """uint8 [N, C, H, W], resized with antialiasing to `image_size` squared where it is given."""
     from genlib.data.images import allocate_pixels
 
-    decoded = _decode_all(files, image_size)
+    decoded = _decode_all([files], image_size)
     first = next(decoded)
-    pixels = allocate_pixels(len(files), first.shape)
-    for row, image in zip(pixels.numpy(), chain([first], decoded), strict=True):
+    pixels: NDArray[np.uint8] = allocate_pixels(len(files), first.shape).numpy()
+    for row, image in zip(pixels, chain([first], decoded), strict=True):
         row[:] = image
     return pixels
 
 
-def read_common_channels(sets: Sequence[SizedIterable[ImageFile]], image_size: int | None) -> int:
+def read_common_channels(sets: Sequence[ImageFiles], image_size: int | None) -> int:
     """The channels that all files have, once each is read."""
-    return {len(pixels) for pixels in _decode_all(_ConcatFiles(sets), image_size)}.pop()
-
-
-@dataclass(frozen=True)
-class _ConcatFiles:
-    sets: Sequence[SizedIterable[ImageFile]]
-
-    def __len__(self) -> int:
-        return sum(map(len, self.sets))
-
-    def __iter__(self) -> Iterator[ImageFile]:
-        return chain.from_iterable(self.sets)
+    return {len(pixels) for pixels in _decode_all(sets, image_size)}.pop()
 
 
 def natural_sort_key(name: str) -> tuple[list[str | int], str]:
@@ -157,15 +127,15 @@ def list_images(folder: Path) -> list[Path]:
     return [path for path in list_children(folder, files=True) if path.suffix.lower() in SUFFIXES]
 
 
-def _decode_all(files: SizedIterable[ImageFile], image_size: int | None) -> Iterator[NDArray[np.uint8]]:
+def _decode_all(sets: Sequence[ImageFiles], image_size: int | None) -> Iterator[NDArray[np.uint8]]:
     """One uint8 [C, H, W] after the other, once the headers of all are seen to agree."""
-    modes, sizes = {}, {}
-    for file in track_progress(files, "looking at images"):
+    modes, sizes, total = {}, {}, sum(map(len, sets))
+    for file in track_progress(chain(*sets), "looking at images", total):
         modes[str(file)], sizes[str(file)] = read_header(file)
     channels = _require_same_channels({name: mode_to_channels(name, mode) for name, mode in modes.items()})
     if image_size is None:
         _require_same_size(sizes)
-    for file in track_progress(files, "reading images"):
+    for file in track_progress(chain(*sets), "reading images", total):
         yield decode_image(file, channels, image_size)
 
 
@@ -203,11 +173,13 @@ def _require_same_size(sizes: Mapping[str, tuple[int, int]]) -> None:
 
 def decode_image(file: ImageFile, channels: int, image_size: int | None) -> NDArray[np.uint8]:
     """uint8 [channels, H, W] of one file, in a square of `image_size` where it is given."""
-    import numpy as np
     from PIL import Image, ImageOps
 
     with _open_image(file) as image:
-        picture = _composite_on_white(ImageOps.exif_transpose(image)).convert("L" if channels == 1 else "RGB")
+        picture = ImageOps.exif_transpose(image)
+        if picture.has_transparency_data:
+            picture = Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture.convert("RGBA"))
+        picture = picture.convert("L" if channels == 1 else "RGB")
     if image_size is not None:
         picture = picture.resize((image_size, image_size), Image.Resampling.BICUBIC)
     pixels = np.asarray(picture, dtype=np.uint8)
@@ -215,7 +187,8 @@ def decode_image(file: ImageFile, channels: int, image_size: int | None) -> NDAr
 
 
 @contextmanager
-def _open_image(file: ImageFile) -> Iterator[Picture]:
+def _open_image(file: ImageFile) -> Iterator[Any]:
+
     from PIL import Image
 
     try:
@@ -228,11 +201,3 @@ def _open_image(file: ImageFile) -> Iterator[Picture]:
     except Exception as error:
         found = f"an image that cannot be read ({one_line(error)})"
         raise InputError(f"{file}: got {found}, expected a whole PNG, JPEG, BMP or WebP") from error
-
-
-def _composite_on_white(image: Picture) -> Picture:
-    from PIL import Image
-
-    if not image.has_transparency_data:
-        return image
-    return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image.convert("RGBA"))

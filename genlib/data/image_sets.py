@@ -8,9 +8,8 @@
 Nothing is unpickled. Unreadable files of a folder are skipped and reported.
 """
 
-from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,15 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from genlib.data.image_folder import (
-    SUFFIXES,
-    decode_image,
-    list_children,
-    list_images,
-    mode_to_channels,
-    natural_sort_key,
-    read_header,
-)
+from genlib.data import image_folder
 from genlib.data.images import Images, resize
 from genlib.errors import InputError, one_line
 
@@ -41,8 +32,8 @@ CHUNK = 1024
 
 @dataclass(frozen=True)
 class ImageSet:
-    """`pixels`: uint8 [C, H, W] each, as they were found; `labels` index into `classes`, both empty without classes;
-    `skipped`: why each file that could not be read was left out."""
+    """`pixels`: uint8 [C, H, W] each, of any sizes; `labels` index into `classes`, both may be empty; `skipped`: why
+    files that could not be read were left out."""
 
     source: str
     pixels: Sequence[Tensor]
@@ -54,7 +45,6 @@ class ImageSet:
         return len(self.pixels)
 
     def count_other_shapes(self, shape: Shape) -> int:
-        """How many are not of this shape."""
         return sum(pixels.shape != shape for pixels in self.pixels)
 
     def resized_to(self, shape: Shape, classes: Sequence[str] = ()) -> Images:
@@ -68,24 +58,13 @@ class ImageSet:
             for part in torch.split(torch.tensor(rows), CHUNK):
                 some = Images(convert_channels(torch.stack([self.pixels[row] for row in part.tolist()]), shape[0]))
                 fitted[part] = resize(some, *shape[1:]).pixels
-        return Images(fitted, self._labels_in(classes))
-
-    def _labels_in(self, classes: Sequence[str]) -> Tensor | None:
         if not self.classes or not set(self.classes) <= set(classes):
-            return None
-        place = [classes.index(name) for name in self.classes]
-        return torch.tensor([place[label] for label in self.labels])
-
-
-def most_common_shape(image_set: ImageSet) -> Shape:
-    """The shape of most of them; of several, the one that was found first."""
-    (channels, height, width), _ = Counter(tuple(pixels.shape) for pixels in image_set.pixels).most_common(1)[0]
-    return channels, height, width
+            return Images(fitted)
+        return Images(fitted, torch.tensor([classes.index(self.classes[label]) for label in self.labels]))
 
 
 def all_classes(sets: Iterable[ImageSet]) -> tuple[str, ...]:
-    """The names of the classes of several sets, each once, in natural order."""
-    return tuple(sorted({name for each in sets for name in each.classes}, key=natural_sort_key))
+    return tuple(sorted({name for each in sets for name in each.classes}, key=image_folder.natural_sort_key))
 
 
 def convert_channels(pixels: Tensor, channels: int) -> Tensor:
@@ -102,10 +81,7 @@ def read_image_set(
     path: Path, where: str, *, size: int | None = None, strict: bool = False, track: ProgressWrapper = iter
 ) -> ImageSet:
     """The images at `path`; `where` names the option it came from, `size` is a side that each image is resized to.
-
-    Raises:
-        InputError: nothing is there, nothing in it can be read, or, if `strict`, one file cannot.
-    """
+    Raises InputError where nothing is there, nothing in it can be read, or, if `strict`, one file cannot."""
     if path.is_dir():
         return _read_folder(path, where, size, strict, track)
     if not path.is_file():
@@ -115,19 +91,14 @@ def read_image_set(
     arrays = _load_arrays(path)
     named = [name for name in PIXEL_KEYS if name in arrays]
     if not named:
-        raise InputError(
-            f"{path}: got {', '.join(arrays) or 'nothing'}, expected images called {' or '.join(PIXEL_KEYS)}"
-        )
-    found = image_set_from_array(arrays[named[0]], f"{path}, {named[0]}", arrays.get("labels"))
-    return ImageSet(str(path), found.pixels, found.labels, found.classes)
+        found, expected = ", ".join(arrays) or "nothing", f"images called {' or '.join(PIXEL_KEYS)}"
+        raise InputError(f"{path}: got {found}, expected {expected}")
+    images = image_set_from_array(arrays[named[0]], f"{path}, {named[0]}", arrays.get("labels"))
+    return replace(images, source=str(path))
 
 
 def image_set_from_array(pixels: Any, where: str, labels: Any = None) -> ImageSet:
-    """Images from an array-like in one of the forms of the module docstring.
-
-    Raises:
-        InputError: it is of another form, or not finite.
-    """
+    """Images from an array-like in one of the forms of the module docstring; raises InputError for another."""
     values = _to_tensor(pixels, where)
     if values.ndim == 3:
         values = values[:, None]
@@ -146,9 +117,8 @@ def _to_tensor(array: Any, where: str) -> Tensor:
     try:
         return array.detach().cpu() if isinstance(array, Tensor) else torch.from_numpy(np.array(array))
     except (TypeError, ValueError) as error:
-        raise InputError(
-            f"{where}: got what is no array of numbers ({one_line(error)}), expected uint8 or floats"
-        ) from error
+        found = f"what is no array of numbers ({one_line(error)})"
+        raise InputError(f"{where}: got {found}, expected uint8 or floats") from error
 
 
 def _floats_to_uint8(values: Tensor, where: str) -> Tensor:
@@ -174,7 +144,6 @@ def _parse_labels(values: Tensor, n: int, where: str) -> list[int]:
 
 
 def _load_arrays(path: Path) -> dict[str, Any]:
-    """The named arrays of a file."""
     from safetensors.torch import load_file
 
     try:
@@ -192,12 +161,14 @@ def _read_folder(folder: Path, where: str, size: int | None, strict: bool, track
     except OSError as error:
         raise InputError(f"{where}: got a folder that cannot be read ({error}), expected {EXPECTED}") from error
     if not paths:
-        raise InputError(f"{where}: got no images in {folder}, expected files ending in {' '.join(SUFFIXES)}")
+        raise InputError(
+            f"{where}: got no images in {folder}, expected files ending in {' '.join(image_folder.SUFFIXES)}"
+        )
     pixels, kept, skipped = [], [], []
     for row, path in enumerate(track(paths)):
         try:
-            channels = mode_to_channels(str(path), read_header(path)[0])
-            pixels.append(torch.from_numpy(np.array(decode_image(path, channels, size))))
+            channels = image_folder.mode_to_channels(str(path), image_folder.read_header(path)[0])
+            pixels.append(torch.from_numpy(np.array(image_folder.decode_image(path, channels, size))))
             kept.append(row)
         except InputError as error:
             if strict:
@@ -209,8 +180,7 @@ def _read_folder(folder: Path, where: str, size: int | None, strict: bool, track
 
 
 def _list_with_classes(folder: Path) -> tuple[list[Path], list[int], tuple[str, ...]]:
-    """The image files under a folder, with their classes, where there are any."""
-    while not (here := list_images(folder)) and len(inner := _folders_with_images(folder)) == 1:
+    while not (here := image_folder.list_images(folder)) and len(inner := _folders_with_images(folder)) == 1:
         folder = inner[0]
     if here or not inner:
         return _list_recursively(folder), [], ()
@@ -221,10 +191,16 @@ def _list_with_classes(folder: Path) -> tuple[list[Path], list[int], tuple[str, 
 
 def _folders_with_images(folder: Path) -> list[Path]:
     """The folders in a folder that hold an image at some depth, but for links to what they lie in."""
-    inner = [each for each in list_children(folder, files=False) if not folder.resolve().is_relative_to(each.resolve())]
-    return [each for each in inner if list_images(each) or _folders_with_images(each)]
+    inner = [
+        each
+        for each in image_folder.list_children(folder, files=False)
+        if not folder.resolve().is_relative_to(each.resolve())
+    ]
+    return [each for each in inner if image_folder.list_images(each) or _folders_with_images(each)]
 
 
 def _list_recursively(folder: Path) -> list[Path]:
-    """All image files in a folder and in those below it."""
-    return [*list_images(folder), *(path for each in _folders_with_images(folder) for path in _list_recursively(each))]
+    return [
+        *image_folder.list_images(folder),
+        *(path for each in _folders_with_images(folder) for path in _list_recursively(each)),
+    ]

@@ -3,8 +3,6 @@
 Images are uint8 in memory; models see floats: x = 2 * pixels / 255 - 1, so 0 is -1 and 255 is +1.
 """
 
-from __future__ import annotations
-
 import hashlib
 import io
 import json
@@ -14,6 +12,7 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Self
 
 import torch
 from safetensors import SafetensorError
@@ -30,10 +29,8 @@ CHUNK = 1024  # images that are copied at a time
 
 @dataclass(frozen=True)
 class Images:
-    """N images: `pixels` uint8 [N, C, H, W]; `labels` int64 [N], or None for a set without labels.
-
-    Synthetic sets may hold floats in [-1, 1] instead: a point of the plane is [2, 1, 1].
-    """
+    """N images: `pixels` uint8 [N, C, H, W]; `labels` int64 [N], or None for a set without labels. Synthetic sets may
+    hold floats in [-1, 1] instead: a point of the plane is [2, 1, 1]."""
 
     pixels: Tensor
     labels: Tensor | None = None
@@ -41,7 +38,7 @@ class Images:
     def __len__(self) -> int:
         return len(self.pixels)
 
-    def __getitem__(self, index: Tensor | slice) -> Images:
+    def __getitem__(self, index: Tensor | slice) -> "Images":
         return Images(self.pixels[index], None if self.labels is None else self.labels[index])
 
     @property
@@ -50,17 +47,16 @@ class Images:
         channels, height, width = self.pixels.shape[1:]
         return channels, height, width
 
-    def __add__(self, more: Images) -> Images:
+    def __add__(self, more: "Images") -> "Images":
         return Images.concat([self, more])
 
     @classmethod
-    def concat(cls, parts: Sequence[Images]) -> Images:
-        """All parts, one after the other; without labels unless all have them."""
+    def concat(cls, parts: Sequence[Self]) -> Self:
         if len(parts) == 1:
             return parts[0]
         return cls(torch.cat([part.pixels for part in parts]), concat_labels(parts))
 
-    def to(self, device: torch.device | str) -> Images:
+    def to(self, device: torch.device | str) -> "Images":
         return Images(self.pixels.to(device), None if self.labels is None else self.labels.to(device))
 
 
@@ -86,10 +82,8 @@ def round_to_pixels(values: Tensor) -> Tensor:
 
 
 def dequantize(x: Tensor, u: Tensor) -> Tensor:
-    """Grey level p, as floats in [-1, 1] -> 2 (p + u) / 256 - 1, u uniform in [0, 1): its density bounds a likelihood.
-
-    Theis, van den Oord and Bethge 2016, "A note on the evaluation of generative models".
-    """
+    """Grey level p, as floats in [-1, 1] -> 2 (p + u) / 256 - 1, u uniform in [0, 1): its density bounds a likelihood
+    (Theis, van den Oord and Bethge 2016, "A note on the evaluation of generative models")."""
     return (255 * (x + 1) / 2 + u) / 128 - 1
 
 
@@ -97,11 +91,26 @@ def resize(images: Images, height: int, width: int, *, chunk: int = CHUNK) -> Im
     """To [N, C, height, width], bicubic in float64 with antialiasing, overshoot clipped."""
     if images.shape[1:] == (height, width):
         return images
-    resized = [
-        round_to_pixels(F.interpolate(pixels.double(), (height, width), mode="bicubic", antialias=True))
-        for pixels in torch.split(images.pixels, chunk)
-    ]
-    return Images(torch.cat(resized), images.labels)
+    chunks = (pixels.double() for pixels in torch.split(images.pixels, chunk))
+    resized = [F.interpolate(pixels, (height, width), mode="bicubic", antialias=True) for pixels in chunks]
+    return Images(torch.cat([round_to_pixels(pixels) for pixels in resized]), images.labels)
+
+
+def concat_resized(sets: Sequence[Images], size: Sequence[int] | None) -> Images:
+    """The sets one after the other, resized to `size` (H, W) where given; labelled if all are."""
+    channels, *own = sets[0].shape
+    for images in sets:
+        if size is None and list(images.shape[1:]) != own:
+            sizes = f"{own} and {list(images.shape[1:])}"
+            raise InputError(f"data.image_size: got null, but images of {sizes}, expected a size")
+    height, width = size or own
+    if len(sets) == 1 and [height, width] == own:
+        return sets[0]
+    pixels, start = allocate_pixels(sum(map(len, sets)), (channels, height, width)), 0
+    for chunk in (chunk for images in sets for chunk in torch.split(images.pixels, CHUNK)):
+        pixels[start : start + len(chunk)] = resize(Images(chunk), height, width).pixels
+        start += len(chunk)
+    return Images(pixels, concat_labels(sets))
 
 
 def images_sha256(parts: Mapping[str, Images]) -> str:
@@ -116,14 +125,8 @@ def images_sha256(parts: Mapping[str, Images]) -> str:
 
 
 def allocate_pixels(count: int, shape: Sequence[int]) -> Tensor:
-    """Space for `count` images, uint8 [count, *shape].
-
-    Above MAX_IN_MEMORY_BYTES it is a file without a name: the system keeps as much of it in memory as fits, and it is
-    gone with the tensor.
-
-    Raises:
-        OSError: the folder for temporary files (`TMPDIR`) is full.
-    """
+    """Space for `count` images, uint8 [count, *shape]; above MAX_IN_MEMORY_BYTES in a file without a name, of which the
+    system keeps in memory what fits. It is gone with the tensor. Raises OSError where `TMPDIR` is full."""
     size = count * math.prod(shape)
     if size <= MAX_IN_MEMORY_BYTES:
         return torch.empty(count, *shape, dtype=torch.uint8)
@@ -134,37 +137,25 @@ def allocate_pixels(count: int, shape: Sequence[int]) -> Tensor:
 
 
 def save_images(images: Images, path: Path, indices: Tensor | None = None) -> None:
-    """Write the images, or those at `indices` [n], as a safetensors file of `pixels` and, where there are, `labels`.
-
-    safetensors' own writer copies the whole set; this one never has more than CHUNK images in memory.
-    """
+    """Write the images, or those at `indices` [n], as a safetensors file of `pixels` and, where there are, `labels`,
+    with at most CHUNK images in memory: safetensors' own writer copies the whole set."""
     chosen = torch.arange(len(images)) if indices is None else indices
     labels = b"" if images.labels is None else images.labels[chosen].numpy().astype("<i8").tobytes()
-    sizes = {"labels": ("I64", [len(chosen)], len(labels))} if images.labels is not None else {}
-    sizes["pixels"] = ("U8", [len(chosen), *images.shape], len(chosen) * math.prod(images.shape))
+    start, end = len(labels), len(labels) + len(chosen) * math.prod(images.shape)
+    tensors: dict[str, Any] = {"labels": {"dtype": "I64", "shape": [len(chosen)], "data_offsets": [0, start]}}
+    if images.labels is None:
+        tensors = {}
+    tensors["pixels"] = {"dtype": "U8", "shape": [len(chosen), *images.shape], "data_offsets": [start, end]}
+    header = json.dumps(tensors, separators=(",", ":")).encode()
+    header += b" " * (-len(header) % 8)
     with atomic_path(path) as partial, partial.open("wb") as file:
-        file.write(_safetensors_header(sizes) + labels)
+        file.write(len(header).to_bytes(8, "little") + header + labels)
         for rows in torch.split(chosen, CHUNK):
             file.write(images.pixels[rows].contiguous().numpy().data)
 
 
-def _safetensors_header(sizes: dict[str, tuple[str, list[int], int]]) -> bytes:
-    """The header for tensors of these types, shapes and bytes: its length in 8 bytes, then JSON, padded to 8 bytes."""
-    entries, end = {}, 0
-    for name, (dtype, shape, size) in sizes.items():
-        entries[name] = {"dtype": dtype, "shape": shape, "data_offsets": [end, end + size]}
-        end += size
-    text = json.dumps(entries, separators=(",", ":")).encode()
-    text += b" " * (-len(text) % 8)
-    return len(text).to_bytes(8, "little") + text
-
-
 def load_images(path: Path) -> Images:
-    """Read what `save_images` wrote, mapped into memory.
-
-    Raises:
-        InputError: the file is missing, truncated or holds other than uint8 `pixels` and int64 `labels`.
-    """
+    """Read what `save_images` wrote, mapped into memory; raises InputError where the file is not of that form."""
     try:
         tensors = load_file(path)
     except (OSError, SafetensorError) as error:
@@ -182,11 +173,10 @@ def make_grid(pixels: Tensor, columns: int | None = None) -> Tensor:
     n, channels, height, width = pixels.shape
     columns = columns or math.ceil(math.sqrt(n))
     rows = math.ceil(n / columns)
-    grid = torch.full((channels, rows * (height + 1) + 1, columns * (width + 1) + 1), 128, dtype=torch.uint8)
-    for index, image in enumerate(pixels):
-        top, left = (index // columns) * (height + 1) + 1, (index % columns) * (width + 1) + 1
-        grid[:, top : top + height, left : left + width] = image
-    return grid
+    cells = torch.full((rows * columns, channels, height + 1, width + 1), 128, dtype=torch.uint8)
+    cells[:n, :, 1:, 1:] = pixels
+    cells = cells.view(rows, columns, channels, height + 1, width + 1).permute(2, 0, 3, 1, 4)
+    return F.pad(cells.reshape(channels, rows * (height + 1), columns * (width + 1)), (0, 1, 0, 1), value=128)
 
 
 def encode_png(image: Tensor, scale: int = 1) -> bytes:

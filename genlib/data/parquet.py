@@ -7,22 +7,18 @@ The column `image` (or `img`) holds whole image files, as bytes or as `{bytes, p
 or numbers, whose names may be in the file's metadata. Files are read in natural order, a batch of rows at a time.
 """
 
-from __future__ import annotations
-
 import json
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from io import BytesIO
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from genlib.data.image_folder import Listing, list_children, natural_sort_key
 from genlib.errors import InputError, one_line
-
-if TYPE_CHECKING:
-    from pyarrow.parquet import ParquetFile
 
 IMAGE_COLUMNS, LABEL_COLUMN = ("image", "img"), "label"
 BATCH_ROWS = 64  # that are read at a time, and looked at in every file before any is read
@@ -31,8 +27,6 @@ EXPECTED = "a folder of .parquet files, with a column image of PNG or JPEG files
 
 @dataclass(frozen=True)
 class ParquetImage:
-    """One image file, in row `row` of `path`."""
-
     path: Path
     row: int
     data: bytes
@@ -46,21 +40,17 @@ class ParquetImage:
 
 @dataclass(frozen=True)
 class ParquetImages:
-    """The image files of the first `rows` rows of each of `paths`, or of all; read anew at every iteration."""
+    """The image files of the first `max_rows` rows of each of `paths`; read anew at every iteration."""
 
     paths: tuple[Path, ...]
-    max_rows: int | None = None
+    max_rows: int = sys.maxsize
 
     def __len__(self) -> int:
-        counts = [_count_rows(path) for path in self.paths]
-        return sum(counts if self.max_rows is None else (min(count, self.max_rows) for count in counts))
+        return sum(min(_count_rows(path), self.max_rows) for path in self.paths)
 
     def __iter__(self) -> Iterator[ParquetImage]:
         for path in self.paths:
             yield from islice(_iterate_images(path), self.max_rows)
-
-    def probe(self) -> ParquetImages:
-        return ParquetImages(self.paths, BATCH_ROWS)
 
 
 def find_listings(root: Path, where: str) -> tuple[Listing, Listing | None]:
@@ -72,11 +62,11 @@ def find_listings(root: Path, where: str) -> tuple[Listing, Listing | None]:
     labels = [[label for path in part for label in _read_labels(path)] for part in parts]
     classes = tuple(sorted({label for each in labels for label in each}, key=natural_sort_key))
     place = {name: at for at, name in enumerate(classes)}
-    found = [
-        Listing(ParquetImages(part), tuple(place[name] for name in names), classes)
+    train, *test = (
+        Listing(ParquetImages(part), tuple(place[name] for name in names), classes, ParquetImages(part, BATCH_ROWS))
         for part, names in zip(parts, labels, strict=True)
-    ]
-    return found[0], found[1] if len(found) > 1 else None
+    )
+    return train, test[0] if test else None
 
 
 def _find_parquet_files(root: Path, where: str) -> tuple[Path, ...]:
@@ -89,15 +79,15 @@ def _find_parquet_files(root: Path, where: str) -> tuple[Path, ...]:
 
 
 @contextmanager
-def _open_parquet(path: Path) -> Iterator[ParquetFile]:
+def _open_parquet(path: Path) -> Iterator[Any]:
     from pyarrow.parquet import ParquetFile
 
     try:
         with path.open("rb") as stream:
             yield ParquetFile(stream)
-    except InputError:
-        raise
     except Exception as error:
+        if isinstance(error, InputError):
+            raise
         found = f"a Parquet file that cannot be read ({one_line(error)})"
         raise InputError(f"{path}: got {found}, expected a whole one") from error
 
@@ -112,14 +102,12 @@ def _iterate_images(path: Path) -> Iterator[ParquetImage]:
         found = [name for name in IMAGE_COLUMNS if name in table.schema_arrow.names]
         if not found:
             raise InputError(f"{path}: got the columns {', '.join(table.schema_arrow.names)}, expected {EXPECTED}")
-        row = 0
-        for batch in table.iter_batches(BATCH_ROWS, columns=found[:1]):
-            for value in batch.column(0).to_pylist():
-                data = value.get("bytes") if isinstance(value, dict) else value
-                if not isinstance(data, bytes):
-                    raise InputError(f"{path}: got no image in row {row}, expected {EXPECTED}")
-                yield ParquetImage(path, row, data)
-                row += 1
+        batches = table.iter_batches(BATCH_ROWS, columns=found[:1])
+        for row, value in enumerate(value for batch in batches for value in batch.column(0).to_pylist()):
+            data = value.get("bytes") if isinstance(value, dict) else value
+            if not isinstance(data, bytes):
+                raise InputError(f"{path}: got no image in row {row}, expected {EXPECTED}")
+            yield ParquetImage(path, row, data)
 
 
 def _read_labels(path: Path) -> list[str]:
@@ -138,7 +126,6 @@ def _read_labels(path: Path) -> list[str]:
 
 
 def _class_names(metadata: dict[bytes, bytes]) -> list[str]:
-    """What the classes are called, where the file's features say so."""
     try:
         found: Any = json.loads(metadata[b"huggingface"])["info"]["features"][LABEL_COLUMN]["names"]
     except (KeyError, TypeError, ValueError):

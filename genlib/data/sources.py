@@ -1,16 +1,15 @@
 """Every public function here is a data set, and `data.name` names it.
 
-A function checks quickly that its files exist and returns a `Source`, which reads them. To add a set, write one
-function of `DataConfig`; nothing else is edited.
+A function of `DataConfig` checks quickly that its files exist and returns a `Source`, which reads them.
 """
-
-from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from genlib.data import image_folder
 from genlib.data import parquet as parquet_files
@@ -26,29 +25,27 @@ FASHION_CLASSES = ("t-shirt", "trouser", "pullover", "dress", "coat", "sandal", 
 KMNIST_CLASSES = ("o", "ki", "su", "tsu", "na", "ha", "ma", "ya", "re", "wo")
 CIFAR10_CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 
+Names = tuple[str, ...]
 IDX_FILES = tuple(f"{part}-{kind}-ubyte" for part in ("train", "t10k") for kind in ("images-idx3", "labels-idx1"))
 CIFAR10_FILES = (*(f"data_batch_{i}" for i in range(1, 6)), "test_batch", "batches.meta")
 
 
 @dataclass(frozen=True)
 class Source:
-    """A data set that was found and not yet read; `train()` and `test()` read it, at its own size.
-
-    `classes` is empty for a set without labels; `test` is None for a set without an official test set; `channels` are 1
-    for grey images, 3 for RGB.
-    """
+    """A data set that was found and not yet read; `train()` and `test()` read it, at its own size. `classes` is empty
+    for a set without labels, `test` None for one without an official test set; `channels`: 1 grey, 3 RGB."""
 
     description: str
-    classes: tuple[str, ...]
-    train: Callable[[], Images]
-    test: Callable[[], Images] | None = None
+    classes: Names
+    train: Callable[[], "Images"]
+    test: Callable[[], "Images"] | None = None
     channels: int = 1
 
 
 def digits(config: DataConfig) -> Source:
     """1,797 handwritten digits, 8x8, 17 grey levels (Alpaydin and Kaynak, 1998); part of scikit-learn."""
 
-    def train() -> Images:
+    def train() -> "Images":
         from sklearn.datasets import load_digits
 
         bunch = load_digits()
@@ -60,7 +57,7 @@ def digits(config: DataConfig) -> Source:
 def printed_digits(config: DataConfig) -> Source:
     """4,200 digits printed in 21 fonts, 32x32, each turned, slanted, stretched and blurred a little by `data.seed`."""
 
-    def train() -> Images:
+    def train() -> "Images":
         from genlib.data.fonts import render_digits
 
         return render_digits(config.seed)
@@ -120,46 +117,34 @@ def _from_listings(config: DataConfig, train: Listing, test: Listing | None) -> 
         counts = {name: count + test.count_by_class()[name] for name, count in counts.items()}
     config.require_min_counts(counts)
     listings = [train, test] if test else [train]
-    channels = image_folder.read_common_channels([each.files.probe() for each in listings], config.image_size)
+    channels = image_folder.read_common_channels([each.probe for each in listings], config.image_size)
 
-    def reader(listing: Listing) -> Callable[[], Images]:
-        return lambda: _to_images(image_folder.read_images(listing.files, config.image_size), listing.labels or None)
-
+    read = partial(partial, _read_listing, config.image_size)
     description = f"{config.name.partition('_')[0]} {config.root.resolve().name}"
-    return Source(description, train.classes, reader(train), reader(test) if test else None, channels)
+    return Source(description, train.classes, read(train), read(test) if test else None, channels)
+
+
+def _read_listing(image_size: int | None, listing: Listing) -> "Images":
+    return _to_images(image_folder.read_images(listing.files, image_size), listing.labels or None)
 
 
 def _from_torchvision(
-    config: DataConfig,
-    class_name: str,
-    root: Path,
-    subfolder: str,
-    files: tuple[str, ...],
-    classes: tuple[str, ...],
-    channels: int = 1,
+    config: DataConfig, class_name: str, root: Path, subfolder: str, files: Names, classes: Names, channels: int = 1
 ) -> Source:
     """A set of `torchvision.datasets`, which keeps `files` in `root/subfolder`."""
     if not isinstance(root, Path):
         raise InputError(f"{config.key}.root: got {root}, expected a folder of this machine for {config.name}")
-    if not config.download:
-        _require_files(config, root / subfolder, files)
+    missing = [root / subfolder / name for name in files if not (root / subfolder / name).is_file()]
+    if missing and not config.download:
+        there = ", ".join(sorted(path.name for path in root.iterdir())[:8]) if root.is_dir() else "no such folder"
+        found = f"no {missing[0]} (in {root}: {there or 'nothing'})"
+        expected = f"a root that holds {config.name}, or data.download: true"
+        raise InputError(f"{config.key}.root: got {found}, expected {expected}")
     train, test = (partial(_read_torchvision, config, class_name, root, train=train) for train in (True, False))
     return Source(f"torchvision, {class_name}", classes, train, test, channels)
 
 
-def _require_files(config: DataConfig, folder: Path, files: tuple[str, ...]) -> None:
-    missing = [name for name in files if not (folder / name).is_file()]
-    if missing:
-        root = config.root
-        there = ", ".join(sorted(path.name for path in root.iterdir())[:8]) if root.is_dir() else "no such folder"
-        raise InputError(
-            f"{config.key}.root: got no {folder / missing[0]} (in {root}: {there or 'nothing'}), "
-            f"expected a root that holds {config.name}, or data.download: true"
-        )
-
-
-def _read_torchvision(config: DataConfig, class_name: str, root: Path, train: bool) -> Images:
-    import numpy as np
+def _read_torchvision(config: DataConfig, class_name: str, root: Path, train: bool) -> "Images":
     from torchvision import datasets
 
     try:
@@ -172,9 +157,8 @@ def _read_torchvision(config: DataConfig, class_name: str, root: Path, train: bo
     return _to_images(pixels[:, None] if pixels.ndim == 3 else pixels.transpose(0, 3, 1, 2), stored.targets)
 
 
-def _to_images(pixels: Any, labels: Any) -> Images:
+def _to_images(pixels: Any, labels: Any) -> "Images":
     """From array-likes: pixels 0..255 [N, C, H, W] and class indices [N], or None."""
-    import numpy as np
     import torch
 
     from genlib.data.images import Images

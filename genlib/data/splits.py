@@ -1,13 +1,13 @@
 """Stratified, disjoint parts: train, valid for selection, test for reports.
 
-`official` keeps the official test set and takes valid out of its train set. `pooled` pools, shuffles and splits anew,
-so that the parts are exchangeable: MNIST's official test set has other writers, which a test of memorisation takes for
-copying. A part is the indices [n] of its images in the pool.
+`official` takes valid out of the official train set. `pooled` pools, shuffles and splits anew, so that the parts are
+exchangeable: MNIST's official test set has other writers, which a test of memorisation takes for copying.
 """
 
 import hashlib
 from collections.abc import Mapping, Sequence
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -21,27 +21,25 @@ MAX_VALID, MAX_TEST = 5_000, 10_000
 
 
 def split_pool(pool: Images, num_test: int, classes: Sequence[str], config: DataConfig) -> dict[str, Tensor]:
-    """The parts by name; the last `num_test` images of the pool are the official test set. What is divided anew is in
-    an order drawn from the seed."""
-    total = len(pool)
-    if config.split == "official":
-        if not num_test:
-            raise InputError(f"data.split: got official, but {config.name} has no test set, expected pooled")
-        num_train = total - num_test
-        valid_size = _valid_size(config.valid, total, num_train)
-        test = torch.arange(num_train, total)
-        return _split_stratified(pool[:num_train], {"valid": valid_size}, classes, config) | {"test": test}
-    test_size = _test_size(config.test, total, num_test)
-    valid_size = _valid_size(config.valid, total, total - test_size)
-    return _split_stratified(pool, {"valid": valid_size, "test": test_size}, classes, config)
+    """The indices [n] of each part; the last `num_test` images of the pool are the official test set. What is divided
+    anew is in an order drawn from the seed."""
+    total, is_official = len(pool), config.split == "official"
+    if is_official and not num_test:
+        raise InputError(f"data.split: got official, but {config.name} has no test set, expected pooled")
+    test_size = num_test or min(total // 5, MAX_TEST)
+    if config.test is not None and not is_official:
+        test_size = round(config.test * total)
+    rest = total - test_size
+    valid_size = min(rest // 4, MAX_VALID) if config.valid is None else round(config.valid * total)
+    if is_official:
+        test = torch.arange(rest, total)
+        return _split(pool[:rest], {"valid": valid_size}, classes, config) | {"test": test}
+    return _split(pool, {"valid": valid_size, "test": test_size}, classes, config)
 
 
 def drop_duplicates(pool: Images, splits: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, dict[str, int]]]:
-    """The parts without the images that a later part holds byte for byte, and how many those were.
-
-    Test keeps all, valid loses what test holds, train what either holds. Copies inside one part are counted
-    (`within`, images beyond the first) and stay.
-    """
+    """The parts without the images that a later part holds byte for byte, and how many those were: train loses what
+    valid or test holds. Copies inside one part are counted (`within`, images beyond the first) and stay."""
     identity = _content_ids(pool)
     seen = torch.zeros(len(pool), dtype=torch.bool)
     remaining, removed, within = dict(splits), {}, {}
@@ -65,11 +63,9 @@ def require_all_classes(pool: Images, splits: Mapping[str, Tensor], classes: Seq
 
 
 def stratify(labels: Tensor, sizes: Sequence[int], generator: torch.Generator) -> list[Tensor]:
-    """Indices [N] dealt into parts of `sizes` and a last part of the rest, each in random order.
-
-    A part's count of each class is its quota by largest remainder (Hamilton), but at least one, and the last part gets
-    at least one of each too; where a class is so rare that this binds, sizes are met only nearly.
-    """
+    """Indices [N] dealt into parts of `sizes` and a last part of the rest, each in random order. A part's count of each
+    class is its quota by largest remainder (Hamilton), but at least one, and the last part gets at least one of each
+    too; where a class is so rare that this binds, sizes are met only nearly."""
     by_class = labels.bincount()
     rank = _rank_in_class(labels, by_class, generator)
     part_of, assigned = torch.zeros_like(labels), torch.zeros_like(by_class)
@@ -100,9 +96,7 @@ def _allocate_quotas(by_class: Tensor, size: int) -> Tensor:
     return floors.index_add(0, last, torch.ones_like(last))
 
 
-def _split_stratified(
-    images: Images, sizes: Mapping[str, int], classes: Sequence[str], config: DataConfig
-) -> dict[str, Tensor]:
+def _split(images: Images, sizes: Mapping[str, int], classes: Sequence[str], config: DataConfig) -> dict[str, Tensor]:
     config.require_min_counts(_count_by_class(images.labels, torch.arange(len(images)), classes))
     if sum(sizes.values()) >= len(images):
         found = f"{config.valid} and {config.test}"
@@ -111,16 +105,6 @@ def _split_stratified(
     indices = stratify(labels, list(sizes.values()), seeded_generator(config.seed, "split", config.split))
     drawn = dict(zip([*sizes, "train"], indices, strict=True))
     return {name: drawn[name] for name in SPLIT_NAMES if name in drawn}
-
-
-def _test_size(fraction: float | None, total: int, official: int) -> int:
-    if fraction is not None:
-        return round(fraction * total)
-    return official or min(total // 5, MAX_TEST)
-
-
-def _valid_size(fraction: float | None, total: int, rest: int) -> int:
-    return min(rest // 4, MAX_VALID) if fraction is None else round(fraction * total)
 
 
 def _count_by_class(labels: Tensor | None, rows: Tensor, classes: Sequence[str]) -> dict[str, int]:
@@ -132,7 +116,5 @@ def _count_by_class(labels: Tensor | None, rows: Tensor, classes: Sequence[str])
 
 def _content_ids(images: Images) -> Tensor:
     """One number [N] below N for each image; equal numbers are equal bytes, by a hash of 16 of them."""
-    import numpy as np
-
     digests = b"".join(hashlib.blake2b(image.tobytes(), digest_size=16).digest() for image in images.pixels.numpy())
     return torch.from_numpy(np.unique(np.frombuffer(digests, "V16"), return_inverse=True)[1])

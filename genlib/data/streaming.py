@@ -1,20 +1,19 @@
 """Sets larger than the memory, streamed in blocks from wherever the file is, in an order that all workers share.
 
 The rows are cut into stripes of equal length, a stripe into blocks of consecutive rows. A global batch takes an equal
-share of every stripe, so its rows come from as many places as there are stripes. Each epoch draws the order of a
-stripe's blocks, and of the rows in a block, anew. A rank reads only the stripes that its rows lie in, and the batches
-of N workers together are those of one.
+share of every stripe. Each epoch draws the order of a stripe's blocks, and of the rows in a block, anew. A rank reads
+only the stripes that its rows lie in, and the batches of N workers together are those of one.
 """
-
-from __future__ import annotations
 
 import math
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from heapq import merge
 from itertools import count, tee
 from pathlib import Path
+from typing import Self
 
 import torch
 from torch import Tensor
@@ -28,8 +27,6 @@ BLOCK_SIZE, BLOCK_BYTES = 1024, 4 * 2**20  # of a block, at most, unless one ima
 
 @dataclass(frozen=True)
 class Block:
-    """Rows `start` to `stop` of a set, in an order drawn from the seed and the epoch."""
-
     start: int
     stop: int
     seed: int
@@ -39,10 +36,9 @@ class Block:
         return self.stop - self.start
 
     def shuffled_rows(self) -> Tensor:
-        """The rows [n] in their drawn order."""
-        return self.start + torch.randperm(
-            len(self), generator=seeded_generator(self.seed, "piece", self.epoch, self.start)
-        )
+        """The rows [n], in an order drawn from the seed and the epoch."""
+        generator = seeded_generator(self.seed, "piece", self.epoch, self.start)
+        return self.start + torch.randperm(len(self), generator=generator)
 
 
 BlockReader = Callable[[Iterator[Block]], Iterator[Images]]
@@ -55,40 +51,28 @@ class MmapReader:
     path: Path
 
     def __call__(self, blocks: Iterator[Block]) -> Iterator[Images]:
-        images = load_images(self.path)
-        return (images[block.shuffled_rows()] for block in blocks)
+        return read_blocks(load_images(self.path), blocks)
 
 
-@dataclass(frozen=True)
-class InMemoryReader:
-    """Reads blocks of images in memory."""
-
-    images: Images
-
-    def __call__(self, blocks: Iterator[Block]) -> Iterator[Images]:
-        return (self.images[block.shuffled_rows()] for block in blocks)
+def read_blocks(images: Images, blocks: Iterator[Block]) -> Iterator[Images]:
+    return (images[block.shuffled_rows()] for block in blocks)
 
 
 @dataclass(frozen=True)
 class ConcatReader:
-    """Reads blocks of two sets as of one, of which the first has `first_size` rows; in a block with rows of both, those
-    of the first come first."""
+    """Reads blocks of two sets as of one, whose first `first_size` rows are those of the first."""
 
     first_size: int
     first: BlockReader
     second: BlockReader
 
     def __call__(self, blocks: Iterator[Block]) -> Iterator[Images]:
-        planned, a, b = tee(blocks, 3)
-        firsts = self.first(replace(p, stop=min(p.stop, self.first_size)) for p in a if p.start < self.first_size)
-        seconds = self.second(
-            replace(p, start=max(p.start - self.first_size, 0), stop=p.stop - self.first_size)
-            for p in b
-            if p.stop > self.first_size
-        )
+        size, (planned, a, b) = self.first_size, tee(blocks, 3)
+        firsts = self.first(replace(p, stop=min(p.stop, size)) for p in a if p.start < size)
+        seconds = self.second(replace(p, start=max(p.start - size, 0), stop=p.stop - size) for p in b if p.stop > size)
         for block in planned:
-            parts = [next(firsts)] if block.start < self.first_size else []
-            yield Images.concat([*parts, next(seconds)] if block.stop > self.first_size else parts)
+            parts = [next(firsts)] if block.start < size else []
+            yield Images.concat([*parts, next(seconds)] if block.stop > size else parts)
 
 
 @dataclass(frozen=True)
@@ -101,43 +85,36 @@ class StreamedImages:
     device: torch.device | str = "cpu"
 
     @classmethod
-    def from_reader(cls, size: int, shape: Sequence[int], reader: BlockReader) -> StreamedImages:
+    def from_reader(cls, size: int, shape: Sequence[int], reader: BlockReader) -> Self:
         """Images of this shape (C, H, W), in blocks of a few megabytes."""
         return cls(size, reader, max(1, min(BLOCK_SIZE, BLOCK_BYTES // math.prod(shape))))
 
     @classmethod
-    def from_images(cls, images: Images | StreamedImages) -> StreamedImages:
-        """A set in memory, read as one that is not."""
-        return (
-            cls.from_reader(len(images), images.shape, InMemoryReader(images)) if isinstance(images, Images) else images
-        )
+    def from_images(cls, images: Images | Self) -> Self:
+        if isinstance(images, Images):
+            return cls.from_reader(len(images), images.shape, partial(read_blocks, images))
+        return images
 
-    def __add__(self, more: StreamedImages) -> StreamedImages:
-        """Both sets, one after the other."""
-        read = ConcatReader(self.size, self.reader, more.reader)
-        return StreamedImages(self.size + more.size, read, min(self.block_size, more.block_size), self.device)
+    def __add__(self, more: Self) -> Self:
+        reader, block_size = ConcatReader(self.size, self.reader, more.reader), min(self.block_size, more.block_size)
+        return replace(self, size=self.size + more.size, reader=reader, block_size=block_size)
 
     def __len__(self) -> int:
         return self.size
 
-    def to(self, device: torch.device | str) -> StreamedImages:
+    def to(self, device: torch.device | str) -> Self:
         return replace(self, device=device)
 
-    def num_stripes(self, batch_size: int) -> int:
-        """The most stripes that give a global batch of this size the same number of rows each."""
-        return max(n for n in range(1, min(MAX_STRIPES, self.size) + 1) if batch_size % n == 0)
-
-    def iterate_batches(self, batch_size: int, seed: int, step: int, rank: int, world: int) -> Iterator[Images]:
-        """Rank `rank`'s rows of every global batch from `step` on; endless."""
-        # Each stripe fills the same rows of every global batch: a rank reads the stripes that its own rows lie in.
-        rows, num_stripes = shard_slice(batch_size, rank, world), self.num_stripes(batch_size)
+    def iterate_batches(self, batch_size: int, rows: slice, seed: int, step: int) -> Iterator[Images]:
+        """`rows` of every global batch from `step` on; endless."""
+        # As many stripes as give a global batch equally many rows each. A stripe fills the same rows of every global
+        # batch: a rank reads the stripes that its own rows lie in.
+        num_stripes = max(n for n in range(1, min(MAX_STRIPES, self.size) + 1) if batch_size % n == 0)
         stripes = [
             Stripe(i, shard_slice(self.size, i, num_stripes), shard_slice(batch_size, i, num_stripes), self.block_size)
             for i in range(num_stripes)
         ]
-        own_stripes = [
-            each for each in stripes if each.batch_rows.start < rows.stop and rows.start < each.batch_rows.stop
-        ]
+        own_stripes = [s for s in stripes if s.batch_rows.start < rows.stop and rows.start < s.batch_rows.stop]
 
         # One plan of blocks for all stripes, in the order in which batches first need them; each block is read once.
         planned, requested = tee(merge(*(stripe.iterate_blocks(seed, step) for stripe in own_stripes)))
@@ -190,11 +167,8 @@ class Stripe:
 
     def stream_range(self, step: int, rows: slice) -> tuple[int, int]:
         """The places, in the stripe's endless stream, of what it gives to `rows` of the global batch of `step`."""
-        first, last = max(self.batch_rows.start, rows.start), min(self.batch_rows.stop, rows.stop)
-        return (
-            step * self.rows_per_batch + first - self.batch_rows.start,
-            step * self.rows_per_batch + last - self.batch_rows.start,
-        )
+        offset = step * self.rows_per_batch - self.batch_rows.start
+        return offset + max(self.batch_rows.start, rows.start), offset + min(self.batch_rows.stop, rows.stop)
 
     def iterate_blocks(self, seed: int, step: int) -> Iterator[tuple[int, int, int, Block]]:
         """Endless, from the first block that `step` needs: the step that first needs the block, the stripe's index, the
@@ -203,10 +177,9 @@ class Stripe:
         length = self.set_rows.stop - self.set_rows.start
         for epoch in count(step * self.rows_per_batch // length):
             place = epoch * length
-            for each in torch.randperm(
-                len(starts), generator=seeded_generator(seed, "lane", self.index, epoch)
-            ).tolist():
-                block = Block(starts[each], min(starts[each] + self.block_size, self.set_rows.stop), seed, epoch)
+            order = torch.randperm(len(starts), generator=seeded_generator(seed, "lane", self.index, epoch))
+            for start in (starts[each] for each in order.tolist()):
+                block = Block(start, min(start + self.block_size, self.set_rows.stop), seed, epoch)
                 if place + len(block) > step * self.rows_per_batch:
                     yield place // self.rows_per_batch, self.index, place, block
                 place += len(block)

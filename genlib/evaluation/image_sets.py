@@ -5,13 +5,14 @@ baseline. Training images are what the generator was trained on; without them, m
 """
 
 import hashlib
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import torch
 from torch import nn
 
-from genlib.data.image_sets import ImageSet, Shape, all_classes, image_set_from_array, most_common_shape
+from genlib.data.image_sets import ImageSet, Shape, all_classes, image_set_from_array
 from genlib.data.images import Images, images_sha256
 from genlib.data.random import seeded_generator
 from genlib.data.splits import stratify
@@ -61,7 +62,7 @@ def prepare_evaluation(
     real = sets["real"]
     if len(real) < 2:
         raise InputError(f"--real: got {len(real)} image, expected at least 2, to be split in two halves")
-    channels, height, width = most_common_shape(real)
+    (channels, height, width), _ = Counter(pixels.shape for pixels in real.pixels).most_common(1)[0]
     shape = (channels, size or height, size or width)
     for name, each in sets.items():
         _log_conversions(name, each, shape, size, strict, log)

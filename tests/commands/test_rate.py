@@ -60,8 +60,8 @@ def test_the_command_serves_the_models_images_and_keeps_answers_beside_the_data(
         (["--port", "70000"], "--port: got 70000"),
         (["--same-different", "--count", "5"], "--count: got it beside --same-different"),
         (["--same-different"], "got weights that were not evaluated, expected evaluated ones; run evaluate@gan"),
-        (["--two"], "--two: got an option of an earlier version, expected --forced-choice"),
-        (["--pairs"], "--pairs: got an option of an earlier version, expected --same-different"),
+        (["--two"], "--two: got a name of genlib 0.1, expected --forced-choice"),
+        (["--pairs"], "--pairs: got a name of genlib 0.1, expected --same-different"),
     ],
 )
 def test_a_wrong_option_is_named(project, more, says, capsys):

@@ -23,7 +23,7 @@ CLASSES = tuple("abc")
 
 def divided(train: Images, test: Images | None, classes, settings) -> dict[str, Images]:
     """The images of every part."""
-    pool = train if test is None else train + test
+    pool = train if test is None else Images.concat([train, test])
     rows = split_pool(pool, len(test or ()), classes, settings)
     return {name: pool[part] for name, part in rows.items()}
 

@@ -135,4 +135,4 @@ def test_runs_are_published_as_they_began(project):
 @pytest.mark.parametrize("arguments", [["track"], ["track", "--flush"]])
 def test_the_old_name_of_sync_is_refused_with_the_new_one(arguments, capsys):
     assert main(arguments) == 2
-    assert capsys.readouterr().err == "genlib: genlib track: got the name of genlib 0.1, expected genlib sync\n"
+    assert capsys.readouterr().err == "genlib: track: got a name of genlib 0.1, expected genlib sync\n"
