@@ -1,14 +1,19 @@
 """What the graph needs of the machine, asked before anything is written."""
 
 import configparser
+import fcntl
+import json
 import os
 import shutil
 import subprocess
 import sys
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
+from genlib.distributed.session import LOCAL_ADDRESSES, check_environment, require_shared_storage, session
 from genlib.errors import InputError
+from genlib.files import write_text
 
 MIN_FREE_BYTES = 2**28  # of prepared data, checkpoints and results of the default graph, twice
 WRITTEN = (".", ".dvc", ".genlib", "data", "reports", "runs")
@@ -30,6 +35,44 @@ def check_machine(root: Path) -> None:
         raise InputError(f"{root.resolve()}: got {free >> 20} MiB free on its disk, expected {expected}; make room")
     if (root / ".dvc").is_dir():
         _tell_dvc_of_git(root)
+        _release_locks_of_the_dead(root / ".dvc" / "tmp")
+
+
+def check_cluster(storage_path: str) -> None:
+    """Ask whether the cluster of `RAY_ADDRESS` answers, and whether its nodes see `storage_path`.
+
+    Raises:
+        InputError: one does not.
+    """
+    check_environment()
+    if os.environ.get("RAY_ADDRESS", "") not in LOCAL_ADDRESSES:
+        with session():
+            require_shared_storage(storage_path)
+
+
+def _release_locks_of_the_dead(tmp: Path) -> None:
+    """Drop the read and write locks of DVC processes that were killed: DVC takes any process of that PID for theirs."""
+    import psutil
+
+    def is_dvc(holder: dict[str, Any]) -> bool:
+        try:
+            return any(Path(word).name == "dvc" for word in psutil.Process(holder["pid"]).cmdline())
+        except psutil.NoSuchProcess:
+            return False
+
+    path = tmp / "rwlock"
+    if not path.exists():
+        return
+    with (tmp / "rwlock.lock").open("a") as guard:  # DVC's own, held while it edits the file
+        fcntl.flock(guard, fcntl.LOCK_EX)
+        try:
+            locks = json.loads(path.read_bytes())
+            write = {name: holder for name, holder in locks.get("write", {}).items() if is_dvc(holder)}
+            readers = {name: [*filter(is_dvc, holders)] for name, holders in locks.get("read", {}).items()}
+        except (ValueError, AttributeError, TypeError, KeyError):  # cut off by a kill
+            write, readers = {}, {}
+        read = {name: holders for name, holders in readers.items() if holders}
+        write_text(json.dumps({"write": write, "read": read}), path)
 
 
 def _tell_dvc_of_git(root: Path) -> None:

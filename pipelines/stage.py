@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import fcntl
+import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -12,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from genlib import provenance
-from genlib.errors import run_cli, unknown_name
+from genlib.errors import InputError, run_cli, unknown_name
 from genlib.files import file_sha256
 from genlib.params import Params, load_params
 from genlib.tracking.mlflow import publishing
@@ -72,6 +74,27 @@ class Stage:
         return place if "://" in place else str(ROOT / place)
 
     @contextmanager
+    def lock(self) -> Iterator[None]:
+        """Keep other processes from this stage, whose results and checkpoints one alone may write; the system frees the
+        lock however this process ends.
+
+        Raises:
+            InputError: another process runs this stage.
+        """
+        path = ROOT / ".genlib" / "locks" / self.title.replace(" ", "-")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("a+") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                file.seek(0)
+                got = f"{self.title}: got process {file.read()}, which runs this stage already"
+                raise InputError(f"{got}, expected one at a time; wait for it, or end it by kill") from error
+            file.truncate(0)
+            print(os.getpid(), end="", file=file, flush=True)
+            yield
+
+    @contextmanager
     def start_run(self, digest: str = "", part: str = "") -> Iterator[RunFolder]:
         """A tracked run of this stage, or of a named `part` of it, published while the body runs; one that is killed or
         interrupted is continued by the next of the same `digest`."""
@@ -124,6 +147,8 @@ def run_stage(
         params = load_params()
         if models and args.model not in models(params):
             raise unknown_name(f"{name} {args.model}", args.model, models(params))
-        body(Stage(name, args.model if models else "", params))
+        stage = Stage(name, args.model if models else "", params)
+        with stage.lock():
+            body(stage)
 
     sys.exit(run_cli(parse_and_run, INTERRUPTED_MESSAGE))

@@ -248,7 +248,7 @@ def _start_local() -> Iterator[None]:
                 logging_level=logging.ERROR,
                 _temp_dir=str(folder / "ray"),  # which Ray opens to all
             )
-        except (OSError, RuntimeError, ValueError) as error:
+        except Exception as error:  # Ray raises bare ones, where its processes do not come up
             expected = "a machine with room for one; RAY_ADDRESS joins another"
             raise InputError(f"Ray: got none on this machine ({one_line(error, 160)}), expected {expected}") from error
         try:

@@ -1,6 +1,7 @@
 """What the machine lacks is said before anything is written."""
 
 import configparser
+import json
 import os
 import shutil
 import subprocess
@@ -11,7 +12,7 @@ import pytest
 
 from genlib.errors import InputError
 from pipelines import preflight
-from pipelines.preflight import check_machine
+from pipelines.preflight import check_cluster, check_machine
 
 
 @pytest.fixture
@@ -67,3 +68,34 @@ def test_a_python_without_dvc_is_refused(project, monkeypatch):
     monkeypatch.setattr(preflight, "find_spec", lambda name: None)
     with pytest.raises(InputError, match=f"dvc: got none in {sys.prefix}"):
         check_machine(project)
+
+
+def test_locks_of_killed_dvc_processes_are_dropped_and_those_of_living_ones_stay(project):
+    """The kind of fault: a PID taken for the process that had it. DVC was killed and its PID is another process's, or
+    a zombie's, or the file was cut off."""
+    path = project / ".dvc" / "tmp" / "rwlock"
+    path.parent.mkdir(exist_ok=True)
+    dvc = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)", "dvc", "repro"])
+    zombie = subprocess.Popen(["true"])
+    os.waitid(os.P_PID, zombie.pid, os.WEXITED | os.WNOWAIT)
+    alive, *dead = ({"pid": pid, "cmd": "dvc repro"} for pid in (dvc.pid, os.getpid(), zombie.pid, 2**22))
+    locks = {"write": {"a": dead[0], "b": alive}, "read": {"c": dead, "d": [dead[1], alive]}}
+    try:
+        path.write_text(json.dumps(locks))
+        check_machine(project)
+    finally:
+        dvc.kill()
+        dvc.wait()
+        zombie.wait()
+    assert json.loads(path.read_text()) == {"write": {"b": alive}, "read": {"d": [alive]}}
+    for broken in ("", '{"write": {"a"', "[]", '{"write": {"a": 3}}'):
+        path.write_text(broken)
+        check_machine(project)
+        assert json.loads(path.read_text()) == {"write": {}, "read": {}}
+
+
+def test_a_stale_address_of_a_cluster_is_refused_before_the_work(monkeypatch):
+    """The kind of fault: what can be known before the work is said after it."""
+    monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:1")
+    with pytest.raises(InputError, match=r"RAY_ADDRESS: got '127.0.0.1:1'"):
+        check_cluster("runs/ray")
