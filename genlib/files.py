@@ -149,7 +149,9 @@ def upload(path: Path, url: str) -> None:
     from fsspec.core import url_to_fs
 
     files, target = url_to_fs(url)
-    files.put_file(str(path), target)
+    files.makedirs(target.rpartition("/")[0], exist_ok=True)
+    files.put_file(str(path), f"{target}.partial")
+    files.mv(f"{target}.partial", target)
 
 
 def download(url: str, path: Path) -> None:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from genlib.training.job import TrainingJob
 
 ROOT = Path.cwd()
+JOB_NAME_ENV = "GENLIB_JOB_NAME"  # of a submitted job, whose runs come to the project that it was submitted from
 PREPARED_DIR = ROOT / "data" / "prepared"
 FEATURE_CACHE = ROOT / ".genlib" / "views"
 INTERRUPTED_MESSAGE = "interrupted; the same command goes on from the last checkpoint"
@@ -99,7 +100,8 @@ class Stage:
         """A tracked run of this stage, or of a named `part` of it, published while the body runs; one that is killed or
         interrupted is continued by the next of the same `digest`."""
         project_dir = provenance.main_worktree(ROOT)
-        worktree = "" if project_dir == ROOT else ROOT.name  # other worktrees and copies may be at the same stage
+        # Other worktrees, copies and jobs may be at the same stage.
+        worktree = os.environ.get(JOB_NAME_ENV) or ("" if project_dir == ROOT else ROOT.name)
         key = "-".join(filter(None, (self.name, self.model_name, digest or self.params.digest()[:16], worktree)))
         name = " ".join(filter(None, (self.title, part, provenance.dvc_experiment())))
         experiment = self.params.tracking.experiment or self.params.data.name
