@@ -55,7 +55,7 @@ class TrainingJob(TrainingSpec):
     digest: str = field(init=False)
 
     def __post_init__(self) -> None:
-        content = {"model": self.model, "objective": self.objective, "train": asdict(self.train)}
+        content: dict[str, Any] = {"model": self.model, "objective": self.objective, "train": asdict(self.train)}
         content |= {"data": self.dataset.sha256, "code": _code_sha256(self.model["name"], self.objective["name"])}
         object.__setattr__(self, "digest", json_sha256(content)[:16])
 
