@@ -58,3 +58,11 @@ def test_no_file_is_long_and_no_function_either():
         for node in ast.walk(ast.parse(text)):
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
                 assert (node.end_lineno or 0) - node.lineno < 60, (path, node.name)
+
+
+def test_who_catches_everything_says_why():
+    """The kind of fault: an error that nobody thought of disappears, or is taken for another."""
+    for path in FILES:
+        for line in path.read_text(encoding="utf-8").splitlines():
+            if re.search(r"except (Base)?Exception\b|except \(?Exception\b|suppress\(Exception\)|except:", line):
+                assert "  # " in line, (path, line)

@@ -90,7 +90,7 @@ def check_torchvision() -> Iterator[CheckResult]:
 def check_devices() -> Iterator[CheckResult]:
     try:
         import torch
-    except Exception as error:
+    except Exception as error:  # whatever a broken installation raises
         yield CheckResult("torch", "broken", f"cannot be imported ({one_line(error)})", SETUP_COMMAND)
         return
     if torch.cuda.is_available():

@@ -82,7 +82,7 @@ def parse_root(root: str, key: str = "data.root") -> Path:
     try:
         found = UPath(root)
         _ = found.fs  # imports what it takes
-    except Exception as error:
+    except Exception as error:  # each store has its own, and its imports
         expected = "a folder or a URL that fsspec knows"
         raise InputError(f"{key}: got {root} ({one_line(error)}), expected {expected}") from error
     return cast(Path, found)

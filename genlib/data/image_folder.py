@@ -198,6 +198,6 @@ def _open_image(file: ImageFile) -> Iterator[Any]:
                 if getattr(image, "is_animated", False) and image.format != "MPO":  # a JPEG with a second view
                     raise ValueError("it is animated")
                 yield image
-    except Exception as error:
+    except Exception as error:  # Pillow's plugins raise what comes
         found = f"an image that cannot be read ({one_line(error)})"
         raise InputError(f"{file}: got {found}, expected a whole PNG, JPEG, BMP or WebP") from error

@@ -85,7 +85,7 @@ def _open_parquet(path: Path) -> Iterator[Any]:
     try:
         with path.open("rb") as stream:
             yield ParquetFile(stream)
-    except Exception as error:
+    except Exception as error:  # Arrow and each store behind a URL have their own
         if isinstance(error, InputError):
             raise
         found = f"a Parquet file that cannot be read ({one_line(error)})"

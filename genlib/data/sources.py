@@ -149,7 +149,7 @@ def _read_torchvision(config: DataConfig, class_name: str, root: Path, train: bo
 
     try:
         stored = getattr(datasets, class_name)(root=root, train=train, download=config.download)
-    except Exception as error:
+    except Exception as error:  # torchvision's readers raise what comes
         key = "data.download" if config.download else f"{config.key}.root"
         found = f"{class_name} in {root} unreadable ({one_line(error)})"
         raise InputError(f"{key}: got {found}, expected whole files") from error

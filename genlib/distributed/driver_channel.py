@@ -71,7 +71,7 @@ def open_driver_channel(
                     actor.request_stop.remote()
                 for message in ray.get(actor.drain.remote()):
                     on_message(message)
-            except Exception as error:
+            except Exception as error:  # the driver raises it once the workers have stopped
                 failures.append(error)
                 actor.request_stop.remote()
                 return

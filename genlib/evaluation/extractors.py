@@ -274,7 +274,7 @@ def _read_state_dict(path: Path) -> dict[str, Any]:
         if path.suffix == ".safetensors":
             return dict(load_file(path))
         found = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:
+    except Exception as error:  # unzipping, unpickling and torch each have their own
         raise InputError(f"{path}: got a file that cannot be read ({one_line(error)}), expected {expected}") from error
     if not isinstance(found, dict) or not all(isinstance(value, Tensor) for value in found.values()):
         raise InputError(f"{path}: got a {type(found).__name__} that is not of tensors alone, expected {expected}")

@@ -321,7 +321,7 @@ def connect(uri: str, project_dir: Path) -> MlflowClient:
             _create_sqlite_file(uri)
             client = mlflow.MlflowClient(tracking_uri=uri)
             client.search_experiments(max_results=1)
-        except Exception as error:
+        except Exception as error:  # of MLflow and the libraries below it; others are raised
             if type(error).__module__.partition(".")[0] not in ("mlflow", "sqlalchemy", "alembic"):
                 raise
             raise ServerUnreachable(f"{uri} does not answer ({one_line(error)})") from error

@@ -171,7 +171,7 @@ def _run_trial(
                 scalars, scores = search_objective.scalarize(report.metrics), dict(report.metrics)
                 kept = tune.Checkpoint.from_directory(folder) if any(Path(folder).iterdir()) else None
                 tune.report({TIME_ATTR: images_seen, **scalars, "scores": scores}, checkpoint=kept)
-        except Exception as error:
+        except Exception as error:  # a trial that fails costs the sweep that trial
             status, reason = _status_and_reason(error)
             scalars = search_objective.scalarize({})
             tune.report({TIME_ATTR: images_seen, **scalars, "scores": {}, "status": status, "reason": reason})

@@ -72,7 +72,7 @@ class TrainingTrial:
                 storage = str(self.shared_dir / "train")
                 train_distributed(job, storage, name, messages.put, postprocess=self.add_scores)
                 messages.put(None)
-            except BaseException as error:
+            except BaseException as error:  # the trial raises it in its own thread
                 messages.put(error)
 
         threading.Thread(target=train, daemon=True, name="train").start()

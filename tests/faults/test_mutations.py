@@ -1,4 +1,4 @@
-"""There are two hundred mutations, each with its own name."""
+"""There are four hundred mutations, each with its own name."""
 
 from tests.faults import (
     test_bad_checkpoints,
