@@ -49,7 +49,7 @@ def mask_secrets(text: str) -> str:
     return _QUERY.sub(r"\1***", _USERINFO.sub("***@", text))
 
 
-def one_line(error: Exception, limit: int = 200) -> str:
+def one_line(error: Exception | str, limit: int = 200) -> str:
     """The message of an error, or its type without one, on one line of at most `limit` characters."""
     return mask_secrets(" ".join(str(error).split()))[:limit] or type(error).__name__
 

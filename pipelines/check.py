@@ -21,7 +21,7 @@ from genlib.files import write_text
 from genlib.metrics.registry import check_metric_names, get_metric
 from genlib.migration import require_current_names
 from genlib.params import Params, expand_dotted, merge, parse_params, parse_yaml, read_yaml
-from genlib.tracking.mlflow import tracking_uri
+from genlib.tracking.address import require_driver, tracking_uri
 from pipelines.preflight import check_cluster, check_machine
 from pipelines.repro_command import record_command
 from pipelines.stage import ROOT
@@ -47,7 +47,7 @@ def check(preset: str | None, assignments: list[str], tuned_model: str | None = 
     check_metric_names(params.tune.constraints, "params.yaml: tune.constraints")
     for key in ("metric", "second_metric"):
         check_metric_names([getattr(params.tune, key)], f"params.yaml: tune.{key}")
-    tracking_uri(provenance.main_worktree(ROOT))
+    require_driver(tracking_uri(provenance.main_worktree(ROOT)))
     check_machine(ROOT)
     check_cluster(params.ray.storage_path)
     _check_models_once(params, DataSpec.from_sources(params, domains))

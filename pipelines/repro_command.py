@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 
+from genlib.errors import mask_secrets
 from genlib.files import read_checked_json, write_json
 
 RECORD = Path(".genlib/command.json")
@@ -15,7 +16,7 @@ def record_command(root: Path, before: bytes, preset: str | None, assignments: S
     if commands and not preset:
         preset, earlier = commands.pop()
         assignments = [*earlier, *assignments]
-    commands.append((preset or "", list(assignments)))
+    commands.append((preset or "", [mask_secrets(assignment) for assignment in assignments]))
     write_json({"commands": commands, "params_sha256": _sha256((root / "params.yaml").read_bytes())}, root / RECORD)
 
 

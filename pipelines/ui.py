@@ -5,8 +5,8 @@ import os
 import sys
 
 from genlib import provenance
-from genlib.errors import run_cli
-from genlib.tracking.mlflow import tracking_uri
+from genlib.errors import mask_secrets, run_cli
+from genlib.tracking.address import artifacts_dir, tracking_uri
 from pipelines.stage import ROOT
 
 
@@ -18,10 +18,10 @@ def serve() -> None:
     home = provenance.main_worktree(ROOT)
     uri = tracking_uri(home)
     if uri.startswith("http"):
-        print(f"the runs are kept by the server at {uri}: open that")
+        print(f"the runs are kept by the server at {mask_secrets(uri)}: open that")
         return
     print(f"MLflow: http://127.0.0.1:{port} (Ctrl-C ends it)", flush=True)
-    artifacts = (home / "mlartifacts").as_uri()
+    artifacts = artifacts_dir(uri, home).as_uri()
     options = ["--backend-store-uri", uri, "--artifacts-destination", artifacts, "--workers", "1"]
     os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
     command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), *options]

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 from genlib import provenance
-from genlib.errors import InputError, one_line
+from genlib.errors import InputError, mask_secrets, one_line
 
 GIB = 2**30
 MIN_PYTHON = (3, 11)
@@ -148,22 +148,23 @@ def check_dvc() -> Iterator[CheckResult]:
 def check_tracking() -> Iterator[CheckResult]:
     if installed_version("mlflow") is None:
         return
-    from genlib.tracking import mlflow
+    from genlib.tracking import address, run_folder
 
     name, project_dir = "MLflow's address", provenance.main_worktree(Path.cwd())
     try:
-        uri = mlflow.tracking_uri(project_dir)
-        mlflow.check_reachable(uri)
+        uri = address.tracking_uri(project_dir)
+        address.require_driver(uri)
+        address.check_reachable(uri)
     except InputError as error:
         yield CheckResult(name, "broken", str(error), "MLFLOW_TRACKING_URI")
         return
-    except mlflow.ServerUnreachable as error:
+    except address.ServerUnreachable as error:
         yield CheckResult(name, "note", str(error), "start it; until then runs are kept in .genlib/runs")
         return
-    if pending := len(mlflow.pending_runs(project_dir)):
-        yield CheckResult(name, "ok", f"{uri}; {pending} runs are not published", "genlib sync")
+    if pending := len(run_folder.pending_runs(project_dir)):
+        yield CheckResult(name, "ok", f"{mask_secrets(uri)}; {pending} runs are not published", "genlib sync")
     else:
-        yield CheckResult(name, "ok", uri)
+        yield CheckResult(name, "ok", mask_secrets(uri))
 
 
 def check_old_state() -> Iterator[CheckResult]:

@@ -16,7 +16,8 @@ from genlib.files import require_writable, write_json, write_text
 from genlib.metrics.registry import check_metric_names
 from genlib.progress import track_progress
 from genlib.provenance import main_worktree
-from genlib.tracking.mlflow import log_run, tracking_uri
+from genlib.tracking.address import require_driver, tracking_uri
+from genlib.tracking.mlflow import log_run
 
 
 def evaluate(
@@ -39,7 +40,7 @@ def evaluate(
     for option, out in (("--json", json), ("--html", html)):
         if out is not None:
             require_writable(out, option)
-    tracking_uri(main_worktree(Path.cwd()))  # a wrong address is said before the work
+    require_driver(tracking_uri(main_worktree(Path.cwd())))  # a wrong address is said before the work
     paths = {"real": real, "fake": fake} | ({} if train is None else {"train": train})
     sets = {}
     for name, path in paths.items():

@@ -17,7 +17,7 @@ from genlib.params import PARAMS, load_params
 from genlib.registry import load
 from genlib.runs import ModelResults, read_model_results
 from genlib.tracking import model_registry
-from genlib.tracking.mlflow import ServerUnreachable, tracking_uri
+from genlib.tracking.address import ServerUnreachable, tracking_uri
 from genlib.tracking.promotion_checks import failed_checks
 from genlib.tracking.run_folder import WEIGHTS_TAG
 

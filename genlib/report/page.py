@@ -4,13 +4,13 @@ import json
 import re
 from base64 import b64encode
 from collections.abc import Mapping
-from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from genlib.errors import mask_secrets
 from genlib.evaluation.verdicts import compute_verdicts
 from genlib.formatting import display_name, format_number
 from genlib.metrics.registry import CONTROL_LABELS
@@ -113,6 +113,10 @@ class Provenance(NamedTuple):
     second_metric: str = "coverage"
 
 
+def _to_json(value: Any) -> str:
+    return mask_secrets(json.dumps(value, indent=2, ensure_ascii=False))
+
+
 def render_page(results: Results, provenance: Provenance) -> str:
     """The whole page as HTML; the same results give the same bytes."""
     folder = Path(__file__).parent
@@ -120,8 +124,8 @@ def render_page(results: Results, provenance: Provenance) -> str:
     environment = Environment(
         loader=loader, undefined=StrictUndefined, autoescape=True, trim_blocks=True, lstrip_blocks=True
     )
-    to_json = partial(json.dumps, indent=2, ensure_ascii=False)
-    environment.filters |= {"label": display_name, "number": format_number, "json": to_json}
+    provenance = provenance._replace(command=mask_secrets(provenance.command))
+    environment.filters |= {"label": display_name, "number": format_number, "json": _to_json}
     generators_first = sorted(results.models, key=lambda model: "samples" not in model.figures)
     tables, script = leaderboard.build_tables(results), (folder / "page.js").read_text(encoding="utf-8")
     metrics = dict.fromkeys(row.metric for table in tables for row in table.rows)

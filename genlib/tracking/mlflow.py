@@ -13,24 +13,29 @@ import json
 import logging
 import os
 import select
-import socket
+import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 from genlib import provenance
-from genlib.errors import InputError, one_line, run_cli
+from genlib.errors import one_line, run_cli
 from genlib.files import write_json
+from genlib.tracking.address import ServerUnreachable, artifacts_dir, check_reachable, sqlite_path, tracking_uri
 from genlib.tracking.run_folder import (
     HEADER,
     PUBLISHED,
     WEIGHTS_TAG,
+    all_runs,
     open_run,
+    parent_run,
+    pending_runs,
+    prune_runs,
     read_header,
     read_object,
     read_rows,
@@ -44,38 +49,12 @@ TRAINING_STAGES = ("train", "tune")  # stages that train weights
 SOURCE_TAG = "genlib.run_folder"  # the folder that a run was published from
 MAX_DIGEST_CHARS, MAX_PARAM_CHARS = 36, 6000  # what MLflow takes of a data set's digest and of a param
 PUBLISH_INTERVAL_S, REQUEST_TIMEOUT_S = 10, 10
-URI_SCHEMES = ("http", "https", "sqlite", "postgresql", "mysql", "mssql")
+STALL_TIMEOUT_S = 60  # for the records of a run, and for each of its files
 _CLIENT_ENV = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": str(REQUEST_TIMEOUT_S),
 }
-
-
-def tracking_uri(project_dir: Path) -> str:
-    """`MLFLOW_TRACKING_URI`, or the SQLite file `mlflow.db` in `home`.
-
-    Raises:
-        InputError: the address is malformed.
-    """
-    uri = os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{project_dir.resolve()}/mlflow.db"
-    try:
-        parts = urlsplit(uri)
-        is_valid = parts.scheme.partition("+")[0] in URI_SCHEMES and (
-            not parts.scheme.startswith("http") or parts.hostname
-        )
-        _ = parts.port
-    except ValueError:
-        is_valid = False
-    if not is_valid:
-        raise InputError(
-            f"MLFLOW_TRACKING_URI: got {uri!r}, expected http(s)://host:port, sqlite:////path or another database"
-        )
-    return uri
-
-
-class ServerUnreachable(ConnectionError):
-    """The tracking server does not answer."""
 
 
 @contextmanager
@@ -87,10 +66,26 @@ def publishing(project_dir: Path) -> Iterator[None]:
     """
     tracking_uri(project_dir)
     command = [sys.executable, "-m", "genlib.tracking.mlflow", str(project_dir)]
+    _lock_file(project_dir).parent.mkdir(parents=True, exist_ok=True)
+    _lock_file(project_dir).touch()
     with subprocess.Popen(command, stdin=subprocess.PIPE, process_group=0) as process:
-        yield
+        try:
+            yield
+        finally:
+            _end_publisher(process, project_dir)
     if process.returncode:
         print("genlib: the publisher of runs was ended early; `genlib sync` publishes the rest", file=sys.stderr)
+
+
+def _end_publisher(process: subprocess.Popen[bytes], project_dir: Path) -> None:
+    """Let the publisher finish; end it where a server that answers byte by byte holds it up."""
+    process.stdin.close()  # type: ignore[union-attr]
+    closed = time.time()
+    while process.poll() is None:
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(1)
+        if time.time() - max(closed, _lock_file(project_dir).stat().st_mtime) > STALL_TIMEOUT_S:
+            process.kill()
 
 
 def publish_until_stdin_ends(project_dir: Path) -> None:
@@ -112,7 +107,7 @@ def publish_rest(project_dir: Path) -> list[str]:
             problems = publish_all(project_dir, pending_runs(project_dir)) if is_mine else []
         # The process of a run that ended during this pass left that run to this one.
         if not is_mine or problems or not any("status" in read_header(run) for run in pending_runs(project_dir)):
-            return [*problems, *old_records(project_dir)]
+            return [*problems, *old_records(project_dir), *prune_runs(project_dir)]
 
 
 def old_records(project_dir: Path) -> list[str]:
@@ -132,40 +127,20 @@ def log_run(experiment: str, name: str, metrics: Mapping[str, float], texts: Map
     project_dir = provenance.main_worktree(Path.cwd())
     if not os.environ.get("MLFLOW_TRACKING_URI") and not (project_dir / "mlflow.db").exists():
         return
-    with open_run(project_dir, f"{experiment}-{os.getpid()}", name=name, experiment=experiment, **header) as run:
-        run.log(metrics, step=0)
-        for file, text in {**texts, "requirements.txt": provenance.installed_requirements()}.items():
-            run.log_text(file, text)
-    for line in publish_rest(project_dir):
-        print(f"{name}: {line}", file=sys.stderr)
-
-
-def pending_runs(project_dir: Path) -> list[Path]:
-    """The run folders that MLflow does not have whole, in the order of `all_runs`."""
-    return [folder for folder in all_runs(project_dir) if not read_object(folder / PUBLISHED).get("is_whole")]
-
-
-def all_runs(project_dir: Path) -> list[Path]:
-    """The run folders of a project, the oldest first, each before those nested in it; those with scores come last."""
-
-    def order(folder: Path) -> tuple[bool, int, int, int]:
-        root = _parent(folder) or folder
-        start_time, root_time = (read_header(each).get("start_time", 0) for each in (folder, root))
-        return any("weights" in row for row in read_rows(root)), root_time, len(folder.parts), start_time
-
-    found = [*runs_dir(project_dir).glob(f"*/{HEADER}"), *runs_dir(project_dir).glob(f"*/nested/*/{HEADER}")]
-    return sorted((path.parent for path in found), key=order)
-
-
-def _parent(folder: Path) -> Path | None:
-    """The run folder that this one is nested in."""
-    return folder.parents[1] if folder.parent.name == "nested" else None
+    key = f"{experiment}-{os.getpid()}"
+    try:
+        with publishing(project_dir), open_run(project_dir, key, name=name, experiment=experiment, **header) as run:
+            run.log(metrics, step=0)
+            for file, text in {**texts, "requirements.txt": provenance.installed_requirements()}.items():
+                run.log_text(file, text)
+    except OSError as error:  # a folder that cannot be written: the work is done
+        print(f"{name}: got no record of it ({one_line(error)})", file=sys.stderr)
 
 
 def publish(run_folder: Path) -> list[str]:
     """Publish this folder and those nested in it; returns what `publish_all` does."""
     project_dir = next(path.parent for path in run_folder.parents if path.name == ".genlib")
-    return publish_all(project_dir, [run for run in all_runs(project_dir) if run_folder in (run, _parent(run))])
+    return publish_all(project_dir, [run for run in all_runs(project_dir) if run_folder in (run, parent_run(run))])
 
 
 def publish_all(project_dir: Path, run_folders: Sequence[Path]) -> list[str]:
@@ -174,15 +149,16 @@ def publish_all(project_dir: Path, run_folders: Sequence[Path]) -> list[str]:
     if not run_folders:
         return problems
     try:
-        client = connect(tracking_uri(project_dir), project_dir)
+        client = connect(uri := tracking_uri(project_dir), project_dir)
         for folder in run_folders:
             began = time.monotonic()
+            _lock_file(project_dir).touch()
             try:
                 _publish_run(client, folder, project_dir)
             except Exception as error:  # whatever it is, it must not stop the others
-                check_reachable(client.tracking_uri)
+                check_reachable(uri)
                 if time.monotonic() - began > REQUEST_TIMEOUT_S:
-                    raise ServerUnreachable(f"{client.tracking_uri} does not answer ({one_line(error)})") from error
+                    raise ServerUnreachable(uri, error) from error
                 problems.append(f"{folder}: not published ({type(error).__name__}: {one_line(error)})")
     except ServerUnreachable as error:
         kept = f"runs are kept in {runs_dir(project_dir)}"
@@ -193,7 +169,7 @@ def publish_all(project_dir: Path, run_folders: Sequence[Path]) -> list[str]:
 def _publish_run(client: MlflowClient, folder: Path, project_dir: Path) -> None:
     header = read_header(folder)  # read first: where it says that the run has ended, all the rest is there
     if not header:
-        raise ValueError(f"{HEADER} is broken")
+        raise ValueError(f"{HEADER} is broken; remove the folder")
     run_id = _find_or_create(client, folder, header, project_dir)
     published = read_object(folder / PUBLISHED)
     if published.get("run_id") != run_id:  # published nowhere, or elsewhere
@@ -208,7 +184,7 @@ def _publish_run(client: MlflowClient, folder: Path, project_dir: Path) -> None:
         reports = [row for row in rows if "weights" not in row and row["step"] > published.get("last_step", -1)]
         scores = [row for row in rows if "weights" in row and row["weights"] not in published.get("scored", ())]
         _log_metrics(client, run_id, reports)
-        _publish_files(client, run_id, folder, published["files"])
+        _publish_files(client, run_id, folder, published["files"], project_dir)
         if "status" in header:
             client.set_terminated(run_id, header["status"], end_time=header["end_time"])
         _publish_scores(client, run_id, scores, project_dir)
@@ -228,8 +204,10 @@ def _find_or_create(client: MlflowClient, folder: Path, header: Mapping[str, Any
     source = f"{folder.relative_to(runs_dir(project_dir))}/{start_time}"
     for run in client.search_runs([experiment_id], f"attributes.start_time = {start_time}", ViewType.ALL):
         if run.data.tags.get(SOURCE_TAG) == source:
+            if run.info.lifecycle_stage == "deleted":
+                write_json({"run_id": run.info.run_id, "is_whole": True}, folder / PUBLISHED)
             return str(run.info.run_id)
-    parent = _parent(folder)
+    parent = parent_run(folder)
     nesting = {"mlflow.parentRunId": read_object(parent / PUBLISHED)["run_id"]} if parent else {}
     return str(
         client.create_run(experiment_id, start_time, {SOURCE_TAG: source, **nesting}, header["name"]).info.run_id
@@ -278,12 +256,13 @@ def _publish_scores(client: MlflowClient, run_id: str, rows: Sequence[Mapping[st
             raise LookupError("the run that trained the weights is not published yet")
 
 
-def _publish_files(client: MlflowClient, run_id: str, folder: Path, times: dict[str, int]) -> None:
+def _publish_files(client: MlflowClient, run_id: str, folder: Path, times: dict[str, int], project_dir: Path) -> None:
     """Images and artifacts that are new by `times`, the time of change of each published file."""
     for path in (*folder.glob("images/*/*.png"), *(folder / "artifacts").rglob("*")):
         name, changed = str(path.relative_to(folder)), path.stat().st_mtime_ns
         if path.name.startswith(".") or path.is_dir() or times.get(name) == changed:
             continue
+        _lock_file(project_dir).touch()
         if name.startswith("images"):
             _log_image(client, run_id, path, changed // 10**6)
         else:
@@ -307,7 +286,7 @@ def connect(uri: str, project_dir: Path) -> MlflowClient:
     """A client of the server or database at `uri`; a new SQLite file is created atomically, by one process at a time.
 
     Raises:
-        Unreachable: nothing answers there, or what does is no store of MLflow's.
+        ServerUnreachable: nothing answers there, or what does is no store of MLflow's.
     """
     check_reachable(uri)
     for key, value in _CLIENT_ENV.items():
@@ -316,15 +295,13 @@ def connect(uri: str, project_dir: Path) -> MlflowClient:
 
     for name in ("mlflow", "alembic"):
         logging.getLogger(name).setLevel(logging.ERROR)
-    with file_lock(project_dir / ".genlib" / "mlflow.lock"):
+    with _store_lock(uri, project_dir):
         try:
             _create_sqlite_file(uri)
             client = mlflow.MlflowClient(tracking_uri=uri)
             client.search_experiments(max_results=1)
-        except Exception as error:  # of MLflow and the libraries below it; others are raised
-            if type(error).__module__.partition(".")[0] not in ("mlflow", "sqlalchemy", "alembic"):
-                raise
-            raise ServerUnreachable(f"{uri} does not answer ({one_line(error)})") from error
+        except Exception as error:  # of MLflow, its database, a driver or the disk: the work goes on
+            raise ServerUnreachable(uri, f"{type(error).__name__}: {error}") from error
     return client
 
 
@@ -332,28 +309,41 @@ def _create_sqlite_file(uri: str) -> None:
     """Create the SQLite file under another name first: MLflow cannot use one whose creation was interrupted."""
     import mlflow
 
-    path = Path(uri.removeprefix("sqlite:///"))
-    if uri.startswith("sqlite:///") and not path.exists():
+    path = sqlite_path(uri)
+    if path and not path.exists():
         partial = path.with_name(f".{path.name}.partial")
         partial.unlink(missing_ok=True)
         mlflow.MlflowClient(tracking_uri=f"sqlite:///{partial}").search_experiments(max_results=1)
         partial.replace(path)
 
 
-def check_reachable(uri: str) -> None:
-    """Fail within two seconds where an HTTP server is down, rather than after MLflow's own retries."""
-    parts = urlsplit(uri)
-    if parts.scheme in ("http", "https"):
-        port = parts.port or (443 if parts.scheme == "https" else 80)
+@contextmanager
+def publisher_lock(project_dir: Path) -> Iterator[bool]:
+    """The lock of the one process that publishes for a project; gives False where another process has it.
+
+    Temporary files of MLflow lie in a folder of the project meanwhile, so that what a kill leaves is removed.
+    """
+    folder, before = project_dir / ".genlib" / "tmp", tempfile.tempdir
+    with file_lock(_lock_file(project_dir), wait=False) as is_mine:
+        if is_mine:
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir()
+            tempfile.tempdir = str(folder)
         try:
-            socket.create_connection((str(parts.hostname), port), timeout=2).close()
-        except OSError as error:
-            raise ServerUnreachable(f"{uri} does not answer ({error})") from error
+            yield is_mine
+        finally:
+            tempfile.tempdir = before
 
 
-def publisher_lock(project_dir: Path) -> AbstractContextManager[bool]:
-    """The lock of the one process that publishes for a project; gives False where another process has it."""
-    return file_lock(project_dir / ".genlib" / "publisher.lock", wait=False)
+def _lock_file(project_dir: Path) -> Path:
+    """The publisher's lock; its time is that of the last step which the publisher began."""
+    return project_dir / ".genlib" / "publisher.lock"
+
+
+def _store_lock(uri: str, project_dir: Path) -> AbstractContextManager[bool]:
+    """The lock of a SQLite file, which several projects may share, or of a project's use of a server."""
+    path = sqlite_path(uri)
+    return file_lock(path.with_name(f".{path.name}.lock") if path else project_dir / ".genlib" / "mlflow.lock")
 
 
 @contextmanager
@@ -370,10 +360,15 @@ def file_lock(path: Path, wait: bool = True) -> Iterator[bool]:
 
 
 def ensure_experiment(client: MlflowClient, name: str, project_dir: Path) -> str:
-    """The id of the experiment `name`, created by one process at a time where there is none."""
-    artifacts = None if client.tracking_uri.startswith("http") else (project_dir / "mlartifacts").resolve().as_uri()
-    with file_lock(project_dir / ".genlib" / "mlflow.lock"):
+    """The id of the experiment `name`, created by one process at a time where there is none, restored where it was
+    deleted on MLflow's pages."""
+    uri = client.tracking_uri
+    artifacts = None if uri.startswith("http") else artifacts_dir(uri, project_dir).as_uri()
+    with _store_lock(uri, project_dir):
         found = client.get_experiment_by_name(name)
+        if found and found.lifecycle_stage == "deleted":
+            client.restore_experiment(found.experiment_id)
+            print(f"genlib: the experiment {name} had been deleted in MLflow, and is restored", file=sys.stderr)
         return str(found.experiment_id if found else client.create_experiment(name, artifacts))
 
 

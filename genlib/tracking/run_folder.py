@@ -17,12 +17,14 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
+from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast
 
-from genlib.files import append_line, file_sha256, write_json, write_text
+from genlib.errors import mask_secrets, one_line
+from genlib.files import append_line, atomic_path, file_sha256, write_json, write_text
 from genlib.params import flatten_dotted
 from genlib.training.gan_state import gan_state
 
@@ -31,10 +33,12 @@ if TYPE_CHECKING:
 
     from genlib.training.loop import Progress
 
+Method = TypeVar("Method", bound=Callable[..., None])
 Status = Literal["FINISHED", "FAILED", "KILLED"]
 HEADER, METRICS, PUBLISHED = "run.json", "metrics.jsonl", "published.json"
 HEADER_TYPES = {"name": str, "experiment": str, "start_time": int, "tags": dict, "params": dict}
 ROW_TYPES = {"time": int, "step": int, "metrics": dict}
+MAX_RUNS, KEPT_RUNS = 150, 100  # published run folders: more than the first are pruned to the second
 WEIGHTS_TAG, HEALTH_TAG = "genlib.model_sha256", "genlib.health"
 
 
@@ -52,18 +56,33 @@ def open_run(project_dir: Path, key: str, **header: Any) -> RunFolder:
     return RunFolder(path, **header)
 
 
+def _fails_no_work(method: Method) -> Method:
+    """The method of a run folder, where a record that cannot be written is said once and ends nothing."""
+
+    @wraps(method)
+    def try_to_record(run: RunFolder, *args: Any, **kwargs: Any) -> None:
+        try:
+            method(run, *args, **kwargs)
+        except OSError as error:
+            if not run.is_cut_short:
+                print(f"{run.path}: got a record that cannot be written ({one_line(error)})", file=sys.stderr)
+            run.is_cut_short = True
+
+    return cast(Method, try_to_record)
+
+
 class RunFolder(AbstractContextManager["RunFolder"]):
     """One run. As a context it ends with the body: FINISHED, or FAILED; after Ctrl-C it stays unfinished."""
 
     def __init__(
         self, path: Path, *, name: str, experiment: str, tags: Mapping[str, str], params: Mapping[str, Any]
     ) -> None:
-        self.path, self.tags = path, tags
+        self.path, self.tags, self.is_cut_short = path, tags, False
         self.header = read_header(path)
         if not self.header:
             values = {key: str(value) for key, value in flatten_dotted(params).items()}
             self._update(name=name, experiment=experiment, start_time=_now_ms(), tags=dict(tags), params=values)
-        write_json(self.header, path / HEADER)  # also where it was broken
+        self._update()  # also where it was broken
         if (path / METRICS).exists():  # a killed process may have left half a line
             os.truncate(path / METRICS, (path / METRICS).read_bytes().rfind(b"\n") + 1)
         rows = read_rows(path)
@@ -115,17 +134,18 @@ class RunFolder(AbstractContextManager["RunFolder"]):
     def tag(self, tags: Mapping[str, str]) -> None:
         self._update(tags=self.header["tags"] | tags)
 
+    @_fails_no_work
     def log_artifact(self, source: Path, folder: str = "") -> None:
         """A copy of the file as it is now, in `folder` among the artifacts."""
-        target, partial = self.path / "artifacts" / folder / source.name, self.path / "partial"
-        target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(source, partial)
-        partial.replace(target)
+        with atomic_path(self.path / "artifacts" / folder / source.name) as partial:
+            shutil.copyfile(source, partial)
 
+    @_fails_no_work
     def log_text(self, name: str, text: str) -> None:
         """An artifact with this text."""
-        write_text(text, self.path / "artifacts" / name)
+        write_text(mask_secrets(text), self.path / "artifacts" / name)
 
+    @_fails_no_work
     def log_images(self, name: str, pixels: Tensor, step: int) -> None:
         """A grid of images (uint8 [n, C, H, W]) at `step`."""
         from genlib.data.images import write_grid
@@ -143,11 +163,14 @@ class RunFolder(AbstractContextManager["RunFolder"]):
             self.start_nested(key, "", {}).end("KILLED")
         self._update(status=status, end_time=_now_ms())
 
+    @_fails_no_work
     def _update(self, **changes: Any) -> None:
-        if self.header != (changed := self.header | changes):
-            write_json(changed, self.path / HEADER)
+        changed = json.loads(mask_secrets(json.dumps(self.header | changes)))
+        if not changes or self.header != changed:
             self.header = changed
+            write_json(changed, self.path / HEADER)
 
+    @_fails_no_work
     def _append(self, **row: Any) -> None:
         append_line(json.dumps({"time": _now_ms(), **row}), self.path / METRICS)
 
@@ -202,3 +225,38 @@ def _memory_usage(device: str, used: int, total: int) -> dict[str, float]:
 
 def _now_ms() -> int:
     return int(time.time() * 1000)
+
+
+def pending_runs(project_dir: Path) -> list[Path]:
+    """The run folders that MLflow does not have whole, in the order of `all_runs`."""
+    return [folder for folder in all_runs(project_dir) if not read_object(folder / PUBLISHED).get("is_whole")]
+
+
+def all_runs(project_dir: Path) -> list[Path]:
+    """The run folders of a project, the oldest first, each before those nested in it; those with scores come last."""
+
+    def order(folder: Path) -> tuple[bool, int, int, int]:
+        root = parent_run(folder) or folder
+        start_time, root_time = (read_header(each).get("start_time", 0) for each in (folder, root))
+        return any("weights" in row for row in read_rows(root)), root_time, len(folder.parts), start_time
+
+    found = [*runs_dir(project_dir).glob(f"*/{HEADER}"), *runs_dir(project_dir).glob(f"*/nested/*/{HEADER}")]
+    return sorted((path.parent for path in found), key=order)
+
+
+def parent_run(folder: Path) -> Path | None:
+    """The run folder that this one is nested in."""
+    return folder.parents[1] if folder.parent.name == "nested" else None
+
+
+def prune_runs(project_dir: Path) -> list[str]:
+    """Remove the oldest folders of runs that MLflow has, once there are too many; a line says how many stay."""
+    pending, folders = set(pending_runs(project_dir)), list(runs_dir(project_dir).glob("*"))
+    published = [folder for folder in folders if pending.isdisjoint([folder, *folder.glob("nested/*")])]
+    if len(published) <= MAX_RUNS:
+        return []
+    published.sort(key=lambda folder: read_header(folder).get("start_time", 0))
+    for folder in published[:-KEPT_RUNS]:
+        shutil.rmtree(folder, ignore_errors=True)
+    removed = len(published) - KEPT_RUNS
+    return [f"{runs_dir(project_dir)}: {removed} published runs were removed, {len(folders) - removed} newer ones stay"]

@@ -96,6 +96,9 @@ def test_a_page_of_images_that_nothing_here_made(tree: Path) -> None:
     assert "Copied?" in html
     bare_results = Results({"name": "birds", "counts": {}}, [ModelResults("fake")])
     assert "birds" in render_page(bare_results, Provenance({}, {}, ""))
+    params, command = {"data": {"root": "s3://u:s3cr3t@b?token=s3cr3t"}}, 'make repro SET="data.root=s3://u:s3cr3t@b"'
+    shown = render_page(bare_results, Provenance({}, params, "", command))
+    assert "s3://***@b" in shown and "s3cr3t" not in shown
 
 
 def test_page_says_what_was_run(html: str) -> None:

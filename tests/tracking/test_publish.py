@@ -179,6 +179,21 @@ def test_a_run_that_is_refused_or_broken_blocks_no_other(uri, tmp_path, fault):
     assert pending_runs(tmp_path) == [bad]
 
 
+def test_what_was_deleted_on_the_pages_blocks_nothing(uri, tmp_path, capsys):
+    """Deletions in MLflow: of an experiment, whose runs were never taken again, and of a run (mlflow#2651)."""
+    trained(tmp_path, "train before")
+    grown = start(tmp_path, "train deleted")
+    assert publish_all(tmp_path, pending_runs(tmp_path)) == []
+    client, _ = published(uri)
+    client.delete_run(by_name(uri)["train deleted"].info.run_id)
+    client.delete_experiment(client.get_experiment_by_name("digits").experiment_id)
+    grown.log({"loss": 1.0}, 10)
+    trained(tmp_path, "train after")
+    assert publish_all(tmp_path, pending_runs(tmp_path)) == [] and pending_runs(tmp_path) == []
+    assert "is restored" in capsys.readouterr().err
+    assert {"train before", "train after"} <= set(by_name(uri))
+
+
 @pytest.mark.parametrize("content", [b"", b"[]", b"{"])
 def test_a_broken_note_of_what_is_published_doubles_nothing(uri, tmp_path, content):
     folder = swept(tmp_path, end=False)

@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from tracking.runs import by_name, points, published, start, trained
 
 from genlib.cli import main
 from genlib.commands.sync import sync
+from genlib.tracking import mlflow
 from genlib.tracking.mlflow import all_runs, pending_runs, publisher_lock, publishing
 
 ROOT = Path(__file__).parents[2]
@@ -113,6 +115,33 @@ def test_a_publisher_that_was_ended_early_is_told_of(project, capfd):
         [publisher] = [child for child in psutil.Process().children() if "genlib.tracking.mlflow" in child.cmdline()]
         publisher.kill()
     assert "`genlib sync` publishes the rest" in capfd.readouterr().err
+
+
+def test_a_publisher_that_comes_to_nothing_is_ended(tmp_path, monkeypatch):
+    """Servers that answer byte by byte: a stage never ended. Each step of the publisher gives it more time."""
+    monkeypatch.setattr(mlflow, "STALL_TIMEOUT_S", 1)
+    lock = mlflow._lock_file(tmp_path)
+    lock.parent.mkdir()
+    lock.touch()
+    with subprocess.Popen(["sleep", "600"], stdin=subprocess.PIPE) as process:
+        mlflow._end_publisher(process, tmp_path)
+    assert process.returncode == -signal.SIGKILL
+    code = f"import time, pathlib\nfor _ in range(5): pathlib.Path({str(lock)!r}).touch(); time.sleep(0.5)"
+    with subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE) as process:
+        mlflow._end_publisher(process, tmp_path)
+    assert process.returncode == 0
+
+
+def test_temporary_files_of_a_killed_publisher_go(tmp_path):
+    """Leftovers of kills: MLflow's temporary folders stayed in /tmp."""
+    (tmp_path / ".genlib/tmp/left").mkdir(parents=True)
+    before = tempfile.gettempdir()
+    with publisher_lock(tmp_path) as is_mine:
+        assert is_mine and tempfile.gettempdir() == str(tmp_path / ".genlib/tmp")
+        assert list((tmp_path / ".genlib/tmp").iterdir()) == []
+        with publisher_lock(tmp_path) as is_theirs:
+            assert not is_theirs and tempfile.gettempdir() == str(tmp_path / ".genlib/tmp")
+    assert tempfile.gettempdir() == before
 
 
 def test_records_of_an_older_version_are_ignored_and_said_once(project, monkeypatch, capfd):

@@ -6,6 +6,7 @@ import pytest
 import torch
 from tracking.runs import start, swept
 
+from genlib.tracking import run_folder
 from genlib.tracking.run_folder import HEADER, METRICS, read_header, read_rows
 from genlib.training.loop import Progress
 
@@ -97,6 +98,40 @@ def test_what_is_nested_ends_with_the_run(tmp_path):
     assert read_header(folder)["status"] == "FAILED"
     assert read_header(folder / "nested/trial-0")["status"] == "KILLED"
     assert read_header(swept(tmp_path) / "nested/trial-0")["status"] == "FINISHED"
+
+
+def test_a_record_that_cannot_be_written_fails_no_work(tmp_path, capsys):
+    """Troubles of tracking: a full or read-only disk ended a stage whose weights were written."""
+    (tmp_path / ".genlib").write_text("a file, where a folder should be")
+    with start(tmp_path) as run:
+        run.log({"loss": 1.0}, 10)
+        run.log_text("x.txt", "x")
+        run.log_images("samples", SAMPLES, 10)
+        run.log_artifact(tmp_path / ".genlib")
+        run.tag({"a": "b"})
+    assert run.header["status"] == "FINISHED"
+    assert capsys.readouterr().err.count("cannot be written") == 1
+
+
+def test_old_runs_that_are_published_are_pruned(tmp_path, monkeypatch):
+    """Leftovers: `.genlib/runs` grew for ever. What MLflow lacks stays, of a trial too."""
+    monkeypatch.setattr(run_folder, "MAX_RUNS", 4)
+    monkeypatch.setattr(run_folder, "KEPT_RUNS", 2)
+    for number in range(6):
+        with start(tmp_path, f"train {number}") as run:
+            run.header["start_time"] = number
+            run.start_nested("trial-0", "trial", {})
+        for folder in (run.path, run.path / "nested/trial-0"):
+            (folder / "published.json").write_text(
+                json.dumps({"is_whole": number != 0 or folder != run.path / "nested/trial-0"})
+            )
+        if number == 4:
+            assert run_folder.prune_runs(tmp_path) == []
+    [line] = run_folder.prune_runs(tmp_path)
+    assert "3 published runs were removed, 3 newer ones stay" in line
+    kept = {path.name for path in (tmp_path / ".genlib/runs").iterdir()}
+    assert kept == {"train-0-1", "train-4-1", "train-5-1"}
+    assert run_folder.prune_runs(tmp_path) == []
 
 
 def test_artifacts_are_copies(tmp_path):

@@ -55,8 +55,11 @@ time.sleep(60)
         mlflow.connect(f"sqlite:///{tmp_path}/mlflow.db", tmp_path)
 
 
-def test_a_new_database_survives_several_openers_at_once(tmp_path):
-    folders = [trained(tmp_path, f"train {number}") for number in range(3)]
+@pytest.mark.parametrize("projects", ["0 0 0", "0 1 2"])
+def test_a_new_database_survives_several_openers_at_once(tmp_path, monkeypatch, projects):
+    """Databases of several projects: the lock was the project's, so that two at once broke a new file (mlflow#6490)."""
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
+    folders = [trained(tmp_path / project, f"train {number}") for number, project in enumerate(projects.split())]
     with ThreadPoolExecutor(3) as pool:
         assert list(pool.map(publish, folders)) == [[], [], []]
     assert len(by_name(f"sqlite:///{tmp_path}/mlflow.db")) == 3
