@@ -40,7 +40,7 @@ def require_driver(uri: str) -> None:
 
         make_url(uri).get_dialect().import_dbapi()
     except Exception as error:  # of SQLAlchemy for an unknown driver, of the import of a known one
-        expected = "a database whose driver is installed: pip install psycopg2-binary, pymysql or pyodbc"
+        expected = "a database whose driver is installed, such as psycopg, pymysql or pyodbc"
         raise InputError(f"MLFLOW_TRACKING_URI: got {uri!r} ({one_line(error)}), expected {expected}") from error
 
 
