@@ -58,11 +58,8 @@ class RemoteResults:
         return f"{self.storage}/jobs/{self.name}"
 
     def run(self, *module: str) -> None:
-        """Run a module as a program of this environment in `root`, and wait for it after Ctrl-C, which it gets as well.
-
-        Raises:
-            InputError: it failed, and has printed why.
-        """
+        """Run a module as a program in `root`, and wait for it after Ctrl-C, which it gets as well; raises InputError
+        where it failed, and has printed why."""
         process = subprocess.Popen([sys.executable, "-m", *module], cwd=self.root, env=os.environ | QUIET_ENV)
         try:
             code = process.wait()
@@ -85,9 +82,9 @@ class RemoteResults:
         """Leave in storage what is tracked, the checkpoints, and what ended, with its dvc.lock last."""
         with tempfile.TemporaryDirectory() as folder:
             with tarfile.open(archive := Path(folder) / "state.tar", "w") as tar:
-                for path in (self.root / ".genlib" / name for name in ("runs", "state")):
-                    if path.exists():
-                        tar.add(path, path.name, filter=_without_published)
+                for path in sorted(self.root.glob(".genlib/runs/**/*")) + sorted(self.root.glob(".genlib/state/**/*")):
+                    if path.is_file() and path.name != "published.json":  # it may be another MLflow that reads it next
+                        tar.add(path, path.relative_to(self.root / ".genlib"))
             upload(archive, f"{self.job_folder}/state.tar")
         self.push()
         if (self.root / "dvc.lock").exists():
@@ -102,15 +99,9 @@ class RemoteResults:
                 members = [each for each in tar if each.name.partition("/")[0] in parts]
                 tar.extractall(state, members, filter="data")
             download(f"{self.job_folder}/dvc.lock", lock)
-            here = read_yaml(self.root / "dvc.lock") if (self.root / "dvc.lock").exists() else {}
-            there = read_yaml(lock)
-            stages = here.get("stages", {}) | there["stages"]
-            write_yaml({**there, "stages": stages}, self.root / "dvc.lock")
-
-
-def _without_published(member: tarfile.TarInfo) -> tarfile.TarInfo | None:
-    """What MLflow has of a run is not kept: it may be another MLflow that the run comes to."""
-    return None if member.name.endswith("/published.json") else member
+            own = self.root / "dvc.lock"
+            stages = read_yaml(own).get("stages", {}) if own.exists() else {}
+            write_yaml({"schema": "2.0", "stages": stages | read_yaml(lock)["stages"]}, own)
 
 
 def submit(address: str, stage: str) -> None:

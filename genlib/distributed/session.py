@@ -9,7 +9,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -68,31 +68,31 @@ def session() -> Iterator[int]:
     """
     configure_ray_env()
     address = os.environ.get("RAY_ADDRESS", "")
-    is_local = address in LOCAL_ADDRESSES
-    if is_local:
+    if is_local := address in LOCAL_ADDRESSES:
         _keep_to_this_machine()
     import ray
     from ray.exceptions import RayError, RayTaskError
 
-    opened: AbstractContextManager[None] = nullcontext()
-    if not ray.is_initialized():
-        opened = _start_local() if is_local else _join_cluster(address)
-    with opened:
+    with ExitStack() as stack:
+        if not ray.is_initialized():
+            folder = stack.enter_context(driver_folder(_short_temp_dir())) if is_local else None
+            stack.callback(ray.shutdown)
+            _start_local(folder / "ray") if folder else _join_cluster(address)
         try:
             yield cluster_total("CPU")
         except RayTaskError:  # raised by the code of a worker, which is alive
             raise
         except RayError as error:
-            where = "of this machine" if is_local else f"at {address}"
-            raise WorkersLost(f"Ray {where} has died: {type(error).__name__}, {one_line(error)}") from error
+            found = f"{type(error).__name__}, {one_line(error)}"
+            raise WorkersLost(f"Ray at {address or 'this machine'} has died: {found}") from error
 
 
 def cluster_total(resource: str) -> int:
     """How many whole units of a resource ("CPU", "GPU") the nodes have."""
-    return sum(int(node["Resources"].get(resource, 0)) for node in alive_nodes())
+    return sum(int(node["Resources"].get(resource, 0)) for node in _alive_nodes())
 
 
-def alive_nodes() -> list[dict[str, Any]]:
+def _alive_nodes() -> list[dict[str, Any]]:
     import ray
 
     return [node for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
@@ -100,24 +100,25 @@ def alive_nodes() -> list[dict[str, Any]]:
 
 def require_shared_storage(storage_path: str) -> None:
     """Raise InputError where `storage_path` is a folder that a node does not see."""
-    nodes = alive_nodes()
-    if "://" in storage_path or len(nodes) < 2:
-        return
     import ray
 
-    probe = Path(storage_path).resolve() / f".seen-{secrets.token_hex(8)}"
+    nodes, probe = _alive_nodes(), Path(storage_path).resolve() / f".seen-{secrets.token_hex(8)}"
+    if "://" in storage_path or len(nodes) < 2:
+        return
+    look = ray.remote(num_cpus=0)(_exists)
     write_text("", probe)
     try:
-        looks = [on_node(ray.remote(num_cpus=0)(_exists), node["NodeID"]).remote(probe) for node in nodes]
-        seen = ray.get(looks, timeout=60)
+        seen = ray.get([_on_node(look, node["NodeID"]).remote(probe) for node in nodes], timeout=60)
     finally:
         probe.unlink()
-    blind = [node["NodeManagerAddress"] for node, sees in zip(nodes, seen, strict=True) if not sees]
-    if blind:
-        raise InputError(
-            f"params.yaml: ray.storage_path: got {storage_path!r}, which the nodes {', '.join(blind)} do not see, "
-            f"expected a folder that every node sees at the same path"
-        )
+    if blind := [node["NodeManagerAddress"] for node, sees in zip(nodes, seen, strict=True) if not sees]:
+        got = f"{storage_path!r}, which {', '.join(blind)} does not see"
+        expected = "a folder that every node sees at the same path"
+        raise InputError(f"params.yaml: ray.storage_path: got {got}, expected {expected}")
+
+
+def _exists(path: Path) -> bool:
+    return path.exists()
 
 
 @contextmanager
@@ -149,12 +150,9 @@ def _pending_groups() -> dict[str, str]:
     import ray
     from ray.util import placement_group_table
 
-    pending, job = {}, ray.get_runtime_context().get_job_id()
-    for key, group in placement_group_table().items():
-        if key.endswith(job) and group["state"] in ("PENDING", "RESCHEDULING"):
-            asked = sum(map(Counter, group["bundles"].values()), Counter[str]())
-            pending[key] = describe_resources(asked)
-    return pending
+    job, groups = ray.get_runtime_context().get_job_id(), placement_group_table()
+    pending = [key for key in groups if key.endswith(job) and groups[key]["state"] in ("PENDING", "RESCHEDULING")]
+    return {key: describe_resources(sum(map(Counter, groups[key]["bundles"].values()), Counter())) for key in pending}
 
 
 def describe_resources(asked: Mapping[str, float]) -> str:
@@ -166,10 +164,6 @@ def describe_resources(asked: Mapping[str, float]) -> str:
     return f"{', '.join(f'{amount:g} {name}' for name, amount in asked.items())}; {', '.join(there)}"
 
 
-def _exists(path: Path) -> bool:
-    return path.exists()
-
-
 def this_node() -> str:
     """The id of this node."""
     import ray
@@ -177,33 +171,28 @@ def this_node() -> str:
     return str(ray.get_runtime_context().get_node_id())
 
 
-def on_node(remote: Any, node_id: str) -> Any:
-    """A remote function or class that runs on this node."""
+def actor_on_node(node_id: str, cls: type, *args: Any) -> Any:
+    """An actor of `cls(*args)` that runs on this node and takes no CPU."""
+    import ray
+
+    return _on_node(ray.remote(num_cpus=0)(cls), node_id).remote(*args)
+
+
+def _on_node(remote: Any, node_id: str) -> Any:
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
     return remote.options(scheduling_strategy=NodeAffinitySchedulingStrategy(node_id, soft=False))
 
 
-def actor_on_node(node_id: str, cls: type, *args: Any) -> Any:
-    """An actor of `cls(*args)` that runs on this node and takes no CPU."""
-    import ray
-
-    return on_node(ray.remote(num_cpus=0)(cls), node_id).remote(*args)
-
-
 def check_environment() -> None:
-    """Check what can be known of Ray before it is imported.
-
-    Raises:
-        InputError: nothing listens at `RAY_ADDRESS`, or no folder for temporary files fits a Ray of its own.
-    """
+    """Raise InputError where nothing listens at `RAY_ADDRESS`, or no folder is fit for a Ray of its own; before Ray,
+    which tries for minutes, is imported."""
     address = os.environ.get("RAY_ADDRESS", "")
     if address in LOCAL_ADDRESSES:
         _short_temp_dir()
-        return
     host, _, port = address.rpartition("://")[2].rpartition(":")
     try:
-        if port.isdigit():  # fails within seconds where nothing listens; Ray itself tries for minutes
+        if port.isdigit():
             socket.create_connection((host.strip("[]"), int(port)), timeout=5).close()
     except (OSError, OverflowError) as error:
         raise _bad_address(address, error) from error
@@ -224,41 +213,34 @@ def _keep_to_this_machine() -> None:
 def _short_temp_dir() -> Path:
     """The folder for temporary files, or /tmp where Ray cannot have its sockets in that."""
     asked = os.environ.get("TMPDIR", "/tmp")
-    for folder in (os.environ.get("RAY_TMPDIR"), asked, "/tmp"):
-        if folder and folder.isascii() and len(folder) <= MAX_TMPDIR_BYTES and os.access(folder, os.W_OK | os.X_OK):
+    for folder in (os.environ.get("RAY_TMPDIR", ""), asked, "/tmp"):
+        if folder.isascii() and 0 < len(folder) <= MAX_TMPDIR_BYTES and os.access(folder, os.W_OK | os.X_OK):
             return Path(folder)
     expected = f"a folder to write in, whose path has at most {MAX_TMPDIR_BYTES} ASCII characters"
     raise InputError(f"TMPDIR: got {asked!r}, and /tmp cannot be written, expected {expected}")
 
 
-@contextmanager
-def _start_local() -> Iterator[None]:
-    """Start Ray on this machine, once the orphans of a killed driver are gone."""
+def _start_local(folder: Path) -> None:
+    """Start Ray on this machine, once the orphans of a killed driver are gone; its files, in `folder`, all may read."""
     import ray
 
     end_orphans()
     tag_children()
-    with driver_folder(_short_temp_dir()) as folder:
-        try:
-            ray.init(
-                address="local",
-                include_dashboard=False,
-                object_store_memory=512 * 2**20,
-                log_to_driver=False,
-                logging_level=logging.ERROR,
-                _temp_dir=str(folder / "ray"),  # which Ray opens to all
-            )
-        except Exception as error:  # Ray raises bare ones, where its processes do not come up
-            expected = "a machine with room for one; RAY_ADDRESS joins another"
-            raise InputError(f"Ray: got none on this machine ({one_line(error, 160)}), expected {expected}") from error
-        try:
-            yield
-        finally:
-            ray.shutdown()
+    try:
+        ray.init(
+            address="local",
+            include_dashboard=False,
+            object_store_memory=512 * 2**20,
+            log_to_driver=False,
+            logging_level=logging.ERROR,
+            _temp_dir=str(folder),
+        )
+    except Exception as error:  # Ray raises bare ones, where its processes do not come up
+        expected = "room for one (memory, ulimit -v); RAY_ADDRESS joins another"
+        raise InputError(f"Ray: got none on this machine ({one_line(error, 160)}), expected {expected}") from error
 
 
-@contextmanager
-def _join_cluster(address: str) -> Iterator[None]:
+def _join_cluster(address: str) -> None:
     """Join the cluster at `address`; its workers get the package from here."""
     import ray
     from ray.exceptions import AuthenticationError
@@ -272,7 +254,3 @@ def _join_cluster(address: str) -> Iterator[None]:
         raise InputError(f"RAY_ADDRESS: got {address!r}, which refuses the token here, expected {expected}") from error
     except (OSError, RuntimeError, ValueError) as error:
         raise _bad_address(address, error) from error
-    try:
-        yield
-    finally:
-        ray.shutdown()

@@ -149,7 +149,7 @@ def left_by(drivers):
     found = []
     for process in psutil.process_iter():
         try:
-            if process.environ().get(DRIVER_ENV, "").partition("-")[0] in map(str, drivers):
+            if process.environ().get(DRIVER_ENV, "").split()[2:3] in [[str(driver)] for driver in drivers]:
                 found.append(process.pid)
         except (psutil.Error, OSError):
             continue
