@@ -1,4 +1,4 @@
-"""SIGKILL at random progress of a training: of a worker, its driver, a node, the tracking server. Is anything lost?
+"""SIGKILL at random progress of a training: of a worker, its driver, a node, DVC, what publishes. Is anything lost?
 
 `make faults` runs the long form: 60 kills, each a row of benchmarks/kills.csv; it may be stopped and goes on with what
 is missing. A training takes up to three kills, as many as Ray Train forgives.
@@ -28,7 +28,7 @@ from genlib.distributed.orphans import DRIVER_ENV
 from genlib.tracking.run_folder import read_rows
 
 ROOT = Path(__file__).parents[2]
-IMAGES, REPORT, CHECKPOINT, ONCE = 30_000, 1_000, 2_000, 3
+IMAGES, REPORT, CHECKPOINT = 30_000, 1_000, 2_000
 PARAMS = """
 data: {{name: digits}}
 models:
@@ -39,7 +39,15 @@ models:
             checkpoint_every: {kept}}}
 evaluate: {{metrics: [accuracy]}}
 """
-LONG = {"worker": 20, "driver": 10, "driver of workers": 10, "node": 10, "server": 10}
+DVC_YAML = """
+stages:
+  train:
+    cmd: python -m pipelines.train classifier
+    deps: [data/prepared]
+    outs: [runs/train/classifier]
+"""
+LONG = {"worker": 12, "driver": 10, "driver of workers": 8, "node": 8, "server": 8, "publisher": 9, "dvc": 5}
+PER_TRAINING = {"dvc": 1}  # of the other kinds three
 
 
 @dataclass
@@ -192,12 +200,45 @@ def servers(project, targets, chance):
         server.close()
 
 
+def publishers(project, targets, chance):
+    """First the publisher of a stage, then each `genlib sync` that goes on with what it left."""
+    process = project.train()
+    at, kept = project.reached(process, targets[0])
+    below = psutil.Process(process.pid).children()
+    [publisher] = [each for each in below if "genlib.tracking.mlflow" in each.cmdline()]
+    publisher.kill()
+    yield at, kept, at
+    project.finish(process)
+    for _ in targets[1:]:
+        sync = project.run("genlib", "sync")
+        time.sleep(3 + 3 * chance.random())  # importing MLflow takes the first four seconds
+        sync.kill()
+        sync.wait()
+        yield IMAGES, IMAGES, IMAGES
+    assert project.run("genlib", "sync").wait(timeout=120) == 0, project.said.read_text()
+
+
+def dvcs(project, targets, chance):
+    """The stage lives on without DVC, so that the same command meets it."""
+    (project.folder / "dvc.yaml").write_text(DVC_YAML)
+    assert project.run("dvc", "init", "--no-scm").wait() == 0
+    for target in targets:
+        process = project.run("dvc", "repro", OMP_NUM_THREADS="1")
+        at, kept = project.reached(process, target)
+        process.kill()
+        process.wait()
+        yield at, kept, at
+    until(lambda: project.run("dvc", "repro", OMP_NUM_THREADS="1").wait() == 0, 180, "dvc repro")
+
+
 KINDS = {
     "worker": (workers, 2),
     "driver": (drivers, 0),
     "driver of workers": (drivers, 2),
     "node": (nodes, 2),
     "server": (servers, 0),
+    "publisher": (publishers, 0),
+    "dvc": (dvcs, 0),
 }
 
 
@@ -258,7 +299,7 @@ def main():
     for kind, wanted in LONG.items():
         while (done := Counter(row["kind"] for row in rows(table))[kind]) < wanted:
             began = time.monotonic()
-            found = kills(kind, done, min(ONCE, wanted - done))
+            found = kills(kind, done, min(PER_TRAINING.get(kind, 3), wanted - done))
             append(table, found)
             well = sum(kill.well for kill in found)
             print(f"{kind}: {well} of {len(found)} well, {time.monotonic() - began:.0f} s", flush=True)
