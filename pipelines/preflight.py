@@ -39,11 +39,7 @@ def check_machine(root: Path) -> None:
 
 
 def check_cluster(storage_path: str) -> None:
-    """Ask whether the cluster of `RAY_ADDRESS` answers, and whether its nodes see `storage_path`.
-
-    Raises:
-        InputError: one does not.
-    """
+    """Raise InputError where the cluster of `RAY_ADDRESS` does not answer, or a node does not see `storage_path`."""
     check_environment()
     if os.environ.get("RAY_ADDRESS", "") not in LOCAL_ADDRESSES:
         with session():

@@ -76,12 +76,8 @@ class Stage:
 
     @contextmanager
     def lock(self) -> Iterator[None]:
-        """Keep other processes from this stage, whose results and checkpoints one alone may write; the system frees the
-        lock however this process ends.
-
-        Raises:
-            InputError: another process runs this stage.
-        """
+        """Raise InputError where another process runs this stage, whose folders one alone may write; the system frees
+        the lock however a process ends."""
         path = ROOT / ".genlib" / "locks" / self.title.replace(" ", "-")
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("a+") as file:

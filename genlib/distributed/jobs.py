@@ -57,15 +57,11 @@ def submit_job(
 
 def _is_running(client: Any, name: str) -> bool:
     """Whether the job runs or waits; the record of one that has ended is removed, since its name is used again."""
-    try:
-        status = client.get_job_status(name)
-    except RuntimeError as error:
-        if "404" not in str(error):
-            raise
-        return False
-    if status.is_terminal():
+    found = next((job for job in client.list_jobs() if job.submission_id == name), None)
+    if found and found.status.is_terminal():
         client.delete_job(name)
-    return not status.is_terminal()
+        return False
+    return found is not None
 
 
 def _submit_with_retry(client: Any, **job: Any) -> None:

@@ -6,7 +6,6 @@ import secrets
 import socket
 import sys
 import threading
-import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
@@ -89,10 +88,10 @@ def session() -> Iterator[int]:
 
 def cluster_total(resource: str) -> int:
     """How many whole units of a resource ("CPU", "GPU") the nodes have."""
-    return sum(int(node["Resources"].get(resource, 0)) for node in _alive_nodes())
+    return sum(int(node["Resources"].get(resource, 0)) for node in alive_nodes())
 
 
-def _alive_nodes() -> list[dict[str, Any]]:
+def alive_nodes() -> list[dict[str, Any]]:
     import ray
 
     return [node for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
@@ -102,7 +101,7 @@ def require_shared_storage(storage_path: str) -> None:
     """Raise InputError where `storage_path` is a folder that a node does not see."""
     import ray
 
-    nodes, probe = _alive_nodes(), Path(storage_path).resolve() / f".seen-{secrets.token_hex(8)}"
+    nodes, probe = alive_nodes(), Path(storage_path).resolve() / f".seen-{secrets.token_hex(8)}"
     if "://" in storage_path or len(nodes) < 2:
         return
     look = ray.remote(num_cpus=0)(_exists)
@@ -123,18 +122,17 @@ def _exists(path: Path) -> bool:
 
 @contextmanager
 def report_waiting(title: str, log: Callable[[str], None]) -> Iterator[None]:
-    """Say every 30 s, while the body runs, what it has been waiting for all that time."""
+    """Say every 30 s, while the body runs, what it has been waiting for since the last time."""
     ended = threading.Event()
 
     def watch() -> None:
-        since: dict[str, float] = {}  # when the wait of each placement group began, or was last told
-        while not ended.wait(WAITING_INTERVAL_S / 10):
+        before: dict[str, str] = {}
+        while not ended.wait(WAITING_INTERVAL_S):
             with suppress(Exception):  # whatever Ray answers while it dies, the body fails by itself
-                pending, now = _pending_groups(), time.monotonic()
-                since = {group: since.get(group, now) for group in pending}
-                for group in [each for each, start in since.items() if now - start >= WAITING_INTERVAL_S]:
-                    since[group] = now
+                pending = _pending_groups()
+                for group in pending.keys() & before:
                     log(f"{title}: waits for {pending[group]}")
+                before = pending
 
     thread = threading.Thread(target=watch, daemon=True, name="waiting")
     thread.start()

@@ -129,11 +129,7 @@ def _use_all_processors() -> None:
 
 
 def _resolve_num_workers(job: TrainingJob, cpus: int, gpus: int, log: LogCallback) -> int | tuple[int, int]:
-    """How many workers to ask for: each takes a GPU where there are any, or a CPU.
-
-    Raises:
-        InputError: there is neither.
-    """
+    """How many workers to ask for: each takes a GPU if there are any, or a CPU; InputError if there is neither."""
     available, unit = (gpus, "GPUs") if gpus else (cpus, "CPUs")
     asked = job.train.workers
     if not available:
@@ -147,10 +143,8 @@ def _resolve_num_workers(job: TrainingJob, cpus: int, gpus: int, log: LogCallbac
 
 @contextmanager
 def _ray_run_folder(storage_path: str, name: str, job: TrainingJob) -> Iterator[str]:
-    """The folder of Ray's own files of this run, which goes with it.
-
-    Its random part is noted beside the checkpoints: Ray would go on from what another run, or a killed one, left.
-    """
+    """The folder of Ray's own files of this run, removed at its end. Its random part is noted beside the checkpoints:
+    Ray would go on from what a run of this name elsewhere, or a killed one, left."""
     from fsspec.core import url_to_fs
 
     note = job.checkpoint_dir / "ray_run" if job.checkpoint_dir else None
@@ -158,7 +152,7 @@ def _ray_run_folder(storage_path: str, name: str, job: TrainingJob) -> Iterator[
     if note:
         write_text(token, note)
     root = storage_path if "://" in storage_path else str(Path(storage_path).resolve())
-    files, path = url_to_fs(f"{root}/{name}-{token}")
+    files, path = url_to_fs(folder := f"{root}/{name}-{token}")
 
     def remove() -> None:
         with suppress(Exception):  # whatever a store answers, it fails no run
@@ -166,7 +160,7 @@ def _ray_run_folder(storage_path: str, name: str, job: TrainingJob) -> Iterator[
 
     remove()
     try:
-        yield f"{root}/{name}-{token}"
+        yield folder
     finally:
         remove()
 

@@ -25,7 +25,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from genlib.distributed.session import report_waiting, require_shared_storage, session, silence_ray_loggers
+from genlib.distributed.session import alive_nodes, report_waiting, require_shared_storage, session, silence_ray_loggers
 from genlib.errors import InputError, unknown_name
 from genlib.signals import repeated_keyboard_interrupt
 from genlib.tuning.objective import SearchObjective
@@ -74,11 +74,8 @@ def search(
 
 
 def _check_resources(resources: Resources) -> None:
-    import ray
-
     required = {name: amount for name, amount in resources.bundle.items() if amount}
-    found = ray.nodes()  # type: ignore[no-untyped-call]
-    nodes = [node["Resources"] for node in found if node["Alive"]]
+    nodes = [node["Resources"] for node in alive_nodes()]
     if not any(all(node.get(name, 0) >= amount for name, amount in required.items()) for node in nodes):
         there = ", ".join(f"{max(node.get(name, 0) for node in nodes):g} {name}" for name in ("CPU", "GPU"))
         asked = ", ".join(f"{amount:g} {name}" for name, amount in required.items())

@@ -2,6 +2,7 @@
 
 import json
 import subprocess
+from types import SimpleNamespace
 
 import pytest
 
@@ -154,12 +155,10 @@ class Client:
     def __init__(self, status):
         self.status, self.calls = status, []
 
-    def get_job_status(self, name):
+    def list_jobs(self):
         from ray.job_submission import JobStatus
 
-        if not self.status:
-            raise RuntimeError("Request failed with status code 404")
-        return JobStatus(self.status)
+        return [SimpleNamespace(submission_id="one", status=JobStatus(self.status))] if self.status else []
 
     def delete_job(self, name):
         self.calls.append("delete")
