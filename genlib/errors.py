@@ -30,6 +30,7 @@ _QUERY = re.compile(
     r"""((?:[?&;#]|\\u0026)[\w.%-]*(?:token|sig|pass|pwd|secret|key|cred|auth|jwt|code|access)[\w.%-]*=)[^\s&;"'<>\\]+""",
     re.IGNORECASE,
 )
+_UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
 class InputError(ValueError):
@@ -37,7 +38,7 @@ class InputError(ValueError):
     Entry points print it without a traceback and exit with code 2."""
 
     def __init__(self, message: str) -> None:
-        super().__init__(mask_secrets(message))
+        super().__init__(mask_secrets(escape_unprintable(" ".join(message.splitlines()))))
 
 
 class WorkersLost(RuntimeError):
@@ -52,6 +53,11 @@ def mask_secrets(text: str) -> str:
 def one_line(error: Exception | str, limit: int = 200) -> str:
     """The message of an error, or its type without one, on one line of at most `limit` characters."""
     return mask_secrets(" ".join(str(error).split()))[:limit] or type(error).__name__
+
+
+def escape_unprintable(name: object) -> str:
+    """A name as text: control characters, and bytes that are no UTF-8, are shown as in `gar\\xe7on`."""
+    return _UNPRINTABLE.sub(lambda found: f"\\x{ord(found[0]) & 0xFF:02x}", str(name))
 
 
 def unknown_name(where: str, got: object, expected: Collection[str]) -> InputError:
@@ -104,7 +110,8 @@ def _disk_error(error: BaseException | None) -> str:
 
 
 class _Output:
-    """A stream that shows no secrets, and drops the rest once its reader is gone (`| head`)."""
+    """A stream that shows no secrets, escapes what its encoding lacks, and drops the rest once its reader is gone
+    (`| head`)."""
 
     def __init__(self, stream: Any) -> None:
         self.stream = stream or io.StringIO()  # None where the caller has closed it
@@ -113,7 +120,9 @@ class _Output:
         return getattr(self.stream, name)
 
     def write(self, text: str) -> int:
-        self._try(lambda: self.stream.write(mask_secrets(text)))
+        encoding = getattr(self.stream, "encoding", None) or "utf-8"
+        shown = mask_secrets(text).encode(encoding, "backslashreplace").decode(encoding)
+        self._try(lambda: self.stream.write(shown))
         return len(text)
 
     def flush(self) -> None:

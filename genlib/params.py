@@ -14,6 +14,7 @@ from typing import Annotated, Any, ClassVar, Literal, get_type_hints
 import pydantic
 from pydantic import BaseModel, ConfigDict, Field
 from ruamel.yaml import YAML
+from ruamel.yaml.constructor import SafeConstructor
 
 from genlib.data.config import DataConfig, DomainBConfig, parse_root
 from genlib.errors import InputError, one_line, unknown_name
@@ -216,11 +217,25 @@ def read_yaml(path: Path) -> dict[str, Any]:
 def parse_yaml(text: bytes | str, where: str) -> Any:
     """A value in YAML 1.2 (where 1e-3 is a number), restricted to the types of JSON."""
     try:
-        found = YAML(typ="safe", pure=True).load(text)
+        yaml = YAML(typ="safe", pure=True)
+        yaml.Constructor = _BoundedConstructor
+        found = yaml.load(text)
     except Exception as error:  # a scalar of a wrong form fails in as many ways as there are tags
         raise InputError(f"{where}: not valid YAML ({one_line(error)})") from error
     _require_json_types(found, where)
     return found
+
+
+class _BoundedConstructor(SafeConstructor):
+    """Merge keys (`<<: [*a, *a]`) of merge keys multiply what a few lines hold."""
+
+    num_values = 0
+
+    def flatten_mapping(self, node: Any) -> None:
+        super().flatten_mapping(node)
+        self.num_values += len(node.value)
+        if self.num_values > MAX_VALUES:
+            raise ValueError(f"more than {MAX_VALUES:,} values by merge keys")
 
 
 def _require_json_types(found: Any, where: str) -> None:

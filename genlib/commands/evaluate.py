@@ -7,7 +7,7 @@ from pathlib import Path
 
 from genlib.data.config import MAX_IMAGE_SIZE
 from genlib.data.image_sets import read_image_set
-from genlib.errors import InputError
+from genlib.errors import InputError, escape_unprintable
 from genlib.evaluation.evaluator import flatten_results
 from genlib.evaluation.image_sets import prepare_evaluation
 from genlib.evaluation.runner import report_to_json
@@ -56,23 +56,23 @@ def evaluate(
     for verdict in compute_verdicts(results):
         _log(str(verdict))
     card, report = evaluation.card, report_to_json(results, evaluation.card)
+    sources = {name: escape_unprintable(path) for name, path in paths.items()}
     if json is not None:
         write_json(report, json)
         _log(f"wrote {json}")
     if html is not None:
         from genlib.report.evaluation_page import render_evaluation_page
 
-        options = {**paths, "extractor": extractor, "metrics": metrics, "size": size, "seed": seed or None}
+        options = {**sources, "extractor": extractor, "metrics": metrics, "size": size, "seed": seed or None}
         words = [f"--{name}={value}" for name, value in options.items() if value is not None]
         write_text(render_evaluation_page(evaluation, results, shlex.join(["genlib", "evaluate", *words])), html)
         _log(f"wrote {html}")
-    sources = {name: str(path) for name, path in paths.items()}
     log_run(
         "evaluate",
-        f"evaluate {fake}",
+        f"evaluate {sources['fake']}",
         flatten_results(results),
         tags={f"genlib.{key}": card[key] for key in ("stage", "commit", "dirty", "data_sha256") if key in card},
-        params={**sources, "data": {"name": card["data"], "uri": str(real)}, "seed": card["seed"], "n": card["n"]},
+        params={**sources, "data": {"name": card["data"], "uri": sources["real"]}, "seed": seed, "n": card["n"]},
         texts={"metrics.json": dumps(report, indent=2)},
     )
 

@@ -40,7 +40,7 @@ def _resolve_source(config: DataConfig) -> Source:
         source: Source = registry[config.name](config)
         return source
     except Exception as error:  # each store behind a URL has its own
-        if isinstance(error, InputError) or isinstance(config.root, Path):
+        if isinstance(error, InputError) or (isinstance(config.root, Path) and not isinstance(error, OSError)):
             raise
         found = f"{config.root} out of reach ({one_line(error)})"
         raise InputError(f"{config.key}.root: got {found}, expected a folder") from error

@@ -7,10 +7,12 @@
 
 Order is natural and ignores case (`img2` before `IMG10`). Files of 8 bits per channel are read: grey (also bilevel) as
 one channel, RGB and palette as three. Transparency becomes white, and the EXIF rotation is applied. Hidden files and
-other types (by content, not by suffix) are skipped; animations and images above Pillow's safe size are refused.
+those without a suffix of an image are skipped; refused are images of other types, animations, images of more than
+MAX_PIXELS, and what is no file: a link to nothing, a FIFO, a device.
 """
 
 import re
+import stat
 import warnings
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Sized
@@ -23,12 +25,15 @@ from typing import IO, Any, Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from genlib.errors import InputError, one_line
+from genlib.errors import InputError, escape_unprintable, one_line
 from genlib.progress import track_progress
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp")
+SUFFIXES = (".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".bmp", ".webp")
+OTHER_SUFFIXES = (".tif", ".tiff", ".gif", ".avif", ".heic", ".heif", ".jxl", ".jp2")  # found, to be named and refused
 FORMATS = ("PNG", "JPEG", "BMP", "WEBP")
 CHANNELS = {"1": 1, "L": 1, "LA": 1, "P": 3, "PA": 3, "RGB": 3, "RGBA": 3}
+MAX_PIXELS = 2**26  # of one image
+EXIF_ORIENTATION, EXIF_TURNS = 0x112, {2: 0, 3: 3, 4: 1, 5: 5, 6: 4, 7: 6, 8: 2}  # to the numbers of Image.Transpose
 PROBE_FILES, PROBE_BYTES = 2000, 32 * 2**20
 
 
@@ -84,14 +89,17 @@ def list_folder(folder: Path, where: str) -> Listing:
         found = f"images ({flat[0].name}) beside folders ({classes[0].name}) in {folder}"
         raise InputError(f"{where}: got {found}, expected one folder per class, or images only")
     by_class = [list_images(each) for each in classes]
+    for inner in (inner for each in classes for inner in list_children(each, files=False)):
+        if list_images(inner):
+            raise InputError(f"{where}: got images in {inner}, in the folder of a class, expected none below that")
     empty = [each for each, paths in zip(classes, by_class, strict=True) if not paths]
     if empty := empty or [folder] * (not flat and not classes):
         raise InputError(f"{where}: got no images in {empty[0]}, expected files ending in {' '.join(SUFFIXES)}")
     labels = tuple(label for label, paths in enumerate(by_class) for _ in paths)
     paths = flat or [*chain(*by_class)]
-    num_bytes = sum(path.stat().st_size for path in paths)
+    num_bytes = sum(map(file_size, paths))
     probe = paths[:: max(-(-len(paths) // PROBE_FILES), -(-num_bytes // PROBE_BYTES), 1)]
-    return Listing(paths, labels, tuple(each.name for each in classes), probe)
+    return Listing(paths, labels, tuple(escape_unprintable(each.name) for each in classes), probe)
 
 
 def read_images(files: ImageFiles, image_size: int | None) -> NDArray[np.uint8]:
@@ -119,34 +127,55 @@ def natural_sort_key(name: str) -> tuple[list[str | int], str]:
 
 def list_children(folder: Path, *, files: bool) -> list[Path]:
     """The folders in a folder, or whatever else is there, in order."""
-    found = [path for path in folder.iterdir() if not path.name.startswith((".", "__"))]
-    return sorted((path for path in found if path.is_dir() is not files), key=lambda path: natural_sort_key(path.name))
+    shown = [path for path in folder.iterdir() if not path.name.startswith(".") and path.name != "__MACOSX"]
+    found = [path for path in shown if _is_folder(path) is not files]
+    return sorted(found, key=lambda path: natural_sort_key(path.name))
+
+
+def _is_folder(path: Path) -> bool:
+    """Whether it is one, or a link to what may have been one: to list that fails, so that no class is lost unseen."""
+    return path.is_dir() or (not path.suffix and path.is_symlink() and not path.exists())
 
 
 def list_images(folder: Path) -> list[Path]:
-    return [path for path in list_children(folder, files=True) if path.suffix.lower() in SUFFIXES]
+    return [path for path in list_children(folder, files=True) if path.suffix.lower() in SUFFIXES + OTHER_SUFFIXES]
+
+
+def file_size(path: Path) -> int:
+    """In bytes. Raises InputError for what is no file, as a link to nothing or a FIFO: to open one may never return."""
+    try:
+        found = path.stat()
+    except OSError as error:
+        what = "a link to nothing" if path.is_symlink() else f"a file that cannot be read ({error.strerror})"
+        raise InputError(f"{path}: got {what}, expected a file") from error
+    if not stat.S_ISREG(found.st_mode):
+        raise InputError(f"{path}: got a folder, a FIFO or a device, expected a file")
+    return found.st_size
 
 
 def _decode_all(sets: Sequence[ImageFiles], image_size: int | None) -> Iterator[NDArray[np.uint8]]:
     """One uint8 [C, H, W] after the other, once the headers of all are seen to agree."""
-    modes, sizes, total = {}, {}, sum(map(len, sets))
-    for file in track_progress(chain(*sets), "looking at images", total):
-        modes[str(file)], sizes[str(file)] = read_header(file)
+    total, first = sum(map(len, sets)), ""
+    modes = {str(file): read_mode(file) for file in track_progress(chain(*sets), "looking at images", total)}
     channels = _require_same_channels({name: mode_to_channels(name, mode) for name, mode in modes.items()})
-    if image_size is None:
-        _require_same_size(sizes)
     for file in track_progress(chain(*sets), "reading images", total):
-        yield decode_image(file, channels, image_size)
+        pixels = decode_image(file, channels, image_size)
+        if not first:
+            first, shape = str(file), pixels.shape
+        if pixels.shape != shape:
+            found = f"{first} is {shape[2]}x{shape[1]} and {file} is {pixels.shape[2]}x{pixels.shape[1]}"
+            raise InputError(f"data.image_size: got null, but {found}, expected a size to resize them to")
+        yield pixels
 
 
-def read_header(file: ImageFile) -> tuple[str, tuple[int, int]]:
-    """Mode and (width, height), without decoding; the checksums of a PNG are verified, which decoding does not."""
+def read_mode(file: ImageFile) -> str:
+    """Its mode, without decoding; the checksums of a PNG are verified, which decoding does not."""
     with _open_image(file) as image:
-        mode, size = image.mode, image.size
+        mode = str(image.mode)
         if ";16" in str(getattr(image, "tile", "")):
             mode = f"{mode.partition(';')[0]};16"
         image.verify()
-    return mode, size
+    return mode
 
 
 def mode_to_channels(name: str, mode: str) -> int:
@@ -163,20 +192,17 @@ def _require_same_channels(channels: Mapping[str, int]) -> int:
     return 1 if grey else 3
 
 
-def _require_same_size(sizes: Mapping[str, tuple[int, int]]) -> None:
-    first, (width, height) = next(iter(sizes.items()))
-    for name, size in sizes.items():
-        if size != (width, height):
-            found = f"{first} is {width}x{height} and {name} is {size[0]}x{size[1]}"
-            raise InputError(f"data.image_size: got null, but {found}, expected a size to resize them to")
-
-
 def decode_image(file: ImageFile, channels: int, image_size: int | None) -> NDArray[np.uint8]:
     """uint8 [channels, H, W] of one file, in a square of `image_size` where it is given."""
-    from PIL import Image, ImageOps
+    from PIL import Image
 
     with _open_image(file) as image:
-        picture = ImageOps.exif_transpose(image)
+        image.load()
+        try:
+            turn = EXIF_TURNS.get(image.getexif().get(EXIF_ORIENTATION))
+        except Exception:  # Pillow raises what comes: bad metadata cost no image
+            turn = None
+        picture = image if turn is None else image.transpose(Image.Transpose(turn))
         if picture.has_transparency_data:
             picture = Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture.convert("RGBA"))
         picture = picture.convert("L" if channels == 1 else "RGB")
@@ -188,15 +214,18 @@ def decode_image(file: ImageFile, channels: int, image_size: int | None) -> NDAr
 
 @contextmanager
 def _open_image(file: ImageFile) -> Iterator[Any]:
-
     from PIL import Image
 
+    if isinstance(file, Path):
+        file_size(file)
     try:
         with file.open("rb") as stream, warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             with Image.open(stream, formats=FORMATS) as image:
                 if getattr(image, "is_animated", False) and image.format != "MPO":  # a JPEG with a second view
                     raise ValueError("it is animated")
+                if image.width * image.height > MAX_PIXELS:
+                    raise ValueError(f"{image.width} x {image.height} are more than {MAX_PIXELS:,} pixels")
                 yield image
     except Exception as error:  # Pillow's plugins raise what comes
         found = f"an image that cannot be read ({one_line(error)})"

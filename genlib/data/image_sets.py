@@ -5,13 +5,16 @@
     *.npz, *.safetensors          `pixels`, `images` or `arr_0` [N, C, H, W], [N, H, W, C] or [N, H, W], of uint8 or of
                                   floats in [0, 1] or [-1, 1]; `labels` [N], whole numbers, where there are any
 
-Nothing is unpickled. Unreadable files of a folder are skipped and reported.
+Nothing is unpickled. Unreadable files and folders are skipped and reported; each folder is read once, whatever links to
+it.
 """
 
+import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
+from zipfile import ZipFile, is_zipfile
 
 import numpy as np
 import torch
@@ -19,27 +22,31 @@ from torch import Tensor
 
 from genlib.data import image_folder
 from genlib.data.images import Images, resize
-from genlib.errors import InputError, one_line
+from genlib.errors import InputError, escape_unprintable, one_line
 
 Shape = tuple[int, int, int]
 ProgressWrapper = Callable[[Sequence[Path]], Iterable[Path]]  # the same paths, with a progress bar
 
 PIXEL_KEYS = ("pixels", "images", "arr_0")
 EXPECTED = "a folder of images, an .npz or a .safetensors file"
+FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 RANGE_TOLERANCE = 1e-3  # how far floats may pass the ends of their range
+MAX_LOWEST = -0.25  # of floats in [-1, 1]; what lies between, as of a resized image in [0, 1], is not guessed at
+MAX_UNPACKED, MAX_COMPRESSION = 2**28, 200  # an array of an .npz may have more bytes, or be packed denser, not both
 CHUNK = 1024
 
 
 @dataclass(frozen=True)
 class ImageSet:
     """`pixels`: uint8 [C, H, W] each, of any sizes; `labels` index into `classes`, both may be empty; `skipped`: why
-    files that could not be read were left out."""
+    files that could not be read were left out; `values`: how the numbers of an array were read."""
 
     source: str
     pixels: Sequence[Tensor]
     labels: Sequence[int] = ()
     classes: tuple[str, ...] = ()
     skipped: tuple[str, ...] = ()
+    values: str = ""
 
     def __len__(self) -> int:
         return len(self.pixels)
@@ -82,62 +89,75 @@ def read_image_set(
 ) -> ImageSet:
     """The images at `path`; `where` names the option it came from, `size` is a side that each image is resized to.
     Raises InputError where nothing is there, nothing in it can be read, or, if `strict`, one file cannot."""
-    if path.is_dir():
-        return _read_folder(path, where, size, strict, track)
-    if not path.is_file():
-        raise InputError(f"{where}: got nothing at {path}, expected {EXPECTED}")
+    try:
+        if path.is_dir():
+            return _read_folder(path, where, size, strict, track)
+        if not path.is_file():
+            raise InputError(f"{where}: got nothing at {path}, expected {EXPECTED}")
+    except OSError as error:
+        raise InputError(f"{where}: got what cannot be read ({error}), expected {EXPECTED}") from error
     if path.suffix.lower() not in (".npz", ".safetensors"):
         raise InputError(f"{where}: got the file {path}, expected {EXPECTED}")
     arrays = _load_arrays(path)
     named = [name for name in PIXEL_KEYS if name in arrays]
     if not named:
-        found, expected = ", ".join(arrays) or "nothing", f"images called {' or '.join(PIXEL_KEYS)}"
+        found, expected = ", ".join(arrays)[:200] or "nothing", f"images called {' or '.join(PIXEL_KEYS)}"
         raise InputError(f"{path}: got {found}, expected {expected}")
     images = image_set_from_array(arrays[named[0]], f"{path}, {named[0]}", arrays.get("labels"))
-    return replace(images, source=str(path))
+    return replace(images, source=escape_unprintable(path))
 
 
 def image_set_from_array(pixels: Any, where: str, labels: Any = None) -> ImageSet:
     """Images from an array-like in one of the forms of the module docstring; raises InputError for another."""
     values = _to_tensor(pixels, where)
-    if values.ndim == 3:
+    if values.ndim == 3 and (values.shape[2] not in (1, 3, 4) or values.shape[1] == values.shape[2]):  # not one image
         values = values[:, None]
     if values.ndim != 4 or 0 in values.shape or not {1, 3} & {values.shape[1], values.shape[3]}:
         raise InputError(f"{where}: got shape {list(values.shape)}, expected [N, C, H, W] or [N, H, W, C], C 1 or 3")
     if values.shape[1] not in (1, 3):
         values = values.permute(0, 3, 1, 2)
-    if values.dtype != torch.uint8:
-        values = _floats_to_uint8(values, where)
+    values, reading = _to_uint8(values, where)
     numbers = [] if labels is None else _parse_labels(_to_tensor(labels, where), len(values), where)
     present = sorted(set(numbers))
-    return ImageSet(where, values.unbind(), [present.index(number) for number in numbers], tuple(map(str, present)))
+    classes = tuple(map(str, present))
+    return ImageSet(where, values.unbind(), [present.index(number) for number in numbers], classes, values=reading)
 
 
 def _to_tensor(array: Any, where: str) -> Tensor:
     try:
-        return array.detach().cpu() if isinstance(array, Tensor) else torch.from_numpy(np.array(array))
+        if isinstance(array, Tensor):
+            return array.detach().cpu()
+        values = np.array(array)
+        return torch.from_numpy(values.astype(values.dtype.newbyteorder("=")))
     except (TypeError, ValueError) as error:
         found = f"what is no array of numbers ({one_line(error)})"
         raise InputError(f"{where}: got {found}, expected uint8 or floats") from error
 
 
-def _floats_to_uint8(values: Tensor, where: str) -> Tensor:
-    """Floats in [0, 1] or, where any is negative, [-1, 1] to uint8."""
-    if not values.is_floating_point():
-        raise InputError(f"{where}: got {str(values.dtype).removeprefix('torch.')}, expected uint8 or floats")
+def _to_uint8(values: Tensor, where: str) -> tuple[Tensor, str]:
+    """uint8, or floats in [0, 1] or [-1, 1], as uint8, and how they were read."""
+    dtype = str(values.dtype).removeprefix("torch.")
+    kind = f"{len(values)} images {list(values.shape[1:])} of {dtype}"
+    if values.dtype == torch.uint8:
+        return values, f"{kind} from {int(values.min())} to {int(values.max())}, read as 0 to 255"
+    if values.dtype not in FLOATS:
+        raise InputError(f"{where}: got {dtype}, expected uint8 or floats")
     strange = int((~values.flatten(1).isfinite().all(1)).sum())
     if strange:
         raise InputError(f"{where}: got NaN or infinity in {strange} of {len(values)} images, expected finite numbers")
     low, high = float(values.min()), float(values.max())
-    if low < -1 - RANGE_TOLERANCE or high > 1 + RANGE_TOLERANCE:
-        raise InputError(f"{where}: got floats from {low:.4g} to {high:.4g}, expected in [0, 1] or [-1, 1]")
-    unit = (values.double() + 1) / 2 if low < 0 else values.double()
-    return unit.mul_(255).round_().clamp_(0, 255).to(torch.uint8)
+    is_unit = low >= -RANGE_TOLERANCE
+    if not (is_unit or -1 - RANGE_TOLERANCE <= low <= MAX_LOWEST) or high > 1 + RANGE_TOLERANCE:
+        expected = f"in [0, 1] or [-1, 1] within {RANGE_TOLERANCE}; clip or scale them"
+        raise InputError(f"{where}: got floats from {low:.4g} to {high:.4g}, expected {expected}")
+    unit = values.double() if is_unit else (values.double() + 1) / 2
+    pixels = (unit * 255).round_().clamp_(0, 255).to(torch.uint8)
+    return pixels, f"{kind} from {low:.4g} to {high:.4g}, read as {'[0, 1]' if is_unit else '[-1, 1]'}"
 
 
 def _parse_labels(values: Tensor, n: int, where: str) -> list[int]:
     whole = not values.is_floating_point() and not values.is_complex()
-    if values.shape != (n,) or not whole or int(values.min()) < 0:
+    if values.shape != (n,) or not whole or min(values.tolist()) < 0:
         expected = f"{n} whole numbers from 0"
         raise InputError(f"{where}: got labels of shape {list(values.shape)}, {values.dtype}, expected {expected}")
     return [int(number) for number in values]
@@ -149,25 +169,40 @@ def _load_arrays(path: Path) -> dict[str, Any]:
     try:
         if path.suffix.lower() == ".safetensors":
             return dict(load_file(path))
+        if is_zipfile(path):
+            _require_moderate_compression(path)
         with np.load(path, allow_pickle=False) as stored:
             return {name: stored[name] if name in (*PIXEL_KEYS, "labels") else None for name in stored.files}
     except Exception as error:  # zip, zlib, NumPy and safetensors each have their own
         raise InputError(f"{path}: got a file that cannot be read ({one_line(error)}), expected {EXPECTED}") from error
 
 
+def _require_moderate_compression(path: Path) -> None:
+    """Raise ValueError for a small file that would fill the memory."""
+    with ZipFile(path) as archive:
+        for member in archive.infolist():
+            if member.file_size > max(MAX_UNPACKED, MAX_COMPRESSION * member.compress_size):
+                found = f"{member.filename} of {member.compress_size:,} bytes, {member.file_size:,} unpacked"
+                raise ValueError(f"{found}: more than {MAX_UNPACKED:,} and than {MAX_COMPRESSION} times as many")
+
+
 def _read_folder(folder: Path, where: str, size: int | None, strict: bool, track: ProgressWrapper) -> ImageSet:
-    try:
-        paths, labels, classes = _list_with_classes(folder)
-    except OSError as error:
-        raise InputError(f"{where}: got a folder that cannot be read ({error}), expected {EXPECTED}") from error
+    skipped: list[str] = []
+    tree = _read_tree(folder, os.path.realpath(folder), set(), skipped)
+    if strict and skipped:
+        raise InputError(skipped[0])
+    while not tree.images and len(tree.inner) == 1:
+        tree = tree.inner[0]
+    paths = tree.list_all()
     if not paths:
-        raise InputError(
-            f"{where}: got no images in {folder}, expected files ending in {' '.join(image_folder.SUFFIXES)}"
-        )
-    pixels, kept, skipped = [], [], []
+        found = "; ".join([f"no images in {folder}", *skipped[:1]])
+        raise InputError(f"{where}: got {found}, expected files ending in {' '.join(image_folder.SUFFIXES)}")
+    classes = () if tree.images else tree.inner
+    labels = [label for label, each in enumerate(classes) for _ in each.list_all()]
+    pixels, kept = [], []
     for row, path in enumerate(track(paths)):
         try:
-            channels = image_folder.mode_to_channels(str(path), image_folder.read_header(path)[0])
+            channels = image_folder.mode_to_channels(str(path), image_folder.read_mode(path))
             pixels.append(torch.from_numpy(np.array(image_folder.decode_image(path, channels, size))))
             kept.append(row)
         except InputError as error:
@@ -176,31 +211,36 @@ def _read_folder(folder: Path, where: str, size: int | None, strict: bool, track
             skipped.append(str(error))
     if not pixels:
         raise InputError(f"{where}: got no readable images among {len(paths)} files; {skipped[0]}")
-    return ImageSet(str(folder), pixels, [labels[row] for row in kept] if labels else (), classes, tuple(skipped))
+    numbers = [labels[row] for row in kept] if labels else ()
+    names = tuple(escape_unprintable(each.folder.name) for each in classes)
+    return ImageSet(escape_unprintable(folder), pixels, numbers, names, tuple(skipped))
 
 
-def _list_with_classes(folder: Path) -> tuple[list[Path], list[int], tuple[str, ...]]:
-    while not (here := image_folder.list_images(folder)) and len(inner := _folders_with_images(folder)) == 1:
-        folder = inner[0]
-    if here or not inner:
-        return _list_recursively(folder), [], ()
-    by_class = [_list_recursively(each) for each in inner]
-    labels = [label for label, paths in enumerate(by_class) for _ in paths]
-    return [path for paths in by_class for path in paths], labels, tuple(each.name for each in inner)
+class _Tree(NamedTuple):
+    """A folder: the image files in it, and the folders in it that hold some at any depth."""
+
+    folder: Path
+    images: Sequence[Path] = ()
+    inner: Sequence["_Tree"] = ()
+
+    def list_all(self) -> list[Path]:
+        return [*self.images, *(path for each in self.inner for path in each.list_all())]
 
 
-def _folders_with_images(folder: Path) -> list[Path]:
-    """The folders in a folder that hold an image at some depth, but for links to what they lie in."""
-    inner = [
-        each
-        for each in image_folder.list_children(folder, files=False)
-        if not folder.resolve().is_relative_to(each.resolve())
-    ]
-    return [each for each in inner if image_folder.list_images(each) or _folders_with_images(each)]
-
-
-def _list_recursively(folder: Path) -> list[Path]:
-    return [
-        *image_folder.list_images(folder),
-        *(path for each in _folders_with_images(folder) for path in _list_recursively(each)),
-    ]
+def _read_tree(folder: Path, root: str, seen: set[str], skipped: list[str]) -> _Tree:
+    """Every real folder once, at its own place where that is below `root`; what is left out is added to `skipped`."""
+    seen.add(os.path.realpath(folder))
+    inner = []
+    try:
+        images, folders = image_folder.list_images(folder), image_folder.list_children(folder, files=False)
+    except OSError as error:
+        skipped.append(escape_unprintable(f"{folder}: got a folder that cannot be read ({error.strerror})"))
+        return _Tree(folder)
+    for each in folders:
+        target = os.path.realpath(each)
+        is_nested = Path(target).is_relative_to(root) or Path(root).is_relative_to(target)
+        if target in seen or (each.is_symlink() and is_nested):
+            skipped.append(escape_unprintable(f"{each}: got a link to a folder that is read elsewhere"))
+        else:
+            inner.append(_read_tree(each, root, seen, skipped))
+    return _Tree(folder, images, [each for each in inner if each.images or each.inner])

@@ -17,7 +17,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
 
-from genlib.data.image_folder import Listing, list_children, natural_sort_key
+from genlib.data.image_folder import Listing, file_size, list_children, natural_sort_key
 from genlib.errors import InputError, one_line
 
 IMAGE_COLUMNS, LABEL_COLUMN = ("image", "img"), "label"
@@ -59,12 +59,17 @@ def find_listings(root: Path, where: str) -> tuple[Listing, Listing | None]:
     parts = [tuple(path for path in paths if path.name.startswith(part)) for part in ("train", "test")]
     if not all(parts):
         parts = [parts[0] or parts[1] or paths]
-    labels = [[label for path in part for label in _read_labels(path)] for part in parts]
-    classes = tuple(sorted({label for each in labels for label in each}, key=natural_sort_key))
+    labels = {path: _read_labels(path) for part in parts for path in part}
+    (first, (expected, _)), *_ = labels.items()
+    for path, (kind, _) in labels.items():
+        if kind != expected:
+            raise InputError(f"{path}: got {kind}, expected {expected}, as in {first}")
+    classes = tuple(sorted({label for _, names in labels.values() for label in names}, key=natural_sort_key))
     place = {name: at for at, name in enumerate(classes)}
+    numbers = (tuple(place[name] for path in part for name in labels[path][1]) for part in parts)
     train, *test = (
-        Listing(ParquetImages(part), tuple(place[name] for name in names), classes, ParquetImages(part, BATCH_ROWS))
-        for part, names in zip(parts, labels, strict=True)
+        Listing(ParquetImages(part), each, classes, ParquetImages(part, BATCH_ROWS))
+        for part, each in zip(parts, numbers, strict=True)
     )
     return train, test[0] if test else None
 
@@ -82,6 +87,8 @@ def _find_parquet_files(root: Path, where: str) -> tuple[Path, ...]:
 def _open_parquet(path: Path) -> Iterator[Any]:
     from pyarrow.parquet import ParquetFile
 
+    if isinstance(path, Path):
+        file_size(path)
     try:
         with path.open("rb") as stream:
             yield ParquetFile(stream)
@@ -110,19 +117,21 @@ def _iterate_images(path: Path) -> Iterator[ParquetImage]:
             yield ParquetImage(path, row, data)
 
 
-def _read_labels(path: Path) -> list[str]:
-    """The class of every row by name; empty where there is no column of them."""
+def _read_labels(path: Path) -> tuple[str, list[str]]:
+    """What kind of labels a file has, in words, and the class of every row by name, where there is a column of them."""
     with _open_parquet(path) as table:
         schema = table.schema_arrow
         if LABEL_COLUMN not in schema.names:
-            return []
+            return f"no column {LABEL_COLUMN}", []
         names = _class_names(schema.metadata or {})
         labels = table.read([LABEL_COLUMN]).column(0).to_pylist()
     for row, label in enumerate(labels):
-        if type(label) not in (int, str) or (names and not (type(label) is int and 0 <= label < len(names))):
-            expected = f"0 to {len(names) - 1}" if names else "a name or a whole number"
+        whole = type(label) is int and 0 <= label < (len(names) or label + 1)
+        if not whole and (names or type(label) is not str):
+            expected = f"0 to {len(names) - 1}" if names else "a name or a whole number from 0"
             raise InputError(f"{path}: got the label {label!r:.40} in row {row}, expected {expected}")
-    return [names[label] if names else str(label) for label in labels]
+    kind = f"the column {LABEL_COLUMN} {'with' if names else 'without'} names of classes"
+    return kind, [names[label] if names else str(label) for label in labels]
 
 
 def _class_names(metadata: dict[bytes, bytes]) -> list[str]:

@@ -15,7 +15,7 @@ from genlib.data import image_folder
 from genlib.data import parquet as parquet_files
 from genlib.data.config import DataConfig
 from genlib.data.image_folder import Listing
-from genlib.errors import InputError, mask_secrets, one_line
+from genlib.errors import InputError, escape_unprintable, mask_secrets, one_line
 
 if TYPE_CHECKING:
     from genlib.data.images import Images
@@ -120,7 +120,8 @@ def _from_listings(config: DataConfig, train: Listing, test: Listing | None) -> 
     channels = image_folder.read_common_channels([each.probe for each in listings], config.image_size)
 
     read = partial(partial, _read_listing, config.image_size)
-    description = mask_secrets(f"{config.name.partition('_')[0]} {config.root.resolve().name}")
+    name = escape_unprintable(config.root.resolve().name)
+    description = mask_secrets(f"{config.name.partition('_')[0]} {name}")
     return Source(description, train.classes, read(train), read(test) if test else None, channels)
 
 

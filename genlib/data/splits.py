@@ -65,7 +65,10 @@ def require_all_classes(pool: Images, splits: Mapping[str, Tensor], classes: Seq
 def stratify(labels: Tensor, sizes: Sequence[int], generator: torch.Generator) -> list[Tensor]:
     """Indices [N] dealt into parts of `sizes` and a last part of the rest, each in random order. A part's count of each
     class is its quota by largest remainder (Hamilton), but at least one, and the last part gets at least one of each
-    too; where a class is so rare that this binds, sizes are met only nearly."""
+    too; where a class is so rare that this binds, sizes are met only nearly. Classes of fewer images than parts count
+    as one."""
+    is_rare = labels.bincount()[labels] <= len(sizes)
+    labels = labels.where(~is_rare, int(labels.max()) + 1)
     by_class = labels.bincount()
     rank = _rank_in_class(labels, by_class, generator)
     part_of, assigned = torch.zeros_like(labels), torch.zeros_like(by_class)

@@ -78,7 +78,7 @@ def prepare_evaluation(
     if not classes:
         images = {name: Images(each.pixels) for name, each in images.items()}
     elif not extractor.num_classes:
-        images["fake"] = Images(images["fake"].pixels)
+        images = _pool_rare_classes(images, log) | {"fake": Images(images["fake"].pixels)}
     cached = CachedExtractor(extractor.network, device="cuda" if torch.cuda.is_available() else "cpu")
     inputs = _build_inputs(images, cached, seed, track, has_class_names=extractor.num_classes > 0)
     extractor_card = extractor.card(cached, inputs.test)
@@ -113,12 +113,15 @@ def _source_card(image_set: ImageSet, images: Images) -> dict[str, Any]:
         "classes": list(image_set.classes),
         "changed": image_set.count_other_shapes(images.shape),
         "skipped": list(image_set.skipped),
+        "values": image_set.values,
     }
 
 
 def _log_conversions(name: str, image_set: ImageSet, shape: Shape, size: int | None, strict: bool, log: Log) -> None:
     """Log what is left out or converted; if `strict`, refuse conversions other than those that `size` asks for."""
     expected = f"{shape[0]}x{shape[1]}x{shape[2]}"
+    if image_set.values:
+        log(f"--{name}: {image_set.values}")
     for reason in image_set.skipped[:MAX_NAMED_FILES]:
         log(f"--{name}: left out {reason}")
     if image_set.skipped:
@@ -129,6 +132,23 @@ def _log_conversions(name: str, image_set: ImageSet, shape: Shape, size: int | N
         raise InputError(f"--{name}: got {refused} of {len(image_set)} images of another shape, expected {expected}")
     if converted:
         log(f"--{name}: {converted} of {len(image_set)} images are resized or converted to {expected}")
+
+
+def _pool_rare_classes(images: Mapping[str, Images], log: Log) -> dict[str, Images]:
+    """Classes with one real image, too few for both halves, count as one class; the labels go where none is left."""
+    labels = images["real"].labels
+    counts = torch.zeros(0) if labels is None else labels.bincount()
+    rare, num_classes = (counts == 1).nonzero().flatten(), int((counts > 0).sum())
+    if not len(rare):
+        return dict(images)
+    log(f"--real: {len(rare)} of {num_classes} classes have one image, too few for both halves: they count as none")
+
+    def pool(each: Images) -> Images:
+        if each.labels is None or len(rare) == num_classes:
+            return Images(each.pixels)
+        return Images(each.pixels, each.labels.where(~torch.isin(each.labels, rare), rare[0]))
+
+    return {name: pool(each) for name, each in images.items()}
 
 
 def _build_inputs(

@@ -5,6 +5,7 @@ their origin.
 """
 
 import re
+import secrets
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -21,6 +22,7 @@ from genlib.human.staircase import staircase
 
 MIN_SIDE = 256  # pixels of the larger side of an image on the page, at least
 MAX_SECONDS = 86_400
+MAX_REQUEST_BYTES = 4096
 RATER_NAME = re.compile(r"[\w .-]{1,40}")
 
 
@@ -67,22 +69,17 @@ class Survey:
 
 
 def create_app(survey: Survey, model: str) -> Any:
-    """A Flask app. It refuses other hosts' names, and answers that are not JSON, which no other site's page can
-    send."""
+    """A Flask app."""
     from flask import Flask, Response, abort, jsonify, render_template, request
 
     from genlib.data.images import encode_png
 
     app = Flask(__name__, template_folder=str(Path(__file__).parent), static_folder=None)
-
-    @app.before_request
-    def refuse_other_hosts() -> None:
-        if request.host.partition(":")[0] not in ("127.0.0.1", "localhost"):
-            abort(403)
+    nonce = _refuse_strangers(app)
 
     @app.get("/")
     def page() -> str:
-        return render_template("rating.html", form=survey.form, model=model)
+        return render_template("rating.html", form=survey.form, model=model, nonce=nonce)
 
     @app.get("/next")
     def next_item() -> Response:
@@ -91,13 +88,10 @@ def create_app(survey: Survey, model: str) -> Any:
     @app.get("/image")
     def image() -> Response:
         order = survey.order_items(check_rater_name(request.args.get("rater", "")))
-        position, side = (request.args.get(name, "") for name in ("position", "side"))
-        if not position.isdecimal() or int(position) >= len(order):
+        position, side = (request.args.get(name, -1, type=int) for name in ("position", "side"))
+        if not 0 <= position < len(order) or not 0 <= side < len(order[position].images):
             abort(400)
-        images = order[int(position)].images
-        if not side.isdecimal() or int(side) >= len(images):
-            abort(400)
-        pixels = images[int(side)]  # enlarged pixel by pixel, so that real and generated ones are enlarged alike
+        pixels = order[position].images[side]  # enlarged pixel by pixel, real and generated ones alike
         png = encode_png(pixels, scale=max(1, -(-MIN_SIDE // max(pixels.shape[1:]))))
         return Response(png, mimetype="image/png", headers={"Cache-Control": "no-store"})
 
@@ -124,6 +118,31 @@ def create_app(survey: Survey, model: str) -> Any:
         return rater.strip()
 
     return app
+
+
+def _refuse_strangers(app: Any) -> str:
+    """Refuse other hosts' names, answers that are not JSON, which no other site's page can send, or large, and frames;
+    the nonce for script and style of the page."""
+    from flask import Response, abort, request
+
+    app.config["MAX_CONTENT_LENGTH"] = MAX_REQUEST_BYTES
+    nonce = secrets.token_urlsafe()
+    own = f"default-src 'none'; img-src 'self' data:; connect-src 'self'; style-src 'nonce-{nonce}'"
+    policy = f"{own}; script-src 'nonce-{nonce}'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    headers = {"Content-Security-Policy": policy, "X-Frame-Options": "DENY", "X-Content-Type-Options": "nosniff"}
+
+    def refuse_other_hosts() -> None:
+        if request.host.partition(":")[0] not in ("127.0.0.1", "localhost"):
+            abort(403)
+
+    def add_headers(response: Response) -> Response:
+        response.headers.update(headers)
+        return response
+
+    app.before_request(refuse_other_hosts)
+    app.after_request(add_headers)
+    app.register_error_handler(RecursionError, lambda error: ("got JSON of too many levels", 400))
+    return nonce
 
 
 def serve(survey: Survey, model: str, port: int) -> None:

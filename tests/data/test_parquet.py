@@ -112,6 +112,32 @@ REFUSED = {
         ["label 2 in row 8", "0 to 1"],
     ),
     "no label": (lambda root: table(root / "0.parquet", pictures(9), [0] * 8 + [None]), ["label None in row 8"]),
+    "a label below 0": (lambda root: table(root / "0.parquet", pictures(9), [0] * 8 + [-1]), ["label -1 in row 8"]),
+    "a file without labels": (
+        lambda root: (
+            table(root / "train-0.parquet", pictures(9), [0] * 9),
+            table(root / "train-1.parquet", pictures(9)),
+        ),
+        ["train-1.parquet: got no column label", "train-0.parquet"],
+    ),
+    "a test set without labels": (
+        lambda root: (
+            table(root / "train-0.parquet", pictures(9), [0] * 9),
+            table(root / "test-0.parquet", pictures(9)),
+        ),
+        ["test-0.parquet: got no column label", "train-0.parquet"],
+    ),
+    "labels in a later file": (
+        lambda root: (table(root / "0.parquet", pictures(9)), table(root / "1.parquet", pictures(9), [0] * 9)),
+        ["1.parquet: got the column label", "expected no column label", "0.parquet"],
+    ),
+    "names in one file": (
+        lambda root: (
+            table(root / "0.parquet", pictures(9), [0] * 9, names=NAMES),
+            table(root / "1.parquet", pictures(9), [0] * 9),
+        ),
+        ["1.parquet: got the column label without names", "0.parquet"],
+    ),
     "rare class": (lambda root: table(root / "0.parquet", pictures(9), ["a"] * 7 + ["b"] * 2), ["2 images", "'b'"]),
 }
 

@@ -1,4 +1,4 @@
-"""Ten damaged or unusual images: the check refuses a folder with one; `genlib evaluate` leaves it out and says so."""
+"""Eleven bad or unusual images: the check refuses a folder with one; `genlib evaluate` leaves it out and says so."""
 
 import contextlib
 import json
@@ -59,6 +59,7 @@ IMAGE_DAMAGE: dict[str, Callable[[Path], object]] = {
     "a bit of its pixels": lambda path: flip_bit(save_gradient(path), 0.3, 4),
     "a header of 60,000 x 60,000": lambda path: path.write_bytes(encode_png(60_000)),
     "a header of 10,000 x 10,000": lambda path: path.write_bytes(encode_png(10_000)),
+    "a header of 9,000 x 9,000": lambda path: path.write_bytes(encode_png(9_000)),
     "CMYK": lambda path: Image.new("CMYK", (8, 8)).save(path, "JPEG"),
     "16 bits per channel": lambda path: path.write_bytes(encode_png(8, 16, 2, (b"\0" + b"\7" * 48) * 8)),
     "an animated GIF": lambda path: save_animation(path, "GIF"),

@@ -102,6 +102,7 @@ KNOWN_KEYS = [
 INTEGER_KEYS = [
     key for key in NUMBER_KEYS if key.rpartition(".")[2] not in ("ema", "lr", "lr_g", "r1", "cpu", "copies")
 ]
+MERGES = "".join(f"a{n}: &a{n} {{<<: [{', '.join([f'*a{n - 1}'] * 10)}]}}\n" for n in range(1, 10))
 ALIASES = "".join(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]\n" for n in range(1, 12))
 
 
@@ -200,6 +201,7 @@ MUTATIONS = [
     Mutation("a Python object", replace_value("data.name", "!!python/object/apply:os.mkdir [made_by_yaml]")),
     Mutation("a list in itself", replace_value("evaluate.metrics", "&a [*a]")),
     Mutation("a mapping in itself", replace_value("models.gan.objective", "&a {name: adversarial, r1: *a}")),
+    Mutation("a bomb of merge keys", write_params(f"a0: &a0 {{x: 1}}\n{MERGES}data: *a9\n")),
     Mutation("a bomb of aliases", write_params(f"a0: &a0 x\n{ALIASES}data: *a11\n")),
     Mutation("2,000 lists in each other", replace_value("data.name", "[" * 2000)),
     Mutation("a key that is a list", write_params(TEXT + b"\n? [a]\n: b\n")),

@@ -1,5 +1,6 @@
 """The rating page over HTTP: who is shown what, which requests are refused, and that no answer is lost."""
 
+import re
 import threading
 
 import pytest
@@ -71,6 +72,33 @@ def test_only_this_machine_is_answered_and_only_json(tmp_path):
     form = {"rater": "a", "position": 0, "answer": "fake", "seconds": 1}
     assert client.post("/answer", data=form).status_code == 415
     assert not (tmp_path / "a.csv").exists()
+
+
+@pytest.mark.parametrize(
+    ("request_of", "status"),
+    [
+        ({"path": "/answer", "method": "POST", "data": b" " * 5000, "content_type": "application/json"}, 413),
+        ({"path": "/answer", "method": "POST", "data": b"[" * 4000, "content_type": "application/json"}, 400),
+        ({"path": f"/image?rater=a&side=0&position={'9' * 5000}"}, 400),
+        ({"path": "/image?rater=a&position=0&side=-1"}, 400),
+        ({"path": f"/next?rater={'a' * 50}"}, 400),
+    ],
+)
+def test_a_request_of_no_sense_costs_neither_memory_nor_a_traceback(tmp_path, request_of, status):
+    """Bodies of any size or depth and numbers of any length: each is refused before it is read."""
+    app = create_app(survey(tmp_path / "a.csv"), "test")
+    app.testing = True  # an error that no one expects is raised
+    client = app.test_client()
+    assert client.open(**request_of).status_code == status
+    assert not (tmp_path / "a.csv").exists()
+
+
+def test_no_other_page_shows_this_one_in_a_frame_and_only_its_own_script_runs(tmp_path):
+    response = create_app(survey(tmp_path / "a.csv"), "test").test_client().get("/")
+    policy, page = response.headers["Content-Security-Policy"], response.get_data(as_text=True)
+    [nonce] = set(re.findall(r'nonce="([^"]+)"', page))
+    assert "default-src 'none'" in policy and f"script-src 'nonce-{nonce}'" in policy
+    assert "frame-ancestors 'none'" in policy and response.headers["X-Frame-Options"] == "DENY"
 
 
 def test_the_page_climbs_the_stairs_of_the_answers_that_it_keeps_and_goes_on_there(tmp_path):
