@@ -167,6 +167,15 @@ def check_tracking() -> Iterator[CheckResult]:
         yield CheckResult(name, "ok", mask_secrets(uri))
 
 
+def check_ray() -> Iterator[CheckResult]:
+    from genlib.distributed.session import check_environment
+
+    try:
+        check_environment()
+    except InputError as error:
+        yield CheckResult("Ray", "broken", str(error), "start the head, or unset RAY_ADDRESS and TMPDIR")
+
+
 def check_old_state() -> Iterator[CheckResult]:
     for path in old_state():
         yield CheckResult("old state", "note", f"{path} is of genlib 0.1, and ignored", "genlib doctor --fix")

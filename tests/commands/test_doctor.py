@@ -6,6 +6,12 @@ from genlib.cli import main
 from genlib.commands import doctor
 
 
+def test_doctor_finds_a_stale_address_of_a_cluster(monkeypatch):
+    """The kind of fault: an address of yesterday that is still in the shell."""
+    monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:1")
+    assert [result.level for result in doctor.check_ray()] == ["broken"]
+
+
 def test_doctor_names_what_is_broken(monkeypatch, capsys, tmp_path):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "nonsense")
