@@ -4,6 +4,7 @@ import configparser
 import fcntl
 import json
 import os
+import resource
 import shutil
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from genlib.errors import InputError
 from genlib.files import write_text
 
 MIN_FREE_BYTES = 2**28  # of prepared data, checkpoints and results of the default graph, twice
+MIN_ADDRESS_SPACE = 2**32
 WRITTEN = (".", ".dvc", ".genlib", "data", "reports", "runs")
 
 
@@ -30,6 +32,9 @@ def check_machine(root: Path) -> None:
     for folder in filter(Path.exists, (root / name for name in WRITTEN)):
         if not os.access(folder, os.W_OK | os.X_OK):
             raise InputError(f"{folder.resolve()}: got a folder that cannot be written, expected one that can")
+    if 0 <= (limit := resource.getrlimit(resource.RLIMIT_AS)[0]) < MIN_ADDRESS_SPACE:
+        got = f"ulimit -v: got {limit >> 20} MiB of address space"
+        raise InputError(f"{got}, expected {MIN_ADDRESS_SPACE >> 20} MiB or more, without which torch crashes")
     if (free := shutil.disk_usage(root).free) < MIN_FREE_BYTES:
         expected = f"{MIN_FREE_BYTES >> 20} MiB for data, checkpoints and results"
         raise InputError(f"{root.resolve()}: got {free >> 20} MiB free on its disk, expected {expected}; make room")

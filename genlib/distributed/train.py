@@ -183,7 +183,7 @@ def _run_trainer(
     folder: str, name: str, num_workers: int | tuple[int, int], use_gpu: bool, loop_config: dict[str, Any]
 ) -> None:
     from ray.exceptions import RayTaskError
-    from ray.train import FailureConfig, RunConfig, ScalingConfig, WorkerGroupError
+    from ray.train import ControllerError, FailureConfig, RunConfig, ScalingConfig, WorkerGroupError
     from ray.train.torch import TorchConfig, TorchTrainer
     from ray.train.v2.api.config import LoggingConfig
 
@@ -218,6 +218,9 @@ def _run_trainer(
                 logging_config=LoggingConfig(log_level="ERROR"),  # type: ignore[call-arg]
             ),
         ).fit()
+    except ControllerError as error:
+        reason = str(error).strip().splitlines()[-1]
+        raise WorkersLost(f"{name}: its workers did not start: {reason}") from error
     except WorkerGroupError as error:
         first = next(iter(error.worker_failures.values()), error)
         if isinstance(first, RayTaskError):  # raised by the code of a worker, which is alive

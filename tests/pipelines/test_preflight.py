@@ -3,6 +3,7 @@
 import configparser
 import json
 import os
+import resource
 import shutil
 import subprocess
 import sys
@@ -61,6 +62,13 @@ def test_a_folder_that_cannot_be_written_is_refused(project, monkeypatch, name):
 def test_a_full_disk_is_refused(project, monkeypatch):
     monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=5 << 20))
     with pytest.raises(InputError, match="got 5 MiB free on its disk, expected 256 MiB"):
+        check_machine(project)
+
+
+def test_an_address_space_too_small_for_torch_is_refused(project, monkeypatch):
+    """The kind of fault: a limit of the shell at which a library ends by a segmentation fault, without a word."""
+    monkeypatch.setattr(resource, "getrlimit", lambda which: (3000 << 20, resource.RLIM_INFINITY))
+    with pytest.raises(InputError, match="ulimit -v: got 3000 MiB of address space, expected 4096 MiB or more"):
         check_machine(project)
 
 
