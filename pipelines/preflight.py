@@ -58,11 +58,10 @@ def _release_locks_of_the_dead(tmp: Path) -> None:
     def is_dvc(holder: dict[str, Any]) -> bool:
         try:
             return any(Path(word).name == "dvc" for word in psutil.Process(holder["pid"]).cmdline())
-        except psutil.NoSuchProcess:
-            return False
+        except psutil.Error as error:
+            return isinstance(error, psutil.AccessDenied)  # another user's may be one
 
-    path = tmp / "rwlock"
-    if not path.exists():
+    if not (path := tmp / "rwlock").exists():
         return
     with (tmp / "rwlock.lock").open("a") as guard:  # DVC's own, held while it edits the file
         fcntl.flock(guard, fcntl.LOCK_EX)

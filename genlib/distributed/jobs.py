@@ -18,12 +18,8 @@ def submit_job(
     address: str, folder: Path, name: str, command: str, env: Mapping[str, str], log: Callable[[str], None]
 ) -> None:
     """Run `command` as the job `name` in a copy of `folder` on the head whose job server answers at `address`, and
-    `log` what it prints, until it has succeeded. A job of this name that runs already is followed.
-
-    Raises:
-        InputError: no job server answers at `address`, or it refuses the token.
-        WorkersLost: the job failed, or was stopped.
-    """
+    `log` what it prints, until it has succeeded; one of this name that runs already is followed. Raises InputError
+    where no job server answers or it refuses the token, WorkersLost where the job failed or was stopped."""
     configure_ray_env()
     os.environ.pop("RAY_ADDRESS", None)  # of a head's Ray, which is another address than its job server's
     from ray.exceptions import AuthenticationError

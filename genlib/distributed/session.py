@@ -60,11 +60,7 @@ def silence_ray_loggers() -> None:
 @contextmanager
 def session() -> Iterator[int]:
     """A Ray session for the length of a `with` block, or the one that is open already; yields its number of CPUs.
-
-    Raises:
-        InputError: no Ray that can be joined answers at `RAY_ADDRESS`, or none can be started here.
-        WorkersLost: Ray died during the block.
-    """
+    Raises InputError where none can be joined or started, WorkersLost where Ray dies during the block."""
     configure_ray_env()
     address = os.environ.get("RAY_ADDRESS", "")
     if is_local := address in LOCAL_ADDRESSES:
@@ -104,16 +100,15 @@ def require_shared_storage(storage_path: str) -> None:
     nodes, probe = alive_nodes(), Path(storage_path).resolve() / f".seen-{secrets.token_hex(8)}"
     if "://" in storage_path or len(nodes) < 2:
         return
-    look = ray.remote(num_cpus=0)(_exists)
     write_text("", probe)
     try:
-        seen = ray.get([_on_node(look, node["NodeID"]).remote(probe) for node in nodes], timeout=60)
+        looks = [_on_node(ray.remote(num_cpus=0)(_exists), node["NodeID"]).remote(probe) for node in nodes]
+        seen = ray.get(looks, timeout=60)
     finally:
         probe.unlink()
     if blind := [node["NodeManagerAddress"] for node, sees in zip(nodes, seen, strict=True) if not sees]:
         got = f"{storage_path!r}, which {', '.join(blind)} does not see"
-        expected = "a folder that every node sees at the same path"
-        raise InputError(f"params.yaml: ray.storage_path: got {got}, expected {expected}")
+        raise InputError(f"params.yaml: ray.storage_path: got {got}, expected a folder that every node sees")
 
 
 def _exists(path: Path) -> bool:
@@ -214,8 +209,7 @@ def _short_temp_dir() -> Path:
     for folder in (os.environ.get("RAY_TMPDIR", ""), asked, "/tmp"):
         if folder.isascii() and 0 < len(folder) <= MAX_TMPDIR_BYTES and os.access(folder, os.W_OK | os.X_OK):
             return Path(folder)
-    expected = f"a folder to write in, whose path has at most {MAX_TMPDIR_BYTES} ASCII characters"
-    raise InputError(f"TMPDIR: got {asked!r}, and /tmp cannot be written, expected {expected}")
+    raise InputError(f"TMPDIR: got {asked!r}, expected a path of at most {MAX_TMPDIR_BYTES} ASCII characters, or /tmp")
 
 
 def _start_local(folder: Path) -> None:
