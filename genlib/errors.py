@@ -13,14 +13,10 @@ from pathlib import Path
 from typing import Any
 
 DEBUG_ENV = "GENLIB_DEBUG"  # set: errors are printed with their traceback
-_DISK_ERRORS = {
-    errno.ENOSPC: "no space left on the disk, expected a disk with room",
-    errno.EDQUOT: "no space left in the disk quota, expected one with room",
-    errno.EFBIG: "a file larger than the limit, expected a higher one (ulimit -f)",
-    errno.EROFS: "a disk that is read-only, expected one that can be written",
-    errno.EACCES: "no permission, expected a file or folder that this user may use",
-    errno.EPERM: "no permission, expected a file or folder that this user may use",
-    errno.EMFILE: "too many open files, expected a higher limit (ulimit -n)",
+_DISK_ERRORS = {  # and what is expected instead
+    **dict.fromkeys((errno.ENOSPC, errno.EDQUOT), "a disk with room"),
+    **dict.fromkeys((errno.EFBIG, errno.EMFILE), "a higher limit (ulimit -f, ulimit -n)"),
+    **dict.fromkeys((errno.EROFS, errno.EACCES, errno.EPERM), "a place that this user may read and write"),
 }
 # user:password@ of an address, also where the password has a slash, and the values of a query that give access.
 _USERINFO = re.compile(
@@ -104,7 +100,8 @@ def _disk_error(error: BaseException | None) -> str:
         named = re.search(r"(?:os error |\[Errno )(\d+)", str(error))
         number = getattr(error, "errno", None) or (int(named[1]) if named else None)
         if number in _DISK_ERRORS:
-            return f"{getattr(error, 'filename', None) or Path.cwd()}: got {_DISK_ERRORS[number]}"
+            where = getattr(error, "filename", None) or Path.cwd()
+            return f"{where}: got {os.strerror(number).lower()}, expected {_DISK_ERRORS[number]}"
         error = error.__cause__
     return ""
 
@@ -122,16 +119,13 @@ class _Output:
     def write(self, text: str) -> int:
         encoding = getattr(self.stream, "encoding", None) or "utf-8"
         shown = mask_secrets(text).encode(encoding, "backslashreplace").decode(encoding)
-        self._try(lambda: self.stream.write(shown))
-        return len(text)
-
-    def flush(self) -> None:
-        self._try(self.stream.flush)
-
-    def _try(self, action: Callable[[], Any]) -> None:
         try:
-            action()
+            self.stream.write(shown) if text else self.stream.flush()
         except OSError as error:
             os.dup2(os.open(os.devnull, os.O_WRONLY), self.stream.fileno())
             if error.errno != errno.EPIPE:
                 raise
+        return len(text)
+
+    def flush(self) -> None:
+        self.write("")

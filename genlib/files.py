@@ -61,7 +61,7 @@ def _write_through(content: bytes, path: Path) -> None:
 
 def append_line(line: str, path: Path) -> None:
     """Write a line to the disk at the end of a file, whole or not at all."""
-    rest = line.encode() + b"\n"
+    rest = f"{line}\n".encode()
     with path.open("ab", buffering=0) as file:
         length = file.tell()
         try:
@@ -140,8 +140,8 @@ def require_writable(path: Path, option: str) -> None:
     """Create the folder of `path`, and fail before the work rather than after it."""
     if path.is_dir():
         raise InputError(f"{option}: got the folder {path}, expected a file")
-    written = path if is_stream(path) else make_folder(Path(os.path.realpath(path)).parent, option)
-    if not os.access(written, os.W_OK):
+    target = Path(os.path.realpath(path)) if path.is_symlink() else path
+    if not os.access(path if is_stream(path) else make_folder(target.parent, option), os.W_OK):
         raise InputError(f"{option}: got {path}, which cannot be written, expected a file")
 
 

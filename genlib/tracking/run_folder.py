@@ -21,7 +21,7 @@ from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Literal
 
 from genlib.errors import mask_secrets, one_line
 from genlib.files import append_line, atomic_path, file_sha256, write_json, write_text
@@ -33,7 +33,6 @@ if TYPE_CHECKING:
 
     from genlib.training.loop import Progress
 
-Method = TypeVar("Method", bound=Callable[..., None])
 Status = Literal["FINISHED", "FAILED", "KILLED"]
 HEADER, METRICS, PUBLISHED = "run.json", "metrics.jsonl", "published.json"
 HEADER_TYPES = {"name": str, "experiment": str, "start_time": int, "tags": dict, "params": dict}
@@ -56,7 +55,7 @@ def open_run(project_dir: Path, key: str, **header: Any) -> RunFolder:
     return RunFolder(path, **header)
 
 
-def _fails_no_work(method: Method) -> Method:
+def _fails_no_work(method: Callable[..., None]) -> Callable[..., None]:
     """The method of a run folder, where a record that cannot be written is said once and ends nothing."""
 
     @wraps(method)
@@ -68,7 +67,7 @@ def _fails_no_work(method: Method) -> Method:
                 print(f"{run.path}: got a record that cannot be written ({one_line(error)})", file=sys.stderr)
             run.is_cut_short = True
 
-    return cast(Method, try_to_record)
+    return try_to_record
 
 
 class RunFolder(AbstractContextManager["RunFolder"]):
