@@ -171,7 +171,7 @@ def _load_arrays(path: Path) -> dict[str, Any]:
             return dict(load_file(path))
         if is_zipfile(path):
             _require_moderate_compression(path)
-        with np.load(path, allow_pickle=False) as stored:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
             return {name: stored[name] if name in (*PIXEL_KEYS, "labels") else None for name in stored.files}
     except Exception as error:  # zip, zlib, NumPy and safetensors each have their own
         raise InputError(f"{path}: got a file that cannot be read ({one_line(error)}), expected {EXPECTED}") from error

@@ -1,6 +1,7 @@
 """The answers of raters: `data/ratings/<model>.csv`, one answer a row, appended and never changed."""
 
 import csv
+import math
 import os
 from dataclasses import astuple, dataclass, fields
 from pathlib import Path
@@ -57,6 +58,8 @@ def _parse_row(row: list[str], where: str) -> Answer:
         parsed = Answer(rater, item, answer, truth, float(seconds), time)
     except ValueError as error:
         raise InputError(f"{where}: got {','.join(row)!r}, expected {','.join(COLUMNS)}") from error
+    if not 0 <= parsed.seconds < math.inf:
+        raise InputError(f"{where}: got {seconds} seconds, expected 0 or more")
     expected = QUESTION_FORMS[parsed.form].answers
     if wrong := [each for each in (answer, truth or answer) if each not in expected]:
         raise InputError(f"{where}: got {wrong[0]!r}, expected {' or '.join(expected)}")
@@ -80,7 +83,9 @@ def append_answer(answer: Answer, path: Path) -> None:
 
 
 def _whole_length(content: bytes) -> int:
-    """The number of bytes before a last line that has no end and lacks a column."""
+    """The number of bytes before a last line that has no end and lacks a column; all, where it is no line of answers."""
     start = content.rfind(b"\n") + 1
+    if not start and not ",".join(COLUMNS).encode().startswith(content):
+        return len(content)
     last = content[start:].decode("utf-8", "replace")
     return start if len(next(csv.reader([last]), [])) < len(COLUMNS) else len(content)
