@@ -135,7 +135,7 @@ def report_waiting(title: str, log: Callable[[str], None]) -> Iterator[None]:
         yield
     finally:
         ended.set()
-        thread.join()
+        thread.join(2.0)  # it may hang in a call to a head that has died
 
 
 def _pending_groups() -> dict[str, str]:
