@@ -1,7 +1,6 @@
 """The channel between the workers of a job and its driver: an actor on the driver's node, and so on its disk.
 
-Messages and checkpoints go to the driver over it, and the checkpoint that a new group of workers goes on from comes
-back, so no disk needs to be seen by two nodes.
+Messages and checkpoints go to the driver, and the checkpoint to go on from comes back: no disk is seen by two nodes.
 """
 
 import threading
@@ -20,20 +19,17 @@ class DriverChannel:
     """Holds messages until the driver drains them; checkpoints lie in `checkpoint_dir`, where there is one."""
 
     def __init__(self, checkpoint_dir: Path | None) -> None:
-        self.checkpoint_dir = checkpoint_dir
+        self.checkpoint_dir, self.stop_requested = checkpoint_dir, False
         self.messages: list[Any] = []
-        self.stop_requested = False
 
     def send(self, message: Any) -> None:
         self.messages.append(message)
 
     def drain(self) -> list[Any]:
-        """The messages since the last call."""
         messages, self.messages = self.messages, []
         return messages
 
     def request_stop(self) -> None:
-        """Let the workers write a checkpoint at their next report, and end."""
         self.stop_requested = True
 
     def should_stop(self) -> bool:
@@ -44,7 +40,6 @@ class DriverChannel:
             write_checkpoint(self.checkpoint_dir, name, content)
 
     def read_latest_checkpoint(self) -> tuple[str, bytes] | None:
-        """Name and content of the newest intact checkpoint."""
         found = latest_checkpoint(self.checkpoint_dir)
         return (found.path.name, found.content) if found else None
 

@@ -32,7 +32,6 @@ def feature_extractor(num_workers: int) -> Iterator[ExtractFn]:
 def extract_parallel(
     num_workers: int, extractor: nn.Module, images: Images, device: torch.device | str = "cpu"
 ) -> FeatureSet:
-    """The features of `images`, in their order."""
     import ray
 
     num_chunks = -(-len(images) // CHUNK_SIZE)

@@ -16,7 +16,6 @@ DRIVER_ENV, DRIVER_FILE = "GENLIB_DRIVER", "driver"
 
 
 def tag_children() -> None:
-    """Mark all that this process starts from now on as its own."""
     os.environ[DRIVER_ENV] = driver_mark()
 
 

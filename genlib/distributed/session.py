@@ -158,7 +158,6 @@ def describe_resources(asked: Mapping[str, float]) -> str:
 
 
 def this_node() -> str:
-    """The id of this node."""
     import ray
 
     return str(ray.get_runtime_context().get_node_id())

@@ -16,8 +16,6 @@ NUM_PREFETCHED = 2 * MAX_STRIPES  # blocks
 
 @dataclass(frozen=True)
 class RemoteReader:
-    """Reads blocks of the file `path` on the node that sees it."""
-
     path: Path
     node_id: str
 
@@ -37,8 +35,6 @@ class RemoteReader:
 
 
 class ReaderActor:
-    """Holds the file open."""
-
     def __init__(self, path: Path) -> None:
         self.images = load_images(path)
 

@@ -9,7 +9,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from genlib.distributed.session import (
+    alive_nodes,
     cluster_total,
     report_waiting,
     require_shared_storage,
@@ -34,7 +37,7 @@ RESIZE_INTERVAL_S = 60.0  # between two checks for more or fewer available worke
 
 @dataclass(frozen=True)
 class WorkersStarted:
-    """The message of a new group of workers: how many they are, and after how many images they start."""
+    """The message of a new group of workers."""
 
     num_workers: int
     images_seen: int
@@ -71,7 +74,6 @@ class ProgressListener:
 
 
 def drop_model(progress: Progress) -> Progress:
-    """The report as it leaves the process that trains."""
     return replace(progress, model=None)
 
 
@@ -87,11 +89,10 @@ def train_distributed(
     """Train `job`, call `on_progress` with every report in order, and return the last one.
 
     `job.train.workers` = 0 trains in this process, without Ray, whose import takes as long as torch's. Otherwise Ray
-    Train gives that many workers, or as many as there is room for, and gradients are averaged over them; (1, 4) are at
-    least one, and up to four as nodes come and go. A worker that dies is replaced, and its group goes on from the last
-    checkpoint. `postprocess` is applied to each report in the process that trains. `storage_path`, a folder that every
-    node sees or a URL (s3://...), is for Ray's own files. Once `should_stop` is true, the job writes a checkpoint at
-    its next report and ends.
+    Train gives that many workers, or as many as there is room for; (1, 4) are at least one, and up to four as nodes
+    come and go. A worker that dies is replaced, and its group goes on from the last checkpoint. `postprocess` is
+    applied to each report in the process that trains. `storage_path`, a folder that every node sees or a URL, is for
+    Ray's own files. Once `should_stop` is true, the job writes a checkpoint at its next report and ends.
 
     Raises:
         KeyboardInterrupt: the job was stopped before its end.
@@ -100,7 +101,8 @@ def train_distributed(
     """
     listener = ProgressListener(name, on_progress, log)
     if job.train.workers == 0:
-        _use_all_processors()
+        if "OMP_NUM_THREADS" not in os.environ:
+            torch.set_num_threads(os.cpu_count() or 1)
         for progress in fit(job, should_stop=should_stop):
             listener(postprocess(progress))
         return listener.result()
@@ -118,14 +120,6 @@ def train_distributed(
             loop_config = {"job": shared_job, "postprocess": postprocess, "channel": channel}
             _run_trainer(folder, name, num_workers, gpus > 0, loop_config)
     return listener.result()
-
-
-def _use_all_processors() -> None:
-    """Let torch compute with every processor, where `OMP_NUM_THREADS` does not say how many."""
-    import torch
-
-    if "OMP_NUM_THREADS" not in os.environ:
-        torch.set_num_threads(os.cpu_count() or 1)
 
 
 def _resolve_num_workers(job: TrainingJob, cpus: int, gpus: int, log: LogCallback) -> int | tuple[int, int]:
@@ -230,9 +224,9 @@ def _run_trainer(
 
 
 def _train_worker(loop_config: dict[str, Any]) -> None:
-    """What every worker runs: train, while rank 0 sends reports and checkpoints to the driver."""
+    """What every worker runs, on its share of the node's CPUs: rank 0 sends reports and checkpoints to the driver."""
     import ray
-    import torch
+    from ray.train import get_context
 
     channel, group = loop_config["channel"], ProcessGroup.current()
 
@@ -240,7 +234,8 @@ def _train_worker(loop_config: dict[str, Any]) -> None:
         if group.is_main:
             ray.get(channel.send.remote(message))
 
-    torch.set_num_threads(_num_threads())
+    cpus = next(node["Resources"].get("CPU", 1) for node in alive_nodes() if node["NodeID"] == this_node())
+    torch.set_num_threads(max(1, int(cpus) // get_context().get_local_world_size()))
     with tempfile.TemporaryDirectory() as folder:
         checkpoint_dir, started, images_seen = Path(folder), False, 0
         if found := ray.get(channel.read_latest_checkpoint.remote()):
@@ -257,13 +252,3 @@ def _train_worker(loop_config: dict[str, Any]) -> None:
                 send(loop_config["postprocess"](progress))
         except (TrainingDiverged, InputError) as error:
             send(error)
-
-
-def _num_threads() -> int:
-    """The CPUs of this node, shared by the workers that are on it."""
-    import ray
-    from ray.train import get_context
-
-    nodes = ray.nodes()  # type: ignore[no-untyped-call]
-    cpus = next(node["Resources"].get("CPU", 1) for node in nodes if node["NodeID"] == this_node())
-    return max(1, int(cpus) // int(get_context().get_local_world_size()))

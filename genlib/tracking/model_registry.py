@@ -47,7 +47,6 @@ class ModelRegistry:
         return str(found.version), found.tags
 
     def find_version(self, weights_sha256: str) -> str | None:
-        """The version that has these weights."""
         found = self.client.search_model_versions(f"name = '{self.name}'")
         return next((str(each.version) for each in found if each.tags.get(WEIGHTS_TAG) == weights_sha256), None)
 
@@ -100,7 +99,7 @@ class ModelRegistry:
 
 
 def example_input(model: Any) -> Tensor:
-    """Codes of a standard normal, and where the model is asked for classes, the classes 0, 1, ... as a last column."""
+    """Codes of a standard normal; of a conditional model with the classes 0, 1, ... as a last column."""
     import torch
 
     from genlib.data.random import seeded_generator
@@ -130,10 +129,9 @@ def as_served_module(model: Any) -> nn.Module:
 
 
 def results_to_tag(results: Mapping[str, MetricResult]) -> str:
-    """The results without their details, as the value of a tag."""
+    """The results without their details."""
     return json.dumps({name: {**asdict(result), "detail": {}} for name, result in results.items()})
 
 
 def results_from_tags(tags: Mapping[str, str]) -> dict[str, MetricResult]:
-    found = json.loads(tags.get(RESULTS_TAG, "{}"))
-    return {name: MetricResult(**parts) for name, parts in found.items()}
+    return {name: MetricResult(**parts) for name, parts in json.loads(tags.get(RESULTS_TAG, "{}")).items()}

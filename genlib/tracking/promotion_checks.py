@@ -16,9 +16,8 @@ def failed_checks(
     relative_bounds: Mapping[str, float],
 ) -> list[str]:
     """Why a model may not become the champion, a line for each reason; `relative_bounds`: `tune.constraints`."""
-    usable = {
-        name: result for name, result in results.items() if result.value is not None and result.failed_control is None
-    }
+    defined = {name: result for name, result in results.items() if result.value is not None}
+    usable = {name: result for name, result in defined.items() if result.failed_control is None}
     reasons = [
         f"{' and '.join(group)}: {_why_unusable(results, group[0])}"
         for group in REQUIRED_METRICS

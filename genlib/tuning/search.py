@@ -1,17 +1,8 @@
-"""Ray Tune: many trials of one function, each in an actor that the next trial reuses.
+"""Ray Tune: many trials of one function that yields reports, each in an actor that the next trial reuses.
 
-The function may be anything that yields reports; `genlib.tuning.training_trial` trains a model:
-
-    def run(hyperparameters, folder):
-        for images_seen in range(100, 1001, 100):
-            yield TrialReport(images_seen, {"loss": (hyperparameters["lr"] - 0.01) ** 2 + 1 / images_seen})
-
-    space = {"lr": {"loguniform": [1e-4, 1.0]}}
-    search(run, SearchConfig(space, SearchObjective("loss"), 20, images_per_trial=1000), Path("sweep"))
-
-What it writes into `folder` is kept at every report. A trial whose process died starts again with the folder as it was
-kept last, and so does a trial of a population that takes over another's state; one that leaves the folder empty starts
-from nothing. What the function holds (a data set) goes to the object store once, not with every trial.
+`genlib.tuning.training_trial` trains a model; docs/guide.md has a function of a few lines. What it writes into `folder`
+is kept at every report. A trial whose process died starts again with the folder as it was kept last, and so does a
+trial of a population that takes over another's state. What the function holds (a data set) is sent once.
 """
 
 from __future__ import annotations
@@ -31,7 +22,7 @@ from genlib.signals import repeated_keyboard_interrupt
 from genlib.tuning.objective import SearchObjective
 from genlib.tuning.searchers import SEARCHERS, TIME_ATTR, Resources, SearchConfig, Searcher
 from genlib.tuning.space import SpaceCodec
-from genlib.tuning.trial import Trial, TrialCallback, TrialPruned, TrialReport, TrialStatus
+from genlib.tuning.trial import Trial, TrialCallback, TrialPruned, TrialReport
 
 if TYPE_CHECKING:
     from genlib.tuning.trial_log import TrialLog
@@ -46,12 +37,9 @@ def search(
 ) -> list[Trial]:
     """Run the trials and call `on_trial` whenever one changes; returns them in the order of their proposal.
 
-    `folder` keeps the state of the search, on a disk that every node sees. The same call resumes a search that was
-    interrupted or killed: `on_trial` is called again for trials that ended, which are not repeated; the others resume
-    from their last report. A folder is for one config.
-
-    Raises:
-        InputError: no node has what one trial asks for, or there is no such searcher.
+    `folder` keeps the state of the search of one config, on a disk that every node sees. The same call resumes a search
+    that was interrupted or killed: `on_trial` is called again for trials that ended, which are not repeated; the others
+    resume from their last report. Raises InputError where no node has what one trial asks for.
     """
     with session():
         from genlib.tuning.trial_log import TrialLog
@@ -92,8 +80,8 @@ def _run_tune(trainable: Trainable, config: SearchConfig, trial_log: TrialLog, t
         trial_log.drop_unfinished()
     trial_function = tune.with_parameters(
         _run_trial,
-        trial_function=trainable,
-        search_objective=config.search_objective,
+        function=trainable,
+        objective=config.search_objective,
         codec=searcher.codec,
         log_path=trial_log.path,
     )
@@ -141,11 +129,7 @@ def _snapshot_is_intact(tune_dir: Path) -> bool:
 
 
 def _run_trial(
-    ray_config: dict[str, Any],
-    trial_function: Trainable,
-    search_objective: SearchObjective,
-    codec: SpaceCodec,
-    log_path: Path,
+    ray_config: dict[str, Any], function: Trainable, objective: SearchObjective, codec: SpaceCodec, log_path: Path
 ) -> None:
     """Run one trial and pass its reports to Tune; one that the log knows to have ended only reports how it ended, which
     Tune's snapshot may have missed."""
@@ -155,7 +139,7 @@ def _run_trial(
 
     earlier = read_trial_log(log_path)[1].get(tune.get_context().get_trial_id())
     if earlier and earlier.is_final:
-        scalars = search_objective.scalarize({} if earlier.reason else earlier.metrics)
+        scalars = objective.scalarize({} if earlier.reason else earlier.metrics)
         tune.report({TIME_ATTR: earlier.images_seen, **scalars, "scores": earlier.metrics})
         return
     images_seen = 0
@@ -163,18 +147,14 @@ def _run_trial(
         if checkpoint := tune.get_checkpoint():
             checkpoint.to_directory(folder)
         try:
-            for report in trial_function(codec.from_ray_config(ray_config), Path(folder)):
+            for report in function(codec.from_ray_config(ray_config), Path(folder)):
                 images_seen = report.images_seen
-                scalars, scores = search_objective.scalarize(report.metrics), dict(report.metrics)
+                scalars, scores = objective.scalarize(report.metrics), dict(report.metrics)
                 kept = tune.Checkpoint.from_directory(folder) if any(Path(folder).iterdir()) else None
                 tune.report({TIME_ATTR: images_seen, **scalars, "scores": scores}, checkpoint=kept)
         except Exception as error:  # a trial that fails costs the sweep that trial
-            status, reason = _status_and_reason(error)
-            scalars = search_objective.scalarize({})
-            tune.report({TIME_ATTR: images_seen, **scalars, "scores": {}, "status": status, "reason": reason})
-
-
-def _status_and_reason(error: Exception) -> tuple[TrialStatus, str]:
-    if isinstance(error, TrialPruned):
-        return error.status, error.reason
-    return "diverged" if isinstance(error, ArithmeticError) else "error", f"{type(error).__name__}: {error}"
+            status = "diverged" if isinstance(error, ArithmeticError) else "error"
+            end = {"status": status, "reason": f"{type(error).__name__}: {error}"}
+            if isinstance(error, TrialPruned):
+                end = {"status": error.status, "reason": error.reason}
+            tune.report({TIME_ATTR: images_seen, **objective.scalarize({}), "scores": {}, **end})

@@ -7,6 +7,8 @@ from pathlib import Path
 from queue import Queue
 from typing import Any
 
+import torch
+
 from genlib.distributed.train import train_distributed
 from genlib.files import json_sha256
 from genlib.training.fit import fit
@@ -15,19 +17,14 @@ from genlib.training.job import TrainingJob
 from genlib.training.loop import Progress
 from genlib.tuning.trial import TrialPruned, TrialReport
 
-ScoreFn = Callable[[Any], dict[str, float]]
-
 
 @dataclass(frozen=True)
 class TrainingTrial:
-    """`job` with the hyperparameters of a trial. `score_model` gives metrics of the averaged model,
-    which precede those of training in every report.
-
-    A job with workers is a Ray Train job, whose checkpoints lie in `shared_dir`, a folder that every node sees.
-    """
+    """`job` with the hyperparameters of a trial; the metrics of `score_model` come first in every report.
+    A job with workers is a Ray Train job, whose checkpoints lie in `shared_dir`, a folder that every node sees."""
 
     job: TrainingJob
-    score_model: ScoreFn
+    score_model: Callable[[Any], dict[str, float]]
     shared_dir: Path
     num_threads: int = 1
 
@@ -35,8 +32,11 @@ class TrainingTrial:
         """Raises TrialPruned where most generated images are near-duplicates for too long."""
         job = self.job.with_overrides(hyperparameters)
         stopper = CollapseStopper(job.train.total_images)
-        name = json_sha256(hyperparameters)[:16]
-        reports = self._train_on_workers(job, name) if job.train.workers else self._train_in_process(job, folder)
+        if job.train.workers:
+            reports = self._train_on_workers(job, json_sha256(hyperparameters)[:16])
+        else:
+            torch.set_num_threads(self.num_threads)
+            reports = map(self.add_scores, fit(replace(job, checkpoint_dir=folder)))
         for progress in reports:
             should_stop = stopper.should_stop(progress.images_seen, progress.metrics)
             if progress.resumed:
@@ -52,18 +52,9 @@ class TrainingTrial:
         scores = self.score_model(progress.model)
         return replace(progress, metrics=scores | dict(progress.metrics) | scores, model=None, samples=None)
 
-    def _train_in_process(self, job: TrainingJob, folder: Path) -> Iterator[Progress]:
-        import torch
-
-        torch.set_num_threads(self.num_threads)
-        return map(self.add_scores, fit(replace(job, checkpoint_dir=folder)))
-
     def _train_on_workers(self, job: TrainingJob, name: str) -> Iterator[Progress]:
-        """Ray Train calls back and Ray Tune iterates: a thread stands between the two.
-
-        The last report waits until Ray Train has ended: Ray Tune ends the process of the trial with it, and the CPUs of
-        an orphaned group of workers would stay taken.
-        """
+        """Ray Train calls back and Ray Tune iterates: a thread stands between the two. The last report waits until Ray
+        Train has ended: Ray Tune ends the process with it, and an orphaned group of workers would keep its CPUs."""
         job = replace(job, checkpoint_dir=self.shared_dir / "states" / name)
         messages: Queue[Progress | BaseException | None] = Queue()
 
