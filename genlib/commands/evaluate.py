@@ -1,21 +1,25 @@
 """`genlib evaluate`: evaluate images from anywhere by the metrics, baselines and controls of models."""
 
 import shlex
+from collections.abc import Mapping
 from functools import partial
 from json import dumps
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from genlib.data.config import MAX_IMAGE_SIZE
 from genlib.data.image_sets import read_image_set
 from genlib.errors import InputError, escape_unprintable
 from genlib.evaluation.evaluator import flatten_results
-from genlib.evaluation.image_sets import prepare_evaluation
+from genlib.evaluation.image_sets import ImageSetEvaluation, prepare_evaluation
 from genlib.evaluation.runner import report_to_json
 from genlib.evaluation.verdicts import compute_verdicts
 from genlib.files import require_writable, write_json, write_text
 from genlib.metrics.registry import check_metric_names
+from genlib.metrics.result import MetricResult
 from genlib.progress import track_progress
 from genlib.provenance import main_worktree
+from genlib.runs import ModelResults, Results, read_sheets
 from genlib.tracking.address import require_driver, tracking_uri
 from genlib.tracking.mlflow import log_run
 
@@ -61,11 +65,9 @@ def evaluate(
         write_json(report, json)
         _log(f"wrote {json}")
     if html is not None:
-        from genlib.report.evaluation_page import render_evaluation_page
-
         options = {**sources, "extractor": extractor, "metrics": metrics, "size": size, "seed": seed or None}
         words = [f"--{name}={value}" for name, value in options.items() if value is not None]
-        write_text(render_evaluation_page(evaluation, results, shlex.join(["genlib", "evaluate", *words])), html)
+        write_text(_render_page(evaluation, results, shlex.join(["genlib", "evaluate", *words])), html)
         _log(f"wrote {html}")
     log_run(
         "evaluate",
@@ -75,6 +77,28 @@ def evaluate(
         params={**sources, "data": {"name": card["data"], "uri": sources["real"]}, "seed": seed, "n": card["n"]},
         texts={"metrics.json": dumps(report, indent=2)},
     )
+
+
+def _render_page(evaluation: ImageSetEvaluation, results: Mapping[str, MetricResult], command: str) -> str:
+    """`command` reproduces the page."""
+    from genlib.figures.evaluation import write_figures
+    from genlib.report.page import Provenance, render_page
+
+    card = evaluation.card
+    data = {
+        "name": Path(card["data"]).name,
+        "source": card["data"],
+        "classes": list(evaluation.classes),
+        "shape": card["shape"],
+        "counts": card["counts"],
+        "sha256": card["data_sha256"],
+    }
+    tags = {f"genlib.{key}": card[key] for key in ("commit", "dirty") if key in card}
+    with TemporaryDirectory() as folder:
+        figures = {path.stem: path for path in write_figures({"": evaluation.inputs}, results, Path(folder))}
+        sheets = read_sheets(Path(folder) / "sheets")
+        model = ModelResults("fake", metrics=results, card=card, figures=figures, sheets=sheets)
+        return render_page(Results(data, [model]), Provenance(tags, {}, "", command))
 
 
 def _log(line: str) -> None:

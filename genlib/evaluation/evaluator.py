@@ -23,8 +23,7 @@ from genlib.evaluation.controls import add_controls
 from genlib.evaluation.extractors import CachedExtractor, ExtractFn, load_classifier
 from genlib.evaluation.runner import compute_metrics
 from genlib.metrics.inputs import FeatureSet, MetricInputs, build_inputs, extract_features, shuffle_real_sets
-from genlib.metrics.questions import split_direction
-from genlib.metrics.registry import available_inputs, get_metric, model_capabilities
+from genlib.metrics.registry import available_inputs, get_metric, model_capabilities, split_direction
 from genlib.metrics.result import MetricResult
 from genlib.metrics.translation import Domain, TranslationDirection, Translator
 

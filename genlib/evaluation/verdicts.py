@@ -12,8 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
 from genlib.formatting import MINUS, display_name, format_number
-from genlib.metrics.questions import ALIKE, COPIED, REAL, split_direction
-from genlib.metrics.registry import Metric, VerdictGroup, metrics_of_verdict
+from genlib.metrics.registry import ALIKE, COPIED, REAL, Metric, VerdictGroup, metrics_of_verdict, split_direction
 from genlib.metrics.result import MetricResult
 
 VerdictAnswer = Literal["yes", "nearly", "partly", "no", "cannot tell"]

@@ -73,29 +73,13 @@ def grouped_nll(mixture: IsotropicMixture, x: Tensor) -> list[float]:
     return found
 
 
-@dataclass(frozen=True)
-class FldFit:
-    """NLL in nats a feature around generated images and, `baseline`, training ones: of all, and without each group."""
-
-    train: list[float]
-    test: list[float]
-    baseline: list[float]
-    sizes: dict[str, int]
-
-    def to_result(self, n: int, nll: list[float], reference: list[float]) -> MetricResult:
-        values = [100 * (a - b) for a, b in zip(nll, reference, strict=True)]
-        means = {"nll_train": self.train[0], "nll_test": self.test[0], "nll_baseline": self.baseline[0]}
-        return MetricResult.of_jackknife(values, n=n, **self.sizes, **means)
-
-
 @metric(
     question=("Real-looking?", 7), better="lower", min_images=40, must_detect={"collapse": "higher", "noise": "higher"}
 )
 def fld(inputs: MetricInputs) -> MetricResult:
     """100 (NLL of test images - baseline) in nats a feature: the baseline is that of a mixture around half of the
     training images, fitted to the other half. About 0 for real images, higher for worse, copied or too few ones."""
-    fit = fit_mixtures(inputs)
-    return fit.to_result(inputs.n, fit.test, fit.baseline)
+    return _compare_nll(inputs, "test", "baseline")
 
 
 @metric(
@@ -107,18 +91,24 @@ def fld(inputs: MetricInputs) -> MetricResult:
 )
 def fld_gap(inputs: MetricInputs) -> MetricResult:
     """100 (NLL of training - NLL of test images) in nats a feature, by the mixture of `fld`: far below 0 for copies."""
-    fit = fit_mixtures(inputs)
-    return fit.to_result(inputs.n, fit.train, fit.test)
+    return _compare_nll(inputs, "train", "test")
 
 
-def fit_mixtures(inputs: MetricInputs) -> FldFit:
+def _compare_nll(inputs: MetricInputs, name: str, reference: str) -> MetricResult:
     if len(inputs.train) < 2 * NUM_GROUPS:
         raise UndefinedMetric(f"needs at least {2 * NUM_GROUPS} training images, found {len(inputs.train)}")
-    return _cached_fit(inputs.generated.features, inputs.train.features, inputs.test.features, inputs.seed)
+    nll, sizes = _fit_mixtures(inputs.generated.features, inputs.train.features, inputs.test.features, inputs.seed)
+    values = [100 * (a - b) for a, b in zip(nll[name], nll[reference], strict=True)]
+    means = {f"nll_{key}": each[0] for key, each in nll.items()}
+    return MetricResult.of_jackknife(values, n=inputs.n, **sizes, **means)
 
 
 @lru_cache(maxsize=8)  # value, baseline and controls are asked for by two metrics
-def _cached_fit(generated: Tensor, train: Tensor, test: Tensor, seed: int) -> FldFit:
+def _fit_mixtures(
+    generated: Tensor, train: Tensor, test: Tensor, seed: int
+) -> tuple[dict[str, list[float]], dict[str, int]]:
+    """NLL in nats a feature, of all images and without each group: of training and of test images around generated
+    ones and, `baseline`, of test images around training ones. And how many there are of each."""
     g, x, y = standardize(generated[:MAX_CENTRES], train, test[:MAX_FIT_IMAGES], seed)
     mixture, half = IsotropicMixture.fit(g, x), len(x) // 2
     around_train = IsotropicMixture.fit(x[: min(MAX_CENTRES, half)], x[half:])
@@ -126,7 +116,7 @@ def _cached_fit(generated: Tensor, train: Tensor, test: Tensor, seed: int) -> Fl
     nll, group = -density / x.shape[1], group_index(len(y))
     baseline = [float(nll[kept[group]].mean()) for kept in kept_groups().bool()]
     sizes = {"train": len(x), "test": len(y), "centres": len(g)}
-    return FldFit(grouped_nll(mixture, x), grouped_nll(mixture, y), baseline, sizes)
+    return {"train": grouped_nll(mixture, x), "test": grouped_nll(mixture, y), "baseline": baseline}, sizes
 
 
 def standardize(generated: Tensor, train: Tensor, test: Tensor, seed: int) -> tuple[Tensor, ...]:

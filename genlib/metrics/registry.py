@@ -12,15 +12,27 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from genlib.errors import unknown_name
-from genlib.metrics.questions import QUESTIONS, Question, split_direction
 from genlib.metrics.result import MetricResult, UndefinedMetric
 
 if TYPE_CHECKING:
     from genlib.metrics.inputs import MetricInputs
 
+Question = Literal[  # in the order of the page
+    "Real-looking?",
+    "Copied?",
+    "All alike?",
+    "As asked?",
+    "Well translated?",
+    "Real images probable?",
+    "Classes recognised?",
+    "What else?",
+]
+QUESTIONS: tuple[Question, ...] = get_args(Question)
+REAL, COPIED, ALIKE = QUESTIONS[:3]
+DIRECTIONS = ("_a2b", "_b2a")
 Better = Literal["higher", "lower", "real"]  # "real": the nearer to what real images get
 Control = Literal["copies", "stored", "collapse", "noise"]  # known faults, see evaluation/controls
 CONTROL_LABELS: dict[Control, str] = {
@@ -154,6 +166,12 @@ def get_metric(name: str) -> Metric:
     check_metric_names([name])
     found: Metric = getattr(importlib.import_module(discover_metrics()[name]), name)
     return found
+
+
+def split_direction(name: str) -> tuple[str, str]:
+    """The metric's name without suffix, and its direction of a translator: "_a2b", "_b2a" or ""."""
+    suffix = next((suffix for suffix in DIRECTIONS if name.endswith(suffix)), "")
+    return name.removesuffix(suffix), suffix
 
 
 def question_of(name: str) -> Question:

@@ -1,11 +1,9 @@
 """The result of a metric: value, interval, baseline of real images, number of images."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, Self
 
 from genlib.metrics.stats.intervals import jackknife, mean_interval, wilson
 
@@ -27,7 +25,7 @@ class MetricResult:
     detail: dict[str, Any] = field(default_factory=dict)
 
     @classmethod
-    def from_json(cls, parts: Mapping[str, Any]) -> MetricResult:
+    def from_json(cls, parts: Mapping[str, Any]) -> Self:
         """From an entry of metrics.json, whose other keys are left out."""
         return cls(**{key: value for key, value in parts.items() if key in cls.__dataclass_fields__})
 
@@ -36,18 +34,16 @@ class MetricResult:
             object.__setattr__(self, name, to_jsonable(part, name))
 
     @classmethod
-    def of_share(cls, count: int, n: int, **detail: Any) -> MetricResult:
+    def of_share(cls, count: int, n: int, **detail: Any) -> Self:
         return cls(count / n, *wilson(count, n), n=n, detail=detail)
 
     @classmethod
-    def of_mean(cls, values: Any, **detail: Any) -> MetricResult:
+    def of_mean(cls, values: Any, **detail: Any) -> Self:
         """Of a tensor [n] of independent values, with the t-interval."""
         return cls(float(values.mean()), *mean_interval(values.tolist()), n=len(values), detail=detail)
 
     @classmethod
-    def of_jackknife(
-        cls, values: Sequence[float], *, n: int, at_least: float = -math.inf, **detail: Any
-    ) -> MetricResult:
+    def of_jackknife(cls, values: Sequence[float], *, n: int, at_least: float = -math.inf, **detail: Any) -> Self:
         """values[0], with the interval of the delete-group jackknife; the others are the values without each group."""
         low, high = jackknife(values[0], values[1:])
         return cls(values[0], max(at_least, low), high, n=n, detail=detail)

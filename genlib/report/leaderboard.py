@@ -1,23 +1,31 @@
-"""Models against metrics: as rows for other programs, and as tables for the reader.
+"""Models against metrics, as rows for other programs and as tables for the reader, and metrics against controls.
 
 Each value has its interval and the baseline of real images at the same n, and is struck through where the metric failed
 a control. Models that share a metric of a question share a table; tuned models are named `<model>+tuned`.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 from typing import Any, NamedTuple
 
 from genlib.formatting import DASH, display_name, format_interval, format_number
-from genlib.metrics.questions import QUESTIONS, split_direction
-from genlib.metrics.registry import discover_metrics, get_metric, group_by_question, question_of
+from genlib.metrics.registry import (
+    CONTROL_LABELS,
+    QUESTIONS,
+    discover_metrics,
+    get_metric,
+    group_by_question,
+    question_of,
+    split_direction,
+)
 from genlib.metrics.result import MetricResult
-from genlib.runs import Results, ResultsByMetric
+from genlib.runs import ModelResults, Results, ResultsByMetric
 
 COLUMNS = ("model", "seed", "metric", "value", "low", "high", "null", "n")
 TUNED_SUFFIX = "+tuned"
 DIRECTION_DOMAINS = {"_a2b": ("A", "B"), "_b2a": ("B", "A")}
+SHIFT_WORDS = {"lower": "lower", "higher": "higher", "count": "their number"}
 
 
 def iter_rows(results: Results) -> Iterator[dict[str, Any]]:
@@ -216,3 +224,41 @@ def describe_results(model: str, metrics: ResultsByMetric) -> str:
         doubt = " (not to be believed)" if result.failed_control else ""
         parts.append(f"{display_name(metric)} {format_number(result.value)}{real}{doubt}")
     return f"Metrics of {model}: {'; '.join(parts)}."
+
+
+class ControlCell(NamedTuple):
+    """`expected`: what the fault must do to the metric, "" where that need not detect it; `failure`: how it did not."""
+
+    text: str = ""
+    interval: str = ""
+    expected: str = ""
+    failure: str = ""
+
+
+class ControlRow(NamedTuple):
+    """One metric on every control, in the order of CONTROL_LABELS; `baseline`: its value on real images."""
+
+    metric: str
+    baseline: str
+    cells: Sequence[ControlCell]
+    n: int
+
+
+def build_control_rows(models: Iterable[ModelResults]) -> list[ControlRow]:
+    """A row per metric that has controls, of the first model that has it: the faults are the same for all."""
+    rows: dict[str, ControlRow] = {}
+    for model in models:
+        for name, result in model.metrics.items():
+            metric, controls = split_direction(name)[0], result.detail.get("controls")
+            if controls and metric not in rows:
+                first = next(iter(controls.values()))
+                cells = [_control_cell(**controls.get(control, {})) for control in CONTROL_LABELS]
+                rows[metric] = ControlRow(metric, format_number(first["real"]), cells, first["n"])
+    return [rows[name] for name in chain(*group_by_question(rows).values())]
+
+
+def _control_cell(must: str = "", value: Any = None, low: Any = None, high: Any = None, **facts: Any) -> ControlCell:
+    """Empty for a control that the metric was not given."""
+    if not must:
+        return ControlCell()
+    return ControlCell(format_number(value), format_interval(low, high), SHIFT_WORDS[must], facts.get("failed") or "")

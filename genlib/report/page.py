@@ -15,7 +15,6 @@ from genlib.evaluation.verdicts import compute_verdicts
 from genlib.formatting import display_name, format_number
 from genlib.metrics.registry import CONTROL_LABELS
 from genlib.report import leaderboard
-from genlib.report.controls_table import build_control_rows
 from genlib.report.curves import plot_training_curves
 from genlib.report.embedded_images import EmbeddedImage, read_png
 from genlib.report.search_plots import read_trials, search_cost, search_plots
@@ -138,7 +137,7 @@ def render_page(results: Results, provenance: Provenance) -> str:
         meanings={name: text for name in metrics if (text := leaderboard.describe_metric(name))},
         roles=CLASSIFIER_ROLES,
         faults=list(CONTROL_LABELS.values()),
-        controls=build_control_rows(results.models),
+        controls=leaderboard.build_control_rows(results.models),
         sections=[_build_section(model, provenance) for model in generators_first],
         script=script,
         script_hash=b64encode(sha256(script.encode()).digest()).decode("ascii"),

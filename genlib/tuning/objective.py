@@ -5,18 +5,14 @@ for genetic algorithms"): feasible trials are ordered by the metric, infeasible 
 every feasible trial is better than every infeasible one.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
+from genlib.metrics.constraints import Constraint
 from genlib.tuning.trial import Trial
-
-if TYPE_CHECKING:
-    from genlib.metrics.constraints import Constraint
 
 MAX_NEAR_TIES = 3
 

@@ -13,8 +13,18 @@ from genlib.evaluation.controls import add_controls
 from genlib.evaluation.runner import compute_metrics
 from genlib.evaluation.verdicts import Verdict, compute_verdicts
 from genlib.metrics.inputs import MetricInputs, build_inputs, extract_features
-from genlib.metrics.questions import ALIKE, COPIED, QUESTIONS, REAL, split_direction
-from genlib.metrics.registry import get_metric, group_by_question, metric_names, metrics_of_verdict, question_of
+from genlib.metrics.registry import (
+    ALIKE,
+    COPIED,
+    QUESTIONS,
+    REAL,
+    get_metric,
+    group_by_question,
+    metric_names,
+    metrics_of_verdict,
+    question_of,
+    split_direction,
+)
 from genlib.metrics.result import MetricResult
 
 NULLS = {

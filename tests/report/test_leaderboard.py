@@ -8,9 +8,9 @@ from pathlib import Path
 
 from report_tree import MISSED, MODELS, SHORT
 
-from genlib.metrics.questions import ALIKE, COPIED, REAL
+from genlib.metrics.registry import ALIKE, COPIED, REAL
 from genlib.metrics.result import MetricResult
-from genlib.report.leaderboard import COLUMNS, build_tables, iter_rows
+from genlib.report.leaderboard import COLUMNS, build_control_rows, build_tables, iter_rows
 from genlib.runs import ModelResults, Results, read_results
 
 WAYS = [("kid_a2b", 1.0, 0.1), ("kid_b2a", 2.0, 0.2)]
@@ -73,3 +73,14 @@ def test_a_metric_that_failed_a_control_is_struck_through_and_never_the_best(tre
     assert not any(cell.is_best for cell in row.cells)
     assert '<s class="value">1.20</s><span class="quiet"> not to be believed</span>' in html
     assert f"density is not to be believed: {MISSED}" in html
+
+
+def test_controls_are_shown_metric_by_metric(tree: Path, html: str) -> None:
+    found = {line.metric: line for line in build_control_rows(read_results(tree, MODELS).models)}
+    assert list(found) == ["density", "coverage"]
+    for metric, failed in (("density", MISSED), ("coverage", "")):
+        *others, noise = found[metric].cells
+        assert all(not cell.expected for cell in others)
+        assert (noise.text, noise.interval, noise.expected, noise.failure) == ("1.03", "0.990 to 1.07", "lower", failed)
+    section = html.split('<section id="controls"')[1].split("</section>")[0]
+    assert section.count('class="missed"') == section.count('class="caught"') == 1

@@ -4,8 +4,6 @@ Thresholds are set per class (or k-means cluster) on pairs of real held-out imag
 duplicates of the narrowest class (the digit 1). Distances are float64, in bounded memory.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -26,7 +24,7 @@ class PointSet:
     def __len__(self) -> int:
         return len(self.x)
 
-    def __getitem__(self, index: Tensor | slice) -> PointSet:
+    def __getitem__(self, index: Tensor | slice) -> "PointSet":
         return PointSet(self.x[index], self.cluster[index])
 
     def by_cluster(self) -> Iterator[tuple[int, Tensor]]:
