@@ -3,22 +3,32 @@
 import sys
 import time
 from collections.abc import Iterable, Iterator
-from typing import TypeVar
+from typing import Any, TypeVar
 
 T = TypeVar("T")
 LINE_INTERVAL_S = 10.0  # seconds between two lines
 BAR_DELAY_S = 2.0  # seconds before a bar is shown
 
 
-def track_progress(items: Iterable[T], title: str, total: int | None = None) -> Iterator[T]:
-    """The items as they are; `total`: how many, of items that have no length."""
+def open_bar(title: str, **options: Any) -> Any:
+    """tqdm's bar, which a terminal shows; elsewhere it is disabled."""
     from tqdm import tqdm
 
-    bar = tqdm(items, title, total, leave=False, delay=BAR_DELAY_S, disable=not sys.stderr.isatty())
+    return tqdm(desc=title, disable=not sys.stderr.isatty(), **options)
+
+
+def format_rate(done: int, left: int, seconds: float, unit: str) -> str:
+    rate = done / max(seconds, 1e-9)
+    return f"{rate:,.0f} {unit}, {max(0, left) / rate:.0f} s left"
+
+
+def track_progress(items: Iterable[T], title: str, total: int | None = None) -> Iterator[T]:
+    """The items as they are; `total`: how many, of items that have no length."""
+    bar = open_bar(title, iterable=items, total=total, leave=False, delay=BAR_DELAY_S)
     began = spoke = time.monotonic()
     for done, thing in enumerate(bar):
-        if bar.disable and (now := time.monotonic()) - spoke >= LINE_INTERVAL_S:
-            spoke, rate = now, done / (now - began)
-            left = f"{rate:,.0f} a second, {(bar.total - done) / rate:.0f} s left"
-            print(f"{title}: {done:,} of {bar.total:,}, {left}", file=sys.stderr, flush=True)
+        if bar.disable and done and (now := time.monotonic()) - spoke >= LINE_INTERVAL_S:
+            spoke = now
+            rate = format_rate(done, bar.total - done, now - began, "a second")
+            print(f"{title}: {done:,} of {bar.total:,}, {rate}", file=sys.stderr, flush=True)
         yield thing

@@ -94,11 +94,6 @@ class DataSpec:
         common = classes if all(domain.classes == classes for domain in domains) else ()
         return cls((domains[0].channels, size, size), len(classes), len(common), len(domains))
 
-    @property
-    def with_everything(self) -> "DataSpec":
-        """The same with labels and with a second domain."""
-        return DataSpec(self.shape, self.num_classes or 10, self.num_common_classes or 10, 2)
-
 
 def _check_models_once(params: Params, data_spec: DataSpec) -> None:
     """Build every model once without memory, unless these params, data and code have passed before."""
@@ -140,8 +135,9 @@ def _check_models(params: Params, data_spec: DataSpec) -> None:
     Where more data would satisfy several models, the error says how to leave all of them out.
     """
     refusals = {name: error for name in params.models if (error := _model_error(params, name, data_spec))}
+    labelled_pair = DataSpec(data_spec.shape, data_spec.num_classes or 10, data_spec.num_common_classes or 10, 2)
     for name, error in refusals.items():
-        starved = [each for each in refusals if _model_error(params, each, data_spec.with_everything) is None]
+        starved = [each for each in refusals if _model_error(params, each, labelled_pair) is None]
         if name not in starved:
             raise error
         without = " ".join(f"models.{each}=null" for each in starved)

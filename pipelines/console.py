@@ -7,11 +7,11 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
+from genlib.progress import LINE_INTERVAL_S, format_rate, open_bar
 from genlib.signals import repeated_keyboard_interrupt
 from genlib.training.gan_state import gan_state
 from genlib.training.loop import Progress
 
-PRINT_INTERVAL_S = 10.0
 STOP_TIMEOUT_S = 8.0  # for the next report to come after Ctrl-C
 NUM_METRICS_SHOWN = 4
 
@@ -20,10 +20,7 @@ class Console:
     """Shows images seen, rate, time left and the first metrics."""
 
     def __init__(self, title: str) -> None:
-        from tqdm import tqdm
-
-        self.title = title
-        self.bar = tqdm(desc=title, unit=" images", unit_scale=True, disable=not sys.stderr.isatty())
+        self.title, self.bar = title, open_bar(title, unit=" images", unit_scale=True)
         self.start_images, self.start_time, self.last_print_time = 0, time.monotonic(), -math.inf
         self.stop_requested = False
 
@@ -47,15 +44,14 @@ class Console:
             return
         self.bar.total, self.bar.n = progress.total_images, min(progress.images_seen, progress.total_images)
         self.bar.set_postfix_str(format_metrics(progress.metrics))
-        due = progress.is_done or now - self.last_print_time >= PRINT_INTERVAL_S
+        due = progress.is_done or now - self.last_print_time >= LINE_INTERVAL_S
         if self.bar.disable and due and progress.images_seen > self.start_images:
             self.last_print_time = now
-            rate = (progress.images_seen - self.start_images) / max(now - self.start_time, 1e-9)
-            left = max(0, progress.total_images - progress.images_seen) / rate
+            done, left = progress.images_seen - self.start_images, progress.total_images - progress.images_seen
             where = f"{progress.images_seen:,} of {progress.total_images:,} images"
             where += f", resumed at {self.start_images:,}" if self.start_images else ""
-            numbers = f"{rate:,.0f} images/s, {left:.0f} s left; {format_metrics(progress.metrics)}"
-            print(f"{self.title}: {where}, {numbers}", file=sys.stderr, flush=True)
+            rate = format_rate(done, left, now - self.start_time, "images/s")
+            print(f"{self.title}: {where}, {rate}; {format_metrics(progress.metrics)}", file=sys.stderr, flush=True)
 
 
 @contextmanager

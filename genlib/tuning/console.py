@@ -1,9 +1,9 @@
 """The progress of a search: a bar in a terminal, and a line for each trial that ends."""
 
-import sys
 from collections.abc import Sequence
 from dataclasses import replace
 
+from genlib.progress import open_bar
 from genlib.tuning.objective import SearchObjective
 from genlib.tuning.trial import STOPPED_STATUSES, Trial
 
@@ -14,11 +14,9 @@ class TrialConsole:
     def __init__(
         self, title: str, search_objective: SearchObjective, metrics: Sequence[str], num_trials: int, kind: str
     ) -> None:
-        from tqdm import tqdm
-
         self.title, self.search_objective, self.metrics, self.kind = title, search_objective, metrics, kind
         self.trials: dict[int, Trial] = {}
-        self.bar = tqdm(desc=title, total=num_trials, unit=f" {kind}s", disable=not sys.stderr.isatty())
+        self.bar = open_bar(title, total=num_trials, unit=f" {kind}s")
 
     def close(self) -> None:
         self.bar.close()

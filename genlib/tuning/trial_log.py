@@ -20,7 +20,7 @@ from genlib.files import write_bytes
 from genlib.tuning.searchers import TIME_ATTR, SearchConfig, Searcher
 from genlib.tuning.trial import Trial, TrialCallback
 
-NUM_CHECKPOINTED_TRIALS = 4
+NUM_CHECKPOINTED_TRIALS = 4  # the last that ended: Tune's snapshot may not know yet that they did
 
 
 class TrialLog(tune.Callback):
@@ -70,16 +70,12 @@ class TrialLog(tune.Callback):
         if not entry.has_ended:
             self._end(entry, "finished" if entry.images_seen >= self.images_per_trial else "stopped early")
         if not self.searcher.population_based:
-            self._prune_checkpoints(trial)
+            self.ended_dirs.append(self.tune_dir / trial.storage.trial_dir_name)
+            if len(self.ended_dirs) > NUM_CHECKPOINTED_TRIALS:
+                shutil.rmtree(self.ended_dirs.pop(0), ignore_errors=True)
 
     def on_trial_error(self, iteration: int, trials: Any, trial: Any, **_: Any) -> None:
         self._end(self._find_entry(trial, trials), "error", "its process died")
-
-    def _prune_checkpoints(self, trial: Any) -> None:
-        """Keep checkpoints of the last trials that ended only: Tune's snapshot may not know yet that these did."""
-        self.ended_dirs.append(self.tune_dir / trial.storage.trial_dir_name)
-        if len(self.ended_dirs) > NUM_CHECKPOINTED_TRIALS:
-            shutil.rmtree(self.ended_dirs.pop(0), ignore_errors=True)
 
     def _end(self, entry: Trial, status: Any, reason: str = "") -> None:
         entry.status, entry.reason = status, reason
