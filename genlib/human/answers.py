@@ -83,7 +83,7 @@ def append_answer(answer: Answer, path: Path) -> None:
 
 
 def _whole_length(content: bytes) -> int:
-    """The number of bytes before a last line that has no end and lacks a column; all, where it is no line of answers."""
+    """The number of bytes before a last line that has no end and lacks a column; all, where none of it is answers."""
     start = content.rfind(b"\n") + 1
     if not start and not ",".join(COLUMNS).encode().startswith(content):
         return len(content)

@@ -1,4 +1,4 @@
-"""Some ninety damaged or unusual files of arrays: `genlib evaluate` refuses one with one line, or reads the same images."""
+"""Damaged or unusual files of arrays: `genlib evaluate` refuses one with one line, or reads the same images."""
 
 import contextlib
 import io

@@ -1,4 +1,4 @@
-"""Eleven bad or unusual images: the check refuses a folder with one; `genlib evaluate` leaves it out and says so."""
+"""Fourteen bad or unusual images: the check refuses a folder with one; `genlib evaluate` leaves it out and says so."""
 
 import contextlib
 import json
@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from faults.mutations import FILE_DAMAGE, REFUSED, SAME, Mutation, flip_bit, parametrize, require_refusal
+from faults.mutations import FILE_DAMAGE, REFUSED, SAME, Mutation, flip_bit, parametrize, require_refusal, truncate
 from PIL import Image
 
 from genlib.cli import main
@@ -63,6 +63,9 @@ IMAGE_DAMAGE: dict[str, Callable[[Path], object]] = {
     "CMYK": lambda path: Image.new("CMYK", (8, 8)).save(path, "JPEG"),
     "16 bits per channel": lambda path: path.write_bytes(encode_png(8, 16, 2, (b"\0" + b"\7" * 48) * 8)),
     "an animated GIF": lambda path: save_animation(path, "GIF"),
+    "16 bits of grey": lambda path: path.write_bytes(encode_png(8, 16, 0, (b"\0" + b"\7" * 16) * 8)),
+    "an animated PNG": lambda path: save_animation(path, "PNG"),
+    "half a JPEG": lambda path: (Image.new("L", (64, 64)).save(path, "JPEG"), truncate(path, 0.5)),
     "1 x 1": lambda path: Image.new("L", (1, 1)).save(path),
 }
 MUTATIONS = [
