@@ -49,7 +49,7 @@ TRAINING_STAGES = ("train", "tune")  # stages that train weights
 SOURCE_TAG = "genlib.run_folder"  # the folder that a run was published from
 MAX_DIGEST_CHARS, MAX_PARAM_CHARS = 36, 6000  # what MLflow takes of a data set's digest and of a param
 PUBLISH_INTERVAL_S, REQUEST_TIMEOUT_S = 10, 10
-STALL_TIMEOUT_S = 60  # for the records of a run, and for each of its files
+STALL_TIMEOUT_S = 120  # for the import of MLflow, for the records of a run, and for each of its files
 _CLIENT_ENV = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
@@ -149,6 +149,7 @@ def publish_all(project_dir: Path, run_folders: Sequence[Path]) -> list[str]:
     if not run_folders:
         return problems
     try:
+        _lock_file(project_dir).touch()
         client = connect(uri := tracking_uri(project_dir), project_dir)
         for folder in run_folders:
             began = time.monotonic()
