@@ -88,22 +88,21 @@ def test_a_stopped_job_keeps_what_it_did_and_the_next_goes_on(project, cluster, 
     address = f"http://127.0.0.1:{cluster.jobs}"
     params = project / "params.yaml"
     params.write_text(params.read_text().replace("total_images: 6000", "total_images: 400000"))
-    before = set(Path(tempfile.gettempdir()).glob("genlib-*"))
     command = [sys.executable, "-m", "pipelines.submit", address, "--stage", "train@classifier"]
     log = tmp_path / "log"
     submitted = start(command, log, cwd=project, PYTHONPATH=str(project))
     until(lambda: re.search(r"of 400,000 images", log.read_text()) or submitted.poll() is not None, 300, "training")
     name = re.search(r"ray job stop --address \S+ (\S+)`", log.read_text())[1]
     assert run(project, "ray", "job", "stop", "--address", address, name).returncode == 0
-    assert submitted.wait(120) == 1, log.read_text()
+    assert submitted.wait(300) == 1, log.read_text()
     assert f"job {name} stopped" in log.read_text() and "Traceback" not in log.read_text()
-    assert set(Path(tempfile.gettempdir()).glob("genlib-*")) <= before
+    assert not list(Path(tempfile.gettempdir()).glob("genlib-*/genlib"))
     assert list(project.glob(f".genlib/runs/train-classifier-*-{name}-1/run.json"))
     again = start(command, tmp_path / "again", cwd=project, PYTHONPATH=str(project))
     until(lambda: ", resumed at " in (tmp_path / "again").read_text() or again.poll() is not None, 300, "training")
     assert ", resumed at " in (tmp_path / "again").read_text(), (tmp_path / "again").read_text()
     run(project, "ray", "job", "stop", "--address", address, name)
-    again.wait(120)
+    again.wait(300)
 
 
 @pytest.mark.parametrize(
