@@ -19,6 +19,8 @@ from genlib.files import write_text
 IMPORT_ROOT = Path(__file__).parent.parent.parent
 MAX_TMPDIR_BYTES = 30  # of the 107 of a socket's path, the rest is Ray's
 WAITING_INTERVAL_S = 30.0
+HTTP2_SETTINGS = b"\x04"  # the type of the first frame, at its fourth byte; Ray speaks gRPC
+HTTP2_HELLO = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0" + HTTP2_SETTINGS + bytes(5)
 LOCAL_ADDRESSES = ("", "local")  # values of RAY_ADDRESS for a Ray of its own
 _RAY_ENV = {
     "RAY_USAGE_STATS_ENABLED": "0",
@@ -177,7 +179,7 @@ def _on_node(remote: Any, node_id: str) -> Any:
 
 
 def check_environment() -> None:
-    """Raise InputError where nothing listens at `RAY_ADDRESS`, or no folder is fit for a Ray of its own; before Ray,
+    """Raise InputError where no Ray listens at `RAY_ADDRESS`, or no folder is fit for a Ray of its own; before Ray,
     which tries for minutes, is imported."""
     address = os.environ.get("RAY_ADDRESS", "")
     if address in LOCAL_ADDRESSES:
@@ -185,7 +187,10 @@ def check_environment() -> None:
     host, _, port = address.rpartition("://")[2].rpartition(":")
     try:
         if port.isdigit():
-            socket.create_connection((host.strip("[]"), int(port)), timeout=5).close()
+            with socket.create_connection((host.strip("[]"), int(port)), timeout=5) as found:
+                found.sendall(HTTP2_HELLO)
+                if os.environ.get("RAY_USE_TLS", "0") == "0" and found.recv(4)[3:] != HTTP2_SETTINGS:
+                    raise ConnectionError("what listens there is no Ray")
     except (OSError, OverflowError) as error:
         raise _bad_address(address, error) from error
 

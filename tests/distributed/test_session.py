@@ -32,6 +32,23 @@ def test_an_address_where_nothing_listens_is_refused_at_once(monkeypatch, closed
         session.check_environment()
 
 
+@pytest.mark.parametrize("answer", [b"HTTP/1.1 400 Bad Request\r\n", b"SSH-2.0-OpenSSH_9.2\r\n", b""])
+def test_an_address_where_another_program_listens_is_refused_at_once(monkeypatch, answer):
+    """Kind: a port that is open, but another program's; Ray itself tries that for minutes."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def serve():
+            with server.accept()[0] as peer:
+                peer.sendall(answer)
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        monkeypatch.setenv("RAY_ADDRESS", f"127.0.0.1:{server.getsockname()[1]}")
+        with pytest.raises(InputError, match=r"RAY_ADDRESS: got .*, expected host:port of a running head"):
+            session.check_environment()
+        thread.join()
+
+
 @pytest.mark.parametrize(
     ("asked", "expected"),
     [("{}", "{}"), ("{}/" + "long/" * 20, "/tmp"), ("{}/é", "/tmp"), ("{}/none", "/tmp")],
