@@ -6,6 +6,7 @@ their origin.
 
 import re
 import secrets
+import sys
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -16,6 +17,7 @@ from typing import Any
 import torch
 
 from genlib.data.random import seeded_generator
+from genlib.errors import one_line
 from genlib.human.answers import Answer, append_answer, read_answers
 from genlib.human.questions import QuestionForm, RatingItem
 from genlib.human.staircase import staircase
@@ -116,6 +118,12 @@ def create_app(survey: Survey, model: str) -> Any:
         if not isinstance(rater, str) or not RATER_NAME.fullmatch(rater.strip()):
             abort(400)
         return rater.strip()
+
+    @app.errorhandler(OSError)
+    def say_unsaved(error: OSError) -> tuple[str, int]:
+        line = f"{survey.path}: got an answer that cannot be saved ({one_line(error)}), expected a disk with room"
+        print(f"genlib: {line}", file=sys.stderr)
+        return line, 507
 
     return app
 

@@ -38,6 +38,19 @@ def test_a_hundred_answers_at_once_lose_none(tmp_path, form):
     assert sorted(answer.item for answer in found) == sorted(trial.name for trial in every.order_items("a")[:100])
 
 
+def test_an_answer_that_cannot_be_saved_is_said_and_may_be_given_again(tmp_path, capsys):
+    """Disks that cannot be written: the page answered with a traceback in the terminal."""
+    path = tmp_path / "folder/a.csv"
+    client = create_app(survey(path), "test").test_client()
+    sent = {"rater": "a", "position": 0, "answer": "fake", "seconds": 1}
+    (tmp_path / "folder").write_text("a file, where the folder should be")
+    assert client.post("/answer", json=sent).status_code == 507
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1 and f"{path}: got an answer that cannot be saved" in said
+    (tmp_path / "folder").unlink()
+    assert client.post("/answer", json=sent).json["position"] == 1
+
+
 def test_a_survey_goes_on_where_a_rater_left_it_and_an_answer_stands(tmp_path):
     path = tmp_path / "a.csv"
     client = create_app(survey(path), "test").test_client()
