@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from genlib.distributed.session import configure_ray_env
 from genlib.errors import InputError, WorkersLost, one_line
 
-AGENT_TIMEOUT_S = 180.0  # for a head that has just started to get its agent up
+AGENT_TIMEOUT_S = 60.0  # for a head that has just started to get its agent up
 
 
 def submit_job(

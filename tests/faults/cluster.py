@@ -75,6 +75,7 @@ class Cluster:
     def _ray(self, *options):
         """Nodes of one machine begin one after the other: two at once disturb each other."""
         command = [BIN / "ray", "start", "--block", "--disable-usage-stats", "--object-store-memory=100000000"]
+        command.append(f"--dashboard-agent-listen-port={free_port()}")  # the default one may be another cluster's
         log = self.folder / f"{len(list(self.folder.glob('*.log')))}.log"
         node = start([*command, *options], log)
         until(lambda: "Ray runtime started" in log.read_text() or node.poll() is not None, 90, "a node")
