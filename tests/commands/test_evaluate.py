@@ -11,7 +11,7 @@ from evaluate_project import project as project
 from prepared import digits
 
 from genlib.cli import main
-from genlib.data import image_sets as pictures
+from genlib.data import image_folder
 
 
 class Trap:
@@ -105,8 +105,8 @@ def junk(project, judges):
         (["--size", "0"], "--size: got 0, expected a whole number from 1 to 1024"),
         (["--size", "big"], "argument --size: invalid int value: 'big'"),
         (["--json", "junk"], "--json: got the folder junk, expected a file"),
-        (["--json", "junk/file/m.json"], "--json: got that junk/file cannot be created"),
-        (["--html", "junk/file/m.html"], "--html: got that junk/file cannot be created"),
+        (["--json", "junk/file/m.json"], "junk/file cannot be created"),
+        (["--html", "junk/file/m.html"], "junk/file cannot be created"),
         (["--colour", "red"], "unrecognized arguments: --colour red"),
     ],
 )
@@ -160,6 +160,6 @@ def test_ctrl_c_ends_with_one_line_and_130(here, monkeypatch, capsys):
     def interrupted(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(pictures, "decode_image", interrupted)
+    monkeypatch.setattr(image_folder, "decode_image", interrupted)
     assert judged() == 130
     assert capsys.readouterr().err == "genlib: interrupted\n"
