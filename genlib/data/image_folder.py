@@ -11,6 +11,7 @@ those without a suffix of an image are skipped; refused are images of other type
 MAX_PIXELS, and what is no file: a link to nothing, a FIFO, a device.
 """
 
+import os
 import re
 import stat
 import warnings
@@ -89,6 +90,10 @@ def list_folder(folder: Path, where: str) -> Listing:
         found = f"images ({flat[0].name}) beside folders ({classes[0].name}) in {folder}"
         raise InputError(f"{where}: got {found}, expected one folder per class, or images only")
     by_class = [list_images(each) for each in classes]
+    places = {os.path.realpath(str(each)): each.name for each in classes}
+    for each in classes:
+        if (other := places[os.path.realpath(str(each))]) != each.name:
+            raise InputError(f"{where}: got {each} and {other}, which are one folder by links, expected one per class")
     for inner in (inner for each in classes for inner in list_children(each, files=False)):
         if list_images(inner):
             raise InputError(f"{where}: got images in {inner}, in the folder of a class, expected none below that")
@@ -228,5 +233,5 @@ def _open_image(file: ImageFile) -> Iterator[Any]:
                     raise ValueError(f"{image.width} x {image.height} are more than {MAX_PIXELS:,} pixels")
                 yield image
     except Exception as error:  # Pillow's plugins raise what comes
-        found = f"an image that cannot be read ({one_line(error)})"
+        found = f"an image that cannot be read ({one_line(error).partition(' <')[0]})"
         raise InputError(f"{file}: got {found}, expected a whole PNG, JPEG, BMP or WebP") from error

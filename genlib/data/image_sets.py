@@ -128,7 +128,7 @@ def _to_tensor(array: Any, where: str) -> Tensor:
         if isinstance(array, Tensor):
             return array.detach().cpu()
         values = np.array(array)
-        return torch.from_numpy(values.astype(values.dtype.newbyteorder("=")))
+        return torch.from_numpy(values.astype(values.dtype.newbyteorder("="), copy=False))
     except (TypeError, ValueError) as error:
         found = f"what is no array of numbers ({one_line(error)})"
         raise InputError(f"{where}: got {found}, expected uint8 or floats") from error

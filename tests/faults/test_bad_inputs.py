@@ -202,6 +202,19 @@ def test_a_folder_is_read_once_whatever_links_to_it(tmp_path):
         read_image_set(root, "--fake", strict=True)
 
 
+CLASS_LINKS = {"dog": ("root/cat", "root/cat and dog, which are one"), "cat/sub": ("other", "images in .*cat/sub")}
+
+
+@pytest.mark.parametrize("name", CLASS_LINKS)
+def test_a_folder_of_classes_holds_no_folder_twice_and_none_below(name, tmp_path):
+    """The images of a class that is a link to another would have two labels; those further below would have none."""
+    target, line = CLASS_LINKS[name]
+    write(tmp_path, [*shares("root/cat"), f"{target}/x.png"])
+    (tmp_path / "root" / name).symlink_to(tmp_path / target)
+    with pytest.raises(InputError, match=line):
+        find_source(folder(tmp_path / "root"))
+
+
 @pytest.mark.parametrize("name", ["real/a", "real"])
 def test_a_folder_without_permission_is_named(name, tmp_path, monkeypatch, capsys):
     """`lost+found` of a disk, a share that denies root."""
