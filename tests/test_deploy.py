@@ -357,7 +357,7 @@ def test_every_pod_has_the_checkout_at_the_same_path():
 
 
 def test_the_ray_version_is_the_locked_one():
-    (locked,) = re.findall(r"^ray==(.*)$", (ROOT / "requirements.lock").read_text(), re.MULTILINE)
+    (locked,) = re.findall(r"^ray==(\S+)", (ROOT / "requirements.lock").read_text(), re.MULTILINE)
     job = load("rayjob.yaml")["spec"]
     assert job["rayClusterSpec"]["rayVersion"] == locked and job["shutdownAfterJobFinishes"]
 

@@ -3,6 +3,8 @@
 A function of `DataConfig` checks quickly that its files exist and returns a `Source`, which reads them.
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -37,15 +39,15 @@ class Source:
 
     description: str
     classes: Names
-    train: Callable[[], "Images"]
-    test: Callable[[], "Images"] | None = None
+    train: Callable[[], Images]
+    test: Callable[[], Images] | None = None
     channels: int = 1
 
 
 def digits(config: DataConfig) -> Source:
     """1,797 handwritten digits, 8x8, 17 grey levels (Alpaydin and Kaynak, 1998); part of scikit-learn."""
 
-    def train() -> "Images":
+    def train() -> Images:
         from sklearn.datasets import load_digits
 
         bunch = load_digits()
@@ -57,7 +59,7 @@ def digits(config: DataConfig) -> Source:
 def printed_digits(config: DataConfig) -> Source:
     """4,200 digits printed in 21 fonts, 32x32, each turned, slanted, stretched and blurred a little by `data.seed`."""
 
-    def train() -> "Images":
+    def train() -> Images:
         from genlib.data.fonts import render_digits
 
         return render_digits(config.seed)
@@ -125,7 +127,7 @@ def _from_listings(config: DataConfig, train: Listing, test: Listing | None) -> 
     return Source(description, train.classes, read(train), read(test) if test else None, channels)
 
 
-def _read_listing(image_size: int | None, listing: Listing) -> "Images":
+def _read_listing(image_size: int | None, listing: Listing) -> Images:
     return _to_images(image_folder.read_images(listing.files, image_size), listing.labels or None)
 
 
@@ -145,7 +147,7 @@ def _from_torchvision(
     return Source(f"torchvision, {class_name}", classes, train, test, channels)
 
 
-def _read_torchvision(config: DataConfig, class_name: str, root: Path, train: bool) -> "Images":
+def _read_torchvision(config: DataConfig, class_name: str, root: Path, train: bool) -> Images:
     from torchvision import datasets
 
     try:
@@ -158,7 +160,7 @@ def _read_torchvision(config: DataConfig, class_name: str, root: Path, train: bo
     return _to_images(pixels[:, None] if pixels.ndim == 3 else pixels.transpose(0, 3, 1, 2), stored.targets)
 
 
-def _to_images(pixels: Any, labels: Any) -> "Images":
+def _to_images(pixels: Any, labels: Any) -> Images:
     """From array-likes: pixels 0..255 [N, C, H, W] and class indices [N], or None."""
     import torch
 

@@ -42,7 +42,7 @@ evaluate: {{metrics: [accuracy]}}
 DVC_YAML = """
 stages:
   train:
-    cmd: python -m pipelines.train classifier
+    cmd: {python} -m pipelines.train classifier
     deps: [data/prepared]
     outs: [runs/train/classifier]
 """
@@ -220,7 +220,7 @@ def publishers(project, targets, chance):
 
 def dvcs(project, targets, chance):
     """The stage lives on without DVC, so that the same command meets it."""
-    (project.folder / "dvc.yaml").write_text(DVC_YAML)
+    (project.folder / "dvc.yaml").write_text(DVC_YAML.format(python=sys.executable))
     assert project.run("dvc", "init", "--no-scm").wait() == 0
     for target in targets:
         process = project.run("dvc", "repro", OMP_NUM_THREADS="1")

@@ -62,7 +62,7 @@ def test_an_interrupted_stage_goes_on_from_its_last_checkpoint(project, calm):
         assert process.poll() is None
         time.sleep(0.05)
     process.send_signal(signal.SIGINT)
-    assert process.wait(timeout=10) == 130
+    assert process.wait(timeout=60) == 130
     _, errors = process.communicate()  # ends with the publisher, which the stage does not wait for
     assert "goes on from the last checkpoint" in errors
     assert "saving at the next report" in errors

@@ -18,6 +18,7 @@ from genlib.tracking import mlflow
 from genlib.tracking.mlflow import all_runs, pending_runs, publisher_lock, publishing
 
 ROOT = Path(__file__).parents[2]
+PUBLISHER = "genlib.tracking.mlflow"
 pytestmark = pytest.mark.filterwarnings("ignore")  # of MLflow and what it imports
 
 
@@ -112,7 +113,9 @@ def test_a_silent_server_costs_one_line_and_sync_publishes_what_it_missed(projec
 def test_a_publisher_that_was_ended_early_is_told_of(project, capfd):
     with publishing(project):
         trained(project)
-        [publisher] = [child for child in psutil.Process().children() if "genlib.tracking.mlflow" in child.cmdline()]
+        [publisher] = [
+            each for each in psutil.Process().children() if each.status() != "zombie" and PUBLISHER in each.cmdline()
+        ]
         publisher.kill()
     assert "`genlib sync` publishes the rest" in capfd.readouterr().err
 
