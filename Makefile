@@ -54,7 +54,7 @@ repro: setup
 	@python -m pipelines.repro "$(JOBS)"
 
 test: setup-dev
-	@python -m pytest -n 2 --dist loadgroup --no-loadscope-reorder
+	@python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 ui: setup
 	@python -m pipelines.ui --port $(PORT)

@@ -1,6 +1,7 @@
 """What holds for all tests: none reaches the tracking server of whoever runs it, and those of a file stay together.
 
-`make test` runs files beside each other in two processes of one thread each; tests that need Ray share one session.
+`make test` runs files beside each other in two processes of one thread each; in each, tests that need Ray share one
+session.
 """
 
 import os
@@ -19,11 +20,9 @@ configure_ray_env()  # before a test imports ray
 
 
 def pytest_collection_modifyitems(items):
-    """A group goes to one process: a file, or all tests that need Ray. Ray's own deprecation warnings are ignored."""
+    """Ray's own deprecation warnings are ignored."""
     for item in items:
-        needs_ray = "ray_session" in item.fixturenames
-        item.add_marker(pytest.mark.xdist_group("ray" if needs_ray else str(item.path)))
-        if needs_ray:
+        if "ray_session" in item.fixturenames:
             item.add_marker(pytest.mark.filterwarnings("ignore"))
 
 
