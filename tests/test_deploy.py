@@ -238,7 +238,8 @@ def starts(name):
 def test_every_ray_asks_for_the_token_and_reports_no_usage(name):
     for command in starts(name):
         before = command[: command.index("ray start")]
-        assert "RAY_AUTH_MODE=token" in before and "RAY_USAGE_STATS_ENABLED=0" in before
+        for setting in ("RAY_AUTH_MODE=token", "RAY_USAGE_STATS_ENABLED=0", "RAY_enable_metrics_collection=0"):
+            assert setting in before
     assert load(name)["file_mounts"] == {"~/.ray/auth_token": "~/.ray/auth_token"}
 
 
@@ -339,6 +340,7 @@ def test_every_container_has_the_token_and_no_telemetry():
         assert env["RAY_AUTH_TOKEN"]["valueFrom"]["secretKeyRef"] == {"name": secret, "key": "auth_token"}
         told = {name: variable["value"] for name, variable in env.items() if "value" in variable}
         off = {"RAY_USAGE_STATS_ENABLED": "0", "DVC_NO_ANALYTICS": "1", "MLFLOW_DISABLE_TELEMETRY": "true"}
+        off |= {"RAY_enable_metrics_collection": "0"}
         assert (off | {"RAY_AUTH_MODE": "token", "DO_NOT_TRACK": "1"}).items() <= told.items()
         assert container["resources"].keys() == {"requests", "limits"}
 
