@@ -9,6 +9,7 @@ from scipy.stats import norm
 from torch import nn
 
 from genlib import latent
+from genlib.data.images import MAX_CHUNK
 from genlib.latent import (
     PIXEL_STD,
     attribute_vector,
@@ -20,7 +21,6 @@ from genlib.latent import (
     reconstruct,
     traverse,
 )
-from genlib.models.layers.sampling import CHUNK_SIZE
 
 SHAPE = (1, 2, 3)
 
@@ -68,7 +68,7 @@ def test_a_model_gives_back_the_images_it_can_make(model):
 
 
 def test_chunks_keep_codes_and_classes_together():
-    z, y = codes(CHUNK_SIZE + 7), torch.arange(CHUNK_SIZE + 7)
+    z, y = codes(MAX_CHUNK + 7), torch.arange(MAX_CHUNK + 7)
     model = Labelled()
     x = latent.decode_image(model, z, y)
     torch.testing.assert_close(x, model.decode_image(z, y))

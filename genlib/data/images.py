@@ -25,6 +25,8 @@ from genlib.files import atomic_path, write_bytes
 
 MAX_IN_MEMORY_BYTES = 2 * 2**30  # larger sets are streamed
 CHUNK = 1024  # images that are copied at a time
+MAX_CHUNK = 500  # images that pass through a net at a time, at most
+CHUNK_VALUES = MAX_CHUNK * 3 * 32 * 32  # numbers of those images, at most, unless one image has more
 
 
 @dataclass(frozen=True)
@@ -74,6 +76,11 @@ def to_float(pixels: Tensor) -> Tensor:
 def to_pixels(x: Tensor) -> Tensor:
     """Float [-1, 1] -> uint8 [0, 255], rounded to nearest and clipped; the inverse of `to_float` on its range."""
     return x.float().add(1).mul_(255 / 2).round_().clamp_(0, 255).to(torch.uint8)
+
+
+def chunk_length(row_shape: Sequence[int]) -> int:
+    """Rows of this shape that pass through a net at a time: 500 images up to 3x32x32, 31 of 3x128x128."""
+    return max(1, min(MAX_CHUNK, CHUNK_VALUES // math.prod(row_shape)))
 
 
 def round_to_pixels(values: Tensor) -> Tensor:

@@ -4,8 +4,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from genlib.data.images import chunk_length
 from genlib.metrics.base import MetricInputs, MetricResult, UndefinedMetric, metric
-from genlib.metrics.inputs import CHUNK_SIZE
 from genlib.metrics.stats.groups import drop_group, jackknife_values
 from genlib.metrics.stats.intervals import group_slices
 
@@ -28,5 +28,6 @@ def laplacian_variance(pixels: Tensor) -> Tensor:
     if min(height, width) < 3:
         raise UndefinedMetric(f"needs images of at least 3 x 3 pixels, found {height} x {width}")
     kernel = LAPLACIAN.expand(channels, 1, 3, 3)
-    parts = [F.conv2d(part.float(), kernel, groups=channels).double() for part in torch.split(pixels, CHUNK_SIZE)]
+    chunks = torch.split(pixels, chunk_length(pixels.shape[1:]))
+    parts = [F.conv2d(chunk.float(), kernel, groups=channels).double() for chunk in chunks]
     return torch.cat([part.flatten(1).var(1, correction=0) for part in parts])

@@ -7,10 +7,9 @@ import math
 import torch
 from torch import Tensor, nn
 
-from genlib.data.images import Images, to_float
+from genlib.data.images import Images, chunk_length, to_float
 from genlib.models.layers.blocks import Shape
 from genlib.models.layers.latent_variable import Bernoulli, DiagonalNormal, LatentVariableModel
-from genlib.models.layers.sampling import CHUNK_SIZE
 from genlib.validation import require_in_range
 
 LATENT_DIM = 50
@@ -65,7 +64,8 @@ class IWAE(LatentVariableModel):
 
     def on_fit_start(self, train: Images, valid: Images) -> None:
         """The output bias is the logit of the mean training image, clipped to [0.001, 0.999]."""
-        total = torch.stack([to_float(part).double().sum(0) for part in torch.split(train.pixels, CHUNK_SIZE)]).sum(0)
+        parts = torch.split(train.pixels, chunk_length(train.shape))
+        total = torch.stack([to_float(part).double().sum(0) for part in parts]).sum(0)
         mean = (total / len(train) + 1) / 2
         self.pixels[-1].bias.copy_(torch.logit(mean.flatten(), eps=0.001))  # type: ignore[operator]
 

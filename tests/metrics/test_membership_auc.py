@@ -72,7 +72,7 @@ def test_the_area_is_that_of_scikit_learn_on_the_discriminators_own_logits(optio
         logits = model.discriminator(torch.cat([to_float(x)] * model.pack, 1), *told)[:, 0]
     theirs = metrics.roc_auc_score(torch.arange(150) < 60, logits)
     assert measure.value == pytest.approx(theirs, abs=2e-3) and measure.low < theirs < measure.high
-    monkeypatch.setattr("genlib.models.layers.sampling.CHUNK_SIZE", 7)
+    monkeypatch.setattr("genlib.data.images.MAX_CHUNK", 7)
     assert membership_auc(e).value == pytest.approx(measure.value, abs=2e-3)
 
 

@@ -11,8 +11,7 @@ from phases import gradients_of
 from prepared import MODELS
 
 from genlib.data.batches import Batch, batches
-from genlib.data.images import Images
-from genlib.models.layers.sampling import CHUNK_SIZE
+from genlib.data.images import MAX_CHUNK, Images
 from genlib.params import read_yaml
 from genlib.registry import build
 
@@ -89,8 +88,8 @@ def test_samples_are_images_and_a_function_of_the_seed(name, shape):
 def test_another_seed_draws_others_and_a_longer_sample_begins_with_the_shorter(name):
     model = adapted(name).eval()
     assert not torch.equal(model.sample(4, seed=1), model.sample(4, seed=2))
-    long = model.sample(CHUNK_SIZE + 3)
-    torch.testing.assert_close(model.sample(CHUNK_SIZE), long[:CHUNK_SIZE])
+    long = model.sample(MAX_CHUNK + 3)
+    torch.testing.assert_close(model.sample(MAX_CHUNK), long[:MAX_CHUNK])
 
 
 @pytest.mark.parametrize("name", can("conditional"))

@@ -18,9 +18,9 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from genlib.data.images import chunk_length
 from genlib.data.random import seeded_generator
 
-CHUNK_SIZE = 500  # chains at a time
 LEAPFROG_STEPS = 10  # steps of a move
 TARGET_ACCEPTANCE = 0.65  # of moves, which the step size is adapted to
 INITIAL_STEP_SIZE, ADAPTATION_RATE = 0.3, 0.3  # how fast the logarithm of the step size follows
@@ -45,14 +45,14 @@ def annealed_log_likelihood(
     seed: int,
     y: Tensor | None = None,
     posterior_draws: Tensor | None = None,
-    chunk_size: int = CHUNK_SIZE,
+    chunk_size: int | None = None,
 ) -> Tensor:
     """log p(x), or log p(x|y), by the mean of w over chains of `num_distributions` moves: a lower bound in expectation,
     or with `posterior_draws` z [n, noise], exact draws of p(z|x), an upper one; float64 [n]. Ten gradients of the
     decoder a move; an image's random numbers depend on its row alone."""
     schedule = sigmoid_schedule(num_distributions)
     schedule = schedule if posterior_draws is None else schedule.flip(0)
-    found, at_once = [], max(1, chunk_size // num_chains)
+    found, at_once = [], max(1, (chunk_size or chunk_length(x.shape[1:])) // num_chains)
     for first in range(0, len(x), at_once):
         rows = slice(first, first + at_once)
         normal = normal_per_image(x[rows], num_chains, seed, first)

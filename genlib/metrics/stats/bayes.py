@@ -7,9 +7,8 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from genlib.data.images import chunk_length
 from genlib.data.random import seeded_generator
-
-CHUNK_SIZE = 500  # pairs of an image and a sample, decoded at a time
 
 
 class LikelihoodModel(Protocol):
@@ -27,10 +26,11 @@ def importance_log_likelihood(
     num_samples: int,
     seed: int,
     y: Tensor | None = None,
-    chunk_size: int = CHUNK_SIZE,
+    chunk_size: int | None = None,
 ) -> Tensor:
     """log p(x), or log p(x|y), in expectation a lower bound: log of the mean of w over draws of q(z|x) (Burda et al.
-    2016, equation 8), float64 [n]. The noise depends on `chunk_size`, the most pairs of image and sample in memory."""
+    2016, equation 8), float64 [n]. The noise depends on `chunk_size`, the most pairs of an image and a sample
+    that are decoded at a time, by default as many as their size allows."""
     total = torch.full((len(x),), -math.inf, dtype=torch.float64)
     for rows, log_w in _iter_log_weights(model, x, num_samples, seed, y, chunk_size):
         total[rows] = torch.logaddexp(total[rows], log_w.logsumexp(0))
@@ -40,17 +40,17 @@ def importance_log_likelihood(
 def estimate_elbo(model: LikelihoodModel, x: Tensor, *, num_samples: int, seed: int, y: Tensor | None = None) -> Tensor:
     """The evidence lower bound E_q log w by the mean over draws of q(z|x); float64 [n]."""
     total = torch.zeros(len(x), dtype=torch.float64)
-    for rows, log_w in _iter_log_weights(model, x, num_samples, seed, y, CHUNK_SIZE):
+    for rows, log_w in _iter_log_weights(model, x, num_samples, seed, y, None):
         total[rows] += log_w.sum(0)
     return total / num_samples
 
 
 @torch.no_grad()
 def _iter_log_weights(
-    model: LikelihoodModel, x: Tensor, num_samples: int, seed: int, y: Tensor | None, chunk_size: int
+    model: LikelihoodModel, x: Tensor, num_samples: int, seed: int, y: Tensor | None, chunk_size: int | None
 ) -> Iterator[tuple[slice, Tensor]]:
     """Rows of x and their log w, float64 [k, rows] on the CPU, until every row has had its samples."""
-    generator = seeded_generator(seed, "importance")
+    generator, chunk_size = seeded_generator(seed, "importance"), chunk_size or chunk_length(x.shape[1:])
     images, at_once = max(1, chunk_size // num_samples), min(num_samples, chunk_size)
     for start in range(0, len(x), images):
         rows = slice(start, min(start + images, len(x)))

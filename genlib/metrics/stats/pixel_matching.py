@@ -11,10 +11,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from genlib.data.images import chunk_length
 from genlib.metrics.stats.neighbours import nearest
 
 CHUNK_ELEMENTS = 1 << 22
-CHUNK_SIZE = 1000
 MIN_CONTRAST = 1.0  # grey levels: an image whose pixels differ by less in all is of one colour
 CANDIDATES_PER_DESCRIPTOR = 16
 COARSE_SIZE = 9  # of the coarse image
@@ -41,14 +41,15 @@ def aligned_distance(pixels: Tensor, train: Tensor) -> tuple[Tensor, Tensor]:
 
 def coarse_descriptor(pixels: Tensor) -> Tensor:
     """Images of 9 by 9 pixels, each a mean with its neighbours, as vectors of mean 0, length 1, float32 [n, 81 C]."""
-    small = torch.cat([F.adaptive_avg_pool2d(part.float(), COARSE_SIZE) for part in torch.split(pixels, CHUNK_SIZE)])
+    parts = torch.split(pixels, chunk_length(pixels.shape[1:]))
+    small = torch.cat([F.adaptive_avg_pool2d(part.float(), COARSE_SIZE) for part in parts])
     return _unit_vectors(F.avg_pool2d(small, 3, stride=1, padding=1, count_include_pad=False))
 
 
 def spectrum_descriptor(pixels: Tensor) -> Tensor:
     """Magnitudes of the lowest Fourier coefficients but the mean, as vectors of length 1, float32 [n, 28 C] at most."""
     parts = []
-    for part in torch.split(pixels, CHUNK_SIZE):
+    for part in torch.split(pixels, chunk_length(pixels.shape[1:])):
         x = part.float()
         size = torch.fft.rfft2(x - x.mean((2, 3), keepdim=True)).abs()[..., : MAX_FREQUENCY + 1]
         parts.append(torch.cat([size[..., : MAX_FREQUENCY + 1, :], size[..., -MAX_FREQUENCY:, :]], 2).flatten(1))

@@ -1,14 +1,15 @@
 """Functions of many images, evaluated a chunk at a time: samples of a model, and maps over rows."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
 
+from genlib.data.images import chunk_length
 from genlib.data.random import seeded_generator
 
-CHUNK_SIZE = 500
+NOISE_BLOCK = 500  # rows of noise drawn at a time
 Decoder = Callable[..., Tensor]  # codes and, of a conditional model, labels -> images
 
 
@@ -25,7 +26,15 @@ def eval_mode(module: nn.Module) -> Iterator[None]:
 @torch.no_grad()
 def map_in_chunks(function: Callable[..., Tensor], *inputs: Tensor) -> Tensor:
     """function(*inputs) of inputs [n, ...], where each row of the result depends on that row of the inputs alone."""
-    return torch.cat([function(*chunk) for chunk in zip(*(torch.split(x, CHUNK_SIZE) for x in inputs), strict=True)])
+    rows = _rows_at_a_time(function, inputs)
+    return torch.cat([function(*chunk) for chunk in zip(*(torch.split(x, rows) for x in inputs), strict=True)])
+
+
+def _rows_at_a_time(function: Callable[..., Tensor], inputs: Sequence[Tensor]) -> int:
+    """As the larger of a row and its result allows: one row tells how large an image a code becomes."""
+    first = [x[:1] for x in inputs]
+    tensors = [*first, function(*first)] if len(inputs[0]) > 1 else first
+    return min(chunk_length(x.shape[1:]) for x in tensors)
 
 
 @torch.no_grad()
@@ -35,9 +44,9 @@ def sample_from(
     """`n` images decode(z), z ~ N(0, 1) [., latent]; a longer sample begins with a shorter one. With `classes`, the
     images are decode(z, y) of labels y int64 [n], by default drawn uniformly."""
     generator, device = seeded_generator(seed, "sample"), next(model.parameters()).device
-    z = [torch.randn(CHUNK_SIZE, latent, generator=generator)[: n - start] for start in range(0, n or 1, CHUNK_SIZE)]
-    inputs = [z]
+    blocks = [torch.randn(NOISE_BLOCK, latent, generator=generator) for _ in range(0, n or 1, NOISE_BLOCK)]
+    inputs = [torch.cat(blocks)[:n]]
     if classes:
-        y = torch.randint(classes, (n,), generator=seeded_generator(seed, "labels")) if y is None else y
-        inputs.append(list(torch.split(y, CHUNK_SIZE)))
-    return torch.cat([decode(*(each.to(device) for each in chunk)).float() for chunk in zip(*inputs, strict=True)])
+        drawn = torch.randint(classes, (n,), generator=seeded_generator(seed, "labels"))
+        inputs.append(drawn if y is None else y)
+    return map_in_chunks(lambda *chunk: decode(*(each.to(device) for each in chunk)).float(), *inputs)

@@ -43,7 +43,7 @@ def test_any_shape_will_do_and_the_chunk_does_not_matter(shape, monkeypatch):
     x, train = (torch.randint(256, (n, *shape), generator=g, dtype=torch.uint8) for n in (50, 70))
     whole = aligned_distance(x, train)
     monkeypatch.setattr(registration, "CHUNK_ELEMENTS", 1)
-    monkeypatch.setattr(registration, "CHUNK_SIZE", 7)
+    monkeypatch.setattr("genlib.data.images.MAX_CHUNK", 7)
     parts = aligned_distance(x, train)
     torch.testing.assert_close(whole[0], parts[0], rtol=0, atol=1e-6)
     assert (whole[0] >= 0).all() and (whole[0] <= 2).all()
