@@ -7,8 +7,8 @@ import os
 import re
 import sys
 import traceback
-from collections.abc import Callable, Collection
-from contextlib import redirect_stderr, redirect_stdout
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +35,34 @@ class InputError(ValueError):
 
     def __init__(self, message: str) -> None:
         super().__init__(mask_secrets(escape_unprintable(" ".join(message.splitlines()))))
+
+
+class InputErrors(InputError):
+    """Several `errors`, all to be mended: each is printed in a line of its own; as text, the first."""
+
+    def __init__(self, errors: Sequence[InputError]) -> None:
+        super().__init__(f"{errors[0]} (and {len(errors) - 1} more)")
+        self.errors = errors
+
+
+class Refusals:
+    """Collects InputErrors, so that all of them are raised at once."""
+
+    def __init__(self, errors: Iterable[InputError] = ()) -> None:
+        self.errors = [*errors]
+
+    @contextmanager
+    def collect(self) -> Iterator[None]:
+        try:
+            yield
+        except InputErrors as several:
+            self.errors += several.errors
+        except InputError as error:
+            self.errors.append(error)
+
+    def raise_all(self) -> None:
+        if self.errors:
+            raise self.errors[0] if len(self.errors) == 1 else InputErrors(self.errors)
 
 
 class WorkersLost(RuntimeError):
@@ -65,7 +93,7 @@ def unknown_name(where: str, got: object, expected: Collection[str]) -> InputErr
 
 def run_cli(body: Callable[[], int | None], interrupt_message: str = "interrupted", debug: bool = False) -> int:
     """Run `body`; its exit code, or 2 for mistakes of the user or the system, 1 for training that diverged or lost its
-    workers, 130 for Ctrl-C, 3 for what is not expected, each with one line. `debug`: print the traceback as well."""
+    workers, 130 for Ctrl-C, 3 for what is not expected, each with a line. `debug`: print the traceback as well."""
     with redirect_stdout(_Output(sys.stdout)), redirect_stderr(_Output(sys.stderr)):
         try:
             code = body() or 0
@@ -73,8 +101,9 @@ def run_cli(body: Callable[[], int | None], interrupt_message: str = "interrupte
         except (Exception, KeyboardInterrupt) as error:  # whatever a library does, one line says what to do about it
             if debug or os.environ.get(DEBUG_ENV):
                 traceback.print_exc()
-            message, code = (interrupt_message, 130) if isinstance(error, KeyboardInterrupt) else _explain(error)
-            print(f"genlib: {' '.join(message.split())}", file=sys.stderr)
+            for each in error.errors if isinstance(error, InputErrors) else [error]:
+                message, code = (interrupt_message, 130) if isinstance(each, KeyboardInterrupt) else _explain(each)
+                print(f"genlib: {' '.join(message.split())}", file=sys.stderr)
         return code
 
 

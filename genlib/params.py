@@ -6,7 +6,7 @@ Only this file uses pydantic. Nothing here imports torch, so that a wrong key is
 import copy
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, get_type_hints
@@ -17,7 +17,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.constructor import SafeConstructor
 
 from genlib.data.config import DataConfig, DomainBConfig, parse_root
-from genlib.errors import InputError, one_line, unknown_name
+from genlib.errors import InputError, Refusals, one_line, unknown_name
 from genlib.files import json_sha256
 from genlib.migration import require_current_names
 from genlib.training.config import TrainConfig
@@ -178,7 +178,9 @@ class Params(Section):
     @pydantic.field_validator("tune")
     @classmethod
     def _check_tuned_models(cls, tune: TuneSection, info: pydantic.ValidationInfo) -> TuneSection:
-        models: dict[str, ModelSection] = info.data.get("models", {})
+        models: dict[str, ModelSection] | None = info.data.get("models")
+        if models is None:  # which has an error of its own
+            return tune
         searchable = [name for name, section in models.items() if section.search_space]
         for name in tune.models:
             if name not in searchable:
@@ -304,21 +306,23 @@ def flatten_dotted(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any
 
 
 def _validate_section(section: type[Any], values: Mapping[str, Any], path: Path, *parents: str) -> Any:
-    """`values` as `section`, which lies at `parents` in the file `path`; the first problem as one line."""
+    """`values` as `section`, which lies at `parents` in the file `path`; all problems at once, each as one line."""
     try:
         return section.model_validate(values)
     except pydantic.ValidationError as error:
-        problem, *others = error.errors(include_url=False)
+        Refusals(_explain_problem(each, path, parents) for each in error.errors(include_url=False)).raise_all()
+
+
+def _explain_problem(problem: Any, path: Path, parents: Sequence[str]) -> InputError:
     keys = [*parents, *map(str, problem["loc"])]
-    more = f" (and {len(others)} more)" if others else ""
     cause = problem.get("ctx", {}).get("error")
     if isinstance(cause, InputError):
-        raise InputError(f"{path}: {'.'.join([*keys, str(cause)])}{more}")
+        return InputError(f"{path}: {'.'.join([*keys, str(cause)])}")
     expected = str(problem["msg"]).removeprefix("Input should be ").removeprefix("Value error, ")
     found = f"got {problem['input']!r:.80}, expected {expected}"
     if problem["type"] == "missing":
         found = "missing, expected a value for this key"
-    raise InputError(f"{path}: {'.'.join(keys)}: {found}{more}")
+    return InputError(f"{path}: {'.'.join(keys)}: {found}")
 
 
 def _distribution_error(distribution: Mapping[str, list[Any]]) -> str | None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from genlib.errors import InputError, mask_secrets, one_line, run_cli
+from genlib.errors import InputError, Refusals, mask_secrets, one_line, run_cli
 
 ADDRESSES = [  # a password, token or signature is always "s3cr3t" or holds it
     ("http://alice:s3cr3t@127.0.0.1:5999", "http://***@127.0.0.1:5999"),
@@ -137,3 +137,30 @@ def test_output_to_a_full_disk_is_one_line(tmp_path):
     command = f"{sys.executable} -c '{PRINTS}' >/dev/full"
     done = subprocess.run(["bash", "-c", command], cwd=tmp_path, env=env, capture_output=True, text=True)
     assert done.returncode == 2 and done.stderr.count("\n") == 1 and "expected a disk with room" in done.stderr
+
+
+def test_all_refusals_are_raised_at_once_each_printed_in_a_line(capsys):
+    def refuse():
+        refusals = Refusals()
+        for found in ("a: got 1", "b: got 2\nand more"):
+            with refusals.collect():
+                raise InputError(found)
+        with refusals.collect():
+            inner = Refusals([InputError("c: got 3"), InputError("d: got 4")])
+            inner.raise_all()
+        refusals.raise_all()
+
+    assert run_cli(refuse) == 2
+    assert (
+        capsys.readouterr().err == "genlib: a: got 1\ngenlib: b: got 2 and more\ngenlib: c: got 3\ngenlib: d: got 4\n"
+    )
+    with pytest.raises(InputError, match=r"^a: got 1 \(and 3 more\)$"):
+        refuse()
+
+
+def test_one_refusal_is_itself_and_none_is_none():
+    Refusals().raise_all()
+    error = InputError("a: got 1")
+    with pytest.raises(InputError) as raised:
+        Refusals([error]).raise_all()
+    assert raised.value is error

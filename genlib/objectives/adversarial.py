@@ -160,7 +160,7 @@ def interpolate_images(real: Tensor, fake: Tensor, real_weight: Tensor) -> Tenso
 def input_gradient(discriminator: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
     """grad D(x) [n, C, H, W], differentiable in the parameters of D, in float32: squares lose too much in bfloat16."""
     x = x.detach().float().requires_grad_()
-    with torch.autocast(x.device.type, enabled=False):
+    with torch.autocast("cuda" if x.is_cuda else "cpu", enabled=False):
         (gradient,) = torch.autograd.grad(discriminator(x).sum(), x, create_graph=True)
     return gradient
 

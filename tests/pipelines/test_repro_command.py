@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from genlib.params import merge, parse_yaml
-from pipelines.check import _load_preset, _parse_assignments, _update_params_file
+from pipelines.params_file import load_preset, parse_assignments, update_params_file
 from pipelines.repro_command import record_command, repro_command
 
 PARAMS = """
@@ -35,9 +35,9 @@ def lay(preset, assignments):
     """What `pipelines.check` does with params.yaml, without looking at the data."""
     before = Path("params.yaml").read_bytes()
     values = parse_yaml(before.decode(), "params.yaml")
-    wanted = merge(merge(values, _load_preset(preset)), _parse_assignments(assignments))
+    wanted = merge(merge(values, load_preset(preset)), parse_assignments(assignments))
     if wanted != values:
-        _update_params_file(wanted)
+        update_params_file(wanted)
         record_command(Path(), before, preset, assignments)
 
 
