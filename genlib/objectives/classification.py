@@ -29,12 +29,19 @@ def shift_images(x: Tensor, offsets: Tensor, max_shift: int) -> Tensor:
     return padded[image, :, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2)
 
 
+def mirror_images(x: Tensor, mirrored: Tensor) -> Tensor:
+    """x [n, C, H, W] with left and right exchanged in the images where `mirrored` [n] is true."""
+    return torch.where(mirrored[:, None, None, None], x.flip(3), x)
+
+
 @dataclass(kw_only=True, eq=False)
 class Classification(Objective):
-    """`shift`: training images move at random by up to that many pixels each way."""
+    """`shift`: training images move at random by up to that many pixels each way. `flip`: each is mirrored left to
+    right with probability 1/2, as suits photographs; a mirrored digit or letter is none."""
 
     label_smoothing: float = 0.0
     shift: int = 0
+    flip: bool = False
     domains = "union"
 
     def __post_init__(self) -> None:
@@ -45,6 +52,8 @@ class Classification(Objective):
         x, y = batch.x, batch.labels
         if self.shift:
             x = shift_images(x, (batch.rand("shift", 2) * (2 * self.shift + 1)).long(), self.shift)
+        if self.flip:
+            x = mirror_images(x, batch.rand("flip") < 0.5)
         if y is None:
             y = (4 * batch.rand("rotation")).long()
             x = rotate_quarters(x, y)

@@ -67,6 +67,27 @@ def test_shifts_move_each_image_by_its_own_offset():
     torch.testing.assert_close(left[:, :, -1], x[2][:, :, -1])
 
 
+def test_mirrored_images_exchange_left_and_right():
+    x = torch.randn(3, 2, 8, 9)
+    as_it_was, mirrored, too = classification.mirror_images(x, torch.tensor([False, True, True]))
+    torch.testing.assert_close(as_it_was, x[0])
+    torch.testing.assert_close(torch.stack([mirrored, too]), x[1:].flip(3))
+
+
+def test_flips_mirror_half_of_the_images_alike_on_every_rank():
+    def seen(batch):
+        shown = []
+        classification.Build(flip=True).step_losses(lambda x: shown.append(x) or torch.zeros(len(x), CLASSES), batch)
+        return shown[0]
+
+    data = images(n=200)
+    whole, parts = batch_of(data, 200), [batch_of(data, 200, rank=rank, world=2) for rank in range(2)]
+    mirrored = (seen(whole) == whole.x.flip(3)).all((1, 2, 3))
+    assert 70 < mirrored.sum() < 130
+    torch.testing.assert_close(seen(whole), classification.mirror_images(whole.x, mirrored))
+    torch.testing.assert_close(seen(whole), torch.cat([seen(part) for part in parts]))
+
+
 def test_classification_is_cross_entropy():
     model = made("classifier")
     batch = batch_of(images())

@@ -1,12 +1,23 @@
-"""How a game of two players stands: planted repertoires are told, real ones pass, trials are given up in time."""
+"""How a game of two players stands: planted repertoires are told, real ones pass at any contrast and blur, trials are
+given up in time."""
 
 import pytest
 import torch
 from prepared import digits, job
+from shared_images import read_images
+from torch.nn import functional as F
 
 from genlib.data.dataset import load_dataset
 from genlib.data.images import Images, to_float
-from genlib.training.diagnostics import K_NEAREST, NUM_COMPARED, is_gan, sample_diversity
+from genlib.objectives.classification import shift_images
+from genlib.training.diagnostics import (
+    K_NEAREST,
+    NUM_COMPARED,
+    duplicate_rate,
+    is_gan,
+    pool_pixels,
+    sample_diversity,
+)
 from genlib.training.fit import fit
 from genlib.training.gan_state import COLLAPSE_PATIENCE, GRACE_FRACTION, CollapseStopper, gan_state
 
@@ -56,6 +67,85 @@ def test_noise_covers_nothing_and_is_no_collapse(data):
     noise = torch.randint(256, (NUM_COMPARED, *dataset.shape), generator=torch.Generator().manual_seed(0))
     found = sample_diversity(Stored(noise.to(torch.uint8)), dataset.train)
     assert found == {"pixel_coverage": 0, "duplicate_rate": 0}
+
+
+def to_uint8(x):
+    return x.round().clamp(0, 255).to(torch.uint8)
+
+
+def with_contrast(x, factor):
+    return to_uint8(127.5 + factor * (x.float() - 127.5))
+
+
+def blurred(x, side):
+    """As if it had been `side` pixels wide."""
+    coarse = F.adaptive_avg_pool2d(x.float(), side)
+    return to_uint8(F.interpolate(coarse, x.shape[2:], mode="bilinear"))
+
+
+def noisy(x, std):
+    return to_uint8(x + std * torch.randn(x.shape, generator=torch.Generator().manual_seed(0)))
+
+
+def moved(x):
+    """Each image by -1, 0 or 1 pixels each way."""
+    offsets = torch.randint(3, (len(x), 2), generator=torch.Generator().manual_seed(0))
+    return shift_images(x.float(), offsets, 1).to(torch.uint8)
+
+
+DIFFERENT = {  # different images, each of them
+    "as they are": lambda x: x,
+    "contrast 0.7": lambda x: with_contrast(x, 0.7),
+    "contrast 0.5": lambda x: with_contrast(x, 0.5),
+    "contrast 0.3": lambda x: with_contrast(x, 0.3),
+    "darker": lambda x: to_uint8(0.3 * x.float()),
+    "blurred to 4": lambda x: blurred(x, 4),
+    "blurred to 2": lambda x: blurred(x, 2),
+    "blurred to 4, contrast 0.3": lambda x: blurred(with_contrast(x, 0.3), 4),
+    "grey": lambda x: to_uint8(x.float().mean(1, keepdim=True)).expand_as(x),
+}
+REPEATED = {  # the same ones, as they come out
+    "exactly": lambda x: x,
+    "with noise": lambda x: noisy(x, 4.0),
+    "moved by a pixel": moved,
+    "faint": lambda x: noisy(with_contrast(x, 0.3), 2.0),
+    "blurred": lambda x: noisy(blurred(x, 4), 4.0),
+}
+
+
+@pytest.fixture(scope="module", params=["cifar10", "mnist", "digits"])
+def two_draws(request, data):
+    """Two times 256 different real images."""
+    if request.param == "digits":
+        images = load_dataset(data)
+        return images.train.pixels[:NUM_COMPARED], images.train.pixels[NUM_COMPARED : 2 * NUM_COMPARED]
+    return read_images(request.param, 2 * NUM_COMPARED).split(NUM_COMPARED)
+
+
+@pytest.mark.parametrize("change", DIFFERENT)
+def test_neither_contrast_nor_blur_is_a_collapse(two_draws, change):
+    real, others = two_draws
+    assert duplicate_rate(pool_pixels(DIFFERENT[change](others)), pool_pixels(real)) < 0.2
+
+
+@pytest.mark.parametrize("change", REPEATED)
+@pytest.mark.parametrize("k", [1, 10])
+def test_repeated_images_are_a_collapse(two_draws, k, change):
+    real, others = two_draws
+    repeated = REPEATED[change](others[torch.arange(NUM_COMPARED) % k])
+    assert duplicate_rate(pool_pixels(repeated), pool_pixels(real)) > 0.9
+
+
+def test_half_a_collapse_is_half_a_rate(two_draws):
+    real, others = two_draws
+    half = NUM_COMPARED // 2
+    mixed = torch.cat([others[:half], noisy(others[torch.arange(half) % 10], 4.0)])
+    assert duplicate_rate(pool_pixels(mixed), pool_pixels(real)) == pytest.approx(0.5, abs=0.1)
+
+
+def test_images_of_one_colour_are_a_collapse(two_draws):
+    real, others = two_draws
+    assert duplicate_rate(pool_pixels(torch.full_like(others, 90)), pool_pixels(real)) == 1
 
 
 @pytest.mark.parametrize("n", [1, K_NEAREST, K_NEAREST + 1])
