@@ -9,7 +9,7 @@ SHARED = Path(__file__).parents[1] / ".." / "shared" / "data"
 
 
 def read_images(name, n):
-    """The first n test images of `cifar10` or `mnist`, uint8 [n, C, H, W]."""
+    """n test images of `cifar10` or `mnist`, of all classes, uint8 [n, C, H, W]."""
     folder = SHARED / {"cifar10": "cifar10_jpeg", "mnist": "MNIST"}[name]
     if not folder.exists():
         pytest.skip(f"{folder} is not here")
@@ -23,7 +23,9 @@ def _read_cifar10(folder, n):
     from genlib.data.parquet import ParquetImages
 
     path = next((folder / "data").glob("test-*.parquet"))
-    pixels = [numpy.asarray(Image.open(each.open("rb")).convert("RGB")) for each in ParquetImages((path,), n)]
+    files = list(ParquetImages((path,)))  # class by class
+    chosen = files[:: len(files) // n][:n]
+    pixels = [numpy.asarray(Image.open(each.open("rb")).convert("RGB")) for each in chosen]
     return torch.from_numpy(numpy.stack(pixels)).permute(0, 3, 1, 2)
 
 

@@ -119,7 +119,8 @@ def two_draws(request, data):
     if request.param == "digits":
         images = load_dataset(data)
         return images.train.pixels[:NUM_COMPARED], images.train.pixels[NUM_COMPARED : 2 * NUM_COMPARED]
-    return read_images(request.param, 2 * NUM_COMPARED).split(NUM_COMPARED)
+    images = read_images(request.param, 2 * NUM_COMPARED)
+    return images[::2], images[1::2]
 
 
 @pytest.mark.parametrize("change", DIFFERENT)
