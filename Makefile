@@ -1,4 +1,5 @@
-# make repro [JOBS=2]  set up, check, run the whole graph       make test    set up, run the tests
+# make repro [DATA=path/to/images] [PRESET=name] [SET="key=value ..."] [JOBS=2]     set up, check, run the whole graph
+# make test         set up, run the tests
 # make ui           open MLflow on loopback                     make tune MODEL=gan [TRIALS=50]
 # make submit ADDRESS=http://head:8265 [STAGE=train@gan]        make faults  tests on several nodes, and 60 killed runs
 # make docs-check   run the commands of the pages, including the slow ones
@@ -20,6 +21,7 @@ export RAY_USAGE_STATS_ENABLED := 0
 export DO_NOT_TRACK := 1
 PORT ?= 5000
 JOBS ?= 2
+DATA ?=
 PRESET ?=
 SET ?=
 TRIALS ?=
@@ -49,8 +51,9 @@ $(DEV_STAMP): $(STAMP)
 	@$(INSTALL) --require-hashes --compile-bytecode -r requirements-dev.lock
 	@touch $@
 
+repro: export GENLIB_DATA = $(value DATA)
 repro: setup
-	@python -m pipelines.check --preset "$(PRESET)" --set $(SET)
+	@python -m pipelines.check --data "$$GENLIB_DATA" --preset "$(PRESET)" --set $(SET)
 	@python -m pipelines.repro "$(JOBS)"
 
 test: setup-dev

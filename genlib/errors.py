@@ -62,7 +62,11 @@ class Refusals:
 
     def raise_all(self) -> None:
         if self.errors:
-            raise self.errors[0] if len(self.errors) == 1 else InputErrors(self.errors)
+            raise self.all_at_once()
+
+    def all_at_once(self) -> InputError:
+        """One error for all that were collected, of which there is at least one."""
+        return self.errors[0] if len(self.errors) == 1 else InputErrors(self.errors)
 
 
 class WorkersLost(RuntimeError):

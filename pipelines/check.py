@@ -1,13 +1,15 @@
 """Validate the params, the data they name and the tracking address.
 
-`python -m pipelines.check [--preset NAME] [--set key=value ...] [--tune MODEL]` merges a preset and single values into
-params.yaml, validates the result, and only then writes it. Exits with 2 and a line for each
-error.
+`python -m pipelines.check [--data PATH] [--preset NAME] [--set key=value ...] [--tune MODEL]` lays images of one's own,
+a preset and single values over params.yaml, validates the result, and only then writes it. Exits with 2 and a line for
+each error.
 """
 
 import argparse
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from genlib import provenance
 from genlib.data.catalog import find_domains
@@ -15,10 +17,11 @@ from genlib.errors import Refusals, run_cli, unknown_name
 from genlib.files import write_text
 from genlib.metrics.registry import check_metric_names
 from genlib.migration import require_current_names
-from genlib.params import PARAMS, Params, merge, parse_params, read_yaml
+from genlib.params import PARAMS, Params, flatten_dotted, parse_params, read_yaml
 from genlib.tracking.address import require_driver, tracking_uri
 from pipelines.model_checks import DataSpec, check_models_once, remember_checked, warn_of_gray_likelihoods
-from pipelines.params_file import load_preset, parse_assignments, update_params_file
+from pipelines.own_data import OwnData, fit_to_data
+from pipelines.params_file import lay_params, load_preset, parse_assignments, update_params_file
 from pipelines.preflight import check_cluster, check_machine
 from pipelines.repro_command import record_command
 from pipelines.stage import ROOT
@@ -27,31 +30,45 @@ RATINGS, RUNS = Path("data/ratings"), Path("runs")
 RATING_COLUMNS = "rater,item,answer,truth,seconds,time\n"
 
 
-def check(preset: str | None, assignments: list[str], tuned_model: str | None = None) -> None:
-    """Validate params.yaml with a preset and single values merged in, and write it if they change it."""
+def check(preset: str | None, assignments: list[str], tuned_model: str | None = None, data: str | None = None) -> None:
+    """Validate params.yaml with the images at `data`, a preset and single values laid over it, and write it if they
+    change it."""
     values, before = read_yaml(PARAMS), PARAMS.read_bytes()
-    overrides = {f"presets/{preset}.yaml": load_preset(preset), "SET": parse_assignments(assignments)}
-    new_values = values
-    for where, changes in overrides.items():
-        require_current_names(changes, where)  # also where a null would remove what is not there
-        new_values = merge(new_values, changes)
-    params = parse_params(new_values, PARAMS)
-    refusals = Refusals()
+    changes = load_preset(preset), parse_assignments(assignments)
+    for where, change in zip((f"presets/{preset}.yaml", "SET"), changes, strict=True):
+        require_current_names(change, where)  # also where a null would remove what is not there
+    own = OwnData.find(data) if data else None
+    new_values = own.lay(values, *changes) if own else lay_params(values, *changes)
+    params, refusals, notes = _parse(new_values, own), Refusals(), [*own.notes] if own else []
     with refusals.collect():
         _check_names(params, tuned_model)
     with refusals.collect():
         _check_surroundings(params)
     with refusals.collect():
         data_spec = DataSpec.from_sources(params, [source for source, _ in find_domains(params.data.to_config())])
+        if own:
+            given = flatten_dotted(changes[0]) | flatten_dotted(changes[1])
+            new_values, more = fit_to_data(new_values, own.lay(values, {}, {}), data_spec, given)
+            params, notes = parse_params(new_values), notes + more
         with refusals.collect():
             check_models_once(params, data_spec)
     refusals.raise_all()
     remember_checked(params, data_spec)
+    print(*notes, sep="\n", end="\n" if notes else "")
     warn_of_gray_likelihoods(params, data_spec)
     if new_values != values:
         update_params_file(new_values)
-        record_command(Path(), before, preset, assignments)
+        record_command(Path(), before, preset, assignments, data)
     _prepare_folders(params)
+
+
+def _parse(values: Mapping[str, Any], own: OwnData | None) -> Params:
+    refusals = Refusals()
+    with refusals.collect():
+        return parse_params(values)
+    if own and own.refusal:
+        refusals.errors.append(own.refusal)
+    raise refusals.all_at_once()
 
 
 def _check_names(params: Params, tuned_model: str | None) -> None:
@@ -85,11 +102,12 @@ def _prepare_folders(params: Params) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m pipelines.check", description=check.__doc__)
+    parser.add_argument("--data", metavar="PATH", help="a folder of images or of Parquet files, or a URL of one")
     parser.add_argument("--preset", metavar="NAME", help="a file of presets/, without .yaml")
     parser.add_argument("--set", metavar="KEY=VALUE", nargs="*", default=[], help="single values by dotted key")
     parser.add_argument("--tune", metavar="MODEL", help="a model that is to be tuned, one of tune.models")
     asked = parser.parse_args()
-    sys.exit(run_cli(lambda: check(asked.preset, asked.set, asked.tune)))
+    sys.exit(run_cli(lambda: check(asked.preset, asked.set, asked.tune, asked.data)))
 
 
 if __name__ == "__main__":

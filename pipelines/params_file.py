@@ -1,15 +1,16 @@
 """Presets and single values, and how params.yaml is changed in place."""
 
 import io
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from genlib.errors import InputError, unknown_name
 from genlib.files import write_text
-from genlib.params import PARAMS, expand_dotted, parse_yaml, read_yaml
+from genlib.params import PARAMS, expand_dotted, flatten_dotted, merge, parse_yaml, read_yaml
 
 PRESETS = Path("presets")
+FULL_PARTS = ("model", "objective")
 
 
 def load_preset(name: str | None) -> dict[str, Any]:
@@ -19,6 +20,19 @@ def load_preset(name: str | None) -> dict[str, Any]:
     if name not in presets:
         raise unknown_name("PRESET", name, presets)
     return read_yaml(PRESETS / f"{name}.yaml")
+
+
+def lay_params(values: Mapping[str, Any], preset: Mapping[str, Any], assigned: Mapping[str, Any]) -> dict[str, Any]:
+    """The content of params.yaml with a preset over it, and single values over both."""
+    return merge(lay_preset(values, preset), assigned)
+
+
+def lay_preset(values: Mapping[str, Any], preset: Mapping[str, Any]) -> dict[str, Any]:
+    """`values` with a preset over them. A model that the preset gives in full, with the names of its model and of its
+    objective, leaves nothing of an entry that was there."""
+    models = preset.get("models", {})
+    full = [name for name in models if all(f"{name}.{part}.name" in flatten_dotted(models) for part in FULL_PARTS)]
+    return merge(merge(values, {"models": dict.fromkeys(full)}), preset)
 
 
 def parse_assignments(assignments: list[str]) -> dict[str, Any]:
@@ -46,12 +60,15 @@ def update_params_file(values: Mapping[str, Any]) -> None:
     print(f"params.yaml changed: {', '.join(changed)} (git checkout params.yaml brings the committed values back)")
 
 
-def _update_document(document: MutableMapping[str, Any], values: Mapping[str, Any]) -> None:
-    """Set `values` in `document`; equal ones keep their form and comments."""
+def _update_document(document: Any, values: Mapping[str, Any]) -> None:
+    """Set `values` in `document`, in their order; equal ones keep their form and comments."""
     for key in [key for key in document if key not in values]:
         del document[key]
     for key, value in values.items():
-        if isinstance(value, Mapping) and isinstance(document.get(key), MutableMapping):
+        if isinstance(value, Mapping) and isinstance(document.get(key), Mapping):
             _update_document(document[key], value)
         elif key not in document or document[key] != value:
             document[key] = value
+    if [*document] != [*values]:
+        for key in values:
+            document.move_to_end(key)

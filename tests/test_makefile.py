@@ -33,13 +33,13 @@ def project(tmp_path):
     return folder
 
 
-def make(project, target, **env):
+def make(project, target, *variables, **env):
     """Exit code, what was called, what was printed."""
     tools = project.parent
     calls = tools / "calls"
     calls.write_text("")
     env = {"PATH": os.environ["PATH"], "TOOLS": str(tools), "CALLS": str(calls), **env}
-    command = ["make", "--no-print-directory", target, f"PYTHON={tools / 'python'}"]
+    command = ["make", "--no-print-directory", target, f"PYTHON={tools / 'python'}", *variables]
     done = subprocess.run(command, cwd=project, env=env, capture_output=True, text=True)
     return done.returncode, calls.read_text().splitlines(), done.stdout + done.stderr
 
@@ -89,3 +89,13 @@ def test_every_locked_version_has_a_hash():
     for name in ("requirements", "requirements-dev", "requirements-uv"):
         entries = (ROOT / f"{name}.lock").read_text().replace("\\\n", "").splitlines()
         assert entries and all("==" in entry and "--hash=sha256:" in entry for entry in entries)
+
+
+@pytest.mark.parametrize("data", ["photos", "my photos", "it's", 'a "b"', "a$b", "$(HOME)", "é; exit 3", ""])
+def test_a_folder_of_any_name_reaches_the_check_whole(project, data):
+    make(project, "setup")
+    code, calls, _ = make(project, "repro", f"DATA={data}", "SET=train.seed=1 train.ema=0.9")
+    assert (
+        code == 0 and calls[0] == f"python -m pipelines.check --data {data} --preset  --set train.seed=1 train.ema=0.9"
+    )
+    assert calls[1] == "python -m pipelines.repro 2"

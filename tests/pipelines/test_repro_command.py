@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from genlib.params import merge, parse_yaml
-from pipelines.params_file import load_preset, parse_assignments, update_params_file
+from pipelines.params_file import lay_params, load_preset, parse_assignments, update_params_file
 from pipelines.repro_command import record_command, repro_command
 
 PARAMS = """
@@ -31,39 +31,46 @@ def project(tmp_path, monkeypatch):
     return tmp_path
 
 
-def lay(preset, assignments):
-    """What `pipelines.check` does with params.yaml, without looking at the data."""
+def lay(data, preset, assignments):
+    """What `pipelines.check` does with params.yaml, without looking at the data: DATA lays all values anew."""
     before = Path("params.yaml").read_bytes()
     values = parse_yaml(before.decode(), "params.yaml")
-    wanted = merge(merge(values, load_preset(preset)), parse_assignments(assignments))
+    base = merge(parse_yaml(PARAMS, ""), {"data": {"root": data}}) if data else values
+    wanted = lay_params(base, load_preset(preset), parse_assignments(assignments))
     if wanted != values:
         update_params_file(wanted)
-        record_command(Path(), before, preset, assignments)
+        record_command(Path(), before, preset, assignments, data)
 
 
 def words_of(command):
-    """The PRESET and SET that a shell hands to make."""
+    """The DATA, PRESET and SET that a shell hands to make."""
     given = dict(word.split("=", 1) for word in shlex.split(command)[2:])
-    return given.get("PRESET"), given.get("SET", "").split()
+    return given.get("DATA"), given.get("PRESET"), given.get("SET", "").split()
 
 
 @pytest.mark.parametrize(
     ("calls", "expected"),
     [
         ([], "make repro"),
-        ([("smoke", [])], "make repro PRESET=smoke"),
-        ([("smoke", []), ("smoke", []), (None, [])], "make repro PRESET=smoke"),
-        ([(None, ["train.seed=3"])], 'make repro SET="train.seed=3"'),
-        ([(None, ["models.vae=null"])], 'make repro SET="models.vae=null"'),
-        ([(None, ["evaluate.metrics=[kid,ndb]"])], 'make repro SET="evaluate.metrics=[kid,ndb]"'),
-        ([("smoke", ["train.seed=2"])], 'make repro PRESET=smoke SET="train.seed=2"'),
-        ([("smoke", []), (None, ["train.seed=2"])], 'make repro PRESET=smoke SET="train.seed=2"'),
-        ([(None, ["train.seed=2"]), ("long", [])], 'make repro SET="train.seed=2" && make repro PRESET=long'),
+        ([(None, "smoke", [])], "make repro PRESET=smoke"),
+        ([(None, "smoke", []), (None, "smoke", []), (None, None, [])], "make repro PRESET=smoke"),
+        ([(None, None, ["train.seed=3"])], 'make repro SET="train.seed=3"'),
+        ([(None, None, ["models.vae=null"])], 'make repro SET="models.vae=null"'),
+        ([(None, None, ["evaluate.metrics=[kid,ndb]"])], 'make repro SET="evaluate.metrics=[kid,ndb]"'),
+        ([(None, "smoke", ["train.seed=2"])], 'make repro PRESET=smoke SET="train.seed=2"'),
+        ([(None, "smoke", []), (None, None, ["train.seed=2"])], 'make repro PRESET=smoke SET="train.seed=2"'),
+        (
+            [(None, None, ["train.seed=2"]), (None, "long", [])],
+            'make repro SET="train.seed=2" && make repro PRESET=long',
+        ),
+        ([("my photos", None, [])], "make repro DATA='my photos'"),
+        ([("a", "smoke", []), (None, None, ["train.seed=2"])], 'make repro DATA=a PRESET=smoke SET="train.seed=2"'),
+        ([("a", None, []), ("it's", None, [])], """make repro DATA=a && make repro DATA='it'"'"'s'"""),
     ],
 )
 def test_the_command_lays_the_params(project, calls, expected):
-    for preset, assignments in calls:
-        lay(preset, assignments)
+    for call in calls:
+        lay(*call)
     command, made = repro_command(project), Path("params.yaml").read_text()
     assert command == expected
     (project / "params.yaml").write_text(PARAMS)
@@ -73,8 +80,14 @@ def test_the_command_lays_the_params(project, calls, expected):
 
 
 def test_params_edited_by_hand_or_checked_out_again_forget_the_command(project):
-    lay("smoke", [])
+    lay(None, "smoke", [])
     (project / "params.yaml").write_text(PARAMS.replace("seed: 0", "seed: 4"))
     assert repro_command(project) == "make repro"
-    lay("long", [])
+    lay(None, "long", [])
     assert repro_command(project) == "make repro PRESET=long"
+
+
+def test_secrets_of_an_address_are_not_noted(project):
+    lay("s3://user:s3cr3t@host/images", None, [])
+    assert "s3cr3t" not in repro_command(project) and "DATA=" in repro_command(project)
+    assert "s3cr3t" not in (project / ".genlib/command.json").read_text()

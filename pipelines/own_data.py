@@ -1,0 +1,101 @@
+"""`make repro DATA=path`: a folder of images, or a URL of one, whatever is in it, laid over params.yaml.
+
+Laid are, each over the ones before: the small preset that fits the images, in full; PRESET; the place of the images;
+SET. So the params of one data set leave nothing to those of the next.
+"""
+
+from collections.abc import Collection, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Self
+
+from genlib.data.catalog import find_source
+from genlib.data.config import DataConfig, parse_root
+from genlib.errors import InputError, one_line
+from genlib.params import expand_dotted, merge, parse_params
+from pipelines.budgets import describe_budgets, scale_budgets
+from pipelines.model_checks import DataSpec, group_starved_models
+from pipelines.params_file import lay_preset, load_preset
+
+COLOR_PRESET, GRAY_PRESET = "photos64-small", "gray32-small"
+MAX_GRAY_SIDE = 32  # pixels: larger grey images are taken for photographs, smaller ones for characters and the like
+DATA_DEFAULTS = {"download": False, "split": "pooled", "seed": 0, "valid": None, "test": None}
+
+
+@dataclass(frozen=True)
+class OwnData:
+    """What was found at DATA: `location`, the keys of the section `data` that name the images; the small `preset` that
+    fits them; `notes` to print. `refusal`: why the images cannot be read."""
+
+    location: Mapping[str, Any]
+    preset: str = COLOR_PRESET
+    notes: tuple[str, ...] = ()
+    refusal: InputError | None = None
+
+    @classmethod
+    def find(cls, root: str) -> Self:
+        location: dict[str, Any] = {"name": "folder", "root": root, "domain_b": None}
+        try:
+            place = parse_root(root, "DATA")
+            location |= _find_layout(place)
+            return cls._look(location, DataConfig(location["name"], place))
+        except InputError as error:
+            return cls(location, refusal=error)
+
+    @classmethod
+    def _look(cls, location: dict[str, Any], config: DataConfig) -> Self:
+        first, notes = find_source(config), []
+        if location["domain_b"]:
+            second = find_source(replace(config, name="folder_b", domain_b=None))
+            if first.channels != second.channels:
+                location["domain_b"] = None
+                notes.append(f"left out: trainB (its images have {second.channels} channels, not {first.channels})")
+        location["split"] = "official" if first.test else "pooled"
+        side = getattr(first, "median_side", MAX_GRAY_SIDE)
+        is_small_gray = first.channels == 1 and side <= MAX_GRAY_SIDE
+        return cls(location, GRAY_PRESET if is_small_gray else COLOR_PRESET, tuple(notes))
+
+    def lay(self, values: Mapping[str, Any], preset: Mapping[str, Any], assigned: Mapping[str, Any]) -> dict[str, Any]:
+        """`values` of params.yaml with all that is laid over them."""
+        base = lay_preset({**values, "data": DATA_DEFAULTS}, load_preset(self.preset))
+        return merge(merge(lay_preset(base, preset), {"data": self.location}), assigned)
+
+
+def fit_to_data(
+    values: Mapping[str, Any], unchanged: Mapping[str, Any], data_spec: DataSpec, given: Collection[str]
+) -> tuple[dict[str, Any], list[str]]:
+    """`values` without the models that such data cannot feed and with counts of images for it, and lines that say so.
+    `unchanged`: the values without PRESET and SET, of which the counts are scaled, so that what those enlarge takes
+    longer and costs the other models nothing; `given`: the keys that they set."""
+    params = parse_params(values)
+    groups = group_starved_models(params, data_spec)
+    notes = [f"left out: {', '.join(names)} ({reason})" for reason, names in groups.items()]
+    kept = [name for name in params.models if not any(name in names for names in groups.values())]
+    fed = _keep_models(values, kept)
+    with suppress(InputError):  # of a model that cannot be built: the check, which comes after, says so
+        budgets = scale_budgets(parse_params(_keep_models(unchanged, kept)), data_spec, given)
+        fed, notes = merge(fed, expand_dotted(budgets)), notes + describe_budgets(budgets)
+    return fed, notes
+
+
+def _keep_models(values: Mapping[str, Any], kept: Collection[str]) -> dict[str, Any]:
+    models = {name: section for name, section in values["models"].items() if name in kept}
+    tune = values.get("tune", {})
+    return {**values, "models": models, "tune": {**tune, "models": [n for n in tune.get("models", []) if n in kept]}}
+
+
+def _find_layout(place: Path) -> dict[str, Any]:
+    """The source that reads what is at `place`, and the second domain where there is one."""
+    try:
+        if any(_has_parquet_files(each) for each in (place, place / "data")):
+            return {"name": "parquet"}
+        if all((place / name).is_dir() for name in ("trainA", "trainB")):
+            return {"name": "folder_a", "domain_b": {"name": "folder_b"}}
+    except Exception as error:  # each store behind a URL has its own
+        raise InputError(f"DATA: got {place} out of reach ({one_line(error)}), expected a folder of images") from error
+    return {"name": "folder"}
+
+
+def _has_parquet_files(place: Path) -> bool:
+    return place.is_dir() and any(path.suffix == ".parquet" for path in place.iterdir())
