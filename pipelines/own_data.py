@@ -4,6 +4,7 @@ Laid are, each over the ones before: the small preset that fits the images, in f
 SET. So the params of one data set leave nothing to those of the next.
 """
 
+import os
 from collections.abc import Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -35,6 +36,10 @@ class OwnData:
 
     @classmethod
     def find(cls, root: str) -> Self:
+        if root != os.fsencode(root).decode(errors="replace"):
+            raise InputError(f"DATA: got {root}, expected a path in UTF-8, for params.yaml; rename the folder")
+        if root.startswith("~"):  # which not every shell expands after DATA=
+            root = str(Path(root).expanduser())
         location: dict[str, Any] = {"name": "folder", "root": root, "domain_b": None}
         try:
             place = parse_root(root, "DATA")

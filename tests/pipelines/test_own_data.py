@@ -1,6 +1,7 @@
 """`make repro DATA=path` on folders of all kinds: what is laid, what is left out, what is refused."""
 
 import io
+import os
 import shutil
 from itertools import product
 from pathlib import Path
@@ -13,7 +14,7 @@ from genlib.errors import InputError, InputErrors
 from genlib.params import load_params, parse_params, read_yaml
 from pipelines.check import check
 from pipelines.own_data import OwnData
-from pipelines.params_file import lay_preset, load_preset
+from pipelines.params_file import lay_preset, load_preset, update_params_file
 
 ROOT = Path(__file__).parents[2]
 PER_CLASS = 6
@@ -164,6 +165,28 @@ def test_all_refusals_come_at_once_and_nothing_is_touched(project, folders):
     for found in ("train.lr", "tune.trials", "data.root: got no folder nowhere"):
         assert sum(found in line for line in lines) == 1, lines
     assert {path: path.read_bytes() for path in project.rglob("*") if path.is_file()} == before
+
+
+NAMES = ["my photos", "été", "'q' \"q\"", "a: b #c", "{x}", "10", "null", "- x", "$HOME", "a\tb", "./a/", "x/../y"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_folder_of_any_name_is_written_as_given(project, name):
+    values = OwnData.find(name).lay(read_yaml(project / "params.yaml"), {}, {})
+    update_params_file(values)
+    assert load_params().data.root == name
+
+
+def test_a_home_folder_is_expanded(project, folders, monkeypatch):
+    monkeypatch.setenv("HOME", str(folders))
+    check(None, [], data="~/flat")
+    assert load_params().data.root == str(folders / "flat")
+
+
+def test_a_name_that_params_cannot_hold_is_one_line(project, folders):
+    shutil.copytree(folders / "flat", os.fsdecode(b"gar\xe7on"))
+    with pytest.raises(InputError, match=r"^DATA: got gar.xe7on, expected a path in UTF-8"):
+        check(None, [], data=os.fsdecode(b"gar\xe7on"))
 
 
 @pytest.mark.parametrize("data", ["nowhere", "params.yaml", "presets", "nosuch://bucket/x", ".", "/dev/null"])
