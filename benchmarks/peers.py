@@ -66,7 +66,9 @@ PEER_TASKS = {
         28,
         {"pythae_vae": 1.25},
     ),
-    "a VAE of perceptrons": PeerTask({"name": "iwae"}, {"name": "elbo"}, 28, {"pythae_vae": 1.25}),
+    "a VAE of perceptrons": PeerTask(
+        {"name": "iwae", "pixel_likelihood": "binarized"}, {"name": "elbo"}, 28, {"pythae_vae": 1.25}
+    ),
 }
 LOOPS = sorted({name for contest in PEER_TASKS.values() for name in contest.peers})
 

@@ -89,7 +89,8 @@ def build_job(epochs: int, dataset: Dataset, checkpoint_dir: Path) -> TrainingJo
         report_every=EPOCH,
         checkpoint_every=5 * EPOCH,
     )
-    return TrainingJob("burda", {"name": "iwae"}, {"name": "elbo"}, training, dataset, checkpoint_dir)
+    model = {"name": "iwae", "pixel_likelihood": "binarized"}
+    return TrainingJob("burda", model, {"name": "elbo"}, training, dataset, checkpoint_dir)
 
 
 def train_model(job: TrainingJob, folder: Path) -> LatentVariableModel:

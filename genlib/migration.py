@@ -30,6 +30,19 @@ RENAMED_VALUES = {
     "model.pixel_likelihood": {"bernoulli": "binarized", "intensity": "gray_bce"},
     "objective.name": {"own": "model_loss", "importance": "iwae"},
 }
+# Folders of before hold the options that were given, so what these defaults were then.
+_GROWTH = {"max_channel_mult": 4}
+_PIXELS = {"pixel_likelihood": "gray_bce", "variance": "pixel"}
+FORMER_DEFAULTS: dict[str, dict[str, Any]] = {
+    "vae": _PIXELS | _GROWTH,
+    "cvae": _PIXELS | _GROWTH,
+    "iwae": {"pixel_likelihood": "binarized"},
+    "autoencoder": _GROWTH,
+    "gan": _GROWTH,
+    "cgan": _GROWTH,
+    "dcgan": _GROWTH,
+    "cyclegan": {"blocks": 2},
+}
 _CONFIG_KEYS = RENAMED_KEYS | {"train.lr_by_turn": "train.lr_by_phase"}
 _ENTRY = re.compile(r"(models\.[^.]*\.(?:search_space\.)?)?(.*)", re.DOTALL)
 
@@ -48,10 +61,13 @@ def require_current_names(values: Mapping[str, Any], where: str) -> None:
 
 
 def upgrade_config(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The content of a `config.json` in the words and with the defaults of today."""
     upgraded = dict(config)
     for section in ("model", "objective", "train"):
         if isinstance(options := config.get(section), dict):
             upgraded[section] = dict(_upgrade_option(section, key, value) for key, value in options.items())
+    if isinstance(model := upgraded.get("model"), dict):
+        upgraded["model"] = {**FORMER_DEFAULTS.get(str(model.get("name")), {}), **model}
     return upgraded
 
 

@@ -5,6 +5,7 @@ import importlib
 import inspect
 from collections.abc import Mapping
 from pathlib import Path
+from types import NoneType, UnionType
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from safetensors import SafetensorError
@@ -29,9 +30,7 @@ def build(package: Literal["models", "objectives"], config: Mapping[str, Any], *
     where = where or package
     options = dict(config)
     name = options.pop("name", None)
-    if name not in list_available(package):
-        raise unknown_name(f"{where}.name", name, list_available(package))
-    builder = _get_builder(package, name)
+    builder = _get_builder(package, name, where)
     _check_options(builder, options, where)
     try:
         return builder(*data_spec, **options)
@@ -43,7 +42,9 @@ def default_options(package: Literal["models", "objectives"], name: str) -> dict
     return {key: parameter.default for key, parameter in _keyword_parameters(_get_builder(package, name)).items()}
 
 
-def _get_builder(package: str, name: str) -> Any:
+def _get_builder(package: str, name: str, where: str = "") -> Any:
+    if name not in list_available(package):
+        raise unknown_name(f"{where or package}.name", name, list_available(package))
     return importlib.import_module(f"genlib.{package}.{name}").Build
 
 
@@ -65,6 +66,8 @@ def _check_options(builder: Any, options: Mapping[str, Any], where: str) -> None
 def _matches_type(value: object, hint: Any) -> bool:
     if get_origin(hint) is Literal:
         return value in get_args(hint)
+    if get_origin(hint) is UnionType:
+        return any(_matches_type(value, each) for each in get_args(hint))
     if hint is float:
         return isinstance(value, int | float) and not isinstance(value, bool)
     if hint is int:
@@ -75,7 +78,10 @@ def _matches_type(value: object, hint: Any) -> bool:
 def _describe_type(hint: Any) -> str:
     if get_origin(hint) is Literal:
         return ", ".join(map(str, get_args(hint)))
+    if get_origin(hint) is UnionType:
+        return " or ".join(map(_describe_type, get_args(hint)))
     words = {int: f"a whole number below {MAX_INT_OPTION:,}", float: "a number", bool: "true or false", str: "a word"}
+    words[NoneType] = "null"
     return words.get(hint, str(hint))
 
 

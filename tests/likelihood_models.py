@@ -12,11 +12,9 @@ from torch.distributions import Independent, Normal
 from genlib.data.batches import batches
 from genlib.data.images import Images
 from genlib.models import cvae, iwae, vae
-from genlib.models.layers.latent_variable import (
-    DiagonalNormal,
-    Gaussian,
-    LatentVariableModel,
-)
+from genlib.models.layers.diagonal_normal import DiagonalNormal
+from genlib.models.layers.latent_variable import LatentVariableModel
+from genlib.models.layers.pixel_likelihood import Gaussian
 from genlib.objectives import elbo
 from genlib.objectives import iwae as iwae_bound
 
@@ -92,12 +90,13 @@ def normal(q):
     return Independent(Normal(q.mean, (q.log_variance / 2).exp()), 1)
 
 
-KINDS = ["binarized", "gray_bce", "gaussian"]
+KINDS = ["binarized", "gray_bce", "gaussian", "discretized_logistic"]
 
 
-def made(pixel_likelihood="binarized", variance="pixel", shape=(1, 16, 16)):
+def made(pixel_likelihood="binarized", variance="pixel", shape=(1, 16, 16), output="tanh"):
     torch.manual_seed(0)
-    return vae.Build(shape, 10, latent=3, width=4, pixel_likelihood=pixel_likelihood, variance=variance)
+    options = {"pixel_likelihood": pixel_likelihood, "variance": variance, "output": output}
+    return vae.Build(shape, 10, latent=3, width=4, **options)
 
 
 def images(shape=(1, 16, 16), n=24):
@@ -114,8 +113,12 @@ FAMILY = {
     **{f"vae, {kind}": (lambda kind=kind: made(kind)) for kind in KINDS},
     "vae, shared variance": lambda: made("gaussian", "shared"),
     "cvae": lambda: cvae.Build((1, 16, 16), 10, latent=3, width=4, pixel_likelihood="binarized"),
-    "iwae": lambda: iwae.Build((1, 16, 16), 10),
-    "iwae, two layers": lambda: iwae.Build((1, 16, 16), 10, layers=2),
+    "vae, linear mean": lambda: made("gaussian", "shared", output="linear"),
+    "vae, linear mean of logistics": lambda: made("discretized_logistic", output="linear"),
+    "cvae of levels": lambda: cvae.Build((1, 16, 16), 10, latent=3, width=4),
+    **{f"iwae, {kind}": (lambda kind=kind: iwae.Build((1, 16, 16), 10, pixel_likelihood=kind)) for kind in KINDS},
+    "iwae, pixel variance": lambda: iwae.Build((1, 16, 16), 10, pixel_likelihood="gaussian", variance="pixel"),
+    "iwae, two layers": lambda: iwae.Build((1, 16, 16), 10, layers=2, pixel_likelihood="binarized"),
 }
 
 

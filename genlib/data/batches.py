@@ -36,6 +36,22 @@ class Batch:
         """The images as floats in [-1, 1], channels last; float sets as they are."""
         return to_float(self.pixels).contiguous(memory_format=torch.channels_last)
 
+    def split(self, num_pieces: int) -> list["Batch"]:
+        """Consecutive pieces of these rows, with the same draws: sizes differ by at most one."""
+        n = len(self.pixels)
+        return [self._take(shard_slice(n, i, num_pieces)) for i in range(num_pieces)] if num_pieces > 1 else [self]
+
+    def _take(self, rows: slice) -> "Batch":
+        """Some of these rows, as rows of the same global batch."""
+        start = self.rank_rows.start
+        return replace(
+            self,
+            pixels=self.pixels[rows],
+            labels=None if self.labels is None else self.labels[rows],
+            rank_rows=slice(start + rows.start, start + rows.stop),
+            domain_b=self.domain_b and self.domain_b._take(rows),
+        )
+
     @property
     def y(self) -> Tensor:
         if self.labels is None:

@@ -83,6 +83,11 @@ def chunk_length(row_shape: Sequence[int]) -> int:
     return max(1, min(MAX_CHUNK, CHUNK_VALUES // math.prod(row_shape)))
 
 
+def is_binary(pixels: Tensor) -> bool:
+    """Whether all of uint8 [n, C, H, W] are black or white."""
+    return all(bool(((part == 0) | (part == 255)).all()) for part in torch.split(pixels, CHUNK))
+
+
 def round_to_pixels(values: Tensor) -> Tensor:
     """float64 [0, 255], in place, -> uint8; ties are rounded up, so that every machine gets the same bytes."""
     return values.add_(0.5 + 1e-6).floor_().clamp_(0, 255).to(torch.uint8)

@@ -12,6 +12,7 @@ from torch import Tensor
 from genlib.data.images import dequantize, to_float
 from genlib.data.random import seeded_generator
 from genlib.metrics.base import FeatureSet, MetricInputs, MetricResult, UndefinedMetric, metric
+from genlib.metrics.likelihood import describe_likelihood
 from genlib.metrics.stats.annealing import annealed_log_likelihood
 from genlib.metrics.stats.bayes import importance_log_likelihood
 
@@ -72,7 +73,7 @@ def ais(inputs: MetricInputs) -> MetricResult:
     found = own.log_likelihood(*test)
     detail: dict[str, Any] = {
         "of": "x given its label" if own.is_conditional else "x",
-        "observation": own.decoder.pixel_likelihood,
+        **describe_likelihood(own.decoder, test[0], -found),
         "chains": NUM_CHAINS,
         "distributions": NUM_DISTRIBUTIONS,
         "gap": mean_with_interval(own.sandwich_gap(*test)),

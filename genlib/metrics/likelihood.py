@@ -13,8 +13,10 @@ from genlib.metrics.registry import model_capabilities
 from genlib.metrics.stats import bayes
 from genlib.metrics.stats.calibration import calibration_error, confusion_matrix
 from genlib.metrics.stats.ranking import auroc
+from genlib.models.layers.pixel_likelihood import BITS_OFFSET, bits_per_dim
 
 MAX_EVALUATIONS = 250_000  # pairs of an image and a sample that one metric may decode
+PIXEL_VARIANCE_NOTE = "each pixel has a variance of its own, and its floor decides the value: not comparable"
 NUM_BINARIZATIONS = 8  # of an image, whose log-likelihoods Bayes' rule averages
 
 
@@ -29,7 +31,8 @@ def elbo(inputs: MetricInputs) -> MetricResult:
     model, x, y = inputs.model, observe_test_images(inputs), _conditioning_labels(inputs)
     samples = samples_within_budget(len(x), 10)
     found = bayes.estimate_elbo(model, x, num_samples=samples, seed=inputs.seed, y=y)
-    return MetricResult.of_mean(found - model.nll_offset, samples=samples, **_describe_likelihood(model, y))
+    detail = describe_likelihood(model, x, model.nll_offset - found)
+    return MetricResult.of_mean(found - model.nll_offset, samples=samples, of=_given(y), **detail)
 
 
 @metric(question=("Real images probable?", 1), needs="likelihood", better="lower")
@@ -40,11 +43,12 @@ def nll(inputs: MetricInputs) -> MetricResult:
         raise UndefinedMetric("a Bernoulli likelihood of grey levels is not normalised")
     samples = samples_within_budget(len(x), 200)
     found = bayes.importance_log_likelihood(model, x, num_samples=samples, seed=inputs.seed, y=y)
-    detail: dict[str, Any] = {"samples": samples, **_describe_likelihood(model, y)}
+    values = model.nll_offset - found
+    detail: dict[str, Any] = {"samples": samples, "of": _given(y), **describe_likelihood(model, x, values)}
     if y is not None:
         by_class, prior, k = _class_log_likelihoods(inputs, x, 20)
         detail["marginal"] = {"value": model.nll_offset - bayes.sum_over_classes(by_class, prior).mean(), "samples": k}
-    return MetricResult.of_mean(model.nll_offset - found, **detail)
+    return MetricResult.of_mean(values, **detail)
 
 
 @metric(question=("Classes recognised?", 3), needs="conditional")
@@ -139,5 +143,16 @@ def _class_log_likelihoods(
     return bayes.class_log_likelihoods(inputs.model, x, classes, num_samples=k, seed=inputs.seed), prior, k
 
 
-def _describe_likelihood(model: Any, y: Tensor | None) -> dict[str, str]:
-    return {"of": "x" if y is None else "x given its label", "observation": model.pixel_likelihood}
+def _given(y: Tensor | None) -> str:
+    return "x" if y is None else "x given its label"
+
+
+def describe_likelihood(model: Any, x: Tensor, nll: Tensor) -> dict[str, Any]:
+    """What a pixel is for this model, `bits_per_dim` of the images x with these `nll` [n] where a pixel has 8 bits, and
+    a `note` where the value does not compare."""
+    detail: dict[str, Any] = {"observation": model.pixel_likelihood}
+    if model.pixel_likelihood in BITS_OFFSET:
+        detail["bits_per_dim"] = float(bits_per_dim(model.pixel_likelihood, nll.mean(), x[0].numel()))
+    if getattr(model, "has_pixel_variance", False):
+        detail["note"] = PIXEL_VARIANCE_NOTE
+    return detail

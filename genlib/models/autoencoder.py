@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from genlib.data.images import Images, to_float
+from genlib.data.images import Images, is_binary, to_float
 from genlib.models.layers.blocks import Shape, conv_decoder, conv_encoder, mlp
 from genlib.models.layers.gaussian_mixture import GaussianMixture
 from genlib.models.layers.sampling import map_in_chunks, sample_from
@@ -41,7 +41,8 @@ class TiedDecoder(nn.Module):
 class Autoencoder(nn.Module):
     """`net`: one linear layer each way, layers of 8 and 4 `width` units, or convolutions of `width` channels and more.
     `tied`: the decoder's weights are the encoder's, transposed. `output`: pixels from the decoder's last values h: h,
-    2 sigmoid(h) - 1 or tanh(h); `auto` is tanh where all training pixels are black or white, else linear."""
+    2 sigmoid(h) - 1 or tanh(h); `auto` is tanh where all training pixels are black or white, else linear.
+    `max_channel_mult`: the coarser maps have at most so many times `width` channels."""
 
     def __init__(
         self,
@@ -53,17 +54,18 @@ class Autoencoder(nn.Module):
         width: int = 32,
         tied: bool = False,
         output: OutputActivation = "auto",
+        max_channel_mult: int = 8,
     ) -> None:
         require_one_of(Net, net=net)
         require_one_of(OutputActivation, output=output)
-        require_at_least(1, latent=latent, width=width)
+        require_at_least(1, latent=latent, width=width, max_channel_mult=max_channel_mult)
         if tied and net == "conv":
             raise ValueError("tied: got true, expected false with the net conv")
         super().__init__()
         self.latent, self.output = latent, output
         if net == "conv":
-            self.encoder = conv_encoder(shape, width, latent)
-            self.decoder = nn.Sequential(conv_decoder(shape, latent, width))
+            self.encoder = conv_encoder(shape, width, latent, max_channel_mult)
+            self.decoder = nn.Sequential(conv_decoder(shape, latent, width, max_channel_mult))
         else:
             sizes = [prod(shape), *((8 * width, 4 * width) if net == "mlp" else ()), latent]
             layers = mlp(*sizes)
@@ -74,8 +76,7 @@ class Autoencoder(nn.Module):
 
     def on_fit_start(self, train: Images, valid: Images) -> None:
         if self.output == "auto":
-            binary = ((train.pixels == 0) | (train.pixels == 255)).all()
-            self.slope.copy_(torch.where(binary, OUTPUT_SLOPES["tanh"], OUTPUT_SLOPES["linear"]))
+            self.slope.fill_(OUTPUT_SLOPES["tanh" if is_binary(train.pixels) else "linear"])
 
     def on_fit_end(self, train: Images, valid: Images) -> None:
         pixels = train.pixels[:MAX_MIXTURE_CODES]

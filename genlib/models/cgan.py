@@ -51,7 +51,8 @@ class ConcatDiscriminator(nn.Module):
 
 
 class ConditionalGAN(GANBase):
-    """`embedding`: numbers that stand for a class in the generator, and in a discriminator that concatenates."""
+    """`embedding`: numbers that stand for a class in the generator, and in a discriminator that concatenates; the other
+    options are those of `gan`."""
 
     conditional = True
 
@@ -69,20 +70,24 @@ class ConditionalGAN(GANBase):
         prior: Prior = "normal",
         head: Head = "logit",
         spectral_norm: bool = False,
+        max_channel_mult: int = 8,
     ) -> None:
         require_at_least(1, latent=latent, width=width, width_d=width_d, embedding=embedding)
+        require_at_least(1, max_channel_mult=max_channel_mult)
         require_one_of(Conditioning, condition=condition)
         if not classes:
             raise ValueError("needs labels, and the data have none")
         super().__init__()
         self.latent, self.classes = latent, classes
-        decoder = nn.Sequential(build_decoder(net, shape, latent + embedding, width), nn.Tanh())
+        decoder = nn.Sequential(build_decoder(net, shape, latent + embedding, width, max_channel_mult), nn.Tanh())
         first, label = nn.Sequential(*prior_layers(prior)), nn.Embedding(classes, embedding)
         self.generator = ConditionalGenerator(first, label, decoder)
         if condition == "projection":
-            self.discriminator = ProjectionDiscriminator(*build_discriminator(net, head, shape, width_d), classes)
+            features, score = build_discriminator(net, head, shape, width_d, max_channel_mult)
+            self.discriminator = ProjectionDiscriminator(features, score, classes)
         else:
-            features, score = build_discriminator(net, head, (shape[0] + embedding, *shape[1:]), width_d)
+            seen = (shape[0] + embedding, *shape[1:])
+            features, score = build_discriminator(net, head, seen, width_d, max_channel_mult)
             self.discriminator = ConcatDiscriminator(nn.Embedding(classes, embedding), nn.Sequential(*features, *score))
         if spectral_norm:
             self.apply_spectral_norm()

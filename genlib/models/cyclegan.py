@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from genlib.data.images import Images, to_float
 from genlib.models.layers.blocks import Shape, conv_encoder
-from genlib.models.layers.cyclegan import ImagePool, Translator, patch_discriminator
+from genlib.models.layers.cyclegan import ImagePool, Translator, default_num_blocks, patch_discriminator
 from genlib.models.layers.sampling import map_in_chunks
 from genlib.validation import require_at_least, require_in_range
 
@@ -16,17 +16,26 @@ NUM_SAMPLE_SOURCES = 64
 
 class CycleGAN(nn.Module):
     """`g`: the translators a -> b ("ab") and b -> a ("ba"); `d`: the discriminators of both domains ("a", "b").
-    `judge`: a classifier of both domains, trained with the translators, for the semantic term of the objective."""
+    `blocks`: residual blocks of a translator; null: by the size of the images. `judge`: a classifier of both domains,
+    trained with the translators, for the semantic term of the objective."""
 
     def __init__(
-        self, shape: Shape, classes: int, *, width: int = 16, blocks: int = 2, width_d: int = 16, judge: bool = False
+        self,
+        shape: Shape,
+        classes: int,
+        *,
+        width: int = 16,
+        blocks: int | None = None,
+        width_d: int = 16,
+        judge: bool = False,
     ) -> None:
         require_at_least(1, width=width, width_d=width_d)
-        require_in_range(0, 101, blocks=blocks)
+        num_blocks = default_num_blocks(shape) if blocks is None else blocks
+        require_in_range(0, 101, blocks=num_blocks)
         if judge and not classes:
             raise ValueError("judge needs labels, and the data have none")
         super().__init__()
-        self.g = nn.ModuleDict({direction: Translator(shape, width, blocks) for direction in ("ab", "ba")})
+        self.g = nn.ModuleDict({direction: Translator(shape, width, num_blocks) for direction in ("ab", "ba")})
         self.d = nn.ModuleDict({domain: patch_discriminator(shape, width_d) for domain in ("a", "b")})
         self.judge = conv_encoder(shape, width_d, classes) if judge else None
         self.pool = nn.ModuleDict({domain: ImagePool(shape) for domain in ("a", "b")})

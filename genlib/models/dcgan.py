@@ -12,17 +12,27 @@ from genlib.validation import require_at_least
 
 
 class DCGAN(GANBase):
-    """`width`, `width_d`: channels of G's finest and of D's first level."""
+    """`width`, `width_d`: channels of G's finest and of D's first level; the others have twice, four and at most
+    `max_channel_mult` times as many."""
 
     separate_passes = True  # since D normalises over the batch
 
-    def __init__(self, shape: Shape, classes: int, *, latent: int = 100, width: int = 32, width_d: int = 32) -> None:
-        require_at_least(1, latent=latent, width=width, width_d=width_d)
+    def __init__(
+        self,
+        shape: Shape,
+        classes: int,
+        *,
+        latent: int = 100,
+        width: int = 32,
+        width_d: int = 32,
+        max_channel_mult: int = 8,
+    ) -> None:
+        require_at_least(1, latent=latent, width=width, width_d=width_d, max_channel_mult=max_channel_mult)
         check_shape(shape)
         super().__init__()
         self.latent = latent
-        self.generator = nn.Sequential(*generator_layers(shape, latent, width), nn.Tanh())
-        self.discriminator = nn.Sequential(*discriminator_layers(shape, width_d), nn.Flatten())
+        self.generator = nn.Sequential(*generator_layers(shape, latent, width, max_channel_mult), nn.Tanh())
+        self.discriminator = nn.Sequential(*discriminator_layers(shape, width_d, max_channel_mult), nn.Flatten())
         self.apply(init_weights)
 
     def sample(self, n: int, *, seed: int = 0, y: Tensor | None = None) -> Tensor:
@@ -36,11 +46,11 @@ def num_upsamples(shape: Shape) -> int:
     return (-(-min(shape[1:]) // 4) - 1).bit_length()
 
 
-def generator_layers(shape: Shape, latent: int, width: int) -> list[nn.Module]:
+def generator_layers(shape: Shape, latent: int, width: int, max_mult: int) -> list[nn.Module]:
     """Vector [n, latent] -> [n, C, H, W] by transposed convolutions, cropped to the shape."""
     levels = num_upsamples(shape)
     height, breadth = (-(-side // 2**levels) for side in shape[1:])
-    channels = [*reversed(channel_schedule(width, levels))]
+    channels = [*reversed(channel_schedule(width, levels, max_mult))]
     first = VectorConvTranspose2d(latent, channels[0], (height, breadth), bias=False)
     layers: list[nn.Module] = [nn.Unflatten(1, (latent, 1, 1)), first]
     for level, (wide, narrow) in enumerate(zip(channels, [*channels[1:], shape[0]], strict=True), 1):
@@ -49,10 +59,10 @@ def generator_layers(shape: Shape, latent: int, width: int) -> list[nn.Module]:
     return [*layers, Crop(*shape[1:])]
 
 
-def discriminator_layers(shape: Shape, width: int) -> list[nn.Module]:
+def discriminator_layers(shape: Shape, width: int, max_mult: int) -> list[nn.Module]:
     """Image -> logit [n, 1, 1, 1]; the first level is not normalised."""
     levels = num_upsamples(shape)
-    channels = [shape[0], *channel_schedule(width, levels)]
+    channels = [shape[0], *channel_schedule(width, levels, max_mult)]
     layers: list[nn.Module] = []
     for level in range(levels):
         norm = [BatchNorm2d(channels[level + 1])] if level else []

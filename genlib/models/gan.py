@@ -10,7 +10,8 @@ from genlib.validation import require_at_least
 
 class GAN(GANBase):
     """`prior`: of the codes that G sees. `head`: D's last layer, one logit or the scores of two classes. `pack`: images
-    D sees at a time (Lin et al. 2018, "PacGAN"). `spectral_norm`: of every layer of D."""
+    D sees at a time (Lin et al. 2018, "PacGAN"). `spectral_norm`: of every layer of D. `max_channel_mult`: the coarser
+    maps have at most so many times `width` or `width_d` channels."""
 
     def __init__(
         self,
@@ -25,12 +26,15 @@ class GAN(GANBase):
         head: Head = "logit",
         pack: int = 1,
         spectral_norm: bool = False,
+        max_channel_mult: int = 8,
     ) -> None:
-        require_at_least(1, latent=latent, width=width, width_d=width_d, pack=pack)
+        require_at_least(1, latent=latent, width=width, width_d=width_d, pack=pack, max_channel_mult=max_channel_mult)
         super().__init__()
         self.latent, self.pack = latent, pack
-        self.generator = nn.Sequential(*prior_layers(prior), build_decoder(net, shape, latent, width), nn.Tanh())
-        features, score = build_discriminator(net, head, (pack * shape[0], *shape[1:]), width_d)
+        decoder = build_decoder(net, shape, latent, width, max_channel_mult)
+        self.generator = nn.Sequential(*prior_layers(prior), decoder, nn.Tanh())
+        seen = (pack * shape[0], *shape[1:])
+        features, score = build_discriminator(net, head, seen, width_d, max_channel_mult)
         self.discriminator = nn.Sequential(*features, *score)
         if spectral_norm:
             self.apply_spectral_norm()

@@ -1,6 +1,6 @@
-"""The networks of Burda, Grosse and Salakhutdinov 2016, "Importance weighted autoencoders", with Bernoulli pixels. One
-stochastic layer: x - 200 - 200 - z 50 and back, tanh. Two: x - 200 - 200 - h 100 - 100 - 100 - z 50 and back, with p(x,
-h, z) = p(z) p(h|z) p(x|h) and q(h, z|x) = q(h|x) q(z|h). Images are flattened to intensities in [0, 1]."""
+"""The networks of Burda, Grosse and Salakhutdinov 2016, "Importance weighted autoencoders"; their pixels are binarized.
+One stochastic layer: x - 200 - 200 - z 50 and back, tanh. Two: x - 200 - 200 - h 100 - 100 - 100 - z 50 and back, with
+p(x, h, z) = p(z) p(h|z) p(x|h) and q(h, z|x) = q(h|x) q(z|h). Images are flattened to intensities in [0, 1]."""
 
 import math
 
@@ -9,7 +9,9 @@ from torch import Tensor, nn
 
 from genlib.data.images import Images, chunk_length, to_float
 from genlib.models.layers.blocks import Shape
-from genlib.models.layers.latent_variable import Bernoulli, DiagonalNormal, LatentVariableModel
+from genlib.models.layers.diagonal_normal import DiagonalNormal
+from genlib.models.layers.latent_variable import LatentVariableModel
+from genlib.models.layers.pixel_likelihood import MeanOutput, PixelDistribution, PixelLikelihood, PixelVariance
 from genlib.validation import require_in_range
 
 LATENT_DIM = 50
@@ -44,11 +46,20 @@ class NormalMLP(nn.Module):
 
 class IWAE(LatentVariableModel):
     """`layers`: stochastic layers, 1 or 2. Codes are of the top one, z; with two, `encode` and `decode` take the mean
-    of h, while `log_px_and_log_ratio` and `sample` draw it."""
+    of h, while `log_px_and_log_ratio` and `sample` draw it. The options of pixels are those of `vae`."""
 
-    def __init__(self, shape: Shape, classes: int, *, layers: int = 1) -> None:
+    def __init__(
+        self,
+        shape: Shape,
+        classes: int,
+        *,
+        layers: int = 1,
+        pixel_likelihood: PixelLikelihood = "auto",
+        variance: PixelVariance = "shared",
+        output: MeanOutput = "tanh",
+    ) -> None:
         require_in_range(1, 3, layers=layers)
-        super().__init__(shape, LATENT_DIM, "binarized")
+        super().__init__(shape, LATENT_DIM, pixel_likelihood, variance, output)
         pixels = math.prod(shape)
         first = LATENT_DIM if layers == 1 else HIDDEN_DIM
         self.up = nn.ModuleList([NormalMLP(pixels, 200, first)])
@@ -56,24 +67,25 @@ class IWAE(LatentVariableModel):
         if layers == 2:
             self.up.append(NormalMLP(HIDDEN_DIM, 100, LATENT_DIM))
             self.down.append(NormalMLP(LATENT_DIM, 100, HIDDEN_DIM))
-        self.pixels = nn.Sequential(*tanh_layers(first, 200), glorot_linear(200, pixels))
+        outputs = self.emission.params_per_value * pixels
+        self.pixels = nn.Sequential(*tanh_layers(first, 200), glorot_linear(200, outputs))
 
     @property
     def noise_dim(self) -> int:
         return LATENT_DIM + HIDDEN_DIM * len(self.down)
 
     def on_fit_start(self, train: Images, valid: Images) -> None:
-        """The output bias is the logit of the mean training image, clipped to [0.001, 0.999]."""
+        """The output bias gives the mean training image."""
         parts = torch.split(train.pixels, chunk_length(train.shape))
         total = torch.stack([to_float(part).double().sum(0) for part in parts]).sum(0)
-        mean = (total / len(train) + 1) / 2
-        self.pixels[-1].bias.copy_(torch.logit(mean.flatten(), eps=0.001))  # type: ignore[operator]
+        bias = self.emission.inverse_mean((total / len(train) + 1) / 2).flatten()
+        self.pixels[-1].bias[: len(bias)].copy_(bias)  # type: ignore[index]
 
     def encode(self, x: Tensor, y: Tensor | None = None) -> DiagonalNormal:
         q = self.encode_hidden(x)
         return self.up[1](q.mean) if self.down else q
 
-    def decode(self, z: Tensor, y: Tensor | None = None) -> Bernoulli:
+    def decode(self, z: Tensor, y: Tensor | None = None) -> PixelDistribution:
         return self.decode_hidden(self.down[0](z).mean if self.down else z)
 
     def log_px_and_log_ratio(self, x: Tensor, noise: Tensor, y: Tensor | None = None) -> tuple[Tensor, Tensor]:
@@ -85,7 +97,7 @@ class IWAE(LatentVariableModel):
         z = q_z.rsample(noise[..., :LATENT_DIM])
         return self.decode_hidden(h).log_prob(x), q_h.log_prob(h) + q_z.log_ratio(z) - self.down[0](z).log_prob(h)
 
-    def decode_noise(self, noise: Tensor, y: Tensor | None = None) -> Bernoulli:
+    def decode_noise(self, noise: Tensor, y: Tensor | None = None) -> PixelDistribution:
         z = noise[:, :LATENT_DIM]
         return self.decode_hidden(self.down[0](z).rsample(noise[:, LATENT_DIM:]) if self.down else z)
 
@@ -94,9 +106,9 @@ class IWAE(LatentVariableModel):
         q: DiagonalNormal = self.up[0]((x.flatten(1) + 1) / 2)
         return q
 
-    def decode_hidden(self, v: Tensor) -> Bernoulli:
+    def decode_hidden(self, v: Tensor) -> PixelDistribution:
         """p(x|v) of values v [..., d] of the layer next to the image."""
-        return Bernoulli(self.pixels(v).float().view(*v.shape[:-1], *self.shape))
+        return self.emission.distribution(self.pixels(v).view(*v.shape[:-1], *self.emission.params_shape(self.shape)))
 
 
 Build = IWAE

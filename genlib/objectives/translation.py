@@ -36,6 +36,7 @@ class Translation(Objective):
     semantic: float = 0.0
     domains = "pair"
     needs = ("g", "d", "pool", "judge")
+    whole_batch = "image pools take the translations of a whole batch"
 
     def __post_init__(self) -> None:
         require_one_of(GANLossName, loss=self.loss)

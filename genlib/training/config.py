@@ -14,13 +14,15 @@ POSITIVE: dict[str, Any] = {"gt": 0}
 class TrainConfig:
     """How long to train, in what steps, by which optimisers; all counts are images seen.
 
-    `batch_size` is the global batch. `workers`: 0 trains in this process; a pair is the least and the most.
+    `batch_size` is the global batch. `accumulate`: a worker adds up the gradients of so many pieces of its rows, which
+    hold fewer activations, for the same step. `workers`: 0 trains in this process; a pair is the least and the most.
     `lr_by_phase` overrides `lr` for the phases that it names; params.yaml writes it as `lr_<phase>`. The metadata of a
     field are the range that params.yaml may give it.
     """
 
     total_images: int = field(default=100_000, metadata=COUNT)
     batch_size: int = field(default=128, metadata={"ge": 1, "le": 2**20})
+    accumulate: int = field(default=1, metadata={"ge": 1, "le": 2**20})
     workers: int | Sequence[int] = 0
     seed: int = field(default=0, metadata={"ge": 0, "lt": 2**32})
     lr: float = field(default=1e-3, metadata=POSITIVE)

@@ -14,6 +14,7 @@ from genlib.data.streaming import StreamedImages
 from genlib.errors import InputError, unknown_name
 from genlib.objectives.common.phases import Objective
 from genlib.registry import build
+from genlib.training.accumulation import require_separable_batch
 from genlib.training.checkpoints import latest_checkpoint, usable_checkpoints
 from genlib.training.config import TrainConfig
 from genlib.training.diagnostics import is_gan, sample_diversity
@@ -126,6 +127,7 @@ def build_train_state(
     model = model.to(device, memory_format=torch.channels_last)
     try:
         phases = objective.phases(model)
+        require_separable_batch(spec.train, objective, model)
     except ValueError as error:
         raise InputError(f"{where}: {error}") from error
     expected = [f"lr_{phase.name}" for phase in phases]

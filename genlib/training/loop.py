@@ -66,6 +66,7 @@ def train(
     state.model.train()
     while state.images_seen < config.total_images:
         batch = next(stream)
+        pieces = batch.split(config.accumulate)
         images_before, images_seen = state.images_seen, state.images_seen + batch_size
         is_last = images_seen >= config.total_images
         report_due = is_last or images_seen // config.report_every > images_before // config.report_every
@@ -75,11 +76,12 @@ def train(
             if batch.step % phase.interval:
                 continue
             freeze_except(phase.module, state.model)
-            with torch.autocast(device.type, torch.bfloat16, enabled=bfloat16):
-                losses = phase.step_losses(batch)
-            torch.autograd.backward(losses.loss.sum() / batch.global_size)
+            for piece in pieces:
+                with torch.autocast(device.type, torch.bfloat16, enabled=bfloat16):
+                    losses = phase.step_losses(piece)
+                torch.autograd.backward(losses.loss.sum() / batch.global_size)
+                accumulator.add(losses.logged)
             group.all_reduce_(p.grad for p in phase.module.parameters() if p.grad is not None)
-            accumulator.add(losses.logged)
             if report_due:
                 accumulator.scalars[f"grad_norm_{phase.name}"] = gradient_norm(phase.module)
             _step_optimizer(optimizer, scale)

@@ -171,6 +171,25 @@ def test_each_turn_moves_every_parameter_of_its_module_and_no_other(name, shape)
 
 
 @EVERY
+@pytest.mark.parametrize("side", [128, 256])
+def test_large_photographs_pass_through_every_phase(name, side):
+    """In small widths: a step moves its module by finite gradients, and samples have the shape of the images."""
+    shape = (3, side, side)
+    options = {key: 4 if key.startswith("width") else value for key, value in MODELS[name][0].items()}
+    model = build("models", options, shape, CLASSES).to(memory_format=torch.channels_last)
+    if hasattr(model, "on_fit_start"):
+        model.on_fit_start(images(shape, 2), images(shape, 2))
+    batch = next(batches(images(shape, 4), 2, seed=3, domain_b=images(shape, 4, seed=2)))
+    for turn in objective(name).phases(model):
+        terms, gradients = gradients_of(turn, model, batch)
+        found = [gradient for gradient in gradients.values() if gradient is not None]
+        assert terms.loss.isfinite().all() and all(gradient.isfinite().all() for gradient in found)
+        assert any(gradient.count_nonzero() for gradient in found)
+    if hasattr(model, "sample"):
+        assert model.eval().sample(2).shape == (2, *shape)
+
+
+@EVERY
 def test_bfloat16_stays_near_float32(name):
     model = adapted(name)
     batch = batch_of()

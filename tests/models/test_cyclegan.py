@@ -5,6 +5,7 @@ import torch
 
 from genlib.data.images import Images, to_float
 from genlib.models import cyclegan
+from genlib.models.layers.blocks import ResidualBlock
 from genlib.objectives import translation
 
 SHAPES = [(1, 8, 8), (1, 16, 16), (1, 28, 28), (3, 32, 32), (1, 64, 64), (1, 9, 13)]
@@ -42,6 +43,26 @@ def test_translations_are_images_that_begin_near_their_sources(shape):
     logits = model.d["a"](x)
     assert logits.shape[:2] == (3, 1)
     torch.testing.assert_close(logits[1:2], model.d["a"](x[1:2]))
+
+
+@pytest.mark.parametrize(
+    ("side", "blocks", "patch"), [(16, 2, 12), (32, 2, 26), (64, 6, 26), (128, 6, 54), (256, 9, 70)]
+)
+def test_depth_and_patches_grow_with_the_side(side, blocks, patch):
+    """The side of a patch is the receptive field of a logit: each kernel adds (k - 1) times the strides before it."""
+    with torch.device("meta"):
+        model = cyclegan.Build((3, side, side), CLASSES, width=2, width_d=2)
+    assert sum(isinstance(layer, ResidualBlock) for layer in model.g["ab"].modules()) == blocks
+    kernels = [(c.kernel_size[0], c.stride[0]) for c in model.d["a"].modules() if isinstance(c, torch.nn.Conv2d)]
+    field, jump = 1, 1
+    for kernel, stride in kernels:
+        field, jump = field + (kernel - 1) * jump, jump * stride
+    assert field == patch
+
+
+def test_blocks_may_be_set_at_any_size():
+    model = cyclegan.Build((1, 8, 8), CLASSES, width=4, blocks=5, width_d=4)
+    assert sum(isinstance(layer, ResidualBlock) for layer in model.g["ab"].modules()) == 5
 
 
 def test_the_two_ways_are_two_networks():

@@ -26,9 +26,9 @@ def num_downsamples(shape: Shape) -> int:
     return (min(shape[1:]) // 4).bit_length() - 1
 
 
-def channel_schedule(width: int, levels: int) -> list[int]:
-    """Channels from the finest level to the coarsest: width, 2 width, 4 width, 4 width, ..."""
-    return [width * 2 ** min(level, 2) for level in range(levels)]
+def channel_schedule(width: int, levels: int, max_mult: int = 4) -> list[int]:
+    """Channels from the finest level to the coarsest: width, 2 width, 4 width, ..., at most `max_mult` width."""
+    return [width * min(2**level, max_mult) for level in range(levels)]
 
 
 class ResidualBlock(nn.Module):
@@ -85,10 +85,10 @@ def linear_to_map(shape: Shape, levels: int, channels: int, inputs: int) -> list
     return [nn.Linear(inputs, prod(base)), nn.Unflatten(1, base)]
 
 
-def conv_encoder(shape: Shape, width: int, outputs: int) -> nn.Sequential:
+def conv_encoder(shape: Shape, width: int, outputs: int, max_mult: int = 4) -> nn.Sequential:
     """Image [n, C, H, W] -> vector [n, outputs]: convolutions of stride 2, the coarser ones refined; a linear layer."""
     levels = num_downsamples(shape)
-    channels = [shape[0], *channel_schedule(width, levels)]
+    channels = [shape[0], *channel_schedule(width, levels, max_mult)]
     layers: list[nn.Module] = []
     for level, (wide, wider) in enumerate(pairwise(channels)):
         refine = [residual_conv(wider)] if level else []
@@ -97,11 +97,11 @@ def conv_encoder(shape: Shape, width: int, outputs: int) -> nn.Sequential:
     return nn.Sequential(*layers, nn.Flatten(), linear_from_map(shape, levels, channels[-1], outputs))
 
 
-def conv_decoder(shape: Shape, latent: int, width: int) -> nn.Sequential:
+def conv_decoder(shape: Shape, latent: int, width: int, max_mult: int = 4) -> nn.Sequential:
     """Vector [n, latent] -> image-shaped map [n, C, H, W], the mirror of `conv_encoder`, normalised within each image.
     What 2^k does not divide is rounded up, then cropped."""
     levels = num_downsamples(shape)
-    channels = [*reversed(channel_schedule(width, levels)), shape[0]]
+    channels = [*reversed(channel_schedule(width, levels, max_mult)), shape[0]]
     layers = linear_to_map(shape, levels, channels[0], latent)
     for level, (wide, narrow) in zip(reversed(range(levels)), pairwise(channels), strict=True):
         refine = [residual_conv(wide, group_norm(wide))] if level else []
@@ -110,10 +110,10 @@ def conv_decoder(shape: Shape, latent: int, width: int) -> nn.Sequential:
     return nn.Sequential(*layers, Crop(*shape[1:]))
 
 
-def residual_encoder(shape: Shape, width: int, outputs: int) -> nn.Sequential:
+def residual_encoder(shape: Shape, width: int, outputs: int, max_mult: int = 4) -> nn.Sequential:
     """The mirror of `residual_decoder`: sides are halved by averaging. Without normalisation."""
     levels = num_downsamples(shape)
-    channels = [width, *channel_schedule(width, levels)]
+    channels = [width, *channel_schedule(width, levels, max_mult)]
     layers: list[nn.Module] = [nn.Conv2d(shape[0], width, 3, padding=1)]
     for wide, wider in pairwise(channels):
         layers += [scaled_residual(wide, wider), nn.AvgPool2d(2)]
@@ -121,10 +121,10 @@ def residual_encoder(shape: Shape, width: int, outputs: int) -> nn.Sequential:
     return nn.Sequential(*layers, nn.LeakyReLU(0.2), nn.Flatten(), last)
 
 
-def residual_decoder(shape: Shape, latent: int, width: int) -> nn.Sequential:
+def residual_decoder(shape: Shape, latent: int, width: int, max_mult: int = 4) -> nn.Sequential:
     """Vector [n, latent] -> [n, C, H, W]: a linear layer, then a residual block and a doubling of the side a level."""
     levels = num_downsamples(shape)
-    channels = [*reversed(channel_schedule(width, levels)), width]
+    channels = [*reversed(channel_schedule(width, levels, max_mult)), width]
     layers = linear_to_map(shape, levels, channels[0], latent)
     for wide, narrow in pairwise(channels):
         layers += [scaled_residual(wide, narrow), nn.Upsample(scale_factor=2)]
@@ -137,11 +137,12 @@ def mlp(*sizes: int) -> nn.Sequential:
     return nn.Sequential(*layers[1:])
 
 
-def mlp_encoder(shape: Shape, width: int, outputs: int) -> nn.Sequential:
+def mlp_encoder(shape: Shape, width: int, outputs: int, max_mult: int = 4) -> nn.Sequential:
+    """Layers of `width` units at any size of the image, whatever `max_mult`; so `mlp_decoder`."""
     return nn.Sequential(nn.Flatten(), *mlp(prod(shape), width, width, width, outputs))
 
 
-def mlp_decoder(shape: Shape, latent: int, width: int) -> nn.Sequential:
+def mlp_decoder(shape: Shape, latent: int, width: int, max_mult: int = 4) -> nn.Sequential:
     return nn.Sequential(*mlp(latent, width, width, width, prod(shape)), nn.Unflatten(1, shape))
 
 

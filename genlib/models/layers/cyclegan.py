@@ -17,6 +17,12 @@ SKIP_SCALE = 2.0
 group_norm = partial(blocks.group_norm, min_channels=2)
 
 
+def default_num_blocks(shape: Shape) -> int:
+    """Residual blocks of a translator: 6, and 9 from 256 pixels a side on, as published; 2 for sides below 64."""
+    side = min(shape[1:])
+    return 2 if side < 64 else 6 if side < 256 else 9
+
+
 class Translator(nn.Module):
     """Image -> image in [-1, 1] of the same shape: tanh(2 x + f(x)). f halves the sides once (twice from 32 pixels on,
     never at 8), applies `num_blocks` residual blocks and doubles them again. Its last layer begins at a hundredth of
@@ -48,15 +54,18 @@ def _residual(width: int) -> ResidualBlock:
 
 
 def patch_discriminator(shape: Shape, width: int) -> nn.Sequential:
-    """Image -> logits [n, 1, h, w], each of one patch being real. The patches overlap and have 12 pixels a side, or 26
-    from 32 pixels on. Patches that hold a whole digit let translations change its class: of handwritten and printed
-    digits at 16 pixels, 81 and 88 % of the labels were kept with patches of 26, but 94 and 98 % with patches of 12."""
+    """Image -> logits [n, 1, h, w], each of one patch being real. The patches overlap and have 12 pixels a side, 26
+    from 32 pixels on, 54 from 128, and the paper's 70 from 256. Patches that hold a whole digit let translations change
+    its class: of handwritten and printed digits at 16 pixels, 81 and 88 % of the labels were kept with patches of 26,
+    but 94 and 98 % with patches of 12."""
+    side = min(shape[1:])
+    halvings, last_kernel = 1 + (side >= 32) + (side >= 128), 4 if side >= 256 else 3
     layers: list[nn.Module] = [nn.Conv2d(shape[0], width, 4, stride=2, padding=1), nn.LeakyReLU(0.2)]
-    if num_downsamples(shape) >= 3:
+    for _ in range(halvings - 1):
         layers += [nn.Conv2d(width, 2 * width, 4, stride=2, padding=1), group_norm(2 * width), nn.LeakyReLU(0.2)]
         width *= 2
-    layers += [nn.Conv2d(width, 2 * width, 3, padding=1), group_norm(2 * width), nn.LeakyReLU(0.2)]
-    return nn.Sequential(*layers, nn.Conv2d(2 * width, 1, 3, padding=1))
+    layers += [nn.Conv2d(width, 2 * width, last_kernel, padding=1), group_norm(2 * width), nn.LeakyReLU(0.2)]
+    return nn.Sequential(*layers, nn.Conv2d(2 * width, 1, last_kernel, padding=1))
 
 
 class ImagePool(nn.Module):

@@ -61,13 +61,15 @@ def prior_layers(prior: Prior) -> list[nn.Module]:
     return [NormalToUniform()] if prior == "uniform" else []
 
 
-def build_decoder(net: Backbone, shape: Shape, latent: int, width: int) -> nn.Sequential:
+def build_decoder(net: Backbone, shape: Shape, latent: int, width: int, max_mult: int) -> nn.Sequential:
     require_one_of(Backbone, net=net)
-    return DECODERS[net](shape, latent, width)
+    return DECODERS[net](shape, latent, width, max_mult)
 
 
-def build_discriminator(net: Backbone, head: Head, shape: Shape, width: int) -> tuple[nn.Sequential, nn.Sequential]:
+def build_discriminator(
+    net: Backbone, head: Head, shape: Shape, width: int, max_mult: int
+) -> tuple[nn.Sequential, nn.Sequential]:
     """D in two: image -> features [n, k], and features -> logit [n, 1]."""
     require_one_of(Head, head=head)
-    *features, last = ENCODERS[net](shape, width, 2 if head == "softmax" else 1)
+    *features, last = ENCODERS[net](shape, width, 2 if head == "softmax" else 1, max_mult)
     return nn.Sequential(*features), nn.Sequential(last, *([ScoreDifference()] if head == "softmax" else []))

@@ -5,6 +5,7 @@ from typing import Any, Protocol
 from torch import Tensor
 
 from genlib.data.batches import Batch
+from genlib.models.layers.pixel_likelihood import BITS_OFFSET, bits_per_dim
 
 
 class LikelihoodModel(Protocol):
@@ -12,6 +13,7 @@ class LikelihoodModel(Protocol):
     pixel_likelihood: str
     latent: int
     noise_dim: int  # `latent` with one stochastic layer, more with several
+    nll_offset: float
 
     def binarize_or_dequantize(self, x: Tensor, u: Tensor) -> Tensor: ...
     def encode(self, x: Tensor, y: Tensor | None = None) -> Any: ...  # q(z|x), a diagonal normal distribution
@@ -23,6 +25,13 @@ class LikelihoodModel(Protocol):
 def observed_batch(model: LikelihoodModel, batch: Batch) -> tuple[Tensor, Tensor | None]:
     """The batch binarised or dequantised for this step: images and, for a conditional model, labels."""
     y = batch.y if model.conditional else None
-    if model.pixel_likelihood == "gray_bce":
+    if model.pixel_likelihood in ("gray_bce", "discretized_logistic"):
         return batch.x, y
     return model.binarize_or_dequantize(batch.x, batch.rand("observe", *batch.x.shape[1:])), y
+
+
+def logged_bits(model: LikelihoodModel, x: Tensor, nll: Tensor) -> dict[str, Tensor]:
+    """`bits_per_dim` [n] of images x with a bound `nll` [n] of -log p(x), where that is of 8-bit pixels."""
+    if model.pixel_likelihood not in BITS_OFFSET:
+        return {}
+    return {"bits_per_dim": bits_per_dim(model.pixel_likelihood, nll + model.nll_offset, x[0].numel())}

@@ -34,10 +34,11 @@ class Phase:
 class Objective:
     """The base of training objectives. `domains`: it learns from `one` domain, from a `pair` (batch.x of one,
     batch.domain_b.x of the other), or from the `union` of both where there are two. `needs`: attributes that a model
-    must have."""
+    must have. `whole_batch`: why pieces of a batch would not give its step, where they do not."""
 
     domains: ClassVar[Literal["one", "pair", "union"]] = "one"
     needs: ClassVar[tuple[str, ...]] = ()
+    whole_batch: ClassVar[str] = ""
 
     def check(self, model: nn.Module) -> None:
         """Raises ValueError where `model` lacks what the objective needs."""

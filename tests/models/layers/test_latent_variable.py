@@ -12,15 +12,9 @@ from torch.nn import functional as F
 
 from genlib.data.images import to_float
 from genlib.models import cvae, iwae, vae
-from genlib.models.layers.latent_variable import (
-    LOG_VARIANCE_RANGE,
-    Bernoulli,
-    DiagonalNormal,
-    Gaussian,
-    LatentVariableModel,
-    bound_log_variance,
-    standard_normal_log_prob,
-)
+from genlib.models.layers.diagonal_normal import DiagonalNormal, standard_normal_log_prob
+from genlib.models.layers.latent_variable import LatentVariableModel
+from genlib.models.layers.pixel_likelihood import LOG_VARIANCE_RANGE, Bernoulli, Gaussian, squash_into
 
 
 def test_a_wrong_posterior_loses_its_divergence_from_the_right_one():
@@ -82,8 +76,9 @@ def test_dequantised_images_fill_their_bins():
     assert high.max().item() == pytest.approx(1.0)
 
 
-def test_intensities_are_seen_as_they_are():
-    assert torch.equal(made("gray_bce").binarize_or_dequantize(GREYS, torch.rand_like(GREYS)), GREYS)
+@pytest.mark.parametrize("kind", ["gray_bce", "discretized_logistic"])
+def test_levels_are_seen_as_they_are(kind):
+    assert torch.equal(made(kind).binarize_or_dequantize(GREYS, torch.rand_like(GREYS)), GREYS)
 
 
 def test_a_density_of_intensities_integrates_to_one():
@@ -106,9 +101,8 @@ def test_the_variance_of_a_pixel_stays_between_a_grey_level_and_one(variance):
     assert low <= observation.log_variance.min() <= observation.log_variance.max() <= high
     assert observation.mean.abs().max() <= 1
     assert len(observation.log_variance.unique()) > 1 or variance == "shared"
-    assert bound_log_variance(torch.tensor([-100.0, 0.0, 100.0])).tolist() == pytest.approx(
-        [low, (low + high) / 2, high]
-    )
+    ends = squash_into(LOG_VARIANCE_RANGE, torch.tensor([-100.0, 0.0, 100.0])).tolist()
+    assert ends == pytest.approx([low, (low + high) / 2, high])
     assert math.exp(low / 2) == pytest.approx(2 / 255)
 
 
@@ -130,6 +124,8 @@ def test_each_draw_has_the_weight_it_has_alone(name):
     [
         (vae.Build, "pixel_likelihood", "poisson"),
         (vae.Build, "variance", "full"),
+        (vae.Build, "output", "sigmoid"),
+        (vae.Build, "max_channel_mult", 0),
         (cvae.Build, "embedding", 0),
         (cvae.Build, "latent", 0),
         (iwae.Build, "layers", 3),
