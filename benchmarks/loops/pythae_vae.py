@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from benchmarks.loops import BATCH, RATE, Task, Window, serve_windows
 from genlib.models.iwae import IWAE
-from genlib.models.layers.latent_variable import DiagonalNormal
+from genlib.models.layers.diagonal_normal import DiagonalNormal
 
 
 class ToDiagonalNormal(nn.Module):

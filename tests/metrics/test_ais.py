@@ -20,7 +20,7 @@ from genlib.metrics.stats.annealing import (
     sigmoid_schedule,
 )
 from genlib.metrics.stats.bayes import importance_log_likelihood
-from genlib.models.layers.latent_variable import Bernoulli, Gaussian
+from genlib.models.layers.pixel_likelihood import Bernoulli, Gaussian
 from genlib.registry import build
 
 PIXELS, CLASSES = 6, 3

@@ -9,10 +9,8 @@ import torch
 from likelihood_models import FAMILY, OBJECTIVES, SHAPE, Linear, N, Points, evidence, noise, points, terms
 from torch import nn
 
-from genlib.models.layers.latent_variable import (
-    DiagonalNormal,
-    Gaussian,
-)
+from genlib.models.layers.diagonal_normal import DiagonalNormal
+from genlib.models.layers.pixel_likelihood import Gaussian
 from genlib.objectives import iwae as iwae_bound
 
 
