@@ -7,9 +7,9 @@ import torch
 
 import genlib
 from genlib.errors import InputError
-from genlib.migration import RENAMED_KEYS, RENAMED_VALUES
+from genlib.migration import FORMER_DEFAULTS, RENAMED_KEYS, RENAMED_VALUES, upgrade_config
 from genlib.params import expand_dotted, load_params, merge, parse_params
-from genlib.registry import read_model_config
+from genlib.registry import default_options, read_model_config
 from genlib.runs import read_model_results
 
 ROOT = Path(__file__).parent.parent
@@ -73,6 +73,24 @@ def test_the_config_of_an_old_folder_has_the_current_names():
     assert gan["objective"].keys() >= {"lazy_reg_interval", "d_steps_per_g_step", "noise_anneal_images"}
     assert vae["model"]["pixel_likelihood"] == "binarized"
     assert read_model_config(FIXTURES / "classifier")["model"]["name"] == "cnn_classifier"
+
+
+def test_options_that_an_old_folder_leaves_out_are_as_they_were():
+    def of(model):
+        return upgrade_config({"model": model})["model"]
+
+    assert of({"name": "vae"}) == {
+        "name": "vae", "pixel_likelihood": "gray_bce", "variance": "pixel", "max_channel_mult": 4,
+    }  # fmt: skip
+    assert of({"name": "iwae", "layers": 2})["pixel_likelihood"] == "binarized"
+    assert of({"name": "cyclegan"})["blocks"] == 2 and of({"name": "cyclegan", "blocks": None})["blocks"] is None
+    assert of({"name": "gan", "max_channel_mult": 2})["max_channel_mult"] == 2
+    assert of({"name": "mine"}) == {"name": "mine"}
+
+
+@pytest.mark.parametrize("name", FORMER_DEFAULTS)
+def test_former_defaults_are_options_of_today(name):
+    assert FORMER_DEFAULTS[name].keys() <= default_options("models", name).keys()
 
 
 @pytest.mark.parametrize(("name", "total"), [("vae", 11.713085651397705), ("gan", 25.674364526057616)])
