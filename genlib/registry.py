@@ -3,7 +3,7 @@ objective is adding its file; nothing here lists them."""
 
 import importlib
 import inspect
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, Literal, get_args, get_origin, get_type_hints
@@ -40,6 +40,13 @@ def build(package: Literal["models", "objectives"], config: Mapping[str, Any], *
 
 def default_options(package: Literal["models", "objectives"], name: str) -> dict[str, Any]:
     return {key: parameter.default for key, parameter in _keyword_parameters(_get_builder(package, name)).items()}
+
+
+def resolve_options(config: Mapping[str, Any], train_images: Callable[[], Any]) -> dict[str, Any]:
+    """All options of a model, defaults too. A model with options that the data decide has a hook of this name."""
+    options = {**default_options("models", config["name"]), **config}
+    hook = getattr(_get_builder("models", config["name"]), "resolve_options", None)
+    return hook(options, train_images) if hook else options
 
 
 def _get_builder(package: str, name: str, where: str = "") -> Any:

@@ -32,7 +32,7 @@ def elbo(inputs: MetricInputs) -> MetricResult:
     samples = samples_within_budget(len(x), 10)
     found = bayes.estimate_elbo(model, x, num_samples=samples, seed=inputs.seed, y=y)
     detail = describe_likelihood(model, x, model.nll_offset - found)
-    return MetricResult.of_mean(found - model.nll_offset, samples=samples, of=_given(y), **detail)
+    return MetricResult.of_mean(found - model.nll_offset, samples=samples, of=_describe_condition(y), **detail)
 
 
 @metric(question=("Real images probable?", 1), needs="likelihood", better="lower")
@@ -44,7 +44,7 @@ def nll(inputs: MetricInputs) -> MetricResult:
     samples = samples_within_budget(len(x), 200)
     found = bayes.importance_log_likelihood(model, x, num_samples=samples, seed=inputs.seed, y=y)
     values = model.nll_offset - found
-    detail: dict[str, Any] = {"samples": samples, "of": _given(y), **describe_likelihood(model, x, values)}
+    detail: dict[str, Any] = {"samples": samples, "of": _describe_condition(y), **describe_likelihood(model, x, values)}
     if y is not None:
         by_class, prior, k = _class_log_likelihoods(inputs, x, 20)
         detail["marginal"] = {"value": model.nll_offset - bayes.sum_over_classes(by_class, prior).mean(), "samples": k}
@@ -143,7 +143,7 @@ def _class_log_likelihoods(
     return bayes.class_log_likelihoods(inputs.model, x, classes, num_samples=k, seed=inputs.seed), prior, k
 
 
-def _given(y: Tensor | None) -> str:
+def _describe_condition(y: Tensor | None) -> str:
     return "x" if y is None else "x given its label"
 
 

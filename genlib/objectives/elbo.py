@@ -4,7 +4,7 @@ beta weights the KL as in Higgins et al. 2017, "beta-VAE"."""
 from dataclasses import dataclass
 
 from genlib.data.batches import Batch
-from genlib.objectives.common.likelihood import LikelihoodModel, logged_bits, observed_batch
+from genlib.objectives.common.likelihood import LikelihoodModel, bits_to_log, observed_batch
 from genlib.objectives.common.phases import Objective, StepLosses
 from genlib.validation import require_at_least
 
@@ -28,7 +28,7 @@ class Elbo(Objective):
         else:  # with several stochastic layers the KL is not known but at the draw
             log_px, kl = (values[0] for values in model.log_px_and_log_ratio(x, noise[None], y))
         loss = self.kl_weight(batch.step * batch.global_size) * kl - log_px
-        return StepLosses(loss, {"reconstruction": -log_px, "kl": kl, **logged_bits(model, x, kl - log_px)})
+        return StepLosses(loss, {"reconstruction": -log_px, "kl": kl, **bits_to_log(model, kl - log_px)})
 
     def kl_weight(self, images_seen: int) -> float:
         return self.beta * min(1.0, images_seen / self.warm_up) if self.warm_up else self.beta

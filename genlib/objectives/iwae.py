@@ -9,7 +9,7 @@ from typing import Any
 from torch import Tensor
 
 from genlib.data.batches import Batch
-from genlib.objectives.common.likelihood import LikelihoodModel, logged_bits, observed_batch
+from genlib.objectives.common.likelihood import LikelihoodModel, bits_to_log, observed_batch
 from genlib.objectives.common.phases import Objective, StepLosses
 from genlib.validation import require_at_least
 
@@ -37,7 +37,7 @@ class IWAEBound(Objective):
         log_w = dreg_log_weights(model, x, noise, y) if self.dreg else model.log_weights(x, noise, y)
         bound = log_w.logsumexp(0) - math.log(self.k)
         effective = 1 / log_w.detach().softmax(0).square().sum(0)
-        return StepLosses(-bound, {"bound": bound, "effective_samples": effective} | logged_bits(model, x, -bound))
+        return StepLosses(-bound, {"bound": bound, "effective_samples": effective} | bits_to_log(model, -bound))
 
 
 def dreg_log_weights(model: LikelihoodModel, x: Tensor, noise: Tensor, y: Tensor | None) -> Tensor:

@@ -10,11 +10,9 @@ from typing import Any, Self
 from safetensors.torch import save_file
 
 from genlib.data.dataset import Dataset
-from genlib.data.images import is_binary
 from genlib.errors import InputError
 from genlib.files import file_sha256, json_sha256, read_checked_json, replace_folder, with_checksum
-from genlib.models.layers.pixel_likelihood import resolve_pixel_likelihood
-from genlib.registry import default_options
+from genlib.registry import resolve_options
 from genlib.training.checkpoints import latest_checkpoint
 from genlib.training.config import TrainConfig
 from genlib.training.overrides import flatten_options, resolve_ratios
@@ -59,7 +57,7 @@ class TrainingJob(TrainingSpec):
     digest: str = field(init=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "model", resolve_model_options(self.model, self.dataset))
+        object.__setattr__(self, "model", resolve_options(self.model, lambda: self.dataset.in_memory_subset))
         content: dict[str, Any] = {"model": self.model, "objective": self.objective, "train": asdict(self.train)}
         content |= {"data": self.dataset.sha256, "code": _code_sha256(self.model["name"], self.objective["name"])}
         object.__setattr__(self, "digest", json_sha256(content)[:16])
@@ -72,14 +70,6 @@ class TrainingJob(TrainingSpec):
         path, expected = folder / "config.json", json.loads(json.dumps(build_model_config(self)))
         written = read_checked_json(path, "expected one that a train stage wrote") if path.exists() else {}
         return bool(expected.items() <= written.items())
-
-
-def resolve_model_options(model: Mapping[str, Any], dataset: Dataset) -> dict[str, Any]:
-    """All options of a model; `pixel_likelihood: auto` becomes what the training images ask for."""
-    options = {**default_options("models", model["name"]), **model}
-    if options.get("pixel_likelihood") == "auto":
-        options["pixel_likelihood"] = resolve_pixel_likelihood("auto", is_binary(dataset.in_memory_subset.pixels))
-    return options
 
 
 def code_files(model_name: str, objective_name: str) -> list[Path]:

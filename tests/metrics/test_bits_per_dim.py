@@ -24,12 +24,13 @@ EVERY = pytest.mark.parametrize("name", FAMILY)
 @pytest.fixture(autouse=True)
 def short(monkeypatch):
     ais, likelihood = (importlib.import_module(f"genlib.metrics.{name}") for name in ("ais", "likelihood"))
-    monkeypatch.setattr(ais, "NUM_DISTRIBUTIONS", 3)
+    monkeypatch.setattr(ais, "NUM_DISTRIBUTIONS", 2)
+    monkeypatch.setattr(ais, "NUM_SIMULATED", 2)
     monkeypatch.setattr(ais, "IMPORTANCE_SAMPLES", 3)
     monkeypatch.setattr(likelihood, "MAX_EVALUATIONS", 60)
 
 
-def inputs(model, n=12):
+def inputs(model, n=4):
     g = torch.Generator().manual_seed(0)
     images = Images(torch.randint(0, 256, (n, 1, 16, 16), generator=g).to(torch.uint8), torch.arange(n) % 10)
     seen = FeatureSet(images.pixels, images.labels, to_float(images.pixels).flatten(1), torch.full((n, 10), 0.1))

@@ -2,6 +2,7 @@
 
 import ast
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -9,13 +10,12 @@ import torch
 from prepared import MODELS, digits, final_weights, job
 
 import genlib
-from genlib.data.dataset import Dataset
 from genlib.data.images import Images
 from genlib.errors import InputError
 from genlib.models.layers.pixel_likelihood import LEVELS_LIKELIHOOD
-from genlib.registry import default_options
+from genlib.registry import default_options, resolve_options
 from genlib.training.fit import fit
-from genlib.training.job import build_model_config, code_files, history_to_tsv, resolve_model_options, save_model
+from genlib.training.job import build_model_config, code_files, history_to_tsv, save_model
 
 PACKAGE = Path(genlib.__file__).parent
 NO_WEIGHTS = {  # imported by training, and without influence on the weights
@@ -70,13 +70,6 @@ def test_the_digest_follows_a_change_and_not_the_checkpoint_folder(data, tmp_pat
     assert run.with_checkpoints_in(tmp_path).digest == run.digest
 
 
-def dataset_of(pixels):
-    """A data set whose training images are in memory."""
-    found = Dataset(Path(), {"counts": {"train": len(pixels)}}, "made", [], tuple(pixels.shape[1:]), "sha")
-    vars(found)["train"] = Images(pixels)
-    return found
-
-
 @pytest.mark.parametrize("name", ["vae", "cvae", "iwae"])
 def test_auto_is_decided_by_the_training_images(name):
     grey = torch.arange(256, dtype=torch.uint8).view(1, 1, 16, 16).repeat(3, 1, 1, 1)
@@ -86,8 +79,8 @@ def test_auto_is_decided_by_the_training_images(name):
         ((grey > 127).to(torch.uint8) * 255, "binarized"),
     ):
         for given in ({}, {"pixel_likelihood": "auto"}):
-            assert resolve_model_options({"name": name, **given}, dataset_of(pixels))["pixel_likelihood"] == expected
-        kept = resolve_model_options({"name": name, "pixel_likelihood": "gray_bce"}, dataset_of(pixels))
+            assert resolve_options({"name": name, **given}, partial(Images, pixels))["pixel_likelihood"] == expected
+        kept = resolve_options({"name": name, "pixel_likelihood": "gray_bce"}, partial(Images, pixels))
         assert kept["pixel_likelihood"] == "gray_bce"
 
 

@@ -3,19 +3,22 @@ log E_q(z|x) w with the weights w = p(x, z) / q(z|x); everything is in nats, flo
 Codes of k draws for each of n images are [k, n, latent], and the images are encoded once for all k."""
 
 import math
-from typing import ClassVar
+from collections.abc import Callable
+from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
-from genlib.data.images import dequantize
+from genlib.data.images import Images, dequantize, is_binary
 from genlib.models.layers.blocks import Shape
 from genlib.models.layers.diagonal_normal import DiagonalNormal
 from genlib.models.layers.pixel_likelihood import (
+    BITS_OFFSET,
     MeanOutput,
     ObservationHead,
     PixelDistribution,
     PixelLikelihood,
     PixelVariance,
+    bits_per_dim,
     resolve_pixel_likelihood,
 )
 from genlib.models.layers.sampling import sample_from
@@ -54,6 +57,13 @@ class LatentVariableModel(nn.Module):
         """p(x|z) of codes [n, latent]."""
         return self.emission.distribution(self.decoder(z))
 
+    @classmethod
+    def resolve_options(cls, options: dict[str, Any], train_images: Callable[[], Images]) -> dict[str, Any]:
+        """Options without `pixel_likelihood: auto`, which the training images decide."""
+        if options["pixel_likelihood"] != "auto":
+            return options
+        return options | {"pixel_likelihood": resolve_pixel_likelihood("auto", is_binary(train_images().pixels))}
+
     @property
     def noise_dim(self) -> int:
         """Standard normal numbers that one draw of all latent layers takes."""
@@ -68,6 +78,12 @@ class LatentVariableModel(nn.Module):
     def nll_offset(self) -> float:
         """Nats to add to -log p(x) for intensities (x + 1) / 2: -D log 2 for a density of D values, else 0."""
         return -math.prod(self.shape) * math.log(2) if self.pixel_likelihood == "gaussian" else 0.0
+
+    def bits_per_dim(self, nll: Tensor) -> Tensor | None:
+        """Of -log p(x) [n] as `log_prob` gives it; None where the likelihood is not of 8-bit pixels."""
+        if self.pixel_likelihood not in BITS_OFFSET:
+            return None
+        return bits_per_dim(self.pixel_likelihood, nll + self.nll_offset, math.prod(self.shape))
 
     def binarize_or_dequantize(self, x: Tensor, u: Tensor) -> Tensor:
         """Images [n, C, H, W] as the likelihood sees them, by `u` uniform in [0, 1), of their shape."""

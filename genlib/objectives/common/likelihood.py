@@ -5,7 +5,6 @@ from typing import Any, Protocol
 from torch import Tensor
 
 from genlib.data.batches import Batch
-from genlib.models.layers.pixel_likelihood import BITS_OFFSET, bits_per_dim
 
 
 class LikelihoodModel(Protocol):
@@ -13,9 +12,9 @@ class LikelihoodModel(Protocol):
     pixel_likelihood: str
     latent: int
     noise_dim: int  # `latent` with one stochastic layer, more with several
-    nll_offset: float
 
     def binarize_or_dequantize(self, x: Tensor, u: Tensor) -> Tensor: ...
+    def bits_per_dim(self, nll: Tensor) -> Tensor | None: ...  # None where pixels do not have 8 bits
     def encode(self, x: Tensor, y: Tensor | None = None) -> Any: ...  # q(z|x), a diagonal normal distribution
     def log_likelihood(self, x: Tensor, z: Tensor, y: Tensor | None = None) -> Tensor: ...
     def log_px_and_log_ratio(self, x: Tensor, noise: Tensor, y: Tensor | None = None) -> tuple[Tensor, Tensor]: ...
@@ -30,8 +29,7 @@ def observed_batch(model: LikelihoodModel, batch: Batch) -> tuple[Tensor, Tensor
     return model.binarize_or_dequantize(batch.x, batch.rand("observe", *batch.x.shape[1:])), y
 
 
-def logged_bits(model: LikelihoodModel, x: Tensor, nll: Tensor) -> dict[str, Tensor]:
-    """`bits_per_dim` [n] of images x with a bound `nll` [n] of -log p(x), where that is of 8-bit pixels."""
-    if model.pixel_likelihood not in BITS_OFFSET:
-        return {}
-    return {"bits_per_dim": bits_per_dim(model.pixel_likelihood, nll + model.nll_offset, x[0].numel())}
+def bits_to_log(model: LikelihoodModel, nll: Tensor) -> dict[str, Tensor]:
+    """`bits_per_dim` [n] of a bound `nll` [n] of -log p(x), where that is of 8-bit pixels."""
+    bits = model.bits_per_dim(nll)
+    return {} if bits is None else {"bits_per_dim": bits}
