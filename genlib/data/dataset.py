@@ -17,7 +17,17 @@ import torch
 
 from genlib.data.catalog import find_domains
 from genlib.data.config import DataConfig
-from genlib.data.images import MAX_IN_MEMORY_BYTES, Images, concat_resized, images_sha256, load_images, save_images
+from genlib.data.images import (
+    MAX_IN_MEMORY_BYTES,
+    AnyImages,
+    Images,
+    StoredImages,
+    concat_resized,
+    images_sha256,
+    load_images,
+    open_images,
+    save_images,
+)
 from genlib.data.sources import Source
 from genlib.data.splits import SPLIT_NAMES, drop_duplicates, require_all_classes, split_pool
 from genlib.data.streaming import BlockReader, MmapReader, StreamedImages
@@ -95,16 +105,28 @@ class Dataset:
                 del vars(domain)["train"]
         return self
 
+    def open_split(self, name: str) -> StoredImages:
+        """A part for evaluation, whose pixels stay in the file where they are many; or the part that is loaded."""
+        if name in vars(self):
+            loaded: Images = getattr(self, name)
+            return StoredImages(loaded.pixels, loaded.labels)
+        images = open_images(self.folder / f"{name}.safetensors")
+        self._check_split(name, images)
+        return images
+
     def _load_split(self, name: str) -> Images:
+        images = load_images(self.folder / f"{name}.safetensors")
+        self._check_split(name, images)
+        return images
+
+    def _check_split(self, name: str, images: AnyImages) -> None:
         path, count = self.folder / f"{name}.safetensors", self.info["counts"][name]
-        images = load_images(path)
         if (len(images), images.shape) != (count, self.shape) or (images.labels is None) == bool(self.classes):
             raise InputError(f"{path}: got other images than {INFO_FILE} says; {HINT}")
         if images.labels is not None and not 0 <= images.labels.min() <= images.labels.max() < len(self.classes):
             raise InputError(f"{path}: got labels beyond the {len(self.classes)} classes; {HINT}")
         if SPLIT_HASHES_KEY in self.info and content_hash({name: images}) != self.info[SPLIT_HASHES_KEY].get(name):
             raise InputError(f"{path}: got other images than the hash in {INFO_FILE} says; {HINT}")
-        return images
 
 
 def load_dataset(folder: Path) -> Dataset:
@@ -165,7 +187,7 @@ def _build_domain(source: Source, config: DataConfig, size: Sequence[int] | None
     }
 
 
-def content_hash(splits: Mapping[str, Images]) -> str:
+def content_hash(splits: Mapping[str, AnyImages]) -> str:
     """SHA-256 over shapes, pixels and labels of the parts, whatever file holds them."""
     return images_sha256({f"{name} ": splits[name] for name in SPLIT_NAMES if name in splits})
 

@@ -9,9 +9,12 @@ Nothing is unpickled. Unreadable files and folders are skipped and reported; eac
 it.
 """
 
+import math
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 from zipfile import ZipFile, is_zipfile
@@ -21,7 +24,16 @@ import torch
 from torch import Tensor
 
 from genlib.data import image_folder
-from genlib.data.images import Images, resize
+from genlib.data.images import Images, StoredImages, resize
+from genlib.data.pixels import (
+    PIECE_BYTES,
+    Pixels,
+    PixelSpool,
+    StoredPixels,
+    iter_pieces,
+    open_safetensors,
+    store_pixels,
+)
 from genlib.errors import InputError, escape_unprintable, one_line
 
 Shape = tuple[int, int, int]
@@ -33,16 +45,16 @@ FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 RANGE_TOLERANCE = 1e-3  # how far floats may pass the ends of their range
 MAX_LOWEST = -0.25  # of floats in [-1, 1]; what lies between, as of a resized image in [0, 1], is not guessed at
 MAX_UNPACKED, MAX_COMPRESSION = 2**28, 200  # an array of an .npz may have more bytes, or be packed denser, not both
-CHUNK = 1024
 
 
 @dataclass(frozen=True)
 class ImageSet:
-    """`pixels`: uint8 [C, H, W] each, of any sizes; `labels` index into `classes`, both may be empty; `skipped`: why
-    files that could not be read were left out; `values`: how the numbers of an array were read."""
+    """`pixels`: uint8 [C, H, W] each, of any sizes, in memory or in a file; `labels` index into `classes`, both may be
+    empty; `skipped`: why files that could not be read were left out; `values`: how the numbers of an array were read.
+    """
 
     source: str
-    pixels: Sequence[Tensor]
+    pixels: Pixels | PixelSpool
     labels: Sequence[int] = ()
     classes: tuple[str, ...] = ()
     skipped: tuple[str, ...] = ()
@@ -51,23 +63,51 @@ class ImageSet:
     def __len__(self) -> int:
         return len(self.pixels)
 
-    def count_other_shapes(self, shape: Shape) -> int:
-        return sum(pixels.shape != shape for pixels in self.pixels)
+    def count_shapes(self) -> Counter[Shape]:
+        """How many images of each shape (C, H, W) there are."""
+        if isinstance(self.pixels, PixelSpool):
+            return Counter(self.pixels.shapes)
+        channels, height, width = self.pixels.shape[1:]
+        return Counter({(channels, height, width): len(self)})
 
-    def resized_to(self, shape: Shape, classes: Sequence[str] = ()) -> Images:
+    def count_other_shapes(self, shape: Shape) -> int:
+        return len(self) - self.count_shapes()[shape]
+
+    def resized_to(self, shape: Shape, classes: Sequence[str] = ()) -> StoredImages:
         """All of them, converted and resized to one shape; labels index into `classes`, and are None where that lacks
         one of theirs."""
-        by_shape: dict[torch.Size, list[int]] = {}
-        for row, pixels in enumerate(self.pixels):
-            by_shape.setdefault(pixels.shape, []).append(row)
-        fitted = torch.empty(len(self), *shape, dtype=torch.uint8)
-        for rows in by_shape.values():
-            for part in torch.split(torch.tensor(rows), CHUNK):
-                some = Images(convert_channels(torch.stack([self.pixels[row] for row in part.tolist()]), shape[0]))
-                fitted[part] = resize(some, *shape[1:]).pixels
+        pixels = self._fitted_to(shape)
         if not self.classes or not set(self.classes) <= set(classes):
-            return Images(fitted)
-        return Images(fitted, torch.tensor([classes.index(self.classes[label]) for label in self.labels]))
+            return StoredImages(pixels)
+        return StoredImages(pixels, torch.tensor([classes.index(self.classes[label]) for label in self.labels]))
+
+    def _fitted_to(self, shape: Shape) -> Pixels:
+        if self.count_other_shapes(shape):
+            return store_pixels((_fit_pixels(each, shape) for each in self._iter_pieces(shape)), (len(self), *shape))
+        return self.pixels.as_pixels() if isinstance(self.pixels, PixelSpool) else self.pixels
+
+    def _iter_pieces(self, shape: Shape) -> Iterator[list[Tensor]]:
+        """The images in order, in lists that have about PIECE_BYTES as they are, or in `shape`."""
+        images, num_bytes = [], 0
+        for row in range(len(self)):
+            images.append(self.pixels[row])
+            num_bytes += max(images[-1].numel(), math.prod(shape))
+            if num_bytes >= PIECE_BYTES:
+                yield images
+                images, num_bytes = [], 0
+        yield images
+
+
+def _fit_pixels(images: Sequence[Tensor], shape: Shape) -> Tensor:
+    """uint8 [n, *shape] of images [C, H, W] of any shapes; those of one shape are resized at once."""
+    by_shape: dict[torch.Size, list[int]] = {}
+    for row, pixels in enumerate(images):
+        by_shape.setdefault(pixels.shape, []).append(row)
+    fitted = torch.empty(len(images), *shape, dtype=torch.uint8)
+    for rows in by_shape.values():
+        some = Images(convert_channels(torch.stack([images[row] for row in rows]), shape[0]))
+        fitted[rows] = resize(some, *shape[1:]).pixels
+    return fitted
 
 
 def all_classes(sets: Iterable[ImageSet]) -> tuple[str, ...]:
@@ -109,24 +149,24 @@ def read_image_set(
 
 def image_set_from_array(pixels: Any, where: str, labels: Any = None) -> ImageSet:
     """Images from an array-like in one of the forms of the module docstring; raises InputError for another."""
-    values = _to_tensor(pixels, where)
-    if values.ndim == 3 and (values.shape[2] not in (1, 3, 4) or values.shape[1] == values.shape[2]):  # not one image
-        values = values[:, None]
-    if values.ndim != 4 or 0 in values.shape or not {1, 3} & {values.shape[1], values.shape[3]}:
-        raise InputError(f"{where}: got shape {list(values.shape)}, expected [N, C, H, W] or [N, H, W, C], C 1 or 3")
-    if values.shape[1] not in (1, 3):
-        values = values.permute(0, 3, 1, 2)
-    values, reading = _to_uint8(values, where)
-    numbers = [] if labels is None else _parse_labels(_to_tensor(labels, where), len(values), where)
+    values = _to_rows(pixels, where)
+    arrange = _choose_layout(values, where)
+    to_uint8, reading = _choose_conversion(values, where)
+    numbers = [] if labels is None else _parse_labels(_to_rows(labels, where)[:], len(values), where)
     present = sorted(set(numbers))
     classes = tuple(map(str, present))
-    return ImageSet(where, values.unbind(), [present.index(number) for number in numbers], classes, values=reading)
+    shape = arrange(values[:1]).shape[1:]
+    if values.dtype != torch.uint8 or values.shape[1:] != shape:
+        values = store_pixels((to_uint8(arrange(piece)) for piece in iter_pieces(values)), (len(values), *shape))
+    return ImageSet(where, values, [present.index(number) for number in numbers], classes, values=reading)
 
 
-def _to_tensor(array: Any, where: str) -> Tensor:
+def _to_rows(array: Any, where: str) -> Pixels:
     try:
         if isinstance(array, Tensor):
             return array.detach().cpu()
+        if isinstance(array, StoredPixels):
+            return array
         values = np.array(array)
         return torch.from_numpy(values.astype(values.dtype.newbyteorder("="), copy=False))
     except (TypeError, ValueError) as error:
@@ -134,25 +174,49 @@ def _to_tensor(array: Any, where: str) -> Tensor:
         raise InputError(f"{where}: got {found}, expected uint8 or floats") from error
 
 
-def _to_uint8(values: Tensor, where: str) -> tuple[Tensor, str]:
-    """uint8, or floats in [0, 1] or [-1, 1], as uint8, and how they were read."""
+def _choose_layout(values: Pixels, where: str) -> Callable[[Tensor], Tensor]:
+    """How a piece of `values` becomes [n, C, H, W]."""
+    shape = list(values.shape)
+    is_grey = len(shape) == 3 and (shape[2] not in (1, 3, 4) or shape[1] == shape[2])  # not one image
+    if is_grey:
+        shape.insert(1, 1)
+    if len(shape) != 4 or 0 in shape or not {1, 3} & {shape[1], shape[3]}:
+        raise InputError(f"{where}: got shape {shape}, expected [N, C, H, W] or [N, H, W, C], C 1 or 3")
+    if is_grey:
+        return lambda piece: piece[:, None]
+    return (lambda piece: piece) if shape[1] in (1, 3) else lambda piece: piece.permute(0, 3, 1, 2)
+
+
+def _choose_conversion(values: Pixels, where: str) -> tuple[Callable[[Tensor], Tensor], str]:
+    """How uint8, or floats in [0, 1] or [-1, 1], become uint8, and how they are read in words."""
     dtype = str(values.dtype).removeprefix("torch.")
-    kind = f"{len(values)} images {list(values.shape[1:])} of {dtype}"
-    if values.dtype == torch.uint8:
-        return values, f"{kind} from {int(values.min())} to {int(values.max())}, read as 0 to 255"
-    if values.dtype not in FLOATS:
+    if values.dtype != torch.uint8 and values.dtype not in FLOATS:
         raise InputError(f"{where}: got {dtype}, expected uint8 or floats")
-    strange = int((~values.flatten(1).isfinite().all(1)).sum())
-    if strange:
-        raise InputError(f"{where}: got NaN or infinity in {strange} of {len(values)} images, expected finite numbers")
-    low, high = float(values.min()), float(values.max())
+    low, high = _find_range(values, where)
+    reading = f"{len(values)} images {list(values.shape[1:])} of {dtype} from {low:.4g} to {high:.4g}, read as"
+    if values.dtype == torch.uint8:
+        return lambda piece: piece, f"{reading} 0 to 255"
     is_unit = low >= -RANGE_TOLERANCE
     if not (is_unit or -1 - RANGE_TOLERANCE <= low <= MAX_LOWEST) or high > 1 + RANGE_TOLERANCE:
         expected = f"in [0, 1] or [-1, 1] within {RANGE_TOLERANCE}; clip or scale them"
         raise InputError(f"{where}: got floats from {low:.4g} to {high:.4g}, expected {expected}")
-    unit = values.double() if is_unit else (values.double() + 1) / 2
-    pixels = (unit * 255).round_().clamp_(0, 255).to(torch.uint8)
-    return pixels, f"{kind} from {low:.4g} to {high:.4g}, read as {'[0, 1]' if is_unit else '[-1, 1]'}"
+    return partial(_floats_to_uint8, is_unit=is_unit), f"{reading} {'[0, 1]' if is_unit else '[-1, 1]'}"
+
+
+def _find_range(values: Pixels, where: str) -> tuple[float, float]:
+    """The lowest and the highest number, which must be finite."""
+    low, high, strange = math.inf, -math.inf, 0
+    for piece in iter_pieces(values):
+        low, high = min(low, float(piece.min())), max(high, float(piece.max()))
+        strange += int((~piece.flatten(1).isfinite().all(1)).sum()) if piece.is_floating_point() else 0
+    if strange:
+        raise InputError(f"{where}: got NaN or infinity in {strange} of {len(values)} images, expected finite numbers")
+    return low, high
+
+
+def _floats_to_uint8(piece: Tensor, *, is_unit: bool) -> Tensor:
+    unit = piece.double() if is_unit else (piece.double() + 1) / 2
+    return (unit * 255).round_().clamp_(0, 255).to(torch.uint8)
 
 
 def _parse_labels(values: Tensor, n: int, where: str) -> list[int]:
@@ -164,11 +228,9 @@ def _parse_labels(values: Tensor, n: int, where: str) -> list[int]:
 
 
 def _load_arrays(path: Path) -> dict[str, Any]:
-    from safetensors.torch import load_file
-
+    if path.suffix.lower() == ".safetensors":
+        return dict(open_safetensors(path))
     try:
-        if path.suffix.lower() == ".safetensors":
-            return dict(load_file(path))
         if is_zipfile(path):
             _require_moderate_compression(path)
         with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
@@ -199,7 +261,7 @@ def _read_folder(folder: Path, where: str, size: int | None, strict: bool, track
         raise InputError(f"{where}: got {found}, expected files ending in {' '.join(image_folder.SUFFIXES)}")
     classes = () if tree.images else tree.inner
     labels = [label for label, each in enumerate(classes) for _ in each.list_all()]
-    pixels, kept = [], []
+    pixels, kept = PixelSpool(), []
     for row, path in enumerate(track(paths)):
         try:
             channels = image_folder.mode_to_channels(str(path), image_folder.read_mode(path))
@@ -209,7 +271,7 @@ def _read_folder(folder: Path, where: str, size: int | None, strict: bool, track
             if strict:
                 raise
             skipped.append(str(error))
-    if not pixels:
+    if not kept:
         raise InputError(f"{where}: got no readable images among {len(paths)} files; {skipped[0]}")
     numbers = [labels[row] for row in kept] if labels else ()
     names = tuple(escape_unprintable(each.folder.name) for each in classes)

@@ -20,6 +20,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 from torch.nn import functional as F
 
+from genlib.data.pixels import MAX_HELD_BYTES, Pixels, iter_pieces, open_safetensors, select_rows
 from genlib.errors import InputError
 from genlib.files import atomic_path, write_bytes
 
@@ -62,7 +63,33 @@ class Images:
         return Images(self.pixels.to(device), None if self.labels is None else self.labels.to(device))
 
 
-def concat_labels(parts: Sequence[Images]) -> Tensor | None:
+@dataclass(frozen=True)
+class StoredImages:
+    """As `Images`, of pixels uint8 [N, C, H, W] that may stay in a file: an index reads no pixels."""
+
+    pixels: Pixels
+    labels: Tensor | None = None
+
+    def __len__(self) -> int:
+        return len(self.pixels)
+
+    def __getitem__(self, index: Tensor | slice) -> "StoredImages":
+        return StoredImages(select_rows(self.pixels, index), None if self.labels is None else self.labels[index])
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(C, H, W) of one image."""
+        channels, height, width = self.pixels.shape[1:]
+        return channels, height, width
+
+    def read(self) -> Images:
+        return Images(self.pixels[:], self.labels)
+
+
+AnyImages = Images | StoredImages
+
+
+def concat_labels(parts: Sequence[AnyImages]) -> Tensor | None:
     """The labels of all parts; None unless all have them."""
     labels = [part.labels for part in parts if part.labels is not None]
     return torch.cat(labels) if len(labels) == len(parts) else None
@@ -125,12 +152,13 @@ def concat_resized(sets: Sequence[Images], size: Sequence[int] | None) -> Images
     return Images(pixels, concat_labels(sets))
 
 
-def images_sha256(parts: Mapping[str, Images]) -> str:
+def images_sha256(parts: Mapping[str, AnyImages]) -> str:
     """SHA-256 over shapes, pixels and labels of the parts in order, each after its name."""
     digest = hashlib.sha256()
     for name, images in parts.items():
         digest.update(f"{name}{tuple(images.pixels.shape)} {images.labels is not None};".encode())
-        digest.update(images.pixels.contiguous().numpy().data)
+        for piece in iter_pieces(images.pixels):
+            digest.update(piece.contiguous().numpy().data)
         if images.labels is not None:
             digest.update(images.labels.numpy().astype("<i8").data)
     return digest.hexdigest()
@@ -173,11 +201,27 @@ def load_images(path: Path) -> Images:
     except (OSError, SafetensorError) as error:
         raise InputError(f"{path}: not a readable image set ({error}); run the `prepare` stage") from error
     pixels, labels = tensors.get("pixels"), tensors.get("labels")
+    _require_image_form(path, pixels, labels)
+    assert pixels is not None
+    return Images(pixels, labels)
+
+
+def open_images(path: Path) -> StoredImages:
+    """What `save_images` wrote; pixels of more than MAX_HELD_BYTES stay in the file. Raises InputError as
+    `load_images`."""
+    tensors = open_safetensors(path)
+    pixels, labels = tensors.get("pixels"), tensors.get("labels")
+    _require_image_form(path, pixels, labels)
+    assert pixels is not None
+    held = pixels[:] if math.prod(pixels.shape) <= MAX_HELD_BYTES else pixels
+    return StoredImages(held, None if labels is None else labels[:])
+
+
+def _require_image_form(path: Path, pixels: Pixels | None, labels: Pixels | None) -> None:
     if pixels is None or pixels.dtype != torch.uint8 or pixels.ndim != 4:
         raise InputError(f"{path}: got no uint8 `pixels` of shape [N, C, H, W]; run the `prepare` stage")
     if labels is not None and (labels.dtype, labels.shape) != (torch.int64, pixels.shape[:1]):
         raise InputError(f"{path}: got `labels` that are not int64 of shape [N]; run the `prepare` stage")
-    return Images(pixels, labels)
 
 
 def make_grid(pixels: Tensor, columns: int | None = None) -> Tensor:

@@ -1,20 +1,23 @@
 """Parallel feature extraction: each worker takes whole chunks."""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
+from itertools import islice
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from genlib.data.images import Images
-from genlib.data.random import shard_slice
+from genlib.data.images import AnyImages, Images, chunk_length
+from genlib.data.pixels import images_within, iter_pieces
 from genlib.distributed.session import WAITING_INTERVAL_S, describe_resources, session
 from genlib.errors import InputError
 from genlib.evaluation.extractors import ExtractFn
-from genlib.metrics.inputs import CHUNK_SIZE, FeatureSet, extract_features
+from genlib.metrics.inputs import FeatureSet, extract_features
+
+TASK_BYTES = 32 * 2**20  # pixels of a task, at most
 
 
 @contextmanager
@@ -30,27 +33,36 @@ def feature_extractor(num_workers: int) -> Iterator[ExtractFn]:
 
 
 def extract_parallel(
-    num_workers: int, extractor: nn.Module, images: Images, device: torch.device | str = "cpu"
+    num_workers: int, extractor: nn.Module, images: AnyImages, device: torch.device | str = "cpu"
 ) -> FeatureSet:
+    """As `extract_features`. Each task takes a piece of whole chunks; as many pieces as workers are sent at a time."""
     import ray
 
-    num_chunks = -(-len(images) // CHUNK_SIZE)
-    num_tasks = min(num_workers, num_chunks)
-    shards = [shard_slice(num_chunks, rank, num_tasks) for rank in range(num_tasks)]
-    pixels = [images.pixels[shard.start * CHUNK_SIZE : shard.stop * CHUNK_SIZE].clone() for shard in shards]
-    remote: Any = ray.remote(num_cpus=1, num_gpus=1 if torch.device(device).type == "cuda" else 0)(_extract_shard)
-    shared = ray.put(extractor)
-    pending = parts = [remote.remote(shared, each, device) for each in pixels]
+    remote: Any = ray.remote(num_cpus=1, num_gpus=1 if torch.device(device).type == "cuda" else 0)(_extract_piece)
+    shared, found = ray.put(extractor), []
+    pieces = iter_pieces(images.pixels, _piece_size(len(images), images.shape, num_workers))
+    while batch := [remote.remote(shared, piece.clone(), device) for piece in islice(pieces, num_workers)]:
+        _wait_for(batch)
+        found += ray.get(batch)
+    features, probabilities = map(torch.cat, zip(*found, strict=True))
+    return FeatureSet.of_images(images, features, probabilities)
+
+
+def _piece_size(n: int, shape: Sequence[int], num_workers: int) -> int:
+    """Images of a piece: an equal share of the n for each worker, in whole chunks, up to TASK_BYTES."""
+    chunk = chunk_length(shape)
+    return chunk * max(1, min(-(-n // (chunk * num_workers)), images_within(TASK_BYTES, shape) // chunk))
+
+
+def _wait_for(pending: list[Any]) -> None:
+    import ray
+
     while pending := ray.wait(pending, num_returns=len(pending), timeout=WAITING_INTERVAL_S)[1]:
         asked = describe_resources({"CPU": len(pending)})
-        print(f"features: waits for {len(pending)} of {len(parts)} parts: {asked}", file=sys.stderr)
-    found: list[FeatureSet] = ray.get(parts)
-    features = torch.cat([part.features for part in found])
-    probabilities = torch.cat([part.probabilities for part in found])
-    labels = None if images.labels is None else images.labels.cpu()
-    return FeatureSet(images.pixels.cpu(), labels, features, probabilities)
+        print(f"features: waits for {len(pending)} parts: {asked}", file=sys.stderr)
 
 
-def _extract_shard(extractor: nn.Module, pixels: torch.Tensor, device: torch.device | str) -> FeatureSet:
+def _extract_piece(extractor: nn.Module, pixels: torch.Tensor, device: torch.device | str) -> tuple[Tensor, Tensor]:
     torch.set_num_threads(1)
-    return extract_features(extractor, Images(pixels), device)
+    found = extract_features(extractor, Images(pixels), device)
+    return found.features, found.probabilities

@@ -11,7 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from genlib.data.images import Images
+from genlib.data.images import StoredImages
+from genlib.data.pixels import PIECE_BYTES, images_within, iter_pieces, store_pixels
 from genlib.data.random import seeded_generator
 from genlib.metrics.inputs import FeatureSet, MetricInputs
 from genlib.metrics.registry import CONTROL_LABELS, Control, ExpectedShift
@@ -23,24 +24,23 @@ UNLABELLED_COLLAPSE_IMAGES = 10  # images in `collapse` where there are no class
 COUNT_TOLERANCE = 1.25  # factor by which a count may miss the number of stored images, beside its interval
 
 
-def add_controls(inputs: MetricInputs, extract: Callable[[Images], FeatureSet]) -> MetricInputs:
+def add_controls(inputs: MetricInputs, extract: Callable[[StoredImages], FeatureSet]) -> MetricInputs:
     """`inputs` with their controls, by the extractor `extract`; none for a model that generates no images."""
     n = min(MAX_CONTROL_IMAGES, inputs.n, len(inputs.valid))
     controls = _build_controls(inputs, n) if n else {}
     return replace(inputs, controls={name: extract(images) for name, images in controls.items()})
 
 
-def _build_controls(inputs: MetricInputs, n: int) -> dict[str, Images]:
+def _build_controls(inputs: MetricInputs, n: int) -> dict[str, StoredImages]:
     train, valid, seed = inputs.train, inputs.valid, inputs.seed
     real, first = valid[:n].images, _first_per_class(valid)
     stored = torch.randint(num_memorized(n), (n,), generator=seeded_generator(seed, "stored"))
     collapse = first[torch.randint(len(first), (n,), generator=seeded_generator(seed, "collapse"))]
-    noise = torch.randint(256, real.pixels.shape, generator=seeded_generator(seed, "noise"), dtype=torch.uint8)
     controls = {
         "real": real,
         "stored": _add_jitter(real[stored], seed),
         "collapse": valid[collapse].images,
-        "noise": Images(noise, real.labels),
+        "noise": _draw_noise(real, seed),
     }
     if train.is_available:
         copies = torch.randint(len(train), (n,), generator=seeded_generator(seed, "copies"))
@@ -53,9 +53,28 @@ def num_memorized(n: int) -> int:
     return min(n, max(2, n // 10))
 
 
-def _add_jitter(images: Images, seed: int) -> Images:
-    shake = JITTER_STD * torch.randn(images.pixels.shape, generator=seeded_generator(seed, "jitter"))
-    return Images((images.pixels + shake).round().clamp(0, 255).to(torch.uint8), images.labels)
+def _add_jitter(images: StoredImages, seed: int) -> StoredImages:
+    generator = seeded_generator(seed, "jitter")
+
+    def shake(pixels: Tensor) -> Tensor:
+        noise = JITTER_STD * torch.randn(pixels.shape, generator=generator)
+        return (pixels + noise).round().clamp(0, 255).to(torch.uint8)
+
+    return _map_pieces(shake, images)
+
+
+def _draw_noise(images: StoredImages, seed: int) -> StoredImages:
+    """Uniform grey levels in the place of the pixels of `images`."""
+    generator = seeded_generator(seed, "noise")
+    return _map_pieces(lambda x: torch.randint(256, x.shape, generator=generator, dtype=torch.uint8), images)
+
+
+def _map_pieces(function: Callable[[Tensor], Tensor], images: StoredImages) -> StoredImages:
+    """`function` of a piece of the pixels at a time. Normal draws come in blocks of 16 numbers: pieces of a multiple of
+    16 images, where there are several, give those of the whole."""
+    size = max(16, images_within(PIECE_BYTES, images.shape) // 16 * 16)
+    pieces = map(function, iter_pieces(images.pixels, size))
+    return StoredImages(store_pixels(pieces, images.pixels.shape), images.labels)
 
 
 def _first_per_class(feature_set: FeatureSet) -> Tensor:

@@ -16,8 +16,9 @@ import torch
 from torch import Tensor, nn
 
 from genlib.data.dataset import Dataset
-from genlib.data.images import Images, to_pixels
+from genlib.data.images import Images, StoredImages, to_pixels
 from genlib.data.random import seeded_generator
+from genlib.data.splits import SPLIT_NAMES
 from genlib.errors import InputError
 from genlib.evaluation.controls import add_controls
 from genlib.evaluation.extractors import CachedExtractor, ExtractFn, load_classifier
@@ -41,8 +42,8 @@ class RealFeatures:
     @classmethod
     def extract(cls, extractor: CachedExtractor, dataset: Dataset, *, labelled: bool = True) -> RealFeatures:
         """`labelled`: whether the labels are the classes that the extractor knows; they are left out otherwise."""
-        sets = (dataset.train, dataset.valid, dataset.test)
-        return cls(*(extractor(images if labelled else Images(images.pixels)) for images in sets))
+        sets = (dataset.open_split(name) for name in SPLIT_NAMES)
+        return cls(*(extractor(images if labelled else StoredImages(images.pixels)) for images in sets))
 
     def as_validation(self) -> RealFeatures:
         """For a sweep: validation images for test, and training images for the baseline."""
@@ -118,7 +119,9 @@ class Evaluator:
         inputs = build_inputs(self.extractor.network, target.train, target.valid, target.test, None, n, seed)
         n = min(n, len(source.test), len(target.valid), len(target.test))
         chosen = torch.randperm(len(source.test), generator=seeded_generator(seed, "source"))[:n]
-        direction = TranslationDirection(cast(Translator, model), to, source.test[chosen].images.to(device_of(model)))
+        direction = TranslationDirection(
+            cast(Translator, model), to, source.test[chosen].images.read().to(device_of(model))
+        )
         return replace(inputs, samples=self.extractor(direction.translated_images()), model=direction)
 
     def _add_second_inputs(self, inputs: MetricInputs, suffix: str) -> MetricInputs:

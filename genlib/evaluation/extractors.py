@@ -22,7 +22,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from genlib.data.image_sets import Shape
-from genlib.data.images import Images, to_float
+from genlib.data.images import AnyImages, to_float
+from genlib.data.pixels import iter_pieces, select_rows
 from genlib.data.random import seeded_generator
 from genlib.errors import InputError, one_line
 from genlib.files import atomic_path, file_sha256
@@ -41,7 +42,7 @@ DEFAULT_NOTE = "No extractor given: principal components of pixels."
 AUX_HEAD_PREFIXES = ("AuxLogits.", "aux1.", "aux2.")  # heads of the inception nets that only training uses
 INCEPTION_OPTIONS = {"init_weights": False, "transform_input": True, "aux_logits": False}
 MAX_CACHED_SETS = 64
-ExtractFn = Callable[[nn.Module, Images, torch.device | str], FeatureSet]
+ExtractFn = Callable[[nn.Module, AnyImages, torch.device | str], FeatureSet]
 
 
 @dataclass(frozen=True)
@@ -53,13 +54,12 @@ class CachedExtractor:
     device: torch.device | str = "cpu"
     extract: ExtractFn = extract_features
 
-    def __call__(self, images: Images) -> FeatureSet:
+    def __call__(self, images: AnyImages) -> FeatureSet:
         if self.cache is None:
             return self.extract(self.network, images, self.device)
         path = self.cache / f"{self._cache_key(images)}.safetensors"
         if cached := _read_cached(path):
-            labels = None if images.labels is None else images.labels.cpu()
-            return FeatureSet(images.pixels.cpu(), labels, cached["features"], cached["probabilities"])
+            return FeatureSet.of_images(images, cached["features"], cached["probabilities"])
         extracted = self.extract(self.network, images, self.device)
         _write_cached(path, {"features": extracted.features, "probabilities": extracted.probabilities})
         return extracted
@@ -69,16 +69,20 @@ class CachedExtractor:
         """The hash of the network's structure and weights."""
         digest = hashlib.sha256(repr(self.network).encode())
         for name, weights in sorted(self.network.state_dict().items()):
-            digest.update(name.encode() + _tensor_bytes(weights))
+            digest.update(name.encode())
+            digest.update(_tensor_bytes(weights))
         return digest.hexdigest()
 
-    def _cache_key(self, images: Images) -> str:
+    def _cache_key(self, images: AnyImages) -> str:
         facts = f"{self.sha256} {tuple(images.pixels.shape)} {torch.device(self.device).type}"
-        return hashlib.sha256(facts.encode() + _tensor_bytes(images.pixels)).hexdigest()
+        digest = hashlib.sha256(facts.encode())
+        for piece in iter_pieces(images.pixels):
+            digest.update(_tensor_bytes(piece))
+        return digest.hexdigest()
 
 
-def _tensor_bytes(tensor: Tensor) -> bytes:
-    return tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes()
+def _tensor_bytes(tensor: Tensor) -> memoryview:
+    return tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data
 
 
 def _read_cached(path: Path) -> dict[str, Tensor]:
@@ -125,7 +129,7 @@ class NamedExtractor:
         return {"extractor": self.name, "layer": layer, "accuracy": accuracy, "sha256": cached.sha256, **self.extra}
 
 
-def resolve_extractor(spec: str | nn.Module | None, images: Images, components: int, seed: int) -> NamedExtractor:
+def resolve_extractor(spec: str | nn.Module | None, images: AnyImages, components: int, seed: int) -> NamedExtractor:
     """The extractor of `spec`: None or "pca", a model folder, "<name of a torchvision classifier>:<weights file>", or
     any module with `features(x)` and logits; components are fitted to `images`. Raises InputError where there is none
     such for images of this shape."""
@@ -170,17 +174,19 @@ class Pca(nn.Module):
     variance: Tensor
     explained: Tensor
 
-    def __init__(self, images: Images, seed: int = 0, components: int = MAX_COMPONENTS) -> None:
+    def __init__(self, images: AnyImages, seed: int = 0, components: int = MAX_COMPONENTS) -> None:
         """Fit to at most MAX_FIT_IMAGES of `images`, with fewer components where these have no more."""
         super().__init__()
         chosen = torch.randperm(len(images), generator=seeded_generator(seed, "components"))[:MAX_FIT_IMAGES]
-        x = _flatten_pixels(to_float(images.pixels[chosen])).double()
+        fitted = select_rows(images.pixels, chosen)
+        x = torch.cat([_flatten_pixels(to_float(piece)).double() for piece in iter_pieces(fitted)])
         mean = x.mean(0)
-        directions = principal_components(x - mean, components)
-        features = (x - mean) @ directions
+        centred = x.sub_(mean)
+        directions = principal_components(centred, components)
+        features = centred @ directions
         centres = kmeans(features, NUM_CLUSTERS, seed)
         within = (features - centres[assign_clusters(features, centres)]).square().mean()
-        total = (x - mean).square().sum()
+        total = centred.square_().sum()
         explained = features.square().sum() / total if total > 0 else total + 1
         buffers = {"mean": mean, "directions": directions, "centres": centres, "variance": within.clamp(min=1e-6)}
         for name, buffer in {**buffers, "explained": explained}.items():

@@ -5,7 +5,6 @@ baseline. Training images are what the generator was trained on; without them, m
 """
 
 import hashlib
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -13,7 +12,8 @@ import torch
 from torch import nn
 
 from genlib.data.image_sets import ImageSet, Shape, all_classes, image_set_from_array
-from genlib.data.images import Images, images_sha256
+from genlib.data.images import Images, StoredImages, images_sha256
+from genlib.data.pixels import Pixels, iter_pieces
 from genlib.data.random import seeded_generator
 from genlib.data.splits import stratify
 from genlib.errors import InputError
@@ -28,9 +28,11 @@ from genlib.provenance import code_version
 
 Log = Callable[[str], None]
 ProgressWrapper = Callable[[Sequence[Any], str], Iterable[Any]]
+ImagesByName = Mapping[str, StoredImages]
 
 NO_TRAIN = "no training images were given: --train"
 PROGRESS_CHUNK = 100  # images between two reports of progress
+EXTRACTED = ("features", "probabilities")
 MAX_NAMED_FILES = 5  # unreadable files that are named one by one
 
 
@@ -62,7 +64,7 @@ def prepare_evaluation(
     real = sets["real"]
     if len(real) < 2:
         raise InputError(f"--real: got {len(real)} image, expected at least 2, to be split in two halves")
-    (channels, height, width), _ = Counter(pixels.shape for pixels in real.pixels).most_common(1)[0]
+    (channels, height, width), _ = real.count_shapes().most_common(1)[0]
     shape = (channels, size or height, size or width)
     for name, each in sets.items():
         _log_conversions(name, each, shape, size, strict, log)
@@ -76,9 +78,9 @@ def prepare_evaluation(
         classes = ()
     # Labels of generated images are the requested classes, which only a classifier of the data can check.
     if not classes:
-        images = {name: Images(each.pixels) for name, each in images.items()}
+        images = {name: StoredImages(each.pixels) for name, each in images.items()}
     elif not extractor.num_classes:
-        images = _pool_rare_classes(images, log) | {"fake": Images(images["fake"].pixels)}
+        images = _pool_rare_classes(images, log) | {"fake": StoredImages(images["fake"].pixels)}
     cached = CachedExtractor(extractor.network, device="cuda" if torch.cuda.is_available() else "cpu")
     inputs = _build_inputs(images, cached, seed, track, has_class_names=extractor.num_classes > 0)
     extractor_card = extractor.card(cached, inputs.test)
@@ -88,20 +90,21 @@ def prepare_evaluation(
     return ImageSetEvaluation(inputs, _build_card(sets, images, inputs) | facts, classes)
 
 
-def _build_card(sets: Mapping[str, ImageSet], images: Mapping[str, Images], inputs: MetricInputs) -> dict[str, Any]:
+def _build_card(sets: Mapping[str, ImageSet], images: ImagesByName, inputs: MetricInputs) -> dict[str, Any]:
     train, fake = len(images.get("train", ())), len(images["fake"])
+    sources = {name: _source_card(each, images[name]) for name, each in sets.items()}
     return {
         **code_version(),
         "stage": "evaluate",
         "model": "fake",
         "data": sets["real"].source,
-        "data_sha256": images_sha256({"": images["real"]}),
+        "data_sha256": sources["real"]["sha256"],
         "counts": {"train": train, "valid": len(inputs.valid), "test": len(inputs.test), "fake": fake},
         "split": "halves of the real images",
         "seed": inputs.seed,
         "n": inputs.n,
         "shape": list(images["real"].shape),
-        "sources": {name: _source_card(each, images[name]) for name, each in sets.items()},
+        "sources": sources,
     }
 
 
@@ -127,14 +130,15 @@ def _log_conversions(name: str, image_set: ImageSet, shape: Shape, size: int | N
     if image_set.skipped:
         log(f"--{name}: left out {len(image_set.skipped)} of {len(image_set) + len(image_set.skipped)} files")
     converted = image_set.count_other_shapes(shape)
-    refused = converted if size is None else sum(pixels.shape[0] != shape[0] for pixels in image_set.pixels)
+    of_other_channels = sum(count for each, count in image_set.count_shapes().items() if each[0] != shape[0])
+    refused = converted if size is None else of_other_channels
     if refused and strict:
         raise InputError(f"--{name}: got {refused} of {len(image_set)} images of another shape, expected {expected}")
     if converted:
         log(f"--{name}: {converted} of {len(image_set)} images are resized or converted to {expected}")
 
 
-def _pool_rare_classes(images: Mapping[str, Images], log: Log) -> dict[str, Images]:
+def _pool_rare_classes(images: ImagesByName, log: Log) -> dict[str, StoredImages]:
     """Classes with one real image, too few for both halves, count as one class; the labels go where none is left."""
     labels = images["real"].labels
     counts = torch.zeros(0) if labels is None else labels.bincount()
@@ -143,22 +147,28 @@ def _pool_rare_classes(images: Mapping[str, Images], log: Log) -> dict[str, Imag
         return dict(images)
     log(f"--real: {len(rare)} of {num_classes} classes have one image, too few for both halves: they count as none")
 
-    def pool(each: Images) -> Images:
+    def pool(each: StoredImages) -> StoredImages:
         if each.labels is None or len(rare) == num_classes:
-            return Images(each.pixels)
-        return Images(each.pixels, each.labels.where(~torch.isin(each.labels, rare), rare[0]))
+            return StoredImages(each.pixels)
+        return StoredImages(each.pixels, each.labels.where(~torch.isin(each.labels, rare), rare[0]))
 
     return {name: pool(each) for name, each in images.items()}
 
 
 def _build_inputs(
-    images: Mapping[str, Images], extractor: CachedExtractor, seed: int, track: ProgressWrapper, has_class_names: bool
+    images: ImagesByName,
+    extractor: CachedExtractor,
+    seed: int,
+    track: ProgressWrapper,
+    has_class_names: bool,
 ) -> MetricInputs:
     """As many generated images as half of the real ones, and the controls."""
 
-    def extract(some: Images, title: str) -> FeatureSet:
+    def extract(some: StoredImages, title: str) -> FeatureSet:
         rows = torch.split(torch.arange(len(some)), PROGRESS_CHUNK)
-        return FeatureSet.concat([extractor(some[part]) for part in track(rows, f"features of {title}")])
+        parts = [extractor(some[part]) for part in track(rows, f"features of {title}")]
+        features, probabilities = (torch.cat([getattr(part, name) for part in parts]) for name in EXTRACTED)
+        return FeatureSet.of_images(some, features, probabilities)
 
     real, fake = images["real"], images["fake"]
     labels = torch.zeros(len(real), dtype=torch.long) if real.labels is None else real.labels
@@ -171,10 +181,12 @@ def _build_inputs(
     return add_controls(inputs, lambda control: extract(control, "controls"))
 
 
-def _count_shared(images: Mapping[str, Images], log: Log) -> dict[str, int]:
+def _count_shared(images: ImagesByName, log: Log) -> dict[str, int]:
     """How many images of one set are also in another, byte for byte: there should be none."""
     digests = {
-        name: [hashlib.sha256(pixels.numpy().tobytes()).digest() for pixels in each.pixels]
+        name: [
+            hashlib.sha256(image.tobytes()).digest() for piece in iter_pieces(each.pixels) for image in piece.numpy()
+        ]
         for name, each in images.items()
     }
     shared = {}
@@ -185,6 +197,10 @@ def _count_shared(images: Mapping[str, Images], log: Log) -> dict[str, int]:
             if count:
                 log(f"{count} of {len(digests[one])} images of --{one} are also in --{other}, byte for byte")
     return shared
+
+
+def _image_digests(pixels: Pixels) -> list[bytes]:
+    return [hashlib.sha256(image.tobytes()).digest() for piece in iter_pieces(pixels) for image in piece.numpy()]
 
 
 def evaluate(

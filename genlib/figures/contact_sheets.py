@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 
 from genlib.data.images import to_pixels, write_png
-from genlib.figures.latent import decode_interpolations, select_endpoints
+from genlib.figures.latent import MAX_ENCODED_IMAGES, decode_interpolations, select_endpoints
 from genlib.files import write_text
 from genlib.latent import LatentSpace
 from genlib.metrics.authenticity import nearest_training
@@ -22,7 +22,6 @@ from genlib.metrics.stats.neighbours import nearest
 
 NUM_SAMPLES, NUM_TRAIN, NUM_SIMILAR = 64, 4, 3  # rows of the samples, and the neighbours of each
 NUM_PATHS, NUM_STEPS, REACH_STD = 6, 17, 2.5  # rows and columns of walks, and their reach from the mean code
-MAX_ENCODED_IMAGES = 500  # training images for the mean and deviation of codes
 MAX_SIDE = 64  # pixels of an image on a sheet
 
 
@@ -44,7 +43,7 @@ def sample_neighbours(inputs: MetricInputs) -> tuple[Tensor, dict[str, Any]]:
     train_distance, train_index = nearest(samples.features, train.features, min(NUM_TRAIN, len(train)))
     num_similar, own = min(NUM_SIMILAR, inputs.n - 1), torch.arange(len(samples))
     distance, index = nearest(samples.features, inputs.generated.features, num_similar, skip=own)
-    images = torch.cat([samples.pixels[:, None], train.pixels[train_index], inputs.generated.pixels[index]], 1)
+    images = torch.cat([samples.pixels[:][:, None], train.pixels[train_index], inputs.generated.pixels[index]], 1)
     distances = (torch.cat([train_distance, distance], 1) / spacing).tolist()
     rounded = [[round(d, 3) for d in row] for row in distances]
     return images, {"train": train_index.shape[1], "alike": index.shape[1], "distances": rounded}
@@ -60,8 +59,8 @@ def interpolations(inputs: MetricInputs) -> tuple[Tensor, dict[str, Any]]:
 
 def traversals(inputs: MetricInputs) -> tuple[Tensor, dict[str, Any]]:
     """A row for each axis, the most sensitive first: one code with that coordinate within REACH_STD deviations."""
-    train = inputs.train[:MAX_ENCODED_IMAGES].images
-    space = LatentSpace(inputs.model, inputs.test[:1].images, train, inputs.seed, "axes")
+    train = inputs.train[:MAX_ENCODED_IMAGES].images.read()
+    space = LatentSpace(inputs.model, inputs.test[:1].images.read(), train, inputs.seed, "axes")
     axes = space.axes[:NUM_PATHS]
     images = to_pixels(space.traverse(axes, REACH_STD, NUM_STEPS)).cpu()
     return images.view(len(axes), NUM_STEPS, *images.shape[1:]), {"axes": axes, "reach": REACH_STD}

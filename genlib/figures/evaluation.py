@@ -12,9 +12,9 @@ from typing import Any, cast
 import torch
 from matplotlib.axes import Axes
 from matplotlib.colors import to_rgba
-from torch import Tensor
 
 from genlib.data.images import make_grid, to_pixels
+from genlib.data.pixels import Pixels
 from genlib.figures import latent
 from genlib.figures.canvas import GENERATED_COLOR, IMAGE_INCHES, MUTED_COLOR, REAL_COLOR, TEXT_COLOR, Canvas, plot_rows
 from genlib.figures.contact_sheets import write_contact_sheets
@@ -90,7 +90,7 @@ def _iter_model_figures(inputs: MetricInputs) -> Iterator[tuple[str, Callable[[P
         yield "resampled", partial(latent.plot_resampled_classes, inputs, second.generated.probabilities)
 
 
-def plot_sample_grid(pixels: Tensor, path: Path, *, columns: int = 16, rows: int = 8) -> Path:
+def plot_sample_grid(pixels: Pixels, path: Path, *, columns: int = 16, rows: int = 8) -> Path:
     """The first images of uint8 [N, C, H, W], a line between them."""
     pixels = pixels[: columns * rows]
     width, height = columns * 0.45, math.ceil(len(pixels) / columns) * 0.45

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from genlib.data.images import to_pixels
+from genlib.data.pixels import iter_pieces
 from genlib.figures.canvas import GENERATED_COLOR, IMAGE_INCHES, MUTED_COLOR, REAL_COLOR, Canvas, plot_rows
 from genlib.latent import LatentSpace, decode_image, interpolate, reconstruct
 from genlib.metrics.inputs import MetricInputs
@@ -15,14 +16,15 @@ from genlib.metrics.stats.bayes import importance_resample, kl_divergence
 
 MAX_CLASSES = 10  # rows of a figure with a row per class
 COLUMNS = 12
+MAX_ENCODED_IMAGES = 500  # training images for the mean and deviation of codes
 NUM_DRAWS = 500  # images drawn for each class by importance resampling
 
 
 def plot_reconstructions(inputs: MetricInputs, path: Path, *, num_images: int = 2 * COLUMNS) -> Path:
     test = inputs.test[:num_images]
-    space = LatentSpace(inputs.model, test.images, inputs.train.images, inputs.seed)
+    space = LatentSpace(inputs.model, test.images.read(), inputs.train[:MAX_ENCODED_IMAGES].images.read(), inputs.seed)
     decoded = to_pixels(reconstruct(space.model, space.x, space.y)).cpu()
-    pairs = zip(torch.split(test.pixels, COLUMNS), torch.split(decoded, COLUMNS), strict=True)
+    pairs = zip(iter_pieces(test.pixels, COLUMNS), torch.split(decoded, COLUMNS), strict=True)
     rows = [row for pair in pairs for row in pair]
     return plot_rows(rows, "Test images, and below each its reconstruction", path, group=2)
 
@@ -43,14 +45,18 @@ def plot_interpolation(inputs: MetricInputs, path: Path, *, rows: int = 6, steps
     if not hasattr(inputs.model, "encode_mean"):
         return plot_rows(images, "From one draw to another", path)
     pixels = inputs.test.pixels
-    framed = [torch.cat([pixels[a, None], row, pixels[b, None]]) for (a, b), row in zip(ends, images, strict=True)]
+    framed = [
+        torch.cat([pixels[a][None], row, pixels[b][None]]) for (a, b), row in zip(ends.tolist(), images, strict=True)
+    ]
     return plot_rows(framed, "From the code of a test image (first) to that of another (last)", path)
 
 
 def decode_interpolations(inputs: MetricInputs, ends: Tensor, steps: int) -> Tensor:
     """Images [rows * steps, C, H, W] between the codes of test images `ends` [rows, 2], or between draws."""
-    images = inputs.test[ends.T.flatten()].images
-    space = LatentSpace(inputs.model, images, inputs.train.images, inputs.seed, "interpolation")
+    images = inputs.test[ends.T.flatten()].images.read()
+    space = LatentSpace(
+        inputs.model, images, inputs.train[:MAX_ENCODED_IMAGES].images.read(), inputs.seed, "interpolation"
+    )
     a, b = space.z.chunk(2)
     codes = interpolate(a, b, steps, "linear" if space.has_encoder else "spherical")
     y = None if space.y is None else space.y[: len(ends)].repeat_interleave(steps)
@@ -70,7 +76,7 @@ def plot_class_samples(inputs: MetricInputs, path: Path) -> Path:
     samples = inputs.generated
     assert samples.labels is not None
     classes = torch.unique(samples.labels)[:MAX_CLASSES].tolist()
-    rows = [samples.pixels[samples.labels == label][:COLUMNS] for label in classes]
+    rows = [samples.pixels[(samples.labels == label).nonzero().flatten()[:COLUMNS]] for label in classes]
     labels = [(str(label), "") for label in classes]
     return plot_rows(rows, "Generated images by requested class, the first of each", path, labels=labels)
 

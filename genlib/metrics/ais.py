@@ -104,7 +104,7 @@ class DecoderEvaluator:
             raise UndefinedMetric("the data have no labels")
         device = next(self.model.parameters()).device
         u = torch.rand(images.pixels.shape, generator=seeded_generator(self.inputs.seed, "observe"))
-        x = self.decoder.binarize_or_dequantize(to_float(images.pixels).to(device), u.to(device))
+        x = self.decoder.binarize_or_dequantize(to_float(images.pixels[:]).to(device), u.to(device))
         return x, images.labels.to(device) if self.is_conditional and images.labels is not None else None
 
     def log_likelihood(self, x: Tensor, y: Tensor | None, posterior_draws: Tensor | None = None) -> Tensor:

@@ -8,6 +8,7 @@ from typing import Self
 import torch
 from torch import Tensor
 
+from genlib.data.pixels import select_rows
 from genlib.metrics.base import FeatureSet, MetricInputs, MetricResult, UndefinedMetric, metric
 from genlib.metrics.stats.intervals import Z, wilson
 from genlib.metrics.stats.pixel_matching import aligned_distance
@@ -77,4 +78,4 @@ def copies(inputs: MetricInputs) -> MetricResult:
 @lru_cache(maxsize=1)
 def _held_out_distances(train: FeatureSet, test: FeatureSet) -> Tensor:
     """They set the radii: the same for the model, for real images and for every control."""
-    return aligned_distance(test.pixels[:MAX_HELD_OUT], train.pixels)[0]
+    return aligned_distance(select_rows(test.pixels, slice(MAX_HELD_OUT)), train.pixels)[0]

@@ -5,7 +5,7 @@ The baseline and the controls are the same code at the same number of images, wi
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sized
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any, Literal, NoReturn
@@ -13,22 +13,21 @@ from typing import Any, Literal, NoReturn
 import torch
 from torch import Tensor, nn
 
-from genlib.data.images import Images, to_float
+from genlib.data.images import AnyImages, StoredImages, chunk_length, to_float
+from genlib.data.pixels import Pixels, iter_pieces, select_rows
 from genlib.data.random import seeded_generator
 from genlib.human.answers import Answer
 from genlib.metrics.result import UndefinedMetric
 from genlib.metrics.stats.clustering import NUM_CLUSTERS, assign_clusters, kmeans
 from genlib.models.layers.sampling import eval_mode
 
-CHUNK_SIZE = 500
-
 
 @dataclass(frozen=True)
 class FeatureSet:
-    """N images with their features, on the CPU: pixels uint8 [N, C, H, W], labels int64 [N] where there are any,
-    features float32 [N, d], probabilities float32 [N, K]."""
+    """N images with their features, on the CPU: pixels uint8 [N, C, H, W], which may stay in a file (an index reads
+    them), labels int64 [N] where there are any, features float32 [N, d], probabilities float32 [N, K]."""
 
-    pixels: Tensor
+    pixels: Pixels
     labels: Tensor | None
     features: Tensor
     probabilities: Tensor
@@ -38,24 +37,20 @@ class FeatureSet:
 
     def __getitem__(self, index: Tensor | slice) -> FeatureSet:
         labels = None if self.labels is None else self.labels[index]
-        return FeatureSet(self.pixels[index], labels, self.features[index], self.probabilities[index])
+        return FeatureSet(select_rows(self.pixels, index), labels, self.features[index], self.probabilities[index])
 
     @classmethod
-    def concat(cls, parts: Sequence[FeatureSet]) -> FeatureSet:
-        """All images of `parts`, of which all or none have labels."""
-        labels = [part.labels for part in parts if part.labels is not None]
-        pixels, features, probabilities = (
-            torch.cat([getattr(part, name) for part in parts]) for name in ("pixels", "features", "probabilities")
-        )
-        return cls(pixels, torch.cat(labels) if labels else None, features, probabilities)
+    def of_images(cls, images: AnyImages, features: Tensor, probabilities: Tensor) -> FeatureSet:
+        pixels = images.pixels.cpu() if isinstance(images.pixels, Tensor) else images.pixels
+        return cls(pixels, None if images.labels is None else images.labels.cpu(), features, probabilities)
 
     @property
     def predicted_classes(self) -> Tensor:
         return self.probabilities.argmax(1)
 
     @property
-    def images(self) -> Images:
-        return Images(self.pixels, self.labels)
+    def images(self) -> StoredImages:
+        return StoredImages(self.pixels, self.labels)
 
     @property
     def is_available(self) -> bool:
@@ -130,31 +125,32 @@ class MetricInputs:
 
 
 def extract_features(
-    extractor: nn.Module, images: Images, device: torch.device | str = "cpu", chunk_size: int = CHUNK_SIZE
+    extractor: nn.Module, images: AnyImages, device: torch.device | str = "cpu", chunk_size: int | None = None
 ) -> FeatureSet:
     """The last hidden layer of a classifier, `features(x)` [n, d] of x in [-1, 1], and its probabilities; its logits
-    are head(features(x)) where it has a `head`. The extractor is left on `device`."""
+    are head(features(x)) where it has a `head`. The extractor is left on `device`. Images are read and become floats
+    `chunk_size` at a time, by default as many as their size allows."""
     exact = torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False)
     model: Any = extractor.to(device)
     parts = []
+    size = chunk_size or chunk_length(images.shape)
     with eval_mode(model), torch.no_grad(), exact:
-        for pixels in torch.split(images.pixels, chunk_size):
+        for pixels in iter_pieces(images.pixels, size):
             x = to_float(pixels.to(device))
             h = model.features(x)
             head = getattr(model, "head", None)
             logits = model(x) if head is None else head(h)
             parts.append((h.float(), logits.float().softmax(1)))
     features, probabilities = (torch.cat(part).cpu() for part in zip(*parts, strict=True))
-    labels = None if images.labels is None else images.labels.cpu()
-    return FeatureSet(images.pixels.cpu(), labels, features, probabilities)
+    return FeatureSet.of_images(images, features, probabilities)
 
 
 def build_inputs(
     extractor: nn.Module,
-    train: Images | FeatureSet,
-    valid: Images | FeatureSet,
-    test: Images | FeatureSet,
-    samples: Images | FeatureSet | None,
+    train: AnyImages | FeatureSet,
+    valid: AnyImages | FeatureSet,
+    test: AnyImages | FeatureSet,
+    samples: AnyImages | FeatureSet | None,
     n: int,
     seed: int,
     *,
@@ -164,14 +160,14 @@ def build_inputs(
     """At the common size min(n, generated, valid, test). Every prefix of the shuffled `test` has the class mix of the
     whole; `valid` and `samples` are shuffled plainly: a generator draws its classes at random too."""
 
-    def extract(images: Images | FeatureSet) -> FeatureSet:
+    def extract(images: AnyImages | FeatureSet) -> FeatureSet:
         return images if isinstance(images, FeatureSet) else extract_features(extractor, images, device)
 
     train = extract(train)
     valid, test = shuffle_real_sets(extract(valid), extract(test), seed)
     if samples is not None:
         chosen = shuffled_order(samples, seed, "fake")[: min(n, len(valid), len(test))]
-        samples = extract(samples[chosen.to(samples.pixels.device)])
+        samples = extract(samples[chosen])
     return MetricInputs(train, valid, test, samples, seed, model, has_class_names=train.labels is not None)
 
 
@@ -181,7 +177,7 @@ def shuffle_real_sets(valid: FeatureSet, test: FeatureSet, seed: int) -> tuple[F
     return valid[shuffled_order(valid, seed, "valid")], test[stratified_order(test.labels, len(test), seed)]
 
 
-def shuffled_order(images: Images | FeatureSet, seed: int, set_name: Literal["fake", "valid"]) -> Tensor:
+def shuffled_order(images: Sized, seed: int, set_name: Literal["fake", "valid"]) -> Tensor:
     return torch.randperm(len(images), generator=seeded_generator(seed, set_name))
 
 

@@ -1,5 +1,6 @@
 """Likelihood of all test images, for models that have one."""
 
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any, cast
 
@@ -7,6 +8,7 @@ import torch
 from torch import Tensor
 
 from genlib.data.images import to_float
+from genlib.data.pixels import Pixels, iter_pieces
 from genlib.data.random import seeded_generator
 from genlib.metrics.base import MetricInputs, MetricResult, UndefinedMetric, metric
 from genlib.metrics.registry import model_capabilities
@@ -90,38 +92,43 @@ def _averaged_log_posterior(inputs: MetricInputs) -> tuple[Tensor, int, int]:
 @metric(question=("Real images probable?", 4), needs="likelihood")
 def anomaly_auroc(inputs: MetricInputs) -> MetricResult:
     """How well -log p(x) tells foreign images from test images: the area under the ROC curve, 0.5 by chance."""
-    foreign, known = observe_test_images(inputs, ood=True), observe_test_images(inputs)
-    x = torch.cat([known, foreign])
+    x = torch.cat([observe_test_images(inputs), observe_test_images(inputs, ood=True)])
+    num_known = len(inputs.test)
     if _conditioning_labels(inputs) is None:
         samples = samples_within_budget(len(x), 50)
         scores = -bayes.importance_log_likelihood(inputs.model, x, num_samples=samples, seed=inputs.seed)
     else:
         by_class, prior, _ = _class_log_likelihoods(inputs, x, 5)
         scores = -bayes.sum_over_classes(by_class, prior)
-    value, low, high = auroc(scores[len(known) :], scores[: len(known)])
+    value, low, high = auroc(scores[num_known:], scores[:num_known])
     against = "shuffled pixels" if inputs.domain_b_test is None else "the other domain"
-    return MetricResult(value, low, high, n=len(known), detail={"against": against, "foreign": len(foreign)})
+    return MetricResult(value, low, high, n=num_known, detail={"against": against, "foreign": len(x) - num_known})
 
 
 def observe_test_images(inputs: MetricInputs, *, ood: bool = False, draw: int = 0) -> Tensor:
     """The test images, or foreign ones, binarised or dequantised by this draw, on the model's device."""
-    pixels = _ood_pixels(inputs) if ood else inputs.test.pixels
+    domain_b = inputs.domain_b_test if ood else None
+    pixels = (domain_b or inputs.test).pixels
     if len(pixels) < 2:
         raise UndefinedMetric(f"needs at least 2 test images, found {len(pixels)}")
-    x = to_float(pixels)
-    u = torch.rand(x.shape, generator=seeded_generator(inputs.seed, "observe", ood, draw))
-    device = next(inputs.model.parameters()).device
-    observed: Tensor = inputs.model.binarize_or_dequantize(x.to(device), u.to(device))
+    pieces = _iter_shuffled(pixels, inputs.seed) if ood and domain_b is None else iter_pieces(pixels)
+    generator, device = seeded_generator(inputs.seed, "observe", ood, draw), next(inputs.model.parameters()).device
+    observed, start = torch.empty(pixels.shape, device=device), 0
+    for piece in pieces:
+        u = torch.rand(piece.shape, generator=generator)
+        x = inputs.model.binarize_or_dequantize(to_float(piece).to(device), u.to(device))
+        observed[start : start + len(x)] = x
+        start += len(x)
     return observed
 
 
-def _ood_pixels(inputs: MetricInputs) -> Tensor:
-    """uint8 [n, C, H, W]; every image's pixels are shuffled in an order of its own, its channels alike."""
-    if inputs.domain_b_test is not None:
-        return inputs.domain_b_test.pixels
-    pixels = inputs.test.pixels.flatten(2)
-    order = torch.rand(len(pixels), 1, pixels.shape[2], generator=seeded_generator(inputs.seed, "shuffle")).argsort(2)
-    return pixels.gather(2, order.expand_as(pixels)).view_as(inputs.test.pixels)
+def _iter_shuffled(pixels: Pixels, seed: int) -> Iterator[Tensor]:
+    """Pieces uint8 [n, C, H, W]; every image's pixels are shuffled in an order of its own, its channels alike."""
+    generator = seeded_generator(seed, "shuffle")
+    for piece in iter_pieces(pixels):
+        flat = piece.flatten(2)
+        order = torch.rand(len(flat), 1, flat.shape[2], generator=generator).argsort(2)
+        yield flat.gather(2, order.expand_as(flat)).view_as(piece)
 
 
 def _conditioning_labels(inputs: MetricInputs) -> Tensor | None:

@@ -7,6 +7,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from genlib.data.images import to_float
+from genlib.data.pixels import Pixels, images_within, iter_pieces
 from genlib.data.random import seeded_generator
 from genlib.metrics.base import MetricInputs, MetricResult, UndefinedMetric, metric
 from genlib.models.layers.sampling import eval_mode, map_in_chunks
@@ -15,7 +16,9 @@ MAX_TRAIN = 10_000  # images a probe learns from, at the most
 L2_PENALTIES = (1.0, 0.1, 0.01, 0.001, 0.0001)
 MAX_ITERATIONS = 200
 
-Labelled = tuple[Tensor, Tensor]  # x float64 [n, d], y int64 [n]
+TEST_ELEMENTS = 1 << 22  # numbers of test images that are held in float64 at a time
+
+Labelled = tuple[Pixels, Tensor]  # x [n, ...], y int64 [n]
 
 
 @metric(question=("Classes recognised?", 4), needs="encodes")
@@ -28,13 +31,13 @@ def probe_accuracy(inputs: MetricInputs) -> MetricResult:
     rows = torch.randperm(len(inputs.train), generator=seeded_generator(inputs.seed, "probe"))[:MAX_TRAIN]
     sets = [(images.pixels, cast(Tensor, images.labels)) for images in (inputs.train[rows], inputs.valid, inputs.test)]
     found = fit_probe(*((encode_pixels(inputs.model, pixels), labels) for pixels, labels in sets))
-    raw = fit_probe(*((pixels.flatten(1).double(), labels) for pixels, labels in sets))
+    raw = fit_probe(*sets)
     found.detail["train"] = len(rows)
     found.detail["pixels"] = {"value": raw.value, "low": raw.low, "high": raw.high, **raw.detail}
     return found
 
 
-def encode_pixels(model: Any, pixels: Tensor) -> Tensor:
+def encode_pixels(model: Any, pixels: Pixels) -> Tensor:
     """Mean codes of uint8 pixels, float64 [n, latent], on the CPU."""
     device = next(model.parameters()).device
     with eval_mode(model):
@@ -43,18 +46,27 @@ def encode_pixels(model: Any, pixels: Tensor) -> Tensor:
 
 def fit_probe(train: Labelled, valid: Labelled, test: Labelled) -> MetricResult:
     """Accuracy on `test` of the regression on `train` whose penalty gives the least cross-entropy on `valid`."""
-    std, mean = torch.std_mean(train[0], 0, correction=0)
+    (x, y), (valid_x, valid_y) = ((_flat_copy(x[:]), y) for x, y in (train, valid))
+    std, mean = torch.std_mean(x, 0, correction=0)
     scale = torch.where(std > 0, std, 1.0)
-    (x, y), (valid_x, valid_y), (test_x, test_y) = (((x - mean) / scale, y) for x, y in (train, valid, test))
-    num_classes = int(torch.cat([y, valid_y, test_y]).max()) + 1
+    for rows in (x, valid_x):
+        rows.sub_(mean).div_(scale)
+    num_classes = int(torch.cat([y, valid_y, test[1]]).max()) + 1
     weights = torch.zeros(x.shape[1] + 1, num_classes, dtype=torch.float64)
     candidates = []
     for penalty in L2_PENALTIES:
         weights = fit_logistic_regression(x, y, penalty, weights)
         candidates.append((float(F.cross_entropy(linear_logits(valid_x, weights), valid_y)), penalty, weights))
     _, penalty, weights = min(candidates, key=lambda candidate: candidate[0])
-    correct = int((linear_logits(test_x, weights).argmax(1) == test_y).sum())
-    return MetricResult.of_share(correct, len(test_y), correct=correct, features=x.shape[1], penalty=penalty)
+    pieces = iter_pieces(test[0], images_within(TEST_ELEMENTS, test[0].shape[1:]))
+    logits = [linear_logits(_flat_copy(piece).sub_(mean).div_(scale), weights) for piece in pieces]
+    correct = int((torch.cat(logits).argmax(1) == test[1]).sum())
+    return MetricResult.of_share(correct, len(test[1]), correct=correct, features=x.shape[1], penalty=penalty)
+
+
+def _flat_copy(x: Tensor) -> Tensor:
+    """[n, ...] as rows, float64 [n, d]."""
+    return x.flatten(1).to(torch.float64, copy=True)
 
 
 def linear_logits(x: Tensor, weights: Tensor) -> Tensor:

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from genlib.data.images import chunk_length
+from genlib.data.pixels import Pixels, iter_pieces
 from genlib.metrics.base import MetricInputs, MetricResult, UndefinedMetric, metric
 from genlib.metrics.stats.groups import drop_group, jackknife_values
 from genlib.metrics.stats.intervals import group_slices
@@ -22,12 +22,11 @@ def sharpness(inputs: MetricInputs) -> MetricResult:
     return MetricResult.of_jackknife(values, n=len(x), at_least=0.0, made=x.mean(), real=y.mean())
 
 
-def laplacian_variance(pixels: Tensor) -> Tensor:
+def laplacian_variance(pixels: Pixels) -> Tensor:
     """Of each image uint8 [n, C, H, W], over channels and pixels but the border: float64 [n], squared grey levels."""
     channels, height, width = pixels.shape[1:]
     if min(height, width) < 3:
         raise UndefinedMetric(f"needs images of at least 3 x 3 pixels, found {height} x {width}")
     kernel = LAPLACIAN.expand(channels, 1, 3, 3)
-    chunks = torch.split(pixels, chunk_length(pixels.shape[1:]))
-    parts = [F.conv2d(chunk.float(), kernel, groups=channels).double() for chunk in chunks]
+    parts = (F.conv2d(piece.float(), kernel, groups=channels).double() for piece in iter_pieces(pixels))
     return torch.cat([part.flatten(1).var(1, correction=0) for part in parts])

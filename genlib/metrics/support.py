@@ -75,7 +75,7 @@ def embedding_spaces(inputs: MetricInputs) -> Iterator[tuple[str, list[PointSet]
             cluster_of = space.classes_or_clusters()
             yield name, [PointSet(images.features, cluster_of(images)) for images in (space.test, space.generated)]
     cluster_of, sets = inputs.classes_or_clusters(), (inputs.test, inputs.generated)
-    yield "pixels", [PointSet(images.pixels.flatten(1), cluster_of(images)) for images in sets]
+    yield "pixels", [PointSet(images.pixels, cluster_of(images)) for images in sets]
 
 
 def count_duplicates(thresholds: DuplicateThresholds, generated: PointSet) -> dict[str, Any]:

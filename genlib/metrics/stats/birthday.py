@@ -6,46 +6,93 @@ duplicates of the narrowest class (the digit 1). Distances are float64, in bound
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Self
 
 import torch
 from torch import Tensor
 
-CHUNK_ELEMENTS = 1 << 20
+from genlib.data.pixels import Pixels, images_within, iter_pieces, select_rows
+
+CHUNK_ELEMENTS = 1 << 20  # distances that are held at a time
+HELD_ELEMENTS = 1 << 24  # numbers of points in float64 that are held at a time
 INFINITY = torch.tensor(torch.inf, dtype=torch.float64)
 
 
 @dataclass(frozen=True)
 class PointSet:
-    """n images as points `x` [n, d] of a space in which they are compared, each of a `cluster`, int64 [n]."""
+    """n images as points `x` of a space in which they are compared, features [n, d] or pixels [n, C, H, W], each of a
+    `cluster`, int64 [n]."""
 
-    x: Tensor
+    x: Pixels
     cluster: Tensor
 
     def __len__(self) -> int:
         return len(self.x)
 
     def __getitem__(self, index: Tensor | slice) -> "PointSet":
-        return PointSet(self.x[index], self.cluster[index])
+        return PointSet(select_rows(self.x, index), self.cluster[index])
 
     def by_cluster(self) -> Iterator[tuple[int, Tensor]]:
         for cluster in sorted(set(self.cluster.tolist())):
             yield cluster, (self.cluster == cluster).nonzero().squeeze(1)
 
 
-def _iter_squared_distances(x: Tensor) -> Iterator[tuple[int, Tensor]]:
+def _iter_squared_distances(x: Pixels) -> Iterator[tuple[int, Tensor]]:
     """(first row, squared distances [rows, n - first] to it and all after it), each pair once, infinite before."""
-    x, start = x.double() - x.double().mean(0), 0
-    norms = x.square().sum(1)
+    points, start = CentredPoints.of(x), 0
     while start < len(x):
-        end = min(len(x), start + max(1, CHUNK_ELEMENTS // (len(x) - start)))
-        products = torch.addmm(norms[start:], x[start:end], x[start:].T, alpha=-2).add_(norms[start:end, None])
+        end = start + min(len(x) - start, points.max_rows, max(1, CHUNK_ELEMENTS // (len(x) - start)))
+        products = points.squared_distances(slice(start, end))
         given_before = torch.ones(end - start, end - start, dtype=torch.bool).tril()
         products[:, : end - start].masked_fill_(given_before, torch.inf)
         yield start, products.clamp_(min=0)
         start = end
 
 
-def closest_pairs(x: Tensor, count: int) -> tuple[Tensor, Tensor]:
+@dataclass(frozen=True)
+class CentredPoints:
+    """Points [n, d] about their `mean` [d] with their squared `norms` [n], float64; `max_rows` are in memory at a time,
+    all (in `held`) where they fit."""
+
+    x: Pixels
+    mean: Tensor
+    norms: Tensor
+    max_rows: int
+    held: Tensor | None
+
+    @classmethod
+    def of(cls, x: Pixels) -> Self:
+        size = images_within(HELD_ELEMENTS, x.shape[1:])
+        if len(x) <= size:
+            held = _flat_copy(x[:])
+            mean = held.mean(0)
+            norms = held.sub_(mean).square().sum(1)
+            return cls(x, mean, norms, size, held)
+        mean = torch.stack([_flat_copy(piece).sum(0) for piece in iter_pieces(x)]).sum(0) / len(x)
+        norms = torch.cat([_flat_copy(piece).sub_(mean).square().sum(1) for piece in iter_pieces(x)])
+        return cls(x, mean, norms, max(1, size // 2), None)  # two blocks are multiplied
+
+    def squared_distances(self, rows: slice) -> Tensor:
+        """||a - b||^2 = ||a||^2 + ||b||^2 - 2 a.b of those rows a and all b from the first of them on."""
+        a = self._read(rows)
+        found = torch.empty(len(a), len(self.x) - rows.start, dtype=torch.float64)
+        step = len(self.x) if self.held is not None else self.max_rows
+        for start in range(rows.start, len(self.x), step):
+            b = slice(start, min(start + step, len(self.x)))
+            part = found[:, b.start - rows.start : b.stop - rows.start]
+            torch.addmm(self.norms[b], a, self._read(b).T, alpha=-2, out=part)
+        return found.add_(self.norms[rows, None])
+
+    def _read(self, rows: slice) -> Tensor:
+        return _flat_copy(self.x[rows]).sub_(self.mean) if self.held is None else self.held[rows]
+
+
+def _flat_copy(x: Tensor) -> Tensor:
+    """[n, ...] as rows, float64 [n, d]."""
+    return x.flatten(1).to(torch.float64, copy=True)
+
+
+def closest_pairs(x: Pixels, count: int) -> tuple[Tensor, Tensor]:
     """The `count` closest pairs of rows, or all there are: distances float64 [m] ascending, rows int64 [m, 2]."""
     best, pairs = torch.empty(0, dtype=torch.float64), torch.empty(0, 2, dtype=torch.long)
     limit = INFINITY
@@ -60,7 +107,7 @@ def closest_pairs(x: Tensor, count: int) -> tuple[Tensor, Tensor]:
     return best.sqrt(), pairs
 
 
-def correlation_integral(x: Tensor, radii: Tensor) -> Tensor:
+def correlation_integral(x: Pixels, radii: Tensor) -> Tensor:
     """C(r), the share of pairs of rows no farther apart than r, of ascending radii (Grassberger and Procaccia 1983)."""
     found = torch.zeros(len(radii) + 1, dtype=torch.long)
     for _, squares in _iter_squared_distances(x):
@@ -81,7 +128,7 @@ class DuplicateThresholds:
     def _iter_duplicates(self, points: PointSet) -> Iterator[tuple[Tensor, int, Tensor]]:
         """(members, start, whether members[start + i] is the same as members[start + j], bool [rows, m])."""
         for cluster, members in points.by_cluster():
-            for start, squares in _iter_squared_distances(points.x[members]):
+            for start, squares in _iter_squared_distances(select_rows(points.x, members)):
                 yield members, start, squares <= self.radius_of(cluster) ** 2
 
     def duplicate_counts(self, points: PointSet) -> Tensor:
@@ -107,7 +154,7 @@ class DuplicateThresholds:
         """The closest pairs of one cluster, in units of its radius: float64 [m] ascending, images int64 [m, 2]."""
         units, pairs = [torch.empty(0, dtype=torch.float64)], [torch.empty(0, 2, dtype=torch.long)]
         for cluster, members in points.by_cluster():
-            distances, rows = closest_pairs(points.x[members], count)
+            distances, rows = closest_pairs(select_rows(points.x, members), count)
             units.append(distances / max(self.radius_of(cluster), 1e-12))
             pairs.append(members[rows])
         order = torch.cat(units).argsort(stable=True)[:count]
@@ -127,6 +174,6 @@ def calibrate_thresholds(real: PointSet, rate: float) -> DuplicateThresholds:
     radius, same = {}, 0
     for cluster, members in clusters.items():
         passing = min(sizes[cluster], max(1, round(within * sizes[cluster])))
-        distances, _ = closest_pairs(real.x[members], passing)
+        distances, _ = closest_pairs(select_rows(real.x, members), passing)
         radius[cluster], same = float(distances[-1]), same + len(distances)
     return DuplicateThresholds(radius, same / max(1, num_pairs(len(real))))

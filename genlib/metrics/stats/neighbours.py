@@ -5,6 +5,8 @@ hold one of the k nearest, given the rounding bound; these are measured again as
 float32 about the mean, and in float64 for each x with too many candidate blocks.
 """
 
+from collections.abc import Iterable
+
 import torch
 from torch import Tensor
 
@@ -22,6 +24,17 @@ def nearest(x: Tensor, among: Tensor, k: int = 1, *, skip: Tensor | None = None)
     if crowded.any():
         left_out = None if skip is None else skip[crowded]
         distances[crowded], rows[crowded], _ = _search(x[crowded], among, k, left_out, torch.float64)
+    return distances, rows
+
+
+def nearest_in_blocks(x: Tensor, blocks: Iterable[Tensor], k: int) -> tuple[Tensor, Tensor]:
+    """`nearest` among the rows of all `blocks`, one after the other, of which one is in memory at a time: the same."""
+    distances, rows, start = torch.empty(len(x), 0, dtype=torch.float64), torch.empty(len(x), 0, dtype=torch.long), 0
+    for block in blocks:
+        further, places = nearest(x, block, min(k, len(block)))
+        distances, rows = torch.cat([distances, further], 1), torch.cat([rows, places + start], 1)
+        order = distances.argsort(dim=1, stable=True)[:, :k]  # of equal distances, those of earlier blocks first
+        distances, rows, start = distances.gather(1, order), rows.gather(1, order), start + len(block)
     return distances, rows
 
 

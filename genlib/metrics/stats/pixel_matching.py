@@ -5,6 +5,7 @@ compared pixel by pixel after each of a grid of shifts and rotations.
 """
 
 import math
+from collections.abc import Callable
 from itertools import product
 
 import torch
@@ -12,9 +13,11 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from genlib.data.images import chunk_length
-from genlib.metrics.stats.neighbours import nearest
+from genlib.data.pixels import Pixels, images_within, iter_pieces, select_rows
+from genlib.metrics.stats.neighbours import nearest_in_blocks
 
-CHUNK_ELEMENTS = 1 << 22
+CHUNK_ELEMENTS = 1 << 22  # numbers of moved images that are held at a time
+BLOCK_ELEMENTS = 1 << 24  # numbers of descriptors of training images that are held at a time
 MIN_CONTRAST = 1.0  # grey levels: an image whose pixels differ by less in all is of one colour
 CANDIDATES_PER_DESCRIPTOR = 16
 COARSE_SIZE = 9  # of the coarse image
@@ -23,37 +26,46 @@ SHIFTS = (-1, 0, 1)  # pixels, along either axis
 DEGREES = (-6, -3, 0, 3, 6)
 
 
-def aligned_distance(pixels: Tensor, train: Tensor) -> tuple[Tensor, Tensor]:
+def aligned_distance(pixels: Pixels, train: Pixels) -> tuple[Tensor, Tensor]:
     """Of each image x, uint8 [n, C, H, W], 1 - max corr(move(x), y) float64 [n], from 0 to 2, and the row of that y in
     `train`, over moves and candidates; corr is Pearson's over pixels and channels, 0 with an image of one colour."""
-    k = min(CANDIDATES_PER_DESCRIPTOR, len(train))
     descriptors = (coarse_descriptor, spectrum_descriptor)
-    candidates = torch.cat([nearest(describe(pixels), describe(train), k)[1] for describe in descriptors], 1)
+    candidates = torch.cat([nearest_by(describe, pixels, train) for describe in descriptors], 1)
     grids = alignment_grids(pixels.shape[2], pixels.shape[3])
-    rows = max(1, CHUNK_ELEMENTS // (len(grids) * pixels[0].numel()))
+    rows = images_within(CHUNK_ELEMENTS, (len(grids), *pixels.shape[1:]))
     found = []
-    for x, among in zip(torch.split(pixels, rows), torch.split(candidates, rows), strict=True):
+    for x, among in zip(iter_pieces(pixels, rows), torch.split(candidates, rows), strict=True):
         closest, which = _correlations(x, train[among], grids).amax(1).max(1)
         found.append(((1 - closest.double()).clamp(min=0), among.gather(1, which[:, None])[:, 0]))
     distance, index = map(torch.cat, zip(*found, strict=True))
     return distance, index
 
 
+def nearest_by(describe: Callable[[Tensor], Tensor], pixels: Pixels, train: Pixels) -> Tensor:
+    """Rows int64 [n, k] of the training images whose descriptor is nearest to that of each image."""
+    k, size = min(CANDIDATES_PER_DESCRIPTOR, len(train)), chunk_length(pixels.shape[1:])
+
+    def describe_all(images: Pixels) -> Tensor:
+        return torch.cat([describe(piece) for piece in iter_pieces(images, size)])
+
+    x = describe_all(pixels)
+    num_rows = max(1, BLOCK_ELEMENTS // x.shape[1])
+    blocks = (select_rows(train, slice(start, start + num_rows)) for start in range(0, len(train), num_rows))
+    return nearest_in_blocks(x, map(describe_all, blocks), k)[1]
+
+
 def coarse_descriptor(pixels: Tensor) -> Tensor:
     """Images of 9 by 9 pixels, each a mean with its neighbours, as vectors of mean 0, length 1, float32 [n, 81 C]."""
-    parts = torch.split(pixels, chunk_length(pixels.shape[1:]))
-    small = torch.cat([F.adaptive_avg_pool2d(part.float(), COARSE_SIZE) for part in parts])
+    small = F.adaptive_avg_pool2d(pixels.float(), COARSE_SIZE)
     return _unit_vectors(F.avg_pool2d(small, 3, stride=1, padding=1, count_include_pad=False))
 
 
 def spectrum_descriptor(pixels: Tensor) -> Tensor:
     """Magnitudes of the lowest Fourier coefficients but the mean, as vectors of length 1, float32 [n, 28 C] at most."""
-    parts = []
-    for part in torch.split(pixels, chunk_length(pixels.shape[1:])):
-        x = part.float()
-        size = torch.fft.rfft2(x - x.mean((2, 3), keepdim=True)).abs()[..., : MAX_FREQUENCY + 1]
-        parts.append(torch.cat([size[..., : MAX_FREQUENCY + 1, :], size[..., -MAX_FREQUENCY:, :]], 2).flatten(1))
-    return F.normalize(torch.cat(parts), eps=MIN_CONTRAST)
+    x = pixels.float()
+    size = torch.fft.rfft2(x - x.mean((2, 3), keepdim=True)).abs()[..., : MAX_FREQUENCY + 1]
+    lowest = torch.cat([size[..., : MAX_FREQUENCY + 1, :], size[..., -MAX_FREQUENCY:, :]], 2).flatten(1)
+    return F.normalize(lowest, eps=MIN_CONTRAST)
 
 
 def alignment_grids(height: int, width: int) -> Tensor:

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from genlib.data.images import chunk_length
+from genlib.data.pixels import Pixels, iter_pieces
 from genlib.data.random import seeded_generator
 
 NOISE_BLOCK = 500  # rows of noise drawn at a time
@@ -24,13 +25,13 @@ def eval_mode(module: nn.Module) -> Iterator[None]:
 
 
 @torch.no_grad()
-def map_in_chunks(function: Callable[..., Tensor], *inputs: Tensor) -> Tensor:
+def map_in_chunks(function: Callable[..., Tensor], *inputs: Pixels) -> Tensor:
     """function(*inputs) of inputs [n, ...], where each row of the result depends on that row of the inputs alone."""
     rows = _rows_at_a_time(function, inputs)
-    return torch.cat([function(*chunk) for chunk in zip(*(torch.split(x, rows) for x in inputs), strict=True)])
+    return torch.cat([function(*chunk) for chunk in zip(*(iter_pieces(x, rows) for x in inputs), strict=True)])
 
 
-def _rows_at_a_time(function: Callable[..., Tensor], inputs: Sequence[Tensor]) -> int:
+def _rows_at_a_time(function: Callable[..., Tensor], inputs: Sequence[Pixels]) -> int:
     """As the larger of a row and its result allows: one row tells how large an image a code becomes."""
     first = [x[:1] for x in inputs]
     tensors = [*first, function(*first)] if len(inputs[0]) > 1 else first
