@@ -17,21 +17,21 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
-from zipfile import ZipFile, is_zipfile
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from genlib.data import image_folder
+from genlib.data.arrays import read_arrays
 from genlib.data.images import Images, StoredImages, resize
 from genlib.data.pixels import (
     PIECE_BYTES,
     Pixels,
     PixelSpool,
     StoredPixels,
+    hold_if_small,
     iter_pieces,
-    open_safetensors,
     store_pixels,
 )
 from genlib.errors import InputError, escape_unprintable, one_line
@@ -44,7 +44,6 @@ EXPECTED = "a folder of images, an .npz or a .safetensors file"
 FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 RANGE_TOLERANCE = 1e-3  # how far floats may pass the ends of their range
 MAX_LOWEST = -0.25  # of floats in [-1, 1]; what lies between, as of a resized image in [0, 1], is not guessed at
-MAX_UNPACKED, MAX_COMPRESSION = 2**28, 200  # an array of an .npz may have more bytes, or be packed denser, not both
 
 
 @dataclass(frozen=True)
@@ -138,7 +137,7 @@ def read_image_set(
         raise InputError(f"{where}: got what cannot be read ({error}), expected {EXPECTED}") from error
     if path.suffix.lower() not in (".npz", ".safetensors"):
         raise InputError(f"{where}: got the file {path}, expected {EXPECTED}")
-    arrays = _load_arrays(path)
+    arrays = read_arrays(path, (*PIXEL_KEYS, "labels"), EXPECTED)
     named = [name for name in PIXEL_KEYS if name in arrays]
     if not named:
         found, expected = ", ".join(arrays)[:200] or "nothing", f"images called {' or '.join(PIXEL_KEYS)}"
@@ -166,7 +165,7 @@ def _to_rows(array: Any, where: str) -> Pixels:
         if isinstance(array, Tensor):
             return array.detach().cpu()
         if isinstance(array, StoredPixels):
-            return array
+            return hold_if_small(array)
         values = np.array(array)
         return torch.from_numpy(values.astype(values.dtype.newbyteorder("="), copy=False))
     except (TypeError, ValueError) as error:
@@ -225,27 +224,6 @@ def _parse_labels(values: Tensor, n: int, where: str) -> list[int]:
         expected = f"{n} whole numbers from 0"
         raise InputError(f"{where}: got labels of shape {list(values.shape)}, {values.dtype}, expected {expected}")
     return [int(number) for number in values]
-
-
-def _load_arrays(path: Path) -> dict[str, Any]:
-    if path.suffix.lower() == ".safetensors":
-        return dict(open_safetensors(path))
-    try:
-        if is_zipfile(path):
-            _require_moderate_compression(path)
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
-            return {name: stored[name] if name in (*PIXEL_KEYS, "labels") else None for name in stored.files}
-    except Exception as error:  # zip, zlib, NumPy and safetensors each have their own
-        raise InputError(f"{path}: got a file that cannot be read ({one_line(error)}), expected {EXPECTED}") from error
-
-
-def _require_moderate_compression(path: Path) -> None:
-    """Raise ValueError for a small file that would fill the memory."""
-    with ZipFile(path) as archive:
-        for member in archive.infolist():
-            if member.file_size > max(MAX_UNPACKED, MAX_COMPRESSION * member.compress_size):
-                found = f"{member.filename} of {member.compress_size:,} bytes, {member.file_size:,} unpacked"
-                raise ValueError(f"{found}: more than {MAX_UNPACKED:,} and than {MAX_COMPRESSION} times as many")
 
 
 def _read_folder(folder: Path, where: str, size: int | None, strict: bool, track: ProgressWrapper) -> ImageSet:

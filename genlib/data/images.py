@@ -20,7 +20,8 @@ from safetensors.torch import load_file
 from torch import Tensor
 from torch.nn import functional as F
 
-from genlib.data.pixels import MAX_HELD_BYTES, Pixels, iter_pieces, open_safetensors, select_rows
+from genlib.data.arrays import open_safetensors
+from genlib.data.pixels import Pixels, hold_if_small, iter_pieces, select_rows
 from genlib.errors import InputError
 from genlib.files import atomic_path, write_bytes
 
@@ -213,8 +214,7 @@ def open_images(path: Path) -> StoredImages:
     pixels, labels = tensors.get("pixels"), tensors.get("labels")
     _require_image_form(path, pixels, labels)
     assert pixels is not None
-    held = pixels[:] if math.prod(pixels.shape) <= MAX_HELD_BYTES else pixels
-    return StoredImages(held, None if labels is None else labels[:])
+    return StoredImages(hold_if_small(pixels), None if labels is None else labels[:])
 
 
 def _require_image_form(path: Path, pixels: Pixels | None, labels: Pixels | None) -> None:

@@ -3,28 +3,57 @@
 A mapped file counts as memory once it is touched. Files are read by offset here, so that only pieces are held.
 """
 
-import json
 import math
+import os
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import weakref
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
-from typing import IO, Any, Self, overload
+from typing import IO, Self, overload
 
 import torch
 from torch import Tensor
 
-from genlib.errors import InputError, one_line
+from genlib.errors import InputError
 
 MAX_HELD_BYTES = 128 * 2**20  # the pixels of a larger set stay in a file
-MAX_HEADER_BYTES = 100 * 10**6  # that safetensors allows
 PIECE_BYTES = 4 * 2**20  # that are read at a time, unless one image has more
-DTYPES = {
-    **{"BOOL": torch.bool, "U8": torch.uint8, "U16": torch.uint16, "U32": torch.uint32, "U64": torch.uint64},
-    **{"I8": torch.int8, "I16": torch.int16, "I32": torch.int32, "I64": torch.int64},
-    **{"F16": torch.float16, "BF16": torch.bfloat16, "F32": torch.float32, "F64": torch.float64},
-}  # by the names of safetensors
+
+
+class FileHandle:
+    """An open file, closed when nothing refers to it any more."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self.descriptor = os.dup(file.fileno())
+        weakref.finalize(self, os.close, self.descriptor)
+
+    @classmethod
+    def open(cls, path: Path) -> Self:
+        with path.open("rb") as file:
+            return cls(file)
+
+    @classmethod
+    def without_name(cls) -> Self:
+        """An empty file in `TMPDIR` to write, which is gone with the handle."""
+        with tempfile.TemporaryFile() as file:
+            return cls(file)
+
+    def read_into(self, buffer: memoryview, offset: int) -> None:
+        while buffer:
+            count = os.preadv(self.descriptor, [buffer], offset)
+            if not count:
+                raise InputError("got a file of images that has become shorter meanwhile, expected the same as before")
+            buffer, offset = buffer[count:], offset + count
+
+    def append(self, data: memoryview) -> None:
+        try:
+            while data:
+                data = data[os.write(self.descriptor, data) :]
+        except OSError as error:
+            found = f"{tempfile.gettempdir()}, which cannot be written ({error.strerror})"
+            raise InputError(f"TMPDIR: got {found}, expected room for all images, decoded") from error
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,7 +61,7 @@ class StoredPixels:
     """N arrays of `item_shape` in a file, one after the other from `offset` on, those of `rows` [N] in that order. An
     index reads them: `pixels[0]` [C, H, W], `pixels[rows]` [n, C, H, W]."""
 
-    file: IO[bytes]
+    file: FileHandle
     offset: int
     item_shape: tuple[int, ...]
     rows: Tensor
@@ -40,8 +69,7 @@ class StoredPixels:
 
     @classmethod
     def open(cls, path: Path, offset: int, shape: Sequence[int], dtype: torch.dtype = torch.uint8) -> Self:
-        file = path.open("rb", buffering=0)
-        return cls(file, offset, tuple(shape[1:]), torch.arange(shape[0]), dtype)
+        return cls(FileHandle.open(path), offset, tuple(shape[1:]), torch.arange(shape[0]), dtype)
 
     @property
     def shape(self) -> torch.Size:
@@ -70,13 +98,7 @@ class StoredPixels:
         size = len(buffer) // len(rows)
         ends = [0, *((rows.diff() != 1).nonzero().flatten() + 1).tolist(), len(rows)]
         for (start, stop), first in zip(pairwise(ends), rows[ends[:-1]].tolist(), strict=True):
-            self.file.seek(self.offset + first * size)
-            part = buffer[start * size : stop * size]
-            while part:
-                count = self.file.readinto(part)  # type: ignore[attr-defined]
-                if not count:
-                    raise InputError(f"{getattr(self.file, 'name', '')}: got a file that has become shorter meanwhile")
-                part = part[count:]
+            self.file.read_into(buffer[start * size : stop * size], self.offset + first * size)
 
 
 Pixels = Tensor | StoredPixels
@@ -98,6 +120,11 @@ def iter_pieces(pixels: Pixels, size: int | None = None) -> Iterator[Tensor]:
     return (pixels[start : start + size] for start in range(0, len(pixels) or 1, size))
 
 
+def flat_float64(x: Tensor) -> Tensor:
+    """[n, ...] as rows, a copy, float64 [n, d]."""
+    return x.flatten(1).to(torch.float64, copy=True)
+
+
 def images_within(num_bytes: int, shape: Sequence[int]) -> int:
     """How many images of this shape have so many bytes, at least one."""
     return max(1, num_bytes // math.prod(shape))
@@ -108,26 +135,20 @@ def store_pixels(pieces: Iterable[Tensor], shape: Sequence[int]) -> Pixels:
     in a file without a name, which is gone with them."""
     if math.prod(shape) <= MAX_HELD_BYTES:
         return torch.cat([torch.empty(0, *shape[1:], dtype=torch.uint8), *pieces])
-    file, count = _open_nameless(), 0
+    file, count = FileHandle.without_name(), 0
     for piece in pieces:
-        _write(file, piece)
+        file.append(_bytes_of(piece))
         count += len(piece)
     return StoredPixels(file, 0, tuple(shape[1:]), torch.arange(count))
 
 
-def _open_nameless() -> IO[bytes]:
-    return tempfile.TemporaryFile(prefix="genlib-")
+def _bytes_of(pixels: Tensor) -> memoryview:
+    return memoryview(pixels.contiguous().flatten().numpy())
 
 
-def _write(file: IO[bytes], pixels: Tensor) -> None:
-    try:
-        file.write(pixels.contiguous().numpy().data)
-        file.flush()
-    except OSError as error:
-        found = f"a folder that cannot be written ({error.strerror})"
-        raise InputError(
-            f"TMPDIR: got {found}, expected room for all images, decoded, in {tempfile.gettempdir()}"
-        ) from error
+def hold_if_small(pixels: StoredPixels) -> Pixels:
+    """In memory up to MAX_HELD_BYTES."""
+    return pixels[:] if math.prod(pixels.shape) * pixels.dtype.itemsize <= MAX_HELD_BYTES else pixels
 
 
 class PixelSpool:
@@ -138,7 +159,7 @@ class PixelSpool:
         self.shapes: list[tuple[int, int, int]] = []
         self._offsets = [0]
         self._held: list[Tensor] = []
-        self._file: IO[bytes] | None = None
+        self._file: FileHandle | None = None
 
     def append(self, pixels: Tensor) -> None:
         channels, height, width = pixels.shape
@@ -146,9 +167,9 @@ class PixelSpool:
         self._offsets.append(self._offsets[-1] + pixels.numel())
         self._held.append(pixels)
         if self._offsets[-1] > MAX_HELD_BYTES:
-            self._file = self._file or _open_nameless()
+            self._file = self._file or FileHandle.without_name()
             for image in self._held:
-                _write(self._file, image)
+                self._file.append(_bytes_of(image))
             self._held = []
 
     def __len__(self) -> int:
@@ -164,22 +185,3 @@ class PixelSpool:
         if self._file is None:
             return torch.stack(self._held)
         return StoredPixels(self._file, 0, self.shapes[0], torch.arange(len(self)))
-
-
-def open_safetensors(path: Path) -> dict[str, StoredPixels]:
-    """The tensors of a safetensors file by name, unread. Raises InputError where it is not of that form."""
-    try:
-        with path.open("rb") as file:
-            size = int.from_bytes(file.read(8), "little")
-            header = json.loads(file.read(min(size, MAX_HEADER_BYTES)))
-        header.pop("__metadata__", None)
-        return {name: _open_tensor(path, 8 + size, entry) for name, entry in header.items()}
-    except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
-        raise InputError(f"{path}: got a file that cannot be read ({one_line(error)}), expected safetensors") from error
-
-
-def _open_tensor(path: Path, data_start: int, entry: Mapping[str, Any]) -> StoredPixels:
-    dtype, shape, (start, stop) = DTYPES[entry["dtype"]], entry["shape"], entry["data_offsets"]
-    if stop - start != math.prod(shape) * dtype.itemsize or data_start + stop > path.stat().st_size:
-        raise ValueError("it is cut short")
-    return StoredPixels.open(path, data_start + start, shape, dtype)

@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from genlib.data.images import to_float
-from genlib.data.pixels import Pixels, images_within, iter_pieces
+from genlib.data.pixels import Pixels, flat_float64, images_within, iter_pieces
 from genlib.data.random import seeded_generator
 from genlib.metrics.base import MetricInputs, MetricResult, UndefinedMetric, metric
 from genlib.models.layers.sampling import eval_mode, map_in_chunks
@@ -46,7 +46,7 @@ def encode_pixels(model: Any, pixels: Pixels) -> Tensor:
 
 def fit_probe(train: Labelled, valid: Labelled, test: Labelled) -> MetricResult:
     """Accuracy on `test` of the regression on `train` whose penalty gives the least cross-entropy on `valid`."""
-    (x, y), (valid_x, valid_y) = ((_flat_copy(x[:]), y) for x, y in (train, valid))
+    (x, y), (valid_x, valid_y) = ((flat_float64(x[:]), y) for x, y in (train, valid))
     std, mean = torch.std_mean(x, 0, correction=0)
     scale = torch.where(std > 0, std, 1.0)
     for rows in (x, valid_x):
@@ -59,14 +59,9 @@ def fit_probe(train: Labelled, valid: Labelled, test: Labelled) -> MetricResult:
         candidates.append((float(F.cross_entropy(linear_logits(valid_x, weights), valid_y)), penalty, weights))
     _, penalty, weights = min(candidates, key=lambda candidate: candidate[0])
     pieces = iter_pieces(test[0], images_within(TEST_ELEMENTS, test[0].shape[1:]))
-    logits = [linear_logits(_flat_copy(piece).sub_(mean).div_(scale), weights) for piece in pieces]
+    logits = [linear_logits(flat_float64(piece).sub_(mean).div_(scale), weights) for piece in pieces]
     correct = int((torch.cat(logits).argmax(1) == test[1]).sum())
     return MetricResult.of_share(correct, len(test[1]), correct=correct, features=x.shape[1], penalty=penalty)
-
-
-def _flat_copy(x: Tensor) -> Tensor:
-    """[n, ...] as rows, float64 [n, d]."""
-    return x.flatten(1).to(torch.float64, copy=True)
 
 
 def linear_logits(x: Tensor, weights: Tensor) -> Tensor:

@@ -11,7 +11,7 @@ from typing import Self
 import torch
 from torch import Tensor
 
-from genlib.data.pixels import Pixels, images_within, iter_pieces, select_rows
+from genlib.data.pixels import Pixels, flat_float64, images_within, iter_pieces, select_rows
 
 CHUNK_ELEMENTS = 1 << 20  # distances that are held at a time
 HELD_ELEMENTS = 1 << 24  # numbers of points in float64 that are held at a time
@@ -64,12 +64,12 @@ class CentredPoints:
     def of(cls, x: Pixels) -> Self:
         size = images_within(HELD_ELEMENTS, x.shape[1:])
         if len(x) <= size:
-            held = _flat_copy(x[:])
+            held = flat_float64(x[:])
             mean = held.mean(0)
             norms = held.sub_(mean).square().sum(1)
             return cls(x, mean, norms, size, held)
-        mean = torch.stack([_flat_copy(piece).sum(0) for piece in iter_pieces(x)]).sum(0) / len(x)
-        norms = torch.cat([_flat_copy(piece).sub_(mean).square().sum(1) for piece in iter_pieces(x)])
+        mean = torch.stack([flat_float64(piece).sum(0) for piece in iter_pieces(x)]).sum(0) / len(x)
+        norms = torch.cat([flat_float64(piece).sub_(mean).square().sum(1) for piece in iter_pieces(x)])
         return cls(x, mean, norms, max(1, size // 2), None)  # two blocks are multiplied
 
     def squared_distances(self, rows: slice) -> Tensor:
@@ -84,12 +84,7 @@ class CentredPoints:
         return found.add_(self.norms[rows, None])
 
     def _read(self, rows: slice) -> Tensor:
-        return _flat_copy(self.x[rows]).sub_(self.mean) if self.held is None else self.held[rows]
-
-
-def _flat_copy(x: Tensor) -> Tensor:
-    """[n, ...] as rows, float64 [n, d]."""
-    return x.flatten(1).to(torch.float64, copy=True)
+        return flat_float64(self.x[rows]).sub_(self.mean) if self.held is None else self.held[rows]
 
 
 def closest_pairs(x: Pixels, count: int) -> tuple[Tensor, Tensor]:
