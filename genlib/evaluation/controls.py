@@ -1,7 +1,8 @@
 """Negative controls: images with a known fault, scored like a model. A metric that misses a fault is not trusted.
 
-Five sets of at most MAX_CONTROL_IMAGES: `real` held-out images, `copies` of training images, `stored` (a few held-out
-images, repeated with jitter), `collapse` (one image per class, or ten without labels) and `noise`.
+Six sets of at most MAX_CONTROL_IMAGES: `real` held-out images, `copies` of training images, `stored` (a few held-out
+images, repeated with jitter), `collapse` (one image per class, or ten without labels), `noise`, and `blurred`: `real`
+through a Gaussian of one pixel.
 """
 
 from collections.abc import Callable, Mapping
@@ -10,6 +11,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from genlib.data.images import StoredImages
 from genlib.data.pixels import PIECE_BYTES, images_within, iter_pieces, store_pixels
@@ -20,6 +22,7 @@ from genlib.metrics.result import MetricResult
 
 MAX_CONTROL_IMAGES = 1000
 JITTER_STD = 2.0  # grey levels
+BLUR_STD, BLUR_RADIUS = 1.0, 3  # pixels; beyond the radius lies 0.3 % of a Gaussian's weight
 UNLABELLED_COLLAPSE_IMAGES = 10  # images in `collapse` where there are no classes
 COUNT_TOLERANCE = 1.25  # factor by which a count may miss the number of stored images, beside its interval
 
@@ -41,6 +44,7 @@ def _build_controls(inputs: MetricInputs, n: int) -> dict[str, StoredImages]:
         "stored": _add_jitter(real[stored], seed),
         "collapse": valid[collapse].images,
         "noise": _draw_noise(real, seed),
+        "blurred": _map_pieces(blur_pixels, real),
     }
     if train.is_available:
         copies = torch.randint(len(train), (n,), generator=seeded_generator(seed, "copies"))
@@ -75,6 +79,15 @@ def _map_pieces(function: Callable[[Tensor], Tensor], images: StoredImages) -> S
     size = max(16, images_within(PIECE_BYTES, images.shape) // 16 * 16)
     pieces = map(function, iter_pieces(images.pixels, size))
     return StoredImages(store_pixels(pieces, images.pixels.shape), images.labels)
+
+
+def blur_pixels(pixels: Tensor) -> Tensor:
+    """uint8 [n, C, H, W] convolved with exp(-(i^2 + j^2) / (2 std^2)), of sum 1; borders repeat."""
+    line = torch.exp(-(torch.arange(-BLUR_RADIUS, BLUR_RADIUS + 1.0) / BLUR_STD).square() / 2)
+    channels = pixels.shape[1]
+    kernel = (line.outer(line) / line.sum() ** 2).expand(channels, 1, -1, -1)
+    padded = F.pad(pixels.float(), [BLUR_RADIUS] * 4, mode="replicate")
+    return F.conv2d(padded, kernel, groups=channels).round().to(torch.uint8)
 
 
 def _first_per_class(feature_set: FeatureSet) -> Tensor:

@@ -13,7 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from safetensors import SafetensorError
@@ -33,6 +33,7 @@ from genlib.metrics.result import UndefinedMetric
 from genlib.metrics.stats.clustering import NUM_CLUSTERS, assign_clusters, kmeans
 from genlib.registry import load
 
+WEAK_BELOW = 0.75  # accuracy of a judge, corrected for chance, below which the page says that it is weak
 MAX_COMPONENTS = 64
 MAX_FIT_IMAGES = 2000  # images that components and clusters are fitted to
 MAX_SIDE = 64  # pixels a side to which larger images are averaged down for components
@@ -120,13 +121,24 @@ class NamedExtractor:
     extra: Mapping[str, Any] = field(default_factory=dict)
 
     def card(self, cached: CachedExtractor, test: FeatureSet) -> dict[str, Any]:
-        """Name, layer, accuracy on `test` (None where there is none) and the hash of the weights."""
+        """Name, layer, accuracy on `test` (None where there is none), the hash of the weights, and a `note` where it is
+        a weak judge."""
         try:
             accuracy = compute_accuracy(test).value if self.num_classes else None
         except UndefinedMetric:
             accuracy = None
         layer = f"{self.layer}[{test.features.shape[1]}]"
-        return {"extractor": self.name, "layer": layer, "accuracy": accuracy, "sha256": cached.sha256, **self.extra}
+        card = {"extractor": self.name, "layer": layer, "accuracy": accuracy, "sha256": cached.sha256, **self.extra}
+        if accuracy is not None and is_weak_judge(float(accuracy), cast(Tensor, test.labels)):
+            card["note"] = f"It is right on {100 * accuracy:.0f} % of the test images: treat its numbers as rough."
+        return card
+
+
+def is_weak_judge(accuracy: float, labels: Tensor) -> bool:
+    """(accuracy - chance) / (1 - chance) < 3/4, where always the most frequent label is right by chance. The limit is
+    that of the judge the field relies on: Inception v3 names 77 % of ImageNet's images (Szegedy et al. 2016)."""
+    chance = float(labels.bincount().max()) / len(labels)
+    return accuracy - chance < WEAK_BELOW * (1 - chance)
 
 
 def resolve_extractor(spec: str | nn.Module | None, images: AnyImages, components: int, seed: int) -> NamedExtractor:

@@ -84,7 +84,7 @@ def prepare_evaluation(
     cached = CachedExtractor(extractor.network, device="cuda" if torch.cuda.is_available() else "cpu")
     inputs = _build_inputs(images, cached, seed, track, has_class_names=extractor.num_classes > 0)
     extractor_card = extractor.card(cached, inputs.test)
-    log(extractor_card.get("note") or f"Features by {extractor.name}.")
+    log(f"Features by {extractor.name}. {extractor_card.get('note', '')}".rstrip())
     log(f"{inputs.n} of {len(sets['fake'])} generated images are compared with {inputs.n} of {len(real)} real ones")
     facts = {"shared": _count_shared(images, log), "judge": extractor_card}
     return ImageSetEvaluation(inputs, _build_card(sets, images, inputs) | facts, classes)

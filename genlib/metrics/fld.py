@@ -74,7 +74,10 @@ def grouped_nll(mixture: IsotropicMixture, x: Tensor) -> list[float]:
 
 
 @metric(
-    question=("Real-looking?", 7), better="lower", min_images=40, must_detect={"collapse": "higher", "noise": "higher"}
+    question=("Real-looking?", 7),
+    better="lower",
+    min_images=40,
+    must_detect={"collapse": "higher", "noise": "higher", "blurred": "higher"},
 )
 def fld(inputs: MetricInputs) -> MetricResult:
     """100 (NLL of test images - baseline) in nats a feature: the baseline is that of a mixture around half of the

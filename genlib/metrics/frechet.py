@@ -17,7 +17,7 @@ NUM_SIZES = 15
     question=("Real-looking?", 5),
     better="lower",
     min_images=40,
-    must_detect={"stored": "higher", "collapse": "higher", "noise": "higher"},
+    must_detect={"stored": "higher", "collapse": "higher", "noise": "higher", "blurred": "higher"},
     verdict=("distribution", None),
 )
 def frechet(inputs: MetricInputs) -> MetricResult:

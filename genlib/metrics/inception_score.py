@@ -13,7 +13,10 @@ NUM_SPLITS = 10
 
 
 @metric(
-    question=("Real-looking?", 4), min_images=100, must_detect={"noise": "lower"}, verdict=("distribution", shortfall)
+    question=("Real-looking?", 4),
+    min_images=100,
+    must_detect={"noise": "lower", "blurred": "lower"},
+    verdict=("distribution", shortfall),
 )
 def inception_score(inputs: MetricInputs) -> MetricResult:
     """exp E_x KL(p(y|x) || p(y)), the mean of 10 splits (Salimans et al. 2016), from 1 to the number of classes"""

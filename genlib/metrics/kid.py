@@ -25,7 +25,7 @@ MAX_SAFE_PRODUCT = 1e10  # product of two rows, over d, whose cube float32 holds
     question=("Real-looking?", 6),
     better="lower",
     min_images=40,
-    must_detect={"collapse": "higher", "noise": "higher"},
+    must_detect={"collapse": "higher", "noise": "higher", "blurred": "higher"},
     verdict=("distribution", None),
 )
 def kid(inputs: MetricInputs) -> MetricResult:

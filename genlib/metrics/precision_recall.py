@@ -19,7 +19,11 @@ from genlib.metrics.stats.pairs import pairs_within
 NEAREST_K = 5
 
 
-@metric(question=("Real-looking?", 1), must_detect={"noise": "lower"}, verdict=("per_image", shortfall))
+@metric(
+    question=("Real-looking?", 1),
+    must_detect={"noise": "lower", "blurred": "lower"},
+    verdict=("per_image", shortfall),
+)
 def precision(inputs: MetricInputs) -> MetricResult:
     """Share of generated images in the ball of some test image, up to its 5th neighbour (Kynkaanniemi et al. 2019)."""
     return fraction_inside(ball_membership(inputs).generated_in_real)
@@ -41,7 +45,12 @@ def coverage(inputs: MetricInputs) -> MetricResult:
     return fraction_inside(ball_membership(inputs).generated_per_ball)
 
 
-@metric(question=("Real-looking?", 2), better="real", must_detect={"noise": "lower"}, verdict=("per_image", shortfall))
+@metric(
+    question=("Real-looking?", 2),
+    better="real",
+    must_detect={"noise": "lower", "blurred": "lower"},
+    verdict=("per_image", shortfall),
+)
 def density(inputs: MetricInputs) -> MetricResult:
     """Mean number of test balls that hold a generated image, over k (Naeem et al. 2020); 1 for equal distributions."""
     n, found = inputs.n, ball_membership(inputs).generated_in_real.double()

@@ -34,12 +34,13 @@ QUESTIONS: tuple[Question, ...] = get_args(Question)
 REAL, COPIED, ALIKE = QUESTIONS[:3]
 DIRECTIONS = ("_a2b", "_b2a")
 Better = Literal["higher", "lower", "real"]  # "real": the nearer to what real images get
-Control = Literal["copies", "stored", "collapse", "noise"]  # known faults, see evaluation/controls
+Control = Literal["copies", "stored", "collapse", "noise", "blurred"]  # known faults, see evaluation/controls
 CONTROL_LABELS: dict[Control, str] = {
     "copies": "copies of training images",
     "stored": "stored images with jitter",
     "collapse": "one image per class",
     "noise": "noise",
+    "blurred": "blurred images",
 }
 ExpectedShift = Literal["lower", "higher", "count"]  # than real images, intervals apart; or the number of stored images
 VerdictGroup = Literal["per_image", "distribution", "memorization", "support_size", "modes"]

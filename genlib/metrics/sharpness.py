@@ -12,7 +12,7 @@ from genlib.metrics.stats.intervals import group_slices
 LAPLACIAN = torch.tensor([[0.0, 1.0, 0.0], [1.0, -4.0, 1.0], [0.0, 1.0, 0.0]])
 
 
-@metric(question=("Real-looking?", 8), better="real", must_detect={"noise": "higher"})
+@metric(question=("Real-looking?", 8), better="real", must_detect={"noise": "higher", "blurred": "lower"})
 def sharpness(inputs: MetricInputs) -> MetricResult:
     """Mean variance of the Laplacian of generated images over that of test images (Pech-Pacheco et al. 2000)."""
     x, y = (laplacian_variance(images.pixels) for images in (inputs.generated, inputs.real))

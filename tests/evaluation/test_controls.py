@@ -5,20 +5,24 @@ from dataclasses import replace
 
 import pytest
 import torch
+from torchvision.transforms.functional import gaussian_blur
 
 from genlib.data.images import Images
 from genlib.evaluation.controls import (
+    BLUR_RADIUS,
+    BLUR_STD,
     CONTROL_LABELS,
     JITTER_STD,
     MAX_CONTROL_IMAGES,
     UNLABELLED_COLLAPSE_IMAGES,
     add_controls,
+    blur_pixels,
     num_memorized,
     run_controls,
 )
 from genlib.evaluation.runner import compute_metrics, report_to_json
 from genlib.metrics.inputs import FeatureSet, MetricInputs
-from genlib.metrics.registry import metric
+from genlib.metrics.registry import get_metric, metric, metric_names, question_of
 from genlib.metrics.result import MetricResult, UndefinedMetric
 
 CLASSES = 4
@@ -78,6 +82,28 @@ def test_what_is_planted_is_what_it_says():
     noise = planted["noise"].pixels.float()
     assert not rows_in(planted["noise"], e.valid).any() and noise.mean() == pytest.approx(127.5, abs=3)
     assert distinct(planted["noise"]) == 300
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_blurred_images_are_those_of_torchvision(channels):
+    x = torch.randint(256, (5, channels, 9, 11), generator=torch.Generator().manual_seed(0)).to(torch.uint8)
+    padded = torch.nn.functional.pad(x.double(), [BLUR_RADIUS] * 4, mode="replicate")
+    theirs = gaussian_blur(padded, [2 * BLUR_RADIUS + 1] * 2, [BLUR_STD] * 2)
+    theirs = theirs[:, :, BLUR_RADIUS:-BLUR_RADIUS, BLUR_RADIUS:-BLUR_RADIUS]
+    assert (blur_pixels(x) - theirs).abs().max() <= 0.5 + 1e-4
+
+
+def test_blurred_images_are_the_real_ones_blurred():
+    e = evidence()
+    planted = add_controls(e, look).controls
+    assert torch.equal(planted["blurred"].pixels, blur_pixels(e.valid.pixels[:300]))
+    assert torch.equal(planted["blurred"].labels, planted["real"].labels)
+
+
+@pytest.mark.parametrize("name", [name for name in metric_names() if question_of(name) == "Real-looking?"])
+def test_every_metric_of_realism_must_see_blur(name):
+    needs_images = get_metric(name).needs == "samples"
+    assert ("blurred" in get_metric(name).must_detect) == needs_images
 
 
 @pytest.mark.parametrize("n", [20, 300, 1000])

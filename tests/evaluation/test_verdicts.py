@@ -270,9 +270,11 @@ def judged(evidence: MetricInputs) -> dict[str, MetricResult]:
     [
         ("real", {REAL: {"yes"}, COPIED: {"no"}, ALIKE: {"no"}}),
         ("copies", {REAL: {"yes", "nearly"}, COPIED: {"yes"}, ALIKE: {"no", "partly"}}),
-        ("stored", {REAL: {"yes", "nearly"}, COPIED: {"no"}, ALIKE: {"yes"}}),
-        ("collapse", {REAL: {"yes", "nearly"}, COPIED: {"no"}, ALIKE: {"yes"}}),
+        # where all are alike, only metrics of single images could tell, which miss blur in components of pixels
+        ("stored", {REAL: {"cannot tell"}, COPIED: {"no"}, ALIKE: {"yes"}}),
+        ("collapse", {REAL: {"cannot tell"}, COPIED: {"no"}, ALIKE: {"yes"}}),
         ("noise", {REAL: {"no"}, COPIED: {"no"}}),
+        ("blurred", {REAL: {"cannot tell"}, COPIED: {"no"}, ALIKE: {"yes"}}),
     ],
 )
 def test_planted_digits_are_told(digits, planted, expected):

@@ -107,6 +107,7 @@ def test_what_they_declare_to_catch_they_catch():
         "stored": labelled(stored, stored.predicted_classes),
         "collapse": valid[first[torch.randint(CLASSES, (n,), generator=g)]],
         "noise": labelled(view(noise, logits=0.1 * torch.randn(n, CLASSES, generator=g)), valid[:n].labels),
+        "blurred": labelled(view(valid.features[:n] / 2, logits=valid.probabilities[:n].log() / 4), valid[:n].labels),
     }
     names = [*PRDC, "frechet", "kid", "c2st", "inception_score", "one_to_many", "label_agreement"]
     for name, measure in compute_metrics(replace(e, valid=valid, controls=faults), names).items():

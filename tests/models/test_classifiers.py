@@ -15,7 +15,8 @@ MODELS = {
     "vae": lambda shape, classes=CLASSES: vae.Build(shape, classes, latent=3, width=4),
     "gan": lambda shape, classes=CLASSES: gan.Build(shape, classes, latent=3, width=4, width_d=5),
 }
-JUDGES = ["classifier", "scorer"]
+MODULES = {"classifier": cnn_classifier, "scorer": resnet_classifier}
+JUDGES = list(MODULES)
 
 
 @pytest.fixture(autouse=True)
@@ -37,6 +38,16 @@ def test_judges_give_features_and_logits(name, classes, shape):
     assert judge(x).shape == (5, classes or 4)
     assert judge.features(x).isfinite().all()
     torch.testing.assert_close(judge(x)[2:3], judge(x[2:3]))
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("name", JUDGES)
+def test_averages_over_places_have_a_direction_only(name, shape):
+    judge = MODULES[name].Build(shape, CLASSES, width=8, features=16, global_pool=True)
+    x = torch.rand(5, *shape) * 2 - 1
+    h = judge.features(x)
+    assert h.shape == (5, 16) and judge(x).shape == (5, CLASSES)
+    torch.testing.assert_close(h.square().mean(1), torch.ones(5), rtol=1e-3, atol=0)
 
 
 def test_the_default_judges_have_at_most_32_features():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from base64 import b64encode
+from dataclasses import replace
 from hashlib import sha256
 from html import escape
 from html.parser import HTMLParser
@@ -93,6 +94,9 @@ def test_a_page_of_images_that_nothing_here_made(tree: Path) -> None:
         assert text in html
     for text in ("make repro", "leaderboard.csv", "trained on", "Params digest", "Commit", "Data sha256", "None"):
         assert text not in html, text
+    weak = {**judge, "extractor": "scorer", "accuracy": 0.648, "note": "It is right on 65 % of the test images."}
+    html = render_page(Results(data, [replace(fakes, card={"judge": weak})]), Provenance({}, {}, ""))
+    assert "<em>scorer</em>. It is right on 65 % of the test images. Every" in html
     assert "Copied?" in html
     bare_results = Results({"name": "birds", "counts": {}}, [ModelResults("fake")])
     assert "birds" in render_page(bare_results, Provenance({}, {}, ""))

@@ -28,16 +28,26 @@ class Temperature(nn.Module):
 
 
 class CalibratedClassifier(nn.Module):
-    """`body`: image -> features; `head`: features -> logits, calibrated since it ends in the temperature."""
+    """`body`: image -> features; `head`: features -> logits, calibrated since it ends in the temperature.
+
+    Features are a linear map of the last feature map, places included, which digits need. With `global_pool` they are
+    averages over all places, and only their direction counts: right for photographs, whose blur turns it."""
 
     activation: ClassVar[type[nn.Module]]
 
-    def __init__(self, shape: Shape, classes: int, *, width: int = 32, features: int = 32) -> None:
+    def __init__(
+        self, shape: Shape, classes: int, *, width: int = 32, features: int = 32, global_pool: bool = False
+    ) -> None:
         require_at_least(1, width=width, features=features)
         super().__init__()
         channels = [shape[0], *channel_schedule(width, num_downsamples(shape))]
         layers, num_values = self.body_layers(shape, channels)
-        self.body = nn.Sequential(*layers, nn.Flatten(), nn.Linear(num_values, features), nn.LayerNorm(features))
+        if global_pool:
+            layers += [nn.Conv2d(channels[-1], features, 1), self.activation(), nn.AdaptiveAvgPool2d(1), nn.Flatten()]
+            layers += [nn.RMSNorm(features, elementwise_affine=False)]
+        else:
+            layers += [nn.Flatten(), nn.Linear(num_values, features), nn.LayerNorm(features)]
+        self.body = nn.Sequential(*layers)
         self.head = nn.Sequential(self.activation(), nn.Linear(features, classes or 4), Temperature())
 
     def body_layers(self, shape: Shape, channels: list[int]) -> tuple[list[nn.Module], int]:
@@ -49,7 +59,8 @@ class CalibratedClassifier(nn.Module):
         return cast(Temperature, self.head[-1])
 
     def features(self, x: Tensor) -> Tensor:
-        """[n, features], of mean 0 and variance 1 over each image's features, before the last nonlinearity."""
+        """[n, features], before the last nonlinearity; of mean 0 and variance 1 over each image's features, or of mean
+        square 1 with `global_pool`."""
         return cast(Tensor, self.body(x))
 
     def forward(self, x: Tensor) -> Tensor:
