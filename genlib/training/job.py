@@ -17,7 +17,7 @@ from genlib.training.checkpoints import latest_checkpoint
 from genlib.training.config import TrainConfig
 from genlib.training.overrides import flatten_options, resolve_ratios
 
-_DATA_FILES = ("batches", "dataset", "random", "images", "streaming")
+_DATA_FILES = ("arrays", "batches", "dataset", "images", "pixels", "random", "streaming")
 _CODE_FOLDERS = ("models/layers", "models/layers/cpu", "objectives/common", "training")
 
 
