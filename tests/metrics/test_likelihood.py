@@ -218,6 +218,7 @@ def test_nll_is_that_of_the_closed_form_and_the_bound_is_looser():
     assert found["nll"].high - found["nll"].value == pytest.approx(half, rel=0.02)
     assert found["nll"].detail | {"null": 0} == {
         "samples": 200, "of": "x", "observation": "gaussian", "null": 0,
+        "bits_per_dim": pytest.approx(found["nll"].value / (math.prod(SHAPE) * math.log(2)) + 8),
     }  # fmt: skip
     assert get_metric("nll").better == "lower" and found["nll"].null is None and found["nll"].n == 300
 
