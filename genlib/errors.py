@@ -69,6 +69,10 @@ class Refusals:
         return self.errors[0] if len(self.errors) == 1 else InputErrors(self.errors)
 
 
+class MissingDataError(InputError):
+    """Nothing is where the raw data are expected: a folder that is not there or empty, a store out of reach."""
+
+
 class WorkersLost(RuntimeError):
     """Work ended half-way because workers died: the same command resumes it."""
 

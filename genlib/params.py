@@ -17,6 +17,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.constructor import SafeConstructor
 
 from genlib.data.config import DataConfig, DomainBConfig, parse_root
+from genlib.data.resizing import Resize
 from genlib.errors import InputError, Refusals, one_line, unknown_name
 from genlib.files import json_sha256
 from genlib.migration import require_current_names
@@ -24,6 +25,7 @@ from genlib.training.config import TrainConfig
 
 PARAMS = Path("params.yaml")
 MAX_VALUES, MAX_DEPTH = 100_000, 30  # values in a file, and levels of them
+IMAGE_SIZES = 8, 512  # the smallest and the largest side
 Count = Annotated[int, Field(ge=1, le=10**12)]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
 Searcher = Literal["random", "random_no_pruning", "tpe", "multi_objective", "pbt", "pb2"]
@@ -57,17 +59,28 @@ class DataSection(Section):
     download: bool = False
     split: Literal["official", "pooled"] = "pooled"
     seed: Seed = 0
-    image_size: Annotated[int, Field(ge=8, le=64)] | None = None
+    image_size: int | Literal["auto"] | None = None
+    resize: Resize = "crop"
+    workers: Annotated[int, Field(ge=0)] | None = None  # that decode images; None: all processors
     valid: Annotated[float, Field(gt=0, lt=0.5)] | None = None
     test: Annotated[float, Field(gt=0, lt=0.5)] | None = None
     domain_b: DomainBSection | None = None
+
+    @pydantic.field_validator("image_size", mode="before")
+    @classmethod
+    def _check_image_size(cls, size: Any) -> Any:
+        least, most = IMAGE_SIZES
+        if size not in ("auto", None) and not (type(size) is int and least <= size <= most):
+            raise ValueError(f"a whole number from {least} to {most}, auto, or null for the size that the images have")
+        return size
 
     def to_config(self) -> DataConfig:
         domain_b = None
         if own := self.domain_b:
             root = parse_root(own.root, "data.domain_b.root") if own.root else None
             domain_b = DomainBConfig(own.name, root, own.seed)
-        return DataConfig(**self.model_dump() | {"root": parse_root(self.root), "domain_b": domain_b})
+        options = self.model_dump(exclude={"workers"}) | {"root": parse_root(self.root), "domain_b": domain_b}
+        return DataConfig(**options)
 
 
 _TRAIN_TYPES = get_type_hints(TrainConfig)

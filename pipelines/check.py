@@ -45,7 +45,8 @@ def check(preset: str | None, assignments: list[str], tuned_model: str | None = 
     with refusals.collect():
         _check_surroundings(params)
     with refusals.collect():
-        data_spec = DataSpec.from_sources(params, [source for source, _ in find_domains(params.data.to_config())])
+        domains = find_domains(params.data.to_config())
+        data_spec, notes = DataSpec.from_domains(domains), notes + [note for each, _ in domains for note in each.notes]
         if own:
             given = flatten_dotted(changes[0]) | flatten_dotted(changes[1])
             new_values, more = fit_to_data(new_values, own.lay(values, {}, {}), data_spec, given)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
 
+from genlib.data.config import DataConfig
 from genlib.data.sources import Source
 from genlib.errors import InputError, Refusals
 from genlib.files import write_text
@@ -28,10 +29,11 @@ class DataSpec:
     num_domains: int
 
     @classmethod
-    def from_sources(cls, params: Params, domains: Sequence[Source]) -> Self:
-        size, classes = params.data.image_size or 28, domains[0].classes  # a size that only the images tell: 28
-        common = classes if all(domain.classes == classes for domain in domains) else ()
-        return cls((domains[0].channels, size, size), len(classes), len(common), len(domains))
+    def from_domains(cls, domains: Sequence[tuple[Source, DataConfig]]) -> Self:
+        (first, config), *_ = domains
+        height, width = config.target_size or first.size or (28, 28)  # what only reading tells is 28 here
+        common = first.classes if all(source.classes == first.classes for source, _ in domains) else ()
+        return cls((first.channels, height, width), len(first.classes), len(common), len(domains))
 
 
 def check_models_once(params: Params, data_spec: DataSpec) -> None:

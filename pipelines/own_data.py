@@ -44,7 +44,7 @@ class OwnData:
         try:
             place = parse_root(root, "DATA")
             location |= _find_layout(place)
-            return cls._look(location, DataConfig(location["name"], place))
+            return cls._look(location, DataConfig(location["name"], place, image_size="auto"))
         except InputError as error:
             return cls(location, refusal=error)
 
@@ -57,7 +57,7 @@ class OwnData:
                 location["domain_b"] = None
                 notes.append(f"left out: trainB (its images have {second.channels} channels, not {first.channels})")
         location["split"] = "official" if first.test else "pooled"
-        side = getattr(first, "median_side", MAX_GRAY_SIDE)
+        side = min(first.size or (MAX_GRAY_SIDE,))
         is_small_gray = first.channels == 1 and side <= MAX_GRAY_SIDE
         return cls(location, GRAY_PRESET if is_small_gray else COLOR_PRESET, tuple(notes))
 

@@ -28,6 +28,7 @@ from genlib.data.images import (
     open_images,
     save_images,
 )
+from genlib.data.resizing import Resize
 from genlib.data.sources import Source
 from genlib.data.splits import SPLIT_NAMES, drop_duplicates, require_all_classes, split_pool
 from genlib.data.streaming import BlockReader, MmapReader, StreamedImages
@@ -35,7 +36,7 @@ from genlib.errors import InputError
 from genlib.files import read_checked_json, with_checksum, write_json
 
 SUBSET_SIZE = 10_000  # images of a large set that are held in memory
-INFO_FILE, DOMAIN_B_KEY, SPLIT_HASHES_KEY = "dataset.json", "other", "parts"
+INFO_FILE, DOMAIN_B_KEY, SPLIT_HASHES_KEY, RAW_KEY = "dataset.json", "other", "parts", "raw_sha256"
 REQUIRED_KEYS = {"name": str, "source": str, "classes": list, "shape": list, "counts": dict, "sha256": str}
 HINT = "run the `prepare` stage"
 
@@ -144,13 +145,17 @@ def load_dataset(folder: Path) -> Dataset:
     return Dataset(folder, info, info["name"], info["classes"], (channels, height, width), info["sha256"])
 
 
-def prepare(config: DataConfig, out: Path) -> dict[str, Any]:
+def prepare(config: DataConfig, out: Path, raw_sha256: str = "") -> dict[str, Any]:
     """Read, resize, split and write to `out`, and a second domain, of the size of the first, to `out/other`. Returns
-    the content of `out/dataset.json`, whose `sha256` is over both domains."""
-    (source, _), *rest = find_domains(config)
-    size = config.image_size
+    the content of `out/dataset.json`, whose `sha256` is over both domains. `raw_sha256`, of the files that are read,
+    is noted there."""
+    (source, config), *rest = find_domains(config)
+    for note in source.notes:
+        print(note)
     with _staged_folder(out) as folder:
-        info = _build_domain(source, config, (size, size) if size else None, folder)
+        info = _build_domain(source, config, config.target_size, folder)
+        if raw_sha256:
+            info[RAW_KEY] = raw_sha256
         for source, config_b in rest:
             info_b = _build_domain(source, config_b, info["shape"][1:], folder / DOMAIN_B_KEY)
             config.require_same_channels([info["shape"][0], info_b["shape"][0]])
@@ -164,16 +169,15 @@ def prepare(config: DataConfig, out: Path) -> dict[str, Any]:
 
 def _build_domain(source: Source, config: DataConfig, size: Sequence[int] | None, folder: Path) -> dict[str, Any]:
     """One domain, resized to `size` (H, W) where given: its parts in `folder`, and the content of its description."""
-    train, test = source.train(), source.test() if source.test else None
-    pool, num_test = concat_resized([train, test] if test else [train], size), len(test) if test else 0
+    pool, num_test = _read_pool(source, size, config.resize)
     splits, duplicates = drop_duplicates(pool, split_pool(pool, num_test, source.classes, config))
     require_all_classes(pool, splits, source.classes, config)
     saved = {}
     for name in SPLIT_NAMES:
         save_images(pool, folder / f"{name}.safetensors", splits[name])
-        saved[name] = load_images(folder / f"{name}.safetensors")
+        saved[name] = open_images(folder / f"{name}.safetensors")
     return {
-        "name": config.name,
+        "name": source.display_name or config.name,
         "source": source.description,
         "classes": list(source.classes),
         "shape": list(pool.shape),
@@ -184,7 +188,15 @@ def _build_domain(source: Source, config: DataConfig, size: Sequence[int] | None
         "split": config.split,
         "seed": config.seed,
         "image_size": config.image_size,
+        "resize": config.resize,
     }
+
+
+def _read_pool(source: Source, size: Sequence[int] | None, resize: Resize) -> tuple[Images, int]:
+    """All images, and how many at their end are the official test set."""
+    train, test = source.train(), source.test() if source.test else None
+    pool = concat_resized([train, test] if test else [train], size, resize)
+    return pool, len(test) if test else 0
 
 
 def content_hash(splits: Mapping[str, AnyImages]) -> str:

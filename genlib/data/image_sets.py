@@ -22,7 +22,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from genlib.data import image_folder
+from genlib.data import decoding, folder_scan
 from genlib.data.arrays import read_arrays
 from genlib.data.images import Images, StoredImages, resize
 from genlib.data.pixels import (
@@ -110,7 +110,7 @@ def _fit_pixels(images: Sequence[Tensor], shape: Shape) -> Tensor:
 
 
 def all_classes(sets: Iterable[ImageSet]) -> tuple[str, ...]:
-    return tuple(sorted({name for each in sets for name in each.classes}, key=image_folder.natural_sort_key))
+    return tuple(sorted({name for each in sets for name in each.classes}, key=folder_scan.natural_sort_key))
 
 
 def convert_channels(pixels: Tensor, channels: int) -> Tensor:
@@ -236,14 +236,13 @@ def _read_folder(folder: Path, where: str, size: int | None, strict: bool, track
     paths = tree.list_all()
     if not paths:
         found = "; ".join([f"no images in {folder}", *skipped[:1]])
-        raise InputError(f"{where}: got {found}, expected files ending in {' '.join(image_folder.SUFFIXES)}")
+        raise InputError(f"{where}: got {found}, expected files ending in {' '.join(folder_scan.SUFFIXES)}")
     classes = () if tree.images else tree.inner
     labels = [label for label, each in enumerate(classes) for _ in each.list_all()]
     pixels, kept = PixelSpool(), []
     for row, path in enumerate(track(paths)):
         try:
-            channels = image_folder.mode_to_channels(str(path), image_folder.read_mode(path))
-            pixels.append(torch.from_numpy(np.array(image_folder.decode_image(path, channels, size))))
+            pixels.append(torch.from_numpy(decoding.decode_image(path, size)))
             kept.append(row)
         except InputError as error:
             if strict:
@@ -272,7 +271,7 @@ def _read_tree(folder: Path, root: str, seen: set[str], skipped: list[str]) -> _
     seen.add(os.path.realpath(folder))
     inner = []
     try:
-        images, folders = image_folder.list_images(folder), image_folder.list_children(folder, files=False)
+        images, folders = folder_scan.list_images(folder), folder_scan.list_children(folder, files=False)
     except OSError as error:
         skipped.append(escape_unprintable(f"{folder}: got a folder that cannot be read ({error.strerror})"))
         return _Tree(folder)

@@ -22,6 +22,7 @@ from torch.nn import functional as F
 
 from genlib.data.arrays import open_safetensors
 from genlib.data.pixels import Pixels, hold_if_small, iter_pieces, select_rows
+from genlib.data.resizing import Resize, scaled_size, window
 from genlib.errors import InputError
 from genlib.files import atomic_path, write_bytes
 
@@ -127,18 +128,21 @@ def dequantize(x: Tensor, u: Tensor) -> Tensor:
     return (255 * (x + 1) / 2 + u) / 128 - 1
 
 
-def resize(images: Images, height: int, width: int, *, chunk: int = CHUNK) -> Images:
+def resize(images: Images, height: int, width: int, how: Resize = "squash", *, chunk: int = CHUNK) -> Images:
     """To [N, C, height, width], bicubic in float64 with antialiasing, overshoot clipped."""
-    if images.shape[1:] == (height, width):
+    if (own := images.shape[1:]) == (height, width):
         return images
+    scaled = scaled_size(own, (height, width), how)
+    left, top, right, bottom = window(scaled, (height, width))
+    margins = (-left, right - scaled[1], -top, bottom - scaled[0])  # of black; negative: what is cut off
     chunks = (pixels.double() for pixels in torch.split(images.pixels, chunk))
-    resized = [F.interpolate(pixels, (height, width), mode="bicubic", antialias=True) for pixels in chunks]
-    return Images(torch.cat([round_to_pixels(pixels) for pixels in resized]), images.labels)
+    resized = (F.interpolate(pixels, scaled, mode="bicubic", antialias=True) for pixels in chunks)
+    return Images(torch.cat([F.pad(round_to_pixels(pixels), margins) for pixels in resized]), images.labels)
 
 
-def concat_resized(sets: Sequence[Images], size: Sequence[int] | None) -> Images:
-    """The sets one after the other, resized to `size` (H, W) where given; labelled if all are."""
-    channels, *own = sets[0].shape
+def concat_resized(sets: Sequence[Images], size: Sequence[int] | None, how: Resize = "squash") -> Images:
+    """The sets one after the other, resized to `size` (H, W) where given; labelled if all are, RGB if one is."""
+    channels, own = max(images.shape[0] for images in sets), list(sets[0].shape[1:])
     for images in sets:
         if size is None and list(images.shape[1:]) != own:
             sizes = f"{own} and {list(images.shape[1:])}"
@@ -148,7 +152,7 @@ def concat_resized(sets: Sequence[Images], size: Sequence[int] | None) -> Images
         return sets[0]
     pixels, start = allocate_pixels(sum(map(len, sets)), (channels, height, width)), 0
     for chunk in (chunk for images in sets for chunk in torch.split(images.pixels, CHUNK)):
-        pixels[start : start + len(chunk)] = resize(Images(chunk), height, width).pixels
+        pixels[start : start + len(chunk)] = resize(Images(chunk), height, width, how).pixels
         start += len(chunk)
     return Images(pixels, concat_labels(sets))
 

@@ -9,7 +9,7 @@ or numbers, whose names may be in the file's metadata. Files are read in natural
 
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from io import BytesIO
@@ -17,7 +17,9 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
 
-from genlib.data.image_folder import Listing, file_size, list_children, natural_sort_key
+from genlib.data.decoding import file_size
+from genlib.data.folder_scan import list_children, natural_sort_key
+from genlib.data.image_folder import Listing, require_folder
 from genlib.errors import InputError, one_line
 
 IMAGE_COLUMNS, LABEL_COLUMN = ("image", "img"), "label"
@@ -68,13 +70,19 @@ def find_listings(root: Path, where: str) -> tuple[Listing, Listing | None]:
     place = {name: at for at, name in enumerate(classes)}
     numbers = (tuple(place[name] for path in part for name in labels[path][1]) for part in parts)
     train, *test = (
-        Listing(ParquetImages(part), each, classes, ParquetImages(part, BATCH_ROWS))
+        Listing(ParquetImages(part), each, classes, ParquetImages(part, BATCH_ROWS), part, _mean_bytes(part))
         for part, each in zip(parts, numbers, strict=True)
     )
     return train, test[0] if test else None
 
 
+def _mean_bytes(paths: Sequence[Path]) -> int:
+    """Of an image, about."""
+    return sum(path.stat().st_size for path in paths) // max(1, sum(map(_count_rows, paths)))
+
+
 def _find_parquet_files(root: Path, where: str) -> tuple[Path, ...]:
+    require_folder(root, where, EXPECTED)
     for folder in (root, root / "data"):
         if folder.is_dir():
             paths = [path for path in list_children(folder, files=True) if path.suffix == ".parquet"]

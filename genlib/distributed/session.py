@@ -97,20 +97,27 @@ def alive_nodes() -> list[dict[str, Any]]:
 
 def require_shared_storage(storage_path: str) -> None:
     """Raise InputError where `storage_path` is a folder that a node does not see."""
-    import ray
-
-    nodes, probe = alive_nodes(), Path(storage_path).resolve() / f".seen-{secrets.token_hex(8)}"
-    if "://" in storage_path or len(nodes) < 2:
+    probe = Path(storage_path).resolve() / f".seen-{secrets.token_hex(8)}"
+    if "://" in storage_path or len(alive_nodes()) < 2:
         return
     write_text("", probe)
     try:
-        looks = [_on_node(ray.remote(num_cpus=0)(_exists), node["NodeID"]).remote(probe) for node in nodes]
-        seen = ray.get(looks, timeout=60)
+        blind = blind_nodes(probe)
     finally:
         probe.unlink()
-    if blind := [node["NodeManagerAddress"] for node, sees in zip(nodes, seen, strict=True) if not sees]:
+    if blind:
         got = f"{storage_path!r}, which {', '.join(blind)} does not see"
         raise InputError(f"params.yaml: ray.storage_path: got {got}, expected a folder that every node sees")
+
+
+def blind_nodes(path: Path) -> list[str]:
+    """The addresses of the nodes on which nothing is at `path`."""
+    import ray
+
+    nodes = alive_nodes()
+    looks = [_on_node(ray.remote(num_cpus=0)(_exists), node["NodeID"]).remote(path) for node in nodes]
+    seen = ray.get(looks, timeout=60)
+    return [node["NodeManagerAddress"] for node, sees in zip(nodes, seen, strict=True) if not sees]
 
 
 def _exists(path: Path) -> bool:

@@ -11,7 +11,7 @@ from evaluate_project import project as project
 from prepared import digits
 
 from genlib.cli import main
-from genlib.data import image_folder
+from genlib.data import decoding
 
 
 class Trap:
@@ -159,6 +159,6 @@ def test_ctrl_c_ends_with_one_line_and_130(here, monkeypatch, capsys):
     def interrupted(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(image_folder, "decode_image", interrupted)
+    monkeypatch.setattr(decoding, "decode_image", interrupted)
     assert judged() == 130
     assert capsys.readouterr().err == "genlib: interrupted\n"

@@ -24,9 +24,7 @@ def test_tensors_of_every_kind_are_those_of_safetensors(tmp_path, dtype):
 @pytest.mark.parametrize("content", [b"", b"noise", bytes(8), b"\xff" * 40, b"\x02" + bytes(7) + b"[]"])
 def test_what_is_no_safetensors_file_is_one_line(tmp_path, content):
     (tmp_path / "x.safetensors").write_bytes(content)
-    with pytest.raises(
-        InputError, match=r"x.safetensors: got a file that cannot be read \(.*\), expected a saf"
-    ):
+    with pytest.raises(InputError, match=r"x.safetensors: got a file that cannot be read \(.*\), expected a saf"):
         open_safetensors(tmp_path / "x.safetensors")
 
 

@@ -12,6 +12,7 @@ from PIL import Image
 
 from genlib.data.config import DataConfig, DomainBConfig
 from genlib.data.dataset import content_hash, load_dataset, prepare
+from genlib.data.sources import Source
 from genlib.data.splits import SPLIT_NAMES
 from genlib.errors import InputError
 
@@ -99,7 +100,7 @@ def test_a_second_domain_that_fails_leaves_the_first_as_it_was(tmp_path):
     before = prepare(DataConfig(domain_b=PRINTED), out)
     pictures = tmp_path / "pictures"
     random_pictures(pictures / "cat", 4, (8, 8))
-    random_pictures(pictures / "dog", 5, (8, 8))
+    random_pictures(pictures / "dog", 6, (8, 8))
     for index in range(4):
         Image.new("L", (8, 8)).save(pictures / "cat" / f"{index}.png")
     with pytest.raises(InputError, match=r"^data\.domain_b\.root: got no image of class 'cat' left in"):
@@ -134,9 +135,9 @@ def test_an_official_split_beside_a_domain_without_a_test_set(tmp_path):
 
 def test_domains_of_other_channels_are_refused_on_reading_too(tmp_path, monkeypatch):
     """A source that tells its channels wrongly."""
-    random_pictures(tmp_path / "trainA", 9, (8, 8))
-    random_pictures(tmp_path / "trainB", 9, (8, 8), "RGB")
-    monkeypatch.setattr("genlib.data.image_folder.read_common_channels", lambda *_: 1)
+    random_pictures(tmp_path / "trainA", 12, (8, 8))
+    random_pictures(tmp_path / "trainB", 13, (8, 8), "RGB")
+    monkeypatch.setattr(Source, "look", lambda source: replace(source, probe=None))
     with pytest.raises(InputError, match=r"^data\.domain_b: got folder_b with 3 channels, expected 1"):
         prepare(DataConfig(name="folder_a", root=tmp_path, domain_b=DomainBConfig("folder_b")), tmp_path / "out")
     assert not (tmp_path / "out").exists()

@@ -10,7 +10,8 @@ from image_files import classes, folder, picture
 from PIL import Image
 
 from genlib.data.catalog import find_source
-from genlib.data.image_folder import PROBE_FILES, natural_sort_key
+from genlib.data.folder_scan import natural_sort_key
+from genlib.data.image_folder import PROBE_FILES
 from genlib.errors import InputError
 
 

@@ -1,4 +1,4 @@
-"""Fourteen bad or unusual images: the check refuses a folder with one; `genlib evaluate` leaves it out and says so."""
+"""Fifteen bad or unusual images: the check refuses a folder with one; `genlib evaluate` leaves it out and says so."""
 
 import contextlib
 import json
@@ -60,7 +60,8 @@ IMAGE_DAMAGE: dict[str, Callable[[Path], object]] = {
     "a header of 60,000 x 60,000": lambda path: path.write_bytes(encode_png(60_000)),
     "a header of 10,000 x 10,000": lambda path: path.write_bytes(encode_png(10_000)),
     "a header of 9,000 x 9,000": lambda path: path.write_bytes(encode_png(9_000)),
-    "CMYK": lambda path: Image.new("CMYK", (8, 8)).save(path, "JPEG"),
+    "32 bits of grey": lambda path: Image.fromarray(np.ones((8, 8), np.float32)).save(path, "TIFF"),
+    "two pages": lambda path: save_animation(path, "TIFF"),
     "16 bits per channel": lambda path: path.write_bytes(encode_png(8, 16, 2, (b"\0" + b"\7" * 48) * 8)),
     "an animated GIF": lambda path: save_animation(path, "GIF"),
     "16 bits of grey": lambda path: path.write_bytes(encode_png(8, 16, 0, (b"\0" + b"\7" * 16) * 8)),

@@ -74,7 +74,6 @@ CONTENT: dict[str, tuple[Damage, str]] = {
     "half an image": (with_image(IMAGES[5][:60]), REFUSED),
     "an image with a wrong checksum": (with_image(IMAGES[5][:60] + b"?" + IMAGES[5][61:]), REFUSED),
     "an animation": (with_image(b"GIF89a"), REFUSED),
-    "a colour image among grey ones": (with_image(pictures(3, (8, 8, 3))[0]), REFUSED),
     "an image of another size": (with_image(pictures(3, (9, 9))[0]), REFUSED),
     "paths for images": (rows(image=[f"{row}.png" for row in range(ROWS)], label=LABELS), REFUSED),
     "numbers for images": (rows(image=list(range(ROWS)), label=LABELS), REFUSED),

@@ -32,7 +32,7 @@ def project(tmp_path, monkeypatch):
     for label in ("a", "b"):
         for index in range(6):
             picture(tmp_path / "pictures" / "train" / label / f"{index}.png", seed=index)
-    for index in range(6):
+    for index in range(12):
         picture(tmp_path / "flat" / f"{index}.png", seed=index)
         picture(tmp_path / "red" / f"{index}.png", seed=index, shape=(12, 10, 3))
     return tmp_path

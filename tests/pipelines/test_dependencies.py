@@ -20,17 +20,18 @@ NO_INFLUENCE = {
     "genlib/runs.py": "reads what other stages wrote",
     "genlib/signals.py": "Ctrl-C",
     "genlib/tracking": "copies of what was written",
+    "genlib/data/processes.py": "carries work to other processes",
     "genlib/distributed": "carries a job to its workers",
     "genlib/figures": "drawings: another colour evaluates nothing again",
     "pipelines/stage.py": "where files lie",
     "pipelines/console.py": "what is printed",
 }
 # What prepared the data is in their hash.
-PREPARATION = [f"genlib/data/{name}.py" for name in ("catalog", "config", "sources", "splits")]
+PREPARATION = [f"genlib/data/{name}.py" for name in ("catalog", "config", "resizing", "sources", "splits")]
 MODEL_FILES = ["genlib/models/vae.py", "genlib/models/gan.py", "genlib/models/cnn_classifier.py"]
 METRIC_FILES = [str(path.relative_to(ROOT)) for path in sorted((ROOT / "genlib/metrics").glob("*.py"))]
 # Read by `genlib evaluate` alone.
-ELSEWHERE = ["genlib/data/image_sets.py", "genlib/data/image_folder.py"]
+ELSEWHERE = [f"genlib/data/{name}.py" for name in ("decoding", "folder_scan", "image_folder", "image_sets")]
 # A stage: files that it reaches by a name in params.yaml or in an argument, and what it leaves to earlier stages.
 REACHED: dict[str, tuple[list[str], list[str]]] = {
     "prepare": (["genlib/data/batches.py"], ["genlib/data/streaming.py"]),

@@ -1,0 +1,95 @@
+"""What is in a folder, in natural order, without what is hidden: its folders, its images and its other files.
+
+Local folders are read by `os.scandir`, which tells folders from files without a question for each.
+"""
+
+import os
+import re
+from collections import Counter
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import NamedTuple
+
+from genlib.data.decoding import file_size
+from genlib.errors import escape_unprintable
+
+SUFFIXES = (".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".bmp", ".webp", ".tif", ".tiff")
+OTHER_SUFFIXES = (".gif", ".avif", ".heic", ".heif", ".jxl", ".jp2")  # of images that are not read
+
+
+class _Entry(NamedTuple):
+    path: Path
+    is_folder: bool
+    is_plain: bool  # a folder or a file, and no link
+
+
+@dataclass(frozen=True)
+class FolderScan:
+    entries: list[_Entry]
+
+    @cached_property
+    def folders(self) -> list[Path]:
+        return [each.path for each in self.entries if each.is_folder]
+
+    @cached_property
+    def images(self) -> list[Path]:
+        """Raises InputError for one that is no file: a link to nothing, a FIFO, a device."""
+        found = [each for each in self.entries if not each.is_folder and _is_image(each.path)]
+        for each in found:
+            if not each.is_plain:
+                file_size(each.path)
+        return [each.path for each in found]
+
+    @cached_property
+    def left_out(self) -> Counter[str]:
+        """The other files, by the end of their names."""
+        others = (each.path for each in self.entries if not each.is_folder and not _is_image(each.path))
+        return Counter(escape_unprintable(path.suffix.lower()) or "without an ending" for path in others)
+
+
+def scan_folder(folder: Path) -> FolderScan:
+    found = _scan_local(folder) if isinstance(folder, Path) else _scan_remote(folder)
+    shown = [each for each in found if not each.path.name.startswith(".") and each.path.name != "__MACOSX"]
+    return FolderScan(sorted(shown, key=lambda each: natural_sort_key(each.path.name)))
+
+
+def natural_sort_key(name: str) -> tuple[list[str | int], str]:
+    """Sorting key: numbers inside a name count as numbers, upper and lower case as one."""
+    pieces = re.split(r"(\d+)", name.casefold())
+    return [int(piece) if at % 2 else piece for at, piece in enumerate(pieces)], name
+
+
+def list_children(folder: Path, *, files: bool) -> list[Path]:
+    """The folders in a folder, or whatever else is there, in order."""
+    return [each.path for each in scan_folder(folder).entries if each.is_folder is not files]
+
+
+def list_images(folder: Path) -> list[Path]:
+    """Files that are images by their names, also of types that are not read."""
+    return [path for path in list_children(folder, files=True) if path.suffix.lower() in SUFFIXES + OTHER_SUFFIXES]
+
+
+def expected_endings() -> str:
+    return f"files ending in {' '.join(SUFFIXES)}"
+
+
+def _scan_local(folder: Path) -> list[_Entry]:
+    with os.scandir(folder) as entries:
+        return [_Entry(folder / each.name, _is_folder(each), each.is_file(follow_symlinks=False)) for each in entries]
+
+
+def _scan_remote(folder: Path) -> list[_Entry]:
+    return [_Entry(path, path.is_dir(), True) for path in folder.iterdir()]
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    """Whether it is one, or a link to what may have been one: to list that fails, so that no class is lost unseen."""
+    if not entry.is_symlink():
+        return entry.is_dir()
+    path = Path(entry.path)
+    return path.is_dir() or (not path.suffix and not path.exists())
+
+
+def _is_image(path: Path) -> bool:
+    return path.name.lower().endswith(SUFFIXES)
