@@ -30,21 +30,20 @@ class Temperature(nn.Module):
 class CalibratedClassifier(nn.Module):
     """`body`: image -> features; `head`: features -> logits, calibrated since it ends in the temperature.
 
-    Features are a linear map of the last feature map, places included, which digits need. With `global_pool` they are
-    averages over all places, and only their direction counts: right for photographs, whose blur turns it."""
+    Features are a linear map of the last feature map, places included, which digits need. With `features: null` they
+    are that map's averages over all places, of which only the direction counts. It is that of textures, which blur
+    turns: right for photographs."""
 
     activation: ClassVar[type[nn.Module]]
 
-    def __init__(
-        self, shape: Shape, classes: int, *, width: int = 32, features: int = 32, global_pool: bool = False
-    ) -> None:
-        require_at_least(1, width=width, features=features)
+    def __init__(self, shape: Shape, classes: int, *, width: int = 32, features: int | None = 32) -> None:
+        require_at_least(1, width=width, features=1 if features is None else features)
         super().__init__()
         channels = [shape[0], *channel_schedule(width, num_downsamples(shape))]
         layers, num_values = self.body_layers(shape, channels)
-        if global_pool:
-            layers += [nn.Conv2d(channels[-1], features, 1), self.activation(), nn.AdaptiveAvgPool2d(1), nn.Flatten()]
-            layers += [nn.RMSNorm(features, elementwise_affine=False)]
+        if features is None:
+            features = channels[-1]
+            layers += [nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.RMSNorm(features, elementwise_affine=False)]
         else:
             layers += [nn.Flatten(), nn.Linear(num_values, features), nn.LayerNorm(features)]
         self.body = nn.Sequential(*layers)
@@ -60,7 +59,7 @@ class CalibratedClassifier(nn.Module):
 
     def features(self, x: Tensor) -> Tensor:
         """[n, features], before the last nonlinearity; of mean 0 and variance 1 over each image's features, or of mean
-        square 1 with `global_pool`."""
+        square 1 with `features: null`."""
         return cast(Tensor, self.body(x))
 
     def forward(self, x: Tensor) -> Tensor:
