@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import NoneType, UnionType
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from safetensors import SafetensorError
 from safetensors.torch import load_file
@@ -17,6 +17,7 @@ from genlib.files import file_sha256, read_checked_json
 from genlib.migration import upgrade_config
 
 MAX_INT_OPTION = 2**31  # below which an option that is a whole number stays
+UNIONS = (Union, UnionType)  # the origins of `int | Literal[...]` and of `int | None`
 
 
 def list_available(package: str) -> list[str]:
@@ -73,7 +74,7 @@ def _check_options(builder: Any, options: Mapping[str, Any], where: str) -> None
 def _matches_type(value: object, hint: Any) -> bool:
     if get_origin(hint) is Literal:
         return value in get_args(hint)
-    if get_origin(hint) is UnionType:
+    if get_origin(hint) in UNIONS:
         return any(_matches_type(value, each) for each in get_args(hint))
     if hint is float:
         return isinstance(value, int | float) and not isinstance(value, bool)
@@ -85,7 +86,7 @@ def _matches_type(value: object, hint: Any) -> bool:
 def _describe_type(hint: Any) -> str:
     if get_origin(hint) is Literal:
         return ", ".join(map(str, get_args(hint)))
-    if get_origin(hint) is UnionType:
+    if get_origin(hint) in UNIONS:
         return " or ".join(map(_describe_type, get_args(hint)))
     words = {int: f"a whole number below {MAX_INT_OPTION:,}", float: "a number", bool: "true or false", str: "a word"}
     words[NoneType] = "null"

@@ -5,8 +5,10 @@ from __future__ import annotations
 import pytest
 import torch
 
+from genlib.errors import InputError
 from genlib.models import cnn_classifier, gan, resnet_classifier, vae
 from genlib.models.layers.blocks import num_downsamples
+from genlib.registry import build
 
 SHAPES = [(1, 8, 8), (1, 16, 16), (1, 28, 28), (3, 32, 32), (1, 64, 64), (1, 9, 13)]
 CLASSES = 10
@@ -44,11 +46,19 @@ def test_judges_give_features_and_logits(name, classes, shape):
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("name", JUDGES)
 def test_averages_over_places_have_a_direction_only(name, shape):
-    judge = MODULES[name].Build(shape, CLASSES, width=4, features=None)
+    judge = MODULES[name].Build(shape, CLASSES, width=4, features="pooled")
     x = torch.rand(5, *shape) * 2 - 1
     h = judge.features(x)
     assert h.shape == (5, 4 * 2 ** min(2, num_downsamples(shape) - 1)) and judge(x).shape == (5, CLASSES)
     torch.testing.assert_close(h.square().mean(1), torch.ones(5), rtol=1e-3, atol=0)
+
+
+@pytest.mark.parametrize("features", ["pool", 0, None, 2.5])
+def test_a_wrong_number_of_features_is_refused(features):
+    with pytest.raises((InputError, ValueError), match="features: got"):
+        build(
+            "models", {"name": "resnet_classifier", "features": features}, (3, 32, 32), CLASSES, where="models.scorer"
+        )
 
 
 def test_the_default_judges_have_at_most_32_features():

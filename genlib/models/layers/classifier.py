@@ -2,7 +2,7 @@
 temperature, fitted on images held out of training: Guo, Pleiss, Sun and Weinberger 2017, "On calibration of modern
 neural networks". One T for all classes, so no image changes its most probable class."""
 
-from typing import ClassVar, cast
+from typing import ClassVar, Literal, cast
 
 import torch
 from torch import Tensor, nn
@@ -12,6 +12,7 @@ from genlib.models.layers.blocks import Shape, channel_schedule, num_downsamples
 from genlib.models.layers.sampling import map_in_chunks
 from genlib.validation import require_at_least
 
+Features = int | Literal["pooled"]  # their number, or the channels of the last map
 MAX_TEMPERATURE = 100.0  # 1 / MAX_TEMPERATURE <= T <= MAX_TEMPERATURE
 BISECTION_STEPS = 50
 
@@ -30,18 +31,18 @@ class Temperature(nn.Module):
 class CalibratedClassifier(nn.Module):
     """`body`: image -> features; `head`: features -> logits, calibrated since it ends in the temperature.
 
-    Features are a linear map of the last feature map, places included, which digits need. With `features: null` they
-    are that map's averages over all places, of which only the direction counts. It is that of textures, which blur
+    Features are a linear map of the last feature map, places included, which digits need. With `features: pooled`
+    they are that map's averages over all places, of which only the direction counts. It is that of textures, which blur
     turns: right for photographs."""
 
     activation: ClassVar[type[nn.Module]]
 
-    def __init__(self, shape: Shape, classes: int, *, width: int = 32, features: int | None = 32) -> None:
-        require_at_least(1, width=width, features=1 if features is None else features)
+    def __init__(self, shape: Shape, classes: int, *, width: int = 32, features: Features = 32) -> None:
+        require_at_least(1, width=width, features=1 if features == "pooled" else features)
         super().__init__()
         channels = [shape[0], *channel_schedule(width, num_downsamples(shape))]
         layers, num_values = self.body_layers(shape, channels)
-        if features is None:
+        if features == "pooled":
             features = channels[-1]
             layers += [nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.RMSNorm(features, elementwise_affine=False)]
         else:
@@ -59,7 +60,7 @@ class CalibratedClassifier(nn.Module):
 
     def features(self, x: Tensor) -> Tensor:
         """[n, features], before the last nonlinearity; of mean 0 and variance 1 over each image's features, or of mean
-        square 1 with `features: null`."""
+        square 1 with `features: pooled`."""
         return cast(Tensor, self.body(x))
 
     def forward(self, x: Tensor) -> Tensor:
