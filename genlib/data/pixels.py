@@ -120,6 +120,19 @@ def iter_pieces(pixels: Pixels, size: int | None = None) -> Iterator[Tensor]:
     return (pixels[start : start + size] for start in range(0, len(pixels) or 1, size))
 
 
+def fill_rows(pieces: Iterable[tuple[Tensor, ...]], count: int) -> tuple[Tensor, ...]:
+    """Each part of the pieces, one after the other, `count` rows in all: as torch.cat. They are written to their place
+    as they come: small tensors that outlive the large ones of a loop would keep the heap from shrinking."""
+    filled: tuple[Tensor, ...] = ()
+    start = 0
+    for piece in pieces:
+        filled = filled or tuple(part.new_empty(count, *part.shape[1:]) for part in piece)
+        for whole, part in zip(filled, piece, strict=True):
+            whole[start : start + len(part)] = part
+        start += len(piece[0])
+    return filled
+
+
 def flat_float64(x: Tensor) -> Tensor:
     """[n, ...] as rows, a copy, float64 [n, d]."""
     return x.flatten(1).to(torch.float64, copy=True)

@@ -13,7 +13,7 @@ from torch import nn
 
 from genlib.data.image_sets import ImageSet, Shape, all_classes, image_set_from_array
 from genlib.data.images import Images, StoredImages, images_sha256
-from genlib.data.pixels import Pixels, iter_pieces
+from genlib.data.pixels import Pixels, fill_rows, iter_pieces
 from genlib.data.random import seeded_generator
 from genlib.data.splits import stratify
 from genlib.errors import InputError
@@ -32,7 +32,6 @@ ImagesByName = Mapping[str, StoredImages]
 
 NO_TRAIN = "no training images were given: --train"
 PROGRESS_CHUNK = 100  # images between two reports of progress
-EXTRACTED = ("features", "probabilities")
 MAX_NAMED_FILES = 5  # unreadable files that are named one by one
 
 
@@ -166,8 +165,8 @@ def _build_inputs(
 
     def extract(some: StoredImages, title: str) -> FeatureSet:
         rows = torch.split(torch.arange(len(some)), PROGRESS_CHUNK)
-        parts = [extractor(some[part]) for part in track(rows, f"features of {title}")]
-        features, probabilities = (torch.cat([getattr(part, name) for part in parts]) for name in EXTRACTED)
+        parts = (extractor(some[part]) for part in track(rows, f"features of {title}"))
+        features, probabilities = fill_rows(((each.features, each.probabilities) for each in parts), len(some))
         return FeatureSet.of_images(some, features, probabilities)
 
     real, fake = images["real"], images["fake"]

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from genlib.data.images import AnyImages, StoredImages, chunk_length, to_float
-from genlib.data.pixels import Pixels, iter_pieces, select_rows
+from genlib.data.pixels import Pixels, fill_rows, iter_pieces, select_rows
 from genlib.data.random import seeded_generator
 from genlib.human.answers import Answer
 from genlib.metrics.result import UndefinedMetric
@@ -132,16 +132,17 @@ def extract_features(
     `chunk_size` at a time, by default as many as their size allows."""
     exact = torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False)
     model: Any = extractor.to(device)
-    parts = []
-    size = chunk_size or chunk_length(images.shape)
+
+    def extract(pixels: Tensor) -> tuple[Tensor, Tensor]:
+        x = to_float(pixels.to(device))
+        h = model.features(x)
+        head = getattr(model, "head", None)
+        logits = model(x) if head is None else head(h)
+        return h.float().cpu(), logits.float().softmax(1).cpu()
+
     with eval_mode(model), torch.no_grad(), exact:
-        for pixels in iter_pieces(images.pixels, size):
-            x = to_float(pixels.to(device))
-            h = model.features(x)
-            head = getattr(model, "head", None)
-            logits = model(x) if head is None else head(h)
-            parts.append((h.float(), logits.float().softmax(1)))
-    features, probabilities = (torch.cat(part).cpu() for part in zip(*parts, strict=True))
+        pieces = iter_pieces(images.pixels, chunk_size or chunk_length(images.shape))
+        features, probabilities = fill_rows(map(extract, pieces), len(images))
     return FeatureSet.of_images(images, features, probabilities)
 
 

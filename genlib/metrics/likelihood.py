@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from genlib.data.images import to_float
-from genlib.data.pixels import Pixels, iter_pieces
+from genlib.data.pixels import Pixels, fill_rows, iter_pieces
 from genlib.data.random import seeded_generator
 from genlib.metrics.base import MetricInputs, MetricResult, UndefinedMetric, metric
 from genlib.metrics.registry import model_capabilities
@@ -113,13 +113,12 @@ def observe_test_images(inputs: MetricInputs, *, ood: bool = False, draw: int = 
         raise UndefinedMetric(f"needs at least 2 test images, found {len(pixels)}")
     pieces = _iter_shuffled(pixels, inputs.seed) if ood and domain_b is None else iter_pieces(pixels)
     generator, device = seeded_generator(inputs.seed, "observe", ood, draw), next(inputs.model.parameters()).device
-    observed, start = torch.empty(pixels.shape, device=device), 0
-    for piece in pieces:
+
+    def observe(piece: Tensor) -> tuple[Tensor]:
         u = torch.rand(piece.shape, generator=generator)
-        x = inputs.model.binarize_or_dequantize(to_float(piece).to(device), u.to(device))
-        observed[start : start + len(x)] = x
-        start += len(x)
-    return observed
+        return (inputs.model.binarize_or_dequantize(to_float(piece).to(device), u.to(device)),)
+
+    return fill_rows(map(observe, pieces), len(pixels))[0]
 
 
 def _iter_shuffled(pixels: Pixels, seed: int) -> Iterator[Tensor]:

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from genlib.data.pixels import Pixels, iter_pieces
+from genlib.data.pixels import Pixels, fill_rows, iter_pieces
 from genlib.metrics.base import MetricInputs, MetricResult, UndefinedMetric, metric
 from genlib.metrics.stats.groups import drop_group, jackknife_values
 from genlib.metrics.stats.intervals import group_slices
@@ -28,5 +28,5 @@ def laplacian_variance(pixels: Pixels) -> Tensor:
     if min(height, width) < 3:
         raise UndefinedMetric(f"needs images of at least 3 x 3 pixels, found {height} x {width}")
     kernel = LAPLACIAN.expand(channels, 1, 3, 3)
-    parts = (F.conv2d(piece.float(), kernel, groups=channels).double() for piece in iter_pieces(pixels))
-    return torch.cat([part.flatten(1).var(1, correction=0) for part in parts])
+    edges = (F.conv2d(piece.float(), kernel, groups=channels).double() for piece in iter_pieces(pixels))
+    return fill_rows(((each.flatten(1).var(1, correction=0),) for each in edges), len(pixels))[0]

@@ -13,10 +13,10 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from genlib.data.images import chunk_length
-from genlib.data.pixels import Pixels, images_within, iter_pieces, select_rows
+from genlib.data.pixels import Pixels, fill_rows, images_within, iter_pieces, select_rows
 from genlib.metrics.stats.neighbours import nearest_in_blocks
 
-CHUNK_ELEMENTS = 1 << 22  # numbers of moved images that are held at a time
+CHUNK_ELEMENTS = 1 << 20  # numbers of moved images that are held at a time
 BLOCK_ELEMENTS = 1 << 24  # numbers of descriptors of training images that are held at a time
 MIN_CONTRAST = 1.0  # grey levels: an image whose pixels differ by less in all is of one colour
 CANDIDATES_PER_DESCRIPTOR = 16
@@ -33,11 +33,12 @@ def aligned_distance(pixels: Pixels, train: Pixels) -> tuple[Tensor, Tensor]:
     candidates = torch.cat([nearest_by(describe, pixels, train) for describe in descriptors], 1)
     grids = alignment_grids(pixels.shape[2], pixels.shape[3])
     rows = images_within(CHUNK_ELEMENTS, (len(grids), *pixels.shape[1:]))
-    found = []
-    for x, among in zip(iter_pieces(pixels, rows), torch.split(candidates, rows), strict=True):
+
+    def match(x: Tensor, among: Tensor) -> tuple[Tensor, Tensor]:
         closest, which = _correlations(x, train[among], grids).amax(1).max(1)
-        found.append(((1 - closest.double()).clamp(min=0), among.gather(1, which[:, None])[:, 0]))
-    distance, index = map(torch.cat, zip(*found, strict=True))
+        return (1 - closest.double()).clamp(min=0), among.gather(1, which[:, None])[:, 0]
+
+    distance, index = fill_rows(map(match, iter_pieces(pixels, rows), torch.split(candidates, rows)), len(pixels))
     return distance, index
 
 
@@ -46,7 +47,7 @@ def nearest_by(describe: Callable[[Tensor], Tensor], pixels: Pixels, train: Pixe
     k, size = min(CANDIDATES_PER_DESCRIPTOR, len(train)), chunk_length(pixels.shape[1:])
 
     def describe_all(images: Pixels) -> Tensor:
-        return torch.cat([describe(piece) for piece in iter_pieces(images, size)])
+        return fill_rows(((describe(piece),) for piece in iter_pieces(images, size)), len(images))[0]
 
     x = describe_all(pixels)
     num_rows = max(1, BLOCK_ELEMENTS // x.shape[1])

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from genlib.data.images import chunk_length
-from genlib.data.pixels import Pixels, iter_pieces
+from genlib.data.pixels import Pixels, fill_rows, iter_pieces
 from genlib.data.random import seeded_generator
 
 NOISE_BLOCK = 500  # rows of noise drawn at a time
@@ -28,7 +28,8 @@ def eval_mode(module: nn.Module) -> Iterator[None]:
 def map_in_chunks(function: Callable[..., Tensor], *inputs: Pixels) -> Tensor:
     """function(*inputs) of inputs [n, ...], where each row of the result depends on that row of the inputs alone."""
     rows = _rows_at_a_time(function, inputs)
-    return torch.cat([function(*chunk) for chunk in zip(*(iter_pieces(x, rows) for x in inputs), strict=True)])
+    chunks = zip(*(iter_pieces(x, rows) for x in inputs), strict=True)
+    return fill_rows(((function(*chunk),) for chunk in chunks), len(inputs[0]))[0]
 
 
 def _rows_at_a_time(function: Callable[..., Tensor], inputs: Sequence[Pixels]) -> int:
