@@ -13,7 +13,7 @@ from typing import Any
 
 from genlib import provenance
 from genlib.data.catalog import find_domains
-from genlib.errors import Refusals, run_cli, unknown_name
+from genlib.errors import MissingDataError, Refusals, run_cli, unknown_name
 from genlib.files import write_text
 from genlib.metrics.registry import check_metric_names
 from genlib.migration import require_current_names
@@ -23,8 +23,9 @@ from pipelines.model_checks import DataSpec, check_models_once, remember_checked
 from pipelines.own_data import OwnData, fit_to_data
 from pipelines.params_file import lay_params, load_preset, parse_assignments, update_params_file
 from pipelines.preflight import check_cluster, check_machine
+from pipelines.raw import has_pulled_results
 from pipelines.repro_command import record_command
-from pipelines.stage import ROOT
+from pipelines.stage import PREPARED_DIR, ROOT
 
 RATINGS, RUNS = Path("data/ratings"), Path("runs")
 RATING_COLUMNS = "rater,item,answer,truth,seconds,time\n"
@@ -45,8 +46,8 @@ def check(preset: str | None, assignments: list[str], tuned_model: str | None = 
     with refusals.collect():
         _check_surroundings(params)
     with refusals.collect():
-        domains = find_domains(params.data.to_config())
-        data_spec, notes = DataSpec.from_domains(domains), notes + [note for each, _ in domains for note in each.notes]
+        data_spec, more = _find_data(params, new_values["data"])
+        notes += more
         if own:
             given = flatten_dotted(changes[0]) | flatten_dotted(changes[1])
             new_values, more = fit_to_data(new_values, own.lay(values, {}, {}), data_spec, given)
@@ -70,6 +71,18 @@ def _parse(values: Mapping[str, Any], own: OwnData | None) -> Params:
     if own and own.refusal:
         refusals.errors.append(own.refusal)
     raise refusals.all_at_once()
+
+
+def _find_data(params: Params, data_params: Mapping[str, Any]) -> tuple[DataSpec, list[str]]:
+    """The data, and what is to be said of them; pulled ones that are prepared are enough without the raw ones."""
+    config = params.data.to_config()
+    try:
+        domains = find_domains(config)
+    except MissingDataError as error:
+        if not has_pulled_results(config, data_params):
+            raise
+        return DataSpec.from_prepared(PREPARED_DIR), [f"{error}; the prepared data stay as they were pulled"]
+    return DataSpec.from_domains(domains), [note for source, _ in domains for note in source.notes]
 
 
 def _check_names(params: Params, tuned_model: str | None) -> None:

@@ -35,6 +35,15 @@ class DataSpec:
         common = first.classes if all(source.classes == first.classes for source, _ in domains) else ()
         return cls((first.channels, height, width), len(first.classes), len(common), len(domains))
 
+    @classmethod
+    def from_prepared(cls, folder: Path) -> Self:
+        from genlib.data.dataset import load_dataset
+
+        first = load_dataset(folder)
+        domains = [each for each in (first, first.domain_b) if each]
+        common = first.classes if all(each.classes == first.classes for each in domains) else []
+        return cls(first.shape, len(first.classes), len(common), len(domains))
+
 
 def check_models_once(params: Params, data_spec: DataSpec) -> None:
     """Build every model once without memory, unless `remember_checked` was given these params, data and code.

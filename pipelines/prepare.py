@@ -22,11 +22,12 @@ def prepare(stage: Stage) -> None:
     from dataclasses import replace
 
     from genlib.data import dataset
+    from pipelines.raw import read_raw_sha256, update_raw
     from pipelines.stage import PREPARED_DIR
 
     config = stage.params.data.to_config()
     config = replace(config, map_chunks=choose_map(config, stage.params.data.workers))
-    dataset.prepare(config, PREPARED_DIR)
+    dataset.prepare(config, PREPARED_DIR, read_raw_sha256(config) or update_raw(config))
     first = dataset.load_dataset(PREPARED_DIR)
     domains = {"": first, "_other": first.domain_b} if first.domain_b else {"": first}
     with stage.start_run() as run:

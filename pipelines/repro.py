@@ -21,10 +21,13 @@ from typing import Any
 
 from genlib import provenance
 from genlib.errors import InputError, run_cli
+from genlib.params import PARAMS, load_params
 from genlib.tracking.mlflow import publishing
+from pipelines.raw import update_raw
 from pipelines.stage import ROOT
 
 Graph = Mapping[str, Collection[str]]  # the stages that each stage needs, in the order of dvc.yaml
+ALWAYS_CHANGED = "always changed"  # the one reason that DVC gives for a stage that it runs every time
 _DVC = (sys.executable, "-m", "dvc")
 _DOT_EDGE = re.compile(r'"(?P<before>[^"]+)"(?: -> "(?P<after>[^"]+)")?;')
 
@@ -35,13 +38,21 @@ def repro(jobs: str) -> None:
         raise InputError(f"JOBS: got {jobs!r}, expected how many stages may run at once, 1 or more")
     if jobs == "1":
         os.execv(sys.executable, (*_DVC, "repro"))
-    changed = json.loads(_dvc_output("status", "--json"))
+    changed = _find_changed_stages()
     if not changed:
         print("every stage is up to date")
         return
     graph = read_graph()
     with publishing(provenance.main_worktree(ROOT)):
         run_stages(graph, downstream(graph, changed), int(jobs))
+
+
+def _find_changed_stages() -> Collection[str]:
+    """Those that DVC would run, without `raw` where its file is as it was: to DVC it has always changed."""
+    if PARAMS.exists():
+        update_raw(load_params().data.to_config())
+    status = json.loads(_dvc_output("status", "--json"))
+    return [stage for stage, reasons in status.items() if reasons != [ALWAYS_CHANGED]]
 
 
 def read_graph() -> Graph:

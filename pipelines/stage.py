@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 ROOT = Path.cwd()
 JOB_NAME_ENV = "GENLIB_JOB_NAME"  # of a submitted job, whose runs come to the project that it was submitted from
 PREPARED_DIR = ROOT / "data" / "prepared"
+DATA_TAGS = {"data": "name", "raw_sha256": "raw_sha256"}  # further tags of a run, of dataset.json
 FEATURE_CACHE = ROOT / ".genlib" / "views"
 INTERRUPTED_MESSAGE = "interrupted; the same command goes on from the last checkpoint"
 TUNING_CLASSIFIER, REPORTING_CLASSIFIER = ROOT / "runs/train/classifier", ROOT / "runs/train/scorer"
@@ -100,7 +101,7 @@ class Stage:
         worktree = os.environ.get(JOB_NAME_ENV) or ("" if project_dir == ROOT else ROOT.name)
         key = "-".join(filter(None, (self.name, self.model_name, digest or self.params.digest()[:16], worktree)))
         name = " ".join(filter(None, (self.title, part, provenance.dvc_experiment())))
-        experiment = self.params.tracking.experiment or self.params.data.name
+        experiment = self.params.tracking.experiment or self._prepared_info.get("name", self.params.data.name)
         params = self.params.model_dump()
         models = params.pop("models")  # of the models a run shows its own alone
         params |= {self.model_name: models[self.model_name]} if self.model_name else {}
@@ -111,10 +112,17 @@ class Stage:
 
     def tags(self) -> dict[str, str]:
         """The origin of a number: commit, params, data, stage and model."""
+        info = self._prepared_info
+        facts = {"stage": self.name, "model": self.model_name, "data_sha256": info.get("sha256", "")}
+        tags = provenance.tags(ROOT, **facts, params_digest=self.params.digest())
+        return tags | {f"genlib.{key}": info[name] for key, name in DATA_TAGS.items() if name in info}
+
+    @property
+    def _prepared_info(self) -> Mapping[str, Any]:
+        """What dataset.json says; nothing before `prepare` has run."""
         from genlib.data.dataset import INFO_FILE
 
-        data, params = self.dataset.sha256 if (PREPARED_DIR / INFO_FILE).exists() else "", self.params.digest()
-        return provenance.tags(ROOT, stage=self.name, model=self.model_name, params_digest=params, data_sha256=data)
+        return self.dataset.info if (PREPARED_DIR / INFO_FILE).exists() else {}
 
     def build_card(self, classifier: Mapping[str, Any], model_dir: Path, n: int) -> dict[str, Any]:
         """The card of a metric: data, weights, classifier and number of images."""

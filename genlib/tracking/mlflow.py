@@ -226,7 +226,7 @@ def _publish_header(client: MlflowClient, run_id: str, header: Mapping[str, Any]
         tags=[RunTag(key, value) for key, value in tags.items()],
     )
     if digest := tags.get("genlib.data_sha256"):
-        name = params.get("data.name", header["experiment"])
+        name = tags.get("genlib.data", header["experiment"])
         source = json.dumps({"uri": params.get("data.uri", "data/prepared"), "sha256": digest})
         context = InputTag("mlflow.data.context", tags.get("genlib.stage", ""))
         dataset = Dataset(name, digest[:MAX_DIGEST_CHARS], "local", source)
