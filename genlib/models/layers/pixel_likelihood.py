@@ -12,7 +12,7 @@ all training pixels are black or white, else LEVELS_LIKELIHOOD.
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -30,6 +30,8 @@ LEVELS_LIKELIHOOD: PixelLikelihood = "discretized_logistic"  # what `auto` is fo
 HALF_BIN = 1 / 255  # of a grey level, for x in [-1, 1]
 LOG_VARIANCE_RANGE = (2 * math.log(2 * HALF_BIN), 0.0)  # a standard deviation from one grey level to 1, half the range
 LOG_SCALE_RANGE = (-7.0, 0.0)  # of a logistic; PixelCNN++ has the same lower end
+INITIAL_SPREAD = 0.5  # deviation of a gaussian, scale of a logistic: about as much as images vary
+SHARED_GAIN = 16.0  # Adam moves a number by the learning rate a step, so one that all pixels share would take thousands
 BITS_OFFSET: Mapping[str, float] = {  # bits per value beside those of the reported nats: a density over [0, 1] counts
     "gaussian": 8.0,  # 1/256 for a level
     "spherical": 8.0,
@@ -114,6 +116,12 @@ def squash_into(limits: tuple[float, float], raw: Tensor) -> Tensor:
     return low + (high - low) * torch.sigmoid(raw)
 
 
+def unsquash_from(limits: tuple[float, float], value: float) -> float:
+    """The inverse of `squash_into`."""
+    low, high = limits
+    return math.log((value - low) / (high - value))
+
+
 class ObservationHead(nn.Module):
     """p(x|z) from a decoder's output [..., params_per_value C, H, W]. `variance`: of a gaussian, `shared` by all pixels
     or of each `pixel`. `output`: the mean is tanh(h) of the decoder's value h, or h; a Bernoulli has a sigmoid."""
@@ -128,10 +136,12 @@ class ObservationHead(nn.Module):
         self.is_bernoulli = pixel_likelihood in ("binarized", "gray_bce")
         self.has_pixel_variance = pixel_likelihood == "gaussian" and variance == "pixel"
         self.params_per_value = 2 if self.has_pixel_variance else 1
-        if pixel_likelihood == "discretized_logistic":
-            self.spread = nn.Parameter(torch.zeros(shape[0], 1, 1))
-        elif pixel_likelihood == "gaussian" and variance == "shared":
-            self.spread = nn.Parameter(torch.zeros(1))
+        is_logistic = pixel_likelihood == "discretized_logistic"
+        self.limits = LOG_SCALE_RANGE if is_logistic else LOG_VARIANCE_RANGE
+        if not (self.is_bernoulli or self.has_pixel_variance):
+            log_spread = math.log(INITIAL_SPREAD) * (1 if is_logistic else 2)
+            start = unsquash_from(self.limits, log_spread) / SHARED_GAIN
+            self.shared_spread = nn.Parameter(torch.full((shape[0], 1, 1) if is_logistic else (1,), start))
 
     def params_shape(self, shape: Shape) -> Shape:
         return self.params_per_value * shape[0], shape[1], shape[2]
@@ -140,11 +150,16 @@ class ObservationHead(nn.Module):
         raw = raw.float()
         if self.is_bernoulli:
             return Bernoulli(raw)
-        h, spread = raw.chunk(2, dim=-3) if self.has_pixel_variance else (raw, self.spread)
+        h, spread = raw.chunk(2, dim=-3) if self.has_pixel_variance else (raw, SHARED_GAIN * self.shared_spread)
         mean = torch.tanh(h) if self.output == "tanh" else h
-        if self.pixel_likelihood == "discretized_logistic":
-            return DiscretizedLogistic(mean, squash_into(LOG_SCALE_RANGE, spread).expand_as(mean))
-        return Gaussian(mean, squash_into(LOG_VARIANCE_RANGE, spread).expand_as(mean))
+        law = DiscretizedLogistic if self.pixel_likelihood == "discretized_logistic" else Gaussian
+        return law(mean, squash_into(self.limits, spread).expand_as(mean))
+
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *arguments: Any) -> None:
+        """Former folders hold the shared spread under another name, without the gain."""
+        if (former := state_dict.pop(prefix + "spread", None)) is not None:
+            state_dict[prefix + "shared_spread"] = former / SHARED_GAIN
+        super()._load_from_state_dict(state_dict, prefix, *arguments)
 
     def inverse_mean(self, intensity: Tensor) -> Tensor:
         """The decoder's values whose mean image has these intensities (x + 1) / 2, clipped to [0.001, 0.999]."""

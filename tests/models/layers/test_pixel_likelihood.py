@@ -9,15 +9,17 @@ import torch
 from likelihood_models import FAMILY, batch_of, made
 from torch.distributions import AffineTransform, Normal, SigmoidTransform, TransformedDistribution, Uniform
 
-from genlib.data.images import to_float
+from genlib.data.images import to_float, to_pixels
 from genlib.models.layers.pixel_likelihood import (
     BITS_OFFSET,
     HALF_BIN,
     LOG_SCALE_RANGE,
+    LOG_VARIANCE_RANGE,
     DiscretizedLogistic,
     ObservationHead,
     bits_per_dim,
     resolve_pixel_likelihood,
+    squash_into,
 )
 from genlib.models.vae import VAE
 
@@ -55,12 +57,12 @@ def test_values_and_gradients_stay_finite_at_the_extremes(kind, output, size):
     for end in (-100.0, 0.0, 100.0):
         head = ObservationHead((1, 16, 16), kind, "shared", output)
         with torch.no_grad():
-            head.spread.fill_(end)
+            head.shared_spread.fill_(end)
         raw = (size * torch.tensor([-1.0, 1.0]).view(2, 1, 1, 1)).expand(2, 1, 16, 16).clone().requires_grad_()
         found = head.distribution(raw).log_prob(LEVELS.float().view(1, 1, 16, 16))
         found.sum().backward()
         assert found.isfinite().all()
-        assert raw.grad.isfinite().all() and head.spread.grad.isfinite().all()
+        assert raw.grad.isfinite().all() and head.shared_spread.grad.isfinite().all()
 
 
 def test_draws_have_the_masses_of_the_levels():
@@ -121,7 +123,7 @@ def test_auto_is_by_the_images():
 def test_each_channel_of_a_logistic_has_a_scale():
     head = ObservationHead((3, 4, 4), "discretized_logistic", "shared", "tanh")
     with torch.no_grad():
-        head.spread.copy_(torch.tensor([-9.0, 0.0, 9.0]).view(3, 1, 1))
+        head.shared_spread.copy_(torch.tensor([-0.5, 0.0, 0.5]).view(3, 1, 1))
     scales = head.distribution(torch.zeros(2, 3, 4, 4)).log_scale
     low, high = LOG_SCALE_RANGE
     assert scales.shape == (2, 3, 4, 4) and (scales.diff(dim=1) > 0).all() and low < scales.min() < scales.max() < high
@@ -148,3 +150,32 @@ def test_pictures_and_draws_are_in_the_range_of_images(name):
     drawn = model.sample_pixels(noise, torch.randn(4, 1, 16, 16), batch_of(4).y)
     assert x.min() >= -1 and x.max() <= 1
     assert drawn.shape == (4, 1, 16, 16) and drawn.isfinite().all()
+
+
+@pytest.mark.parametrize(("kind", "deviation"), [("gaussian", 1.0), ("discretized_logistic", math.pi / math.sqrt(3))])
+@pytest.mark.parametrize("sigma", [0.05, 0.3])
+def test_a_shared_spread_is_learnt_in_a_hundred_steps(kind, deviation, sigma):
+    """Of levels about a mean that the decoder knows, from the start by Adam at a usual rate; to a tenth."""
+    head = ObservationHead((1, 32, 32), kind, "shared", "linear")
+    assert spread_of(head) == pytest.approx(0.5, rel=1e-5)
+    optimizer = torch.optim.Adam(head.parameters(), lr=2e-3)
+    generator = torch.Generator().manual_seed(0)
+    for _ in range(100):
+        x = (sigma * torch.randn(8, 1, 32, 32, generator=generator)).clamp(-1, 1)
+        optimizer.zero_grad()
+        (-head.distribution(torch.zeros_like(x)).log_prob(to_float(to_pixels(x))).mean()).backward()
+        optimizer.step()
+    assert spread_of(head) * deviation == pytest.approx(sigma, rel=0.12)
+
+
+def spread_of(head):
+    law = head.distribution(torch.zeros(1, 1, 32, 32))
+    log_spread = law.log_scale if isinstance(law, DiscretizedLogistic) else law.log_variance / 2
+    return log_spread.exp().mean().item()
+
+
+def test_a_former_folder_keeps_its_shared_variance():
+    head = ObservationHead((1, 4, 4), "gaussian", "shared", "tanh")
+    head.load_state_dict({"spread": torch.tensor([0.7])})
+    found = head.distribution(torch.zeros(1, 1, 4, 4)).log_variance
+    torch.testing.assert_close(found, squash_into(LOG_VARIANCE_RANGE, torch.tensor([0.7])).expand_as(found))
