@@ -183,8 +183,8 @@ def by_the_prior(model, x, y=None):
 @pytest.mark.parametrize("name", ["vae", "cvae", "iwae"])
 def test_decoders_agree_with_independent_estimates(name):
     """Two stochastic layers are one of all their noise; the label reaches the decoder."""
-    options = {"layers": 2} if name == "iwae" else {"width": 4, "latent": 2, "pixel_likelihood": "binarized"}
-    model = made(name, **options).eval().requires_grad_(False)
+    options = {"layers": 2} if name == "iwae" else {"width": 4, "latent": 2}
+    model = made(name, pixel_likelihood="binarized", **options).eval().requires_grad_(False)
     x = 2.0 * torch.randint(2, (4, 1, 8, 8), generator=torch.Generator().manual_seed(0)) - 1
     y = torch.arange(4) % CLASSES if name == "cvae" else None
     found = annealed_log_likelihood(model, x, num_distributions=40, num_chains=8, seed=0, y=y)
@@ -241,7 +241,8 @@ def short(monkeypatch):
         ("vae", {"width": 4, "latent": 2, "pixel_likelihood": "binarized"}, "binarized"),
         ("vae", {"width": 4, "latent": 2, "pixel_likelihood": "gray_bce"}, "spherical"),
         ("cvae", {"width": 4, "latent": 2, "pixel_likelihood": "gaussian"}, "gaussian"),
-        ("iwae", {"layers": 2}, "binarized"),
+        ("iwae", {"layers": 2, "pixel_likelihood": "binarized"}, "binarized"),
+        ("iwae", {}, "discretized_logistic"),
         ("gan", {"width": 4, "width_d": 4, "latent": 2, "prior": "uniform"}, "spherical"),
         ("cgan", {"width": 4, "width_d": 4, "latent": 2}, "spherical"),
     ],

@@ -38,7 +38,8 @@ def affine(*sizes):
 
 def test_iwae_has_the_parameters_of_the_paper():
     """784-200-200-(50, 50), 50-200-200-784; 784-200-200-(100, 100), 100-100-100-(50, 50), 50-100-100-(100, 100), ..."""
-    count = {k: sum(p.numel() for p in iwae.Build((1, 28, 28), 0, layers=k).parameters()) for k in (1, 2)}
+    models = {k: iwae.Build((1, 28, 28), 0, layers=k, pixel_likelihood="binarized") for k in (1, 2)}
+    count = {k: sum(p.numel() for p in model.parameters()) for k, model in models.items()}
     assert count[1] == affine(784, 200, 200, 100) + affine(50, 200, 200, 784)
     wide = affine(784, 200, 200, 200) + affine(100, 200, 200, 784)
     assert count[2] == wide + affine(100, 100, 100, 100) + affine(50, 100, 100, 200)
@@ -46,7 +47,7 @@ def test_iwae_has_the_parameters_of_the_paper():
 
 def test_iwae_begins_at_glorots_range_and_at_the_mean_image():
     torch.manual_seed(0)
-    model = iwae.Build((1, 28, 28), 0)
+    model = iwae.Build((1, 28, 28), 0, pixel_likelihood="binarized")
     first = model.up[0].hidden[0]
     limit = math.sqrt(6 / (784 + 200))
     assert 0.99 * limit < first.weight.abs().max() <= limit
