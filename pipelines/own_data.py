@@ -21,7 +21,7 @@ from pipelines.params_file import lay_preset, load_preset
 
 COLOR_PRESET, GRAY_PRESET = "photos64-small", "gray32-small"
 MAX_GRAY_SIDE = 32  # pixels: larger grey images are taken for photographs, smaller ones for characters and the like
-DATA_DEFAULTS = {"download": False, "split": "pooled", "seed": 0, "valid": None, "test": None}
+DATA_DEFAULTS = {"download": False, "split": "pooled", "seed": 0, "valid": None, "test": None, "domain_b": None}
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ class OwnData:
 
     def lay(self, values: Mapping[str, Any], preset: Mapping[str, Any], assigned: Mapping[str, Any]) -> dict[str, Any]:
         """`values` of params.yaml with all that is laid over them."""
-        base = lay_preset({**values, "data": DATA_DEFAULTS}, load_preset(self.preset))
+        base = lay_preset(merge(values, {"data": DATA_DEFAULTS}), load_preset(self.preset))
         return merge(merge(lay_preset(base, preset), {"data": self.location}), assigned)
 
 

@@ -99,6 +99,7 @@ def test_any_folder_is_laid_by_its_path_alone(project, folders, name, capsys):
     assert (params.data.name, params.data.root, params.data.split) == (source, str(folders / name), split)
     assert (params.data.domain_b and params.data.domain_b.name) == domain_b
     assert set(params.models) == set(load_preset(preset)["models"]) - left_out
+    assert params.models["gan"].model == load_preset(preset)["models"]["gan"]["model"]
     for lacking, models in {"no labels": LABELLED, "one domain": PAIRED}.items():
         lines = [line for line in printed.splitlines() if line.startswith("left out: ") and lacking in line]
         assert len(lines) == (not models.isdisjoint(left_out)), printed
