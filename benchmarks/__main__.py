@@ -32,6 +32,7 @@ class Entry:
 
 ENTRIES = (
     Entry("imports"),
+    Entry("prepare", quick="--rounds 1 --images 3000"),
     Entry("first_step"),
     Entry("metrics", quick="--rounds 1 --rows 2000"),
     Entry("growth", "--rounds 1 --largest 100000", "--rounds 1 --largest 3000"),

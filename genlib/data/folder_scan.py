@@ -18,7 +18,11 @@ SUFFIXES = (".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".bmp", ".webp", ".tif", "
 OTHER_SUFFIXES = (".gif", ".avif", ".heic", ".heif", ".jxl", ".jp2")  # of images that are not read
 
 
+_NUMBER = re.compile(r"(\d+)")
+
+
 class _Entry(NamedTuple):
+    name: str
     path: Path
     is_folder: bool
     is_plain: bool  # a folder or a file, and no link
@@ -35,7 +39,7 @@ class FolderScan:
     @cached_property
     def images(self) -> list[Path]:
         """Raises InputError for one that is no file: a link to nothing, a FIFO, a device."""
-        found = [each for each in self.entries if not each.is_folder and _is_image(each.path)]
+        found = [each for each in self.entries if not each.is_folder and _is_image(each.name)]
         for each in found:
             if not each.is_plain:
                 file_size(each.path)
@@ -44,19 +48,18 @@ class FolderScan:
     @cached_property
     def left_out(self) -> Counter[str]:
         """The other files, by the end of their names."""
-        others = (each.path for each in self.entries if not each.is_folder and not _is_image(each.path))
+        others = (each.path for each in self.entries if not each.is_folder and not _is_image(each.name))
         return Counter(escape_unprintable(path.suffix.lower()) or "without an ending" for path in others)
 
 
 def scan_folder(folder: Path) -> FolderScan:
-    found = _scan_local(folder) if isinstance(folder, Path) else _scan_remote(folder)
-    shown = [each for each in found if not each.path.name.startswith(".") and each.path.name != "__MACOSX"]
-    return FolderScan(sorted(shown, key=lambda each: natural_sort_key(each.path.name)))
+    entries = _scan_local(folder) if isinstance(folder, Path) else _scan_remote(folder)
+    return FolderScan(sorted(entries, key=lambda each: natural_sort_key(each.name)))
 
 
 def natural_sort_key(name: str) -> tuple[list[str | int], str]:
     """Sorting key: numbers inside a name count as numbers, upper and lower case as one."""
-    pieces = re.split(r"(\d+)", name.casefold())
+    pieces = _NUMBER.split(name.casefold())
     return [int(piece) if at % 2 else piece for at, piece in enumerate(pieces)], name
 
 
@@ -76,11 +79,19 @@ def expected_endings() -> str:
 
 def _scan_local(folder: Path) -> list[_Entry]:
     with os.scandir(folder) as entries:
-        return [_Entry(folder / each.name, _is_folder(each), each.is_file(follow_symlinks=False)) for each in entries]
+        return [
+            _Entry(each.name, folder / each.name, _is_folder(each), each.is_file(follow_symlinks=False))
+            for each in entries
+            if _is_shown(each.name)
+        ]
 
 
 def _scan_remote(folder: Path) -> list[_Entry]:
-    return [_Entry(path, path.is_dir(), True) for path in folder.iterdir()]
+    return [_Entry(path.name, path, path.is_dir(), True) for path in folder.iterdir() if _is_shown(path.name)]
+
+
+def _is_shown(name: str) -> bool:
+    return not name.startswith(".") and name != "__MACOSX"
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:
@@ -91,5 +102,5 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
     return path.is_dir() or (not path.suffix and not path.exists())
 
 
-def _is_image(path: Path) -> bool:
-    return path.name.lower().endswith(SUFFIXES)
+def _is_image(name: str) -> bool:
+    return name.lower().endswith(SUFFIXES)

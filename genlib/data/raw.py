@@ -36,13 +36,12 @@ class HashCache:
             self.hashes = dict(json.loads(self.path.read_bytes()))
         self.used: dict[str, list[Any]] = {}
 
-    def sha256(self, path: Path, found: os.stat_result) -> str:
-        facts, key = [found.st_size, found.st_mtime_ns, found.st_ino], str(path.absolute())
-        known = self.hashes.get(key, [])
+    def sha256(self, path: str, found: os.stat_result) -> str:
+        facts, known = [found.st_size, found.st_mtime_ns, found.st_ino], self.hashes.get(path, [])
         if known[:-1] != facts:
-            known = [*facts, file_sha256(path)]
+            known = [*facts, file_sha256(Path(path))]
         if time.time() - found.st_mtime > MIN_AGE_S:
-            self.used[key] = known
+            self.used[path] = known
         return str(known[-1])
 
     def save(self) -> None:
@@ -72,10 +71,10 @@ def describe_place(config: DataConfig) -> list[dict[str, str]]:
 
 
 def _describe_domain(config: DataConfig, source: Source, hashes: HashCache) -> dict[str, Any]:
-    digest, num_bytes = hashlib.sha256(source.version.encode()), 0
+    digest, root, num_bytes = hashlib.sha256(source.version.encode()), str(config.root), 0
     listed = _list_local(source, hashes) if isinstance(config.root, Path) else _list_remote(config, source)
-    for name, size, content in sorted((os.path.relpath(name, str(config.root)), *rest) for name, *rest in listed):
-        digest.update(os.fsencode(f"{name}\0{size}\0{content}\n"))
+    for name, size, content in sorted(listed):
+        digest.update(os.fsencode(f"{name.removeprefix(root)}\0{size}\0{content}\n"))
         num_bytes += size
     counts = {"files": len(source.files), "bytes": num_bytes, "sha256": digest.hexdigest()}
     return {**describe_place(config)[0], **counts}
@@ -83,9 +82,9 @@ def _describe_domain(config: DataConfig, source: Source, hashes: HashCache) -> d
 
 def _list_local(source: Source, hashes: HashCache) -> Iterator[tuple[str, int, str]]:
     """Name, size and content of each file."""
-    for path in source.files:
-        found = path.stat()
-        yield str(path), found.st_size, hashes.sha256(path, found)
+    for path in map(str, source.files):
+        found = os.stat(path)  # noqa: PTH116, twice as quick as of a Path
+        yield path, found.st_size, hashes.sha256(path, found)
 
 
 def _list_remote(config: DataConfig, source: Source) -> Iterator[tuple[str, int, str]]:
