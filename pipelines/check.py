@@ -5,11 +5,13 @@ a preset and single values over params.yaml, validates the result, and only then
 each error.
 """
 
+from __future__ import annotations
+
 import argparse
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from genlib import provenance
 from genlib.data.catalog import find_domains
@@ -20,12 +22,14 @@ from genlib.migration import require_current_names
 from genlib.params import PARAMS, Params, flatten_dotted, parse_params, read_yaml
 from genlib.tracking.address import require_driver, tracking_uri
 from pipelines.model_checks import DataSpec, check_models_once, remember_checked, warn_of_gray_likelihoods
-from pipelines.own_data import OwnData, fit_to_data
 from pipelines.params_file import lay_params, load_preset, parse_assignments, update_params_file
 from pipelines.preflight import check_cluster, check_machine
 from pipelines.raw import has_pulled_results
 from pipelines.repro_command import record_command
 from pipelines.stage import PREPARED_DIR, ROOT
+
+if TYPE_CHECKING:
+    from pipelines.own_data import OwnData
 
 RATINGS, RUNS = Path("data/ratings"), Path("runs")
 RATING_COLUMNS = "rater,item,answer,truth,seconds,time\n"
@@ -38,7 +42,7 @@ def check(preset: str | None, assignments: list[str], tuned_model: str | None = 
     changes = load_preset(preset), parse_assignments(assignments)
     for where, change in zip((f"presets/{preset}.yaml", "SET"), changes, strict=True):
         require_current_names(change, where)  # also where a null would remove what is not there
-    own = OwnData.find(data) if data else None
+    own = _find_own_data(data) if data else None
     new_values = own.lay(values, *changes) if own else lay_params(values, *changes)
     params, refusals, notes = _parse(new_values, own), Refusals(), [*own.notes] if own else []
     with refusals.collect():
@@ -49,6 +53,8 @@ def check(preset: str | None, assignments: list[str], tuned_model: str | None = 
         data_spec, more = _find_data(params, new_values["data"])
         notes += more
         if own:
+            from pipelines.own_data import fit_to_data
+
             given = flatten_dotted(changes[0]) | flatten_dotted(changes[1])
             new_values, more = fit_to_data(new_values, own.lay(values, {}, {}), data_spec, given)
             params, notes = parse_params(new_values), notes + more
@@ -62,6 +68,13 @@ def check(preset: str | None, assignments: list[str], tuned_model: str | None = 
         update_params_file(new_values)
         record_command(Path(), before, preset, assignments, data)
     _prepare_folders(params)
+
+
+def _find_own_data(data: str) -> OwnData:
+    """Apart, since it imports torch, which takes longer than all else of a check."""
+    from pipelines.own_data import OwnData
+
+    return OwnData.find(data)
 
 
 def _parse(values: Mapping[str, Any], own: OwnData | None) -> Params:
