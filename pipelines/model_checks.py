@@ -139,11 +139,8 @@ def _lacking_data(params: Params, name: str, data_spec: DataSpec) -> str:
 
 def warn_of_gray_likelihoods(params: Params, data_spec: DataSpec) -> None:
     """Print a line for each likelihood of black and white pixels that is to model colours."""
-    from genlib.registry import default_options
-
     for name, section in params.models.items() if data_spec.shape[0] > 1 else ():
-        options = default_options("models", section.model["name"]) | section.model
-        if (likelihood := options.get("pixel_likelihood")) in GRAY_LIKELIHOODS:
+        if (likelihood := section.model.get("pixel_likelihood")) in GRAY_LIKELIHOODS:
             key = f"models.{name}.model.pixel_likelihood"
             print(f"{key}: got {likelihood} on colour images, of which it learns little; auto picks one that fits")
 

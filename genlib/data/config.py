@@ -88,7 +88,7 @@ class DataConfig:
     def target_size(self) -> Size | None:
         """(H, W) that images are resized to; None: their own. "auto" must have been resolved."""
         assert self.image_size != "auto"
-        return self.image_size and (self.image_size, self.image_size)
+        return None if self.image_size is None else (self.image_size, self.image_size)
 
     def require_min_counts(self, counts: Mapping[str, int]) -> None:
         """Raise InputError for a class with too few images for every part; `counts`: images to be split, by class."""
@@ -113,7 +113,7 @@ class DataConfig:
 def auto_image_size(side: int) -> int:
     """The largest power of two that `side` reaches, from 8 to 64."""
     smallest, largest = AUTO_SIZES
-    return min(max(2 ** (side.bit_length() - 1), smallest), largest)
+    return min(max(1 << (side.bit_length() - 1), smallest), largest)
 
 
 def parse_root(root: str, key: str = "data.root") -> Path:

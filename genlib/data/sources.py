@@ -153,7 +153,8 @@ def _from_listings(config: DataConfig, train: Listing, test: Listing | None) -> 
     return Source(
         mask_secrets(f"{config.name.partition('_')[0]} {escape_unprintable(config.root.resolve().name)}"),
         train.classes,
-        *(partial(_read_listing, config, probe, each) for each in listings),
+        train=partial(_read_listing, config, probe, train),
+        test=partial(_read_listing, config, probe, test) if test else None,
         num_images=sum(len(each.files) for each in listings),
         display_name=f"{name} B" if config.name == "folder_b" else name,
         files=tuple(chain(*(each.paths for each in listings))),
