@@ -6,8 +6,10 @@ EXIF rotation is applied. Refused are animations, files of several pages, images
 no file: a link to nothing, a FIFO, a device. JPEGs are decoded whole before they are resized: Pillow's `draft`, which
 decodes a smaller image at once, gives other pixels.
 
-Nothing here imports torch, so that a process that decodes starts quickly.
+A process that decodes imports neither torch nor NumPy, so that it starts quickly.
 """
+
+from __future__ import annotations
 
 import io
 import math
@@ -17,18 +19,20 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, Literal, Protocol
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import IO, TYPE_CHECKING, Any, Literal, Protocol
 
 from genlib.data.resizing import Resize, Size, scaled_size, window
 from genlib.errors import InputError, one_line
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF")
 CHANNELS = {"1": 1, "L": 1, "LA": 1, "P": 3, "PA": 3, "RGB": 3, "RGBA": 3, "CMYK": 3}
 MAX_PIXELS = 2**26  # of one image
 EXIF_ORIENTATION, EXIF_TURNS = 0x112, {2: 0, 3: 3, 4: 1, 5: 5, 6: 4, 7: 6, 8: 2}  # to the numbers of Image.Transpose
+RAW_MODES = {1: "L", 3: "RGB;L"}  # of Pillow's `tobytes`: a row of each channel after the other
 METADATA = {"exif", "Raw profile type exif", "XML:com.adobe.xmp", "xmp"}  # of Pillow's `info`, that may tell a turn
 NO_FILE = "got a folder, a FIFO or a device, expected a file"
 PNG_SIGNATURE = b"\x89PNG"
@@ -54,7 +58,7 @@ class Target:
 @dataclass(frozen=True)
 class DecodedChunk:
     """The channels that each of n files has itself, 0 for one that was refused, `problems`: why, and `pixels` of all:
-    bytes in the order [n, H, W, C], C of the target, black for what was refused."""
+    bytes in the order [n, H, C, W], C of the target, black for what was refused."""
 
     channels: bytes
     pixels: bytes
@@ -62,18 +66,20 @@ class DecodedChunk:
 
     def to_array(self, target: Target) -> NDArray[np.uint8]:
         """uint8 [n, C, H, W]."""
-        pixels = np.frombuffer(self.pixels, np.uint8).reshape(-1, *target.size, target.channels)
-        return pixels.transpose(0, 3, 1, 2)
+        import numpy as np
+
+        height, width = target.size
+        return np.frombuffer(self.pixels, np.uint8).reshape(-1, height, target.channels, width).transpose(0, 2, 1, 3)
 
 
 def decode_chunk(target: Target, files: Sequence[ImageFile]) -> DecodedChunk:
-    black = bytes(target.channels * math.prod(target.size))
+    black, raw_mode = bytes(target.channels * math.prod(target.size)), RAW_MODES[target.channels]
     channels, pixels, problems = bytearray(len(files)), [black] * len(files), list[str]()
     for row, file in enumerate(files):
         try:
             image = _open_image(file)
             channels[row] = _count_channels(file, image)
-            pixels[row] = _fit(file, _to_picture(image, target.channels), target).tobytes()
+            pixels[row] = _fit(file, _to_picture(image, target.channels), target).tobytes("raw", raw_mode)
         except Exception as error:
             problems.append(str(_refusal(file, error)))
     return DecodedChunk(bytes(channels), b"".join(pixels), problems)
@@ -81,6 +87,8 @@ def decode_chunk(target: Target, files: Sequence[ImageFile]) -> DecodedChunk:
 
 def decode_image(file: ImageFile, image_size: int | None) -> NDArray[np.uint8]:
     """uint8 [C, H, W] of one file, squashed to a square of `image_size` where it is given."""
+    import numpy as np
+
     with _refusing(file):
         image = _open_image(file)
         picture = _to_picture(image, channels := _count_channels(file, image))
@@ -144,10 +152,14 @@ def _open_image(file: ImageFile) -> Any:
 
 def _read_local(path: Path) -> bytes:
     """Opened without blocking: a FIFO in the place of a file is refused and not waited for."""
-    with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb", buffering=0) as stream:  # noqa: PTH123
-        if not stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
+    number = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        found = os.fstat(number)
+        if not stat.S_ISREG(found.st_mode):
             raise InputError(f"{path}: {NO_FILE}")
-        return stream.read()
+        return os.read(number, found.st_size)
+    finally:
+        os.close(number)
 
 
 def _read_remote(file: ImageFile) -> bytes:

@@ -17,7 +17,7 @@ from typing import TypeVar
 
 from genlib.data.config import MapFunction
 
-PATIENCE_S = 0.3
+PATIENCE_S = 0.2  # before others are started, which takes about as long
 T = TypeVar("T")
 R = TypeVar("R")
 
