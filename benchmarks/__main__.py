@@ -36,6 +36,7 @@ ENTRIES = (
     Entry("first_step"),
     Entry("metrics", quick="--rounds 1 --rows 2000"),
     Entry("growth", "--rounds 1 --largest 100000", "--rounds 1 --largest 3000"),
+    Entry("memory", "", "--share 0.02"),
     Entry("scaling", "--rounds 5 --seconds 5", "--rounds 1 --seconds 2"),
     Entry("overhead", "--rounds 3 --seconds 60", None),
     Entry("tune", quick=None),
