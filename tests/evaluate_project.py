@@ -6,12 +6,11 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from safetensors.torch import save_file
 from sklearn.datasets import load_digits
 from torchvision import models
+from untrained_models import write_untrained_model
 
 from genlib.cli import main
-from genlib.registry import build
 
 BUNCH = load_digits()
 
@@ -71,10 +70,7 @@ def judges(tmp_path_factory):
         ("judge", {"name": "resnet_classifier", "width": 4}),
         ("vae", {"name": "vae", "width": 4, "latent": 4}),
     ):
-        torch.manual_seed(0)
-        (root / name).mkdir()
-        save_file(build("models", config, (1, 8, 8), 10).state_dict(), root / name / "model.safetensors")
-        (root / name / "config.json").write_text(json.dumps({"model": config, "shape": [1, 8, 8], "classes": 10}))
+        write_untrained_model(config, root / name)
     net = models.get_model("shufflenet_v2_x0_5", weights=None)
     torch.save(net.state_dict(), root / "net.pth")
     return root

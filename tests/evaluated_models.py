@@ -4,13 +4,11 @@ import json
 from dataclasses import asdict
 
 import pytest
-import torch
 from prepared import SMALL
-from safetensors.torch import save_file
+from untrained_models import write_untrained_model
 
 from genlib.files import file_sha256
 from genlib.metrics.result import MetricResult
-from genlib.registry import build
 
 GOOD = {
     "kid": MetricResult(0.10, 0.08, 0.12, 0.0, 300),
@@ -29,11 +27,7 @@ def models(tmp_path_factory):
         config = {"name": "cnn_classifier" if name == "classifier" else name, "width": SMALL} | (
             {} if name == "classifier" else {"latent": SMALL}
         )
-        torch.manual_seed(0)
-        folder = root / "runs/train" / name
-        folder.mkdir(parents=True)
-        save_file(build("models", config, (1, 8, 8), 10).state_dict(), folder / "model.safetensors")
-        (folder / "config.json").write_text(json.dumps({"model": config, "shape": [1, 8, 8], "classes": 10}))
+        write_untrained_model(config, root / "runs/train" / name)
         judged(root, name, GOOD)
     return root
 

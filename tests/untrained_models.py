@@ -7,7 +7,7 @@ import torch
 from prepared import digits
 from safetensors.torch import save_file
 
-from genlib.registry import build
+from genlib.registry import build, default_options
 
 MODELS = {name: {"name": name, "width": 4, "latent": 4} for name in ("vae", "cvae", "gan")} | {
     "classifier": {"name": "cnn_classifier", "width": 4}
@@ -20,9 +20,14 @@ def project(tmp_path_factory):
     root = tmp_path_factory.mktemp("project")
     digits(root / "data")
     for name, config in MODELS.items():
-        torch.manual_seed(0)
-        folder = root / name
-        folder.mkdir()
-        save_file(build("models", config, (1, 8, 8), 10).state_dict(), folder / "model.safetensors")
-        (folder / "config.json").write_text(json.dumps({"model": config, "shape": [1, 8, 8], "classes": 10}))
+        write_untrained_model(config, root / name)
     return root
+
+
+def write_untrained_model(config, folder):
+    """A model of 8 x 8 digits as a train stage writes it: with the values of all options."""
+    torch.manual_seed(0)
+    folder.mkdir(parents=True)
+    options = default_options("models", config["name"]) | config
+    save_file(build("models", options, (1, 8, 8), 10).state_dict(), folder / "model.safetensors")
+    (folder / "config.json").write_text(json.dumps({"model": options, "shape": [1, 8, 8], "classes": 10}))

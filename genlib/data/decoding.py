@@ -80,7 +80,7 @@ def decode_chunk(target: Target, files: Sequence[ImageFile]) -> DecodedChunk:
             image = _open_image(file)
             channels[row] = _count_channels(file, image)
             pixels[row] = _fit(file, _to_picture(image, target.channels), target).tobytes("raw", raw_mode)
-        except Exception as error:
+        except Exception as error:  # Pillow's plugins raise what comes
             problems.append(str(_refusal(file, error)))
     return DecodedChunk(bytes(channels), b"".join(pixels), problems)
 
@@ -103,7 +103,7 @@ def inspect_image(file: ImageFile) -> tuple[int, Size]:
         image = _open_image(file)
         channels = _count_channels(file, image)
         image.load()
-        picture = _turned(image)
+        picture = _turn_upright(image)
     return channels, (picture.height, picture.width)
 
 
@@ -130,7 +130,7 @@ def _refusing(file: ImageFile) -> Iterator[None]:
     """Turn whatever goes wrong in the block into an InputError."""
     try:
         yield
-    except Exception as error:
+    except Exception as error:  # Pillow's plugins raise what comes
         raise _refusal(file, error) from error
 
 
@@ -189,14 +189,14 @@ def _to_picture(image: Any, channels: int) -> Any:
     from PIL import Image
 
     image.load()
-    picture = _turned(image)
+    picture = _turn_upright(image)
     if picture.has_transparency_data:
         picture = Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture.convert("RGBA"))
     mode = "L" if channels == 1 else "RGB"
     return picture if picture.mode == mode else picture.convert(mode)
 
 
-def _turned(image: Any) -> Any:
+def _turn_upright(image: Any) -> Any:
     """The image as its EXIF says that it is to be looked at; Pillow turns TIFF itself."""
     if METADATA.isdisjoint(image.info):
         return image
