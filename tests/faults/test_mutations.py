@@ -17,9 +17,9 @@ COUNTS = {
     test_bad_checkpoints: 40,
     test_bad_model_folders: 30,
     test_bad_data: 30,
-    test_bad_images: 28,
+    test_bad_images: 30,
     test_bad_arrays: 87,
-    test_bad_parquet: 48,
+    test_bad_parquet: 47,
     test_bad_run_folders: 40,
     test_bad_answers: 19,
 }
