@@ -74,6 +74,9 @@ class Domain:
         self.train, self.valid, self.test = (images(n=size, seed=seed + k) for k, size in enumerate(n))
         self.domain_b, self.classes = domain_b, list(classes)
 
+    def open_split(self, name):
+        return getattr(self, name)
+
 
 def bench(**options):
     dataset = Domain(10, domain_b=Domain(20, n=(200, 160, 120), **options))
