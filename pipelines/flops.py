@@ -20,10 +20,10 @@ NUM_STEPS = 4  # that are counted of a model with several phases: what is due ev
 BATCH_SIZE = 16
 
 
-class FlopCounter(TorchDispatchMode):
+class FlopCounter(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Adds up the operations of all that runs under it; torch's own counter forbids a gradient of a gradient."""
 
-    total = 0
+    total: int = 0
 
     def __torch_dispatch__(
         self, function: Any, types: Sequence[type], args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
@@ -41,14 +41,15 @@ def flops_per_image(spec: TrainingSpec, shape: tuple[int, int, int], num_classes
     with meta:
         state = build_train_state(spec, objective, shape, num_classes, num_domains, meta)
     num_steps = NUM_STEPS if len(state.phases) > 1 else 1
-    with FlopCounter() as counter:
+    counter: Any = FlopCounter()  # type: ignore[no-untyped-call]
+    with counter:
         for step in range(num_steps):
             batch = _build_meta_batch(shape, num_classes, num_domains, step)
             for phase in state.phases:
                 if step % phase.interval == 0:
                     freeze_except(phase.module, state.model)
-                    phase.step_losses(batch).loss.sum().backward()
-    return counter.total / (num_steps * BATCH_SIZE)
+                    torch.autograd.backward(phase.step_losses(batch).loss.sum())
+    return float(counter.total / (num_steps * BATCH_SIZE))
 
 
 def _build_meta_batch(shape: tuple[int, int, int], num_classes: int, num_domains: int, step: int) -> Batch:

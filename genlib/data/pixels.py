@@ -86,7 +86,7 @@ class StoredPixels:
         rows = self.rows[index]
         values = torch.empty(*rows.shape, *self.item_shape, dtype=self.dtype)
         if values.numel():
-            self._read_into(memoryview(values.flatten().view(torch.uint8).numpy()), rows.flatten())
+            self._read_into(values.flatten().view(torch.uint8).numpy().data, rows.flatten())
         return values
 
     def select(self, index: slice | Tensor) -> Self:
@@ -156,7 +156,7 @@ def store_pixels(pieces: Iterable[Tensor], shape: Sequence[int]) -> Pixels:
 
 
 def _bytes_of(pixels: Tensor) -> memoryview:
-    return memoryview(pixels.contiguous().flatten().numpy())
+    return pixels.contiguous().flatten().numpy().data
 
 
 def hold_if_small(pixels: StoredPixels) -> Pixels:

@@ -107,7 +107,7 @@ def _build_card(sets: Mapping[str, ImageSet], images: ImagesByName, inputs: Metr
     }
 
 
-def _source_card(image_set: ImageSet, images: Images) -> dict[str, Any]:
+def _source_card(image_set: ImageSet, images: StoredImages) -> dict[str, Any]:
     return {
         "source": image_set.source,
         "images": len(image_set),
