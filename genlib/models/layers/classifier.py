@@ -38,15 +38,16 @@ class CalibratedClassifier(nn.Module):
     activation: ClassVar[type[nn.Module]]
 
     def __init__(self, shape: Shape, classes: int, *, width: int = 32, features: Features = 32) -> None:
-        require_at_least(1, width=width, features=1 if features == "pooled" else features)
+        require_at_least(1, width=width)
         super().__init__()
         channels = [shape[0], *channel_schedule(width, num_downsamples(shape))]
         layers, num_values = self.body_layers(shape, channels)
-        if features == "pooled":
+        if isinstance(features, int):
+            require_at_least(1, features=features)
+            layers += [nn.Flatten(), nn.Linear(num_values, features), nn.LayerNorm(features)]
+        else:
             features = channels[-1]
             layers += [nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.RMSNorm(features, elementwise_affine=False)]
-        else:
-            layers += [nn.Flatten(), nn.Linear(num_values, features), nn.LayerNorm(features)]
         self.body = nn.Sequential(*layers)
         self.head = nn.Sequential(self.activation(), nn.Linear(features, classes or 4), Temperature())
 
