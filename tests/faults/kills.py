@@ -273,7 +273,8 @@ def points(folder, kind):
     """The steps at which MLflow holds the loss of the one run there is; of both, where DVC has run the stage again."""
     import mlflow
 
-    database = next(path for path in (folder / "mlflow/mlflow.db", folder / "mlflow.db") if path.exists())
+    places = (folder / "mlflow/mlflow.db", folder / "mlflow.db")
+    database = until(lambda: next((path for path in places if path.exists()), None), 60, "the publisher's database")
     client = mlflow.MlflowClient(tracking_uri=f"sqlite:///{database}")
     runs = client.search_runs([client.get_experiment_by_name("digits").experiment_id])
     assert len(runs) in ((1, 2) if kind == "dvc" else (1,))

@@ -146,12 +146,12 @@ def test_a_search_is_fooled_by_the_inception_score_and_not_by_the_default_object
 
 
 def test_a_trial_whose_repertoire_is_gone_is_given_up(data, tmp_path):
-    """A generator that never moves makes one grey image."""
-    still = trial(data, tmp_path, "gan", score=lambda model: {"latent": 1.0}, total_images=480, report_every=48)
+    """Steps so large that the generator's output saturates leave one image."""
+    wild = trial(data, tmp_path, "gan", score=lambda model: {"latent": 1.0}, total_images=480, report_every=48, ema=0.0)
     plan = SearchConfig(
-        {"train.lr_g": {"choice": [1e-12]}}, SearchObjective("latent"), num_trials=1, images_per_trial=480
+        {"train.lr_g": {"choice": [100.0]}}, SearchObjective("latent"), num_trials=1, images_per_trial=480
     )
-    [lost] = search(still, plan, tmp_path / "state")
+    [lost] = search(wild, plan, tmp_path / "state")
     assert lost.status == "collapsed" and lost.reason
     assert 160 <= lost.images_seen < 480
     assert not plan.search_objective.is_feasible(lost)
