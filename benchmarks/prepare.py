@@ -1,10 +1,10 @@
 """What preparing a folder of photographs costs beside decoding them: 60,000 JPEGs of 32 x 32 pixels, in classes.
 
-`python -m benchmarks.prepare [--rounds N] [--images N]`. The first two ratios are of images per second: all of
-`prepare` (listing, decoding, duplicates, split, hashes, writing) by one process on one core and by two on two, against
-a bare loop of Pillow on one (open, convert, copy into an array). The third is the peak of memory against 1 GiB, of the
-process that prepares; those that decode hold a few MiB each. The files are CIFAR-10's where ../shared has them, or else
-noise.
+`python -m benchmarks.prepare [--rounds N] [--images N] [--data FOLDER]`. The first two ratios are of images per second:
+all of `prepare` (listing, decoding, duplicates, split, hashes, writing) by one process on one core and by two on two,
+against a bare loop of Pillow on one (open, convert, copy into an array). The third is the peak of memory against 1 GiB,
+of the process that prepares; those that decode hold a few MiB each. FOLDER: of the Parquet files train-*.parquet, whose
+column `image` holds JPEGs, such as CIFAR-10's; without it the files are noise.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from __future__ import annotations
 import argparse
 import os
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -26,7 +26,6 @@ from benchmarks.results import record
 from genlib.data.config import DataConfig
 from genlib.data.processes import map_in_processes, map_patiently
 
-CIFAR10 = Path(__file__).parents[2] / "shared/data/cifar10_jpeg/data"
 SIDE, NUM_CLASSES, NUM_TRIED = 32, 10, 2000
 
 
@@ -34,11 +33,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--images", type=int, default=60_000)
+    parser.add_argument("--data", type=Path)
     asked = parser.parse_args()
+    jpegs = read_jpegs(asked.data, asked.images) if asked.data else draw_jpegs(asked.images)
     with tempfile.TemporaryDirectory() as place:
         pictures, few = Path(place) / "pictures", Path(place) / "few"
-        write_pictures(pictures, asked.images)
-        write_pictures(few, min(NUM_TRIED, asked.images))
+        write_pictures(pictures, jpegs)
+        write_pictures(few, jpegs[:NUM_TRIED])
         works: dict[str, Callable[..., Any]] = {"bare": decode_bare, "one": prepare_by_one, "two": prepare_by_two}
         with_files = (str(pictures), str(few))
         isolated = {name: IsolatedWork(set_up, work, *with_files) for name, work in works.items()}
@@ -57,18 +58,18 @@ def main() -> None:
     record("prepare: peak memory / 1 GiB", peaks["one"] / 1024, 1.0, at_least=False, detail=detail)
 
 
-def write_pictures(root: Path, count: int) -> None:
+def write_pictures(root: Path, jpegs: Sequence[bytes]) -> None:
     """JPEG files in a folder for each class."""
-    for number, data in enumerate(read_cifar10(count) if CIFAR10.is_dir() else draw_jpegs(count)):
+    for number, data in enumerate(jpegs):
         path = root / f"class{number % NUM_CLASSES}" / f"{number}.jpg"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(data)
 
 
-def read_cifar10(count: int) -> list[bytes]:
+def read_jpegs(folder: Path, count: int) -> list[bytes]:
     from pyarrow.parquet import read_table
 
-    columns = [read_table(path, columns=["image"]).column(0) for path in sorted(CIFAR10.glob("train-*.parquet"))]
+    columns = [read_table(path, columns=["image"]).column(0) for path in sorted(folder.glob("train-*.parquet"))]
     files = [value["bytes"].as_py() for column in columns for value in column]
     return [files[number % len(files)] for number in range(count)]
 

@@ -49,12 +49,14 @@ def has_pulled_results(config: DataConfig, data_params: Mapping[str, Any]) -> bo
 
     if (pulled := read_raw_sha256(config)) is None or not (ROOT / "dvc.lock").exists():
         return False
-    locked = read_yaml(ROOT / "dvc.lock").get("stages", {}).get("prepare", {})
+    stages = read_yaml(ROOT / "dvc.lock").get("stages", {})
     try:
         prepared = load_dataset(PREPARED_DIR).info
     except InputError:
         return False
-    return bool(prepared.get(RAW_KEY) == pulled and locked["params"]["params.yaml"]["data"] == data_params)
+    if "prepare" not in stages or prepared.get(RAW_KEY) != pulled:
+        return False
+    return bool(stages["prepare"]["params"]["params.yaml"]["data"] == data_params)
 
 
 def read_raw_sha256(config: DataConfig) -> str | None:

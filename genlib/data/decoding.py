@@ -15,6 +15,7 @@ import io
 import math
 import os
 import stat
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -152,14 +153,10 @@ def _open_image(file: ImageFile) -> Any:
 
 def _read_local(path: Path) -> bytes:
     """Opened without blocking: a FIFO in the place of a file is refused and not waited for."""
-    number = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
-    try:
-        found = os.fstat(number)
-        if not stat.S_ISREG(found.st_mode):
+    with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb", buffering=0) as stream:
+        if not stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
             raise InputError(f"{path}: {NO_FILE}")
-        return os.read(number, found.st_size)
-    finally:
-        os.close(number)
+        return stream.readall()  # to the end: one read of a remote file system may give less
 
 
 def _read_remote(file: ImageFile) -> bytes:
@@ -170,7 +167,9 @@ def _read_remote(file: ImageFile) -> bytes:
 def _open_bytes(data: bytes) -> Any:
     from PIL import Image
 
-    image = Image.open(io.BytesIO(data), formats=FORMATS)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # of sizes that MAX_PIXELS refuses
+        image = Image.open(io.BytesIO(data), formats=FORMATS)
     if image.format not in ("JPEG", "MPO") and getattr(image, "n_frames", 1) > 1:  # MPO: a JPEG with a second view
         raise ValueError("it has several pages" if image.format == "TIFF" else "it is animated")
     if image.width * image.height > MAX_PIXELS:

@@ -26,7 +26,7 @@ MIN_AGE_S = 2.0  # of a change: a file that was written so lately may be written
 
 @dataclass
 class HashCache:
-    """SHA-256 by file, remembered in `path`; None: forgotten."""
+    """SHA-256 by file, remembered in the file `path`."""
 
     path: Path
     hashes: dict[str, list[Any]] = field(default_factory=dict)

@@ -182,12 +182,7 @@ def _build_inputs(
 
 def _count_shared(images: ImagesByName, log: Log) -> dict[str, int]:
     """How many images of one set are also in another, byte for byte: there should be none."""
-    digests = {
-        name: [
-            hashlib.sha256(image.tobytes()).digest() for piece in iter_pieces(each.pixels) for image in piece.numpy()
-        ]
-        for name, each in images.items()
-    }
+    digests = {name: _image_digests(each.pixels) for name, each in images.items()}
     shared = {}
     for one, other in (("real", "train"), ("fake", "real"), ("fake", "train")):
         if one in digests and other in digests:

@@ -1,5 +1,7 @@
 """Image files become pixels: sizes as torchvision's, modes, turns, and pages."""
 
+import os
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -10,9 +12,10 @@ from PIL import Image
 from torchvision.transforms import CenterCrop, Compose, InterpolationMode
 from torchvision.transforms import Resize as TorchvisionResize
 
-from genlib.data.decoding import CHANNELS, Target, decode_chunk, inspect_image
+from genlib.data.decoding import CHANNELS, MAX_PIXELS, Target, decode_chunk, inspect_image
 from genlib.data.images import Images, resize
 from genlib.data.resizing import scaled_size, window
+from genlib.errors import InputError
 
 SIZES = [(40, 64), (64, 40), (33, 33), (16, 90), (7, 5), (227, 128)]
 
@@ -110,3 +113,21 @@ def test_a_chunk_names_its_broken_files_and_keeps_the_others(tmp_path):
     assert size.startswith("data.image_size: got null, but 0.png is 8x8 and ") and size.endswith(
         "other.png is 9x8, expected a size to resize them to"
     )
+
+
+def test_a_file_is_read_to_its_end_whatever_one_read_gives(tmp_path, monkeypatch):
+    """The kind of fault: a remote file system may give less than it is asked for, and the image looks cut short."""
+    expected = inspect_image(path := picture(tmp_path / "large.png", size=(64, 64)))
+    read = os.read
+    monkeypatch.setattr(os, "read", lambda number, size: read(number, min(size, 100)))
+    assert inspect_image(path) == expected
+
+
+def test_a_huge_image_is_refused_without_a_further_warning(tmp_path):
+    side = int((1.4 * MAX_PIXELS) ** 0.5)  # of which Pillow warns, and more than are read
+    Image.new("1", (side, side)).save(tmp_path / "huge.png")
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        with pytest.raises(InputError, match=f"{side} x {side} are more than"):
+            inspect_image(tmp_path / "huge.png")
+    assert not told

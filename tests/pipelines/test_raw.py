@@ -102,3 +102,13 @@ def test_a_clone_without_raw_data_pulls_and_runs_nothing(project, tmp_path):
         refused = check(clone, other, code=2)
         assert refused.startswith("genlib: data.root: got no folder") and refused.count("\n") == 1
     assert read_json(clone / "data/raw.json") == read_json(project / "data/raw.json")
+
+
+def test_what_was_prepared_without_dvc_stands_for_no_pulled_data(project, tmp_path):
+    """dvc.lock knows the raw data and not the stage `prepare`, which was run by hand."""
+    copy = tmp_path / "copy"
+    shutil.copytree(project, copy, ignore=shutil.ignore_patterns("flowers"))
+    lock = yaml.safe_load((copy / "dvc.lock").read_text())
+    del lock["stages"]["prepare"]
+    (copy / "dvc.lock").write_text(yaml.safe_dump(lock))
+    assert check(copy, code=2).splitlines()[-1].startswith("genlib: data.root: got no folder flowers")
