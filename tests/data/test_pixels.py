@@ -86,7 +86,7 @@ def test_a_file_that_is_cut_short_is_refused_at_once_and_later(tmp_path):
     os.truncate(path, path.stat().st_size - 1)
     with pytest.raises(InputError, match="become shorter"):
         found.pixels[:]
-    with pytest.raises(InputError, match="cut short"):
+    with pytest.raises(InputError, match=r"x\.safetensors: got a file that cannot be read"):
         open_images(path)
 
 
@@ -116,6 +116,7 @@ def num_open_files():
 
 def test_files_are_closed_with_the_pixels_and_leave_nothing(tmp_path, monkeypatch):
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    gc.collect()
     before, held = num_open_files(), some_pixels()
     stored = select_rows(store_pixels([held], held.shape), slice(3))
     assert num_open_files() == before + 1 and list(tmp_path.iterdir()) == []
