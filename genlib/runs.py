@@ -3,12 +3,13 @@
 import csv
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 from genlib.data.dataset import load_dataset
 from genlib.errors import InputError
+from genlib.evaluation.verdicts import Verdict
 from genlib.files import read_checked_json
 from genlib.metrics.result import MetricResult
 from genlib.registry import read_model_config
@@ -51,6 +52,7 @@ class ModelResults:
     config: Mapping[str, Any] = field(default_factory=dict)
     history: History = field(default_factory=dict)
     metrics: ResultsByMetric = field(default_factory=dict)
+    verdicts: Sequence[Verdict] = ()
     card: Mapping[str, Any] = field(default_factory=dict)
     figures: Mapping[str, Path] = field(default_factory=dict)
     sheets: Mapping[str, ContactSheet] = field(default_factory=dict)
@@ -88,6 +90,7 @@ def read_model_results(runs: Path, name: str, with_tuning: bool) -> ModelResults
         config=read_model_config(train) if (train / "config.json").exists() else {},
         history=_read_history(train / "history.tsv"),
         metrics=metrics,
+        verdicts=_parse_verdicts(evaluation.get("verdicts", {})),
         card=evaluation.get("card", {}),
         figures={path.stem: path for path in sorted((evaluate / "figures").glob("*.png"))},
         sheets=read_sheets(evaluate / "figures/sheets"),
@@ -121,6 +124,12 @@ def _name_file(path: Path, content: str) -> Iterator[None]:
 
 def _parse_metrics(entries: Mapping[str, Any]) -> dict[str, MetricResult]:
     return {metric: MetricResult.from_json(parts) for metric, parts in entries.items()}
+
+
+def _parse_verdicts(entries: Mapping[str, Any]) -> list[Verdict]:
+    """Without those of another form, which older versions wrote."""
+    known = {item.name for item in fields(Verdict)}
+    return [Verdict(**parts) for parts in entries.values() if parts.keys() == known]
 
 
 def _read_comparison(path: Path) -> Comparison | None:

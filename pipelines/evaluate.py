@@ -32,10 +32,12 @@ def evaluate(stage: Stage) -> None:
         answers = read_answers(ROOT / "data/ratings" / f"{stage.model_name}.csv")
         ratings = tuple(answer for answer in answers if answer.item.startswith(weights_id))
         inputs[direction] = replace(first, ratings=ratings)
-        results = compute_applicable_metrics(inputs, params.metrics)
+        calibrations = evaluator.calibrate(inputs, params.metrics)
+        results = compute_applicable_metrics(inputs, params.metrics, calibrations)
+        verdicts = compute_verdicts(results, {suffix: each.planted for suffix, each in calibrations.items()})
         figures = write_figures(inputs, results, stage.out_dir / "figures")
         card = stage.build_card(evaluator.card, model, first.n) | {"second_judge": second.card}
-        write_json(report_to_json(results, card), stage.out_dir / "metrics.json")
+        write_json(report_to_json(results, verdicts, card), stage.out_dir / "metrics.json")
         values = {name: result.value for name, result in results.items()}
         write_json(summary_metrics(values, params.metrics), stage.out_dir / "values.json")
         run.log(flatten_results(results), step=0)
@@ -44,7 +46,7 @@ def evaluate(stage: Stage) -> None:
             run.log_artifact(path, "evaluation")
     for name, result in results.items():
         print(f"{stage.title}: {name} {result}")
-    for verdict in compute_verdicts(results):
+    for verdict in verdicts:
         print(f"{stage.title}: {verdict}")
 
 

@@ -1,7 +1,7 @@
 """`genlib evaluate`: evaluate images from anywhere by the metrics, baselines and controls of models."""
 
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from json import dumps
 from pathlib import Path
@@ -13,7 +13,7 @@ from genlib.errors import InputError, escape_unprintable
 from genlib.evaluation.evaluator import flatten_results
 from genlib.evaluation.image_sets import ImageSetEvaluation, prepare_evaluation
 from genlib.evaluation.runner import report_to_json
-from genlib.evaluation.verdicts import compute_verdicts
+from genlib.evaluation.verdicts import Verdict, compute_verdicts
 from genlib.files import require_writable, write_json, write_text
 from genlib.metrics.registry import check_metric_names
 from genlib.metrics.result import MetricResult
@@ -54,12 +54,14 @@ def evaluate(
         sets, extractor, size=size, strict=strict, seed=seed, log=_log, track=track_progress
     )
     results = {}
-    for name, result in evaluation.iter_results(requested):
+    calibration = evaluation.calibrate(requested)
+    for name, result in evaluation.iter_results(requested, calibration):
         results[name] = result
         _log(f"{name} {result}")
-    for verdict in compute_verdicts(results):
+    verdicts = compute_verdicts(results, {"": calibration.planted})
+    for verdict in verdicts:
         _log(str(verdict))
-    card, report = evaluation.card, report_to_json(results, evaluation.card)
+    card, report = evaluation.card, report_to_json(results, verdicts, evaluation.card)
     sources = {name: escape_unprintable(path) for name, path in paths.items()}
     if json is not None:
         write_json(report, json)
@@ -67,7 +69,7 @@ def evaluate(
     if html is not None:
         options = {**sources, "extractor": extractor, "metrics": metrics, "size": size, "seed": seed or None}
         words = [f"--{name}={value}" for name, value in options.items() if value is not None]
-        write_text(_render_page(evaluation, results, shlex.join(["genlib", "evaluate", *words])), html)
+        write_text(_render_page(evaluation, results, verdicts, shlex.join(["genlib", "evaluate", *words])), html)
         _log(f"wrote {html}")
     log_run(
         "evaluate",
@@ -79,7 +81,9 @@ def evaluate(
     )
 
 
-def _render_page(evaluation: ImageSetEvaluation, results: Mapping[str, MetricResult], command: str) -> str:
+def _render_page(
+    evaluation: ImageSetEvaluation, results: Mapping[str, MetricResult], verdicts: Sequence[Verdict], command: str
+) -> str:
     """`command` reproduces the page."""
     from genlib.figures.evaluation import write_figures
     from genlib.report.page import Provenance, render_page
@@ -97,7 +101,7 @@ def _render_page(evaluation: ImageSetEvaluation, results: Mapping[str, MetricRes
     with TemporaryDirectory() as folder:
         figures = {path.stem: path for path in write_figures({"": evaluation.inputs}, results, Path(folder))}
         sheets = read_sheets(Path(folder) / "sheets")
-        model = ModelResults("fake", metrics=results, card=card, figures=figures, sheets=sheets)
+        model = ModelResults("fake", metrics=results, verdicts=verdicts, card=card, figures=figures, sheets=sheets)
         return render_page(Results(data, [model]), Provenance(tags, {}, "", command))
 
 

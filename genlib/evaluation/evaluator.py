@@ -20,6 +20,7 @@ from genlib.data.images import Images, StoredImages, to_pixels
 from genlib.data.random import seeded_generator
 from genlib.data.splits import SPLIT_NAMES
 from genlib.errors import InputError
+from genlib.evaluation.calibration import Calibration, calibrate, calibration_key, heard_metrics
 from genlib.evaluation.controls import add_controls
 from genlib.evaluation.extractors import CachedExtractor, ExtractFn, load_classifier
 from genlib.evaluation.runner import compute_metrics
@@ -92,6 +93,29 @@ class Evaluator:
         found = {suffix: self._add_second_inputs(inputs, suffix) for suffix, inputs in found.items()}
         return {suffix: add_controls(inputs, self.extractor) for suffix, inputs in found.items()}
 
+    def calibrate(self, inputs: Mapping[str, MetricInputs], metrics: Sequence[str]) -> dict[str, Calibration]:
+        """What verdicts on the generated images of `inputs` are held against, by suffix; from the cache where it is
+        there."""
+        return {
+            suffix: calibrate(each, self.extractor, metrics, self._calibration_file(each, suffix, metrics))
+            for suffix, each in inputs.items()
+            if each.samples is not None
+        }
+
+    def _calibration_file(self, inputs: MetricInputs, suffix: str, metrics: Sequence[str]) -> Path | None:
+        if self.extractor.cache is None:
+            return None
+        domain = "b" if suffix == "_a2b" else "a"
+        facts = (
+            self.extractor.sha256,
+            self.dataset.info["sha256"],
+            domain,
+            inputs.n,
+            inputs.seed,
+            heard_metrics(metrics),
+        )
+        return self.extractor.cache / "calibrations" / f"{calibration_key(*facts)}.safetensors"
+
     def validation_inputs(self, model: nn.Module, n: int, seed: int) -> dict[str, MetricInputs]:
         return self._build_inputs(model, n, seed, RealFeatures.as_validation)
 
@@ -155,10 +179,17 @@ def device_of(model: nn.Module) -> torch.device:
     return next(model.parameters()).device
 
 
-def compute_applicable_metrics(inputs: Mapping[str, MetricInputs], metrics: Iterable[str]) -> dict[str, MetricResult]:
+def compute_applicable_metrics(
+    inputs: Mapping[str, MetricInputs],
+    metrics: Iterable[str],
+    calibrations: Mapping[str, Calibration] | None = None,
+) -> dict[str, MetricResult]:
     """Those of `metrics` that apply to what the model can do, for each direction under the name with its suffix."""
-    metrics = list(metrics)
-    found = {suffix: compute_metrics(each, applicable_metrics(each, metrics)) for suffix, each in inputs.items()}
+    metrics, known = list(metrics), calibrations or {}
+    found = {
+        suffix: compute_metrics(each, applicable_metrics(each, metrics), known.get(suffix, Calibration()).baselines)
+        for suffix, each in inputs.items()
+    }
     return {name + suffix: found[suffix][name] for name in metrics for suffix in found if name in found[suffix]}
 
 

@@ -17,6 +17,7 @@ from genlib.data.pixels import Pixels, fill_rows, iter_pieces
 from genlib.data.random import seeded_generator
 from genlib.data.splits import stratify
 from genlib.errors import InputError
+from genlib.evaluation.calibration import Calibration, calibrate
 from genlib.evaluation.controls import add_controls
 from genlib.evaluation.evaluator import applicable_metrics
 from genlib.evaluation.extractors import MAX_COMPONENTS, CachedExtractor, resolve_extractor
@@ -36,16 +37,26 @@ MAX_NAMED_FILES = 5  # unreadable files that are named one by one
 
 
 class ImageSetEvaluation(NamedTuple):
-    """The inputs of metrics, the card that describes their origin, and the names of the classes."""
+    """The inputs of metrics, the card that describes their origin, the names of the classes, and the extractor."""
 
     inputs: MetricInputs
     card: Mapping[str, Any]
     classes: Sequence[str]
+    extract: Callable[[StoredImages], FeatureSet]
 
-    def iter_results(self, metrics: Sequence[str] | None = None) -> Iterator[tuple[str, MetricResult]]:
-        """Compute `metrics`, or all that apply to generated images, one by one."""
-        for name in metrics or applicable_metrics(self.inputs, metric_names()):
-            yield name, compute_metrics(self.inputs, [name])[name]
+    def metrics(self, requested: Sequence[str] | None = None) -> list[str]:
+        """Those `requested`, or all that apply to generated images."""
+        return list(requested or applicable_metrics(self.inputs, metric_names()))
+
+    def calibrate(self, requested: Sequence[str] | None = None) -> Calibration:
+        return calibrate(self.inputs, self.extract, self.metrics(requested))
+
+    def iter_results(
+        self, requested: Sequence[str] | None = None, calibration: Calibration | None = None
+    ) -> Iterator[tuple[str, MetricResult]]:
+        """Compute metrics one by one."""
+        for name in self.metrics(requested):
+            yield name, compute_metrics(self.inputs, [name], calibration and calibration.baselines)[name]
 
 
 def prepare_evaluation(
@@ -86,7 +97,7 @@ def prepare_evaluation(
     log(f"Features by {extractor.name}. {extractor_card.get('note', '')}".rstrip())
     log(f"{inputs.n} of {len(sets['fake'])} generated images are compared with {inputs.n} of {len(real)} real ones")
     facts = {"shared": _count_shared(images, log), "judge": extractor_card}
-    return ImageSetEvaluation(inputs, _build_card(sets, images, inputs) | facts, classes)
+    return ImageSetEvaluation(inputs, _build_card(sets, images, inputs) | facts, classes, cached)
 
 
 def _build_card(sets: Mapping[str, ImageSet], images: ImagesByName, inputs: MetricInputs) -> dict[str, Any]:
@@ -226,4 +237,5 @@ def evaluate(
     for name, images in given.items():
         pixels, labels = (images.pixels, images.labels) if isinstance(images, Images) else (images, None)
         sets[name] = image_set_from_array(pixels, name, labels)
-    return dict(prepare_evaluation(sets, extractor, seed=seed).iter_results(metrics))
+    evaluation = prepare_evaluation(sets, extractor, seed=seed)
+    return dict(evaluation.iter_results(metrics, evaluation.calibrate(metrics)))

@@ -5,19 +5,40 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, replace
 from typing import Any
 
+from genlib.evaluation.baselines import Baseline, statistic
 from genlib.evaluation.controls import run_controls
-from genlib.evaluation.verdicts import compute_verdicts
+from genlib.evaluation.verdicts import Verdict
 from genlib.metrics.inputs import MetricInputs
 from genlib.metrics.registry import IMAGE_NEEDS, Metric, check_metric_names, get_metric
 from genlib.metrics.result import MetricResult, to_jsonable
+from genlib.metrics.stats.significance import p_value
 
 
-def compute_metrics(inputs: MetricInputs, requested: Iterable[str]) -> dict[str, MetricResult]:
-    """Each metric's value and, for metrics of images, its baseline (`null`) and its controls."""
+def compute_metrics(
+    inputs: MetricInputs, requested: Iterable[str], baselines: Mapping[str, Baseline] | None = None
+) -> dict[str, MetricResult]:
+    """Each metric's value and, for metrics of images, its baseline (`null`) and its controls. With one of `baselines` the
+    null is its mean, and the value has a p-value; else it is the value of one draw of real images."""
     requested = list(requested)
     check_metric_names(requested)
-    baseline_inputs = inputs.with_real_samples()
-    return {name: _with_baseline(get_metric(name), inputs, baseline_inputs) for name in requested}
+    drawn, found = inputs.with_real_samples(), {}
+    for name in requested:
+        found[name] = _with_baseline(get_metric(name), inputs, drawn)
+        if baselines and name in baselines and found[name].value is not None:
+            found[name] = _with_p_value(found[name], get_metric(name), inputs, baselines[name])
+    return found
+
+
+def _with_p_value(result: MetricResult, metric: Metric, inputs: MetricInputs, baseline: Baseline) -> MetricResult:
+    low, high = baseline.interval
+    facts = {
+        "low": low,
+        "high": high,
+        "draws": len(baseline.values),
+        "p": p_value(statistic(metric, inputs)[1], baseline.contrasts, metric.tail),
+        "ratio": None if not baseline.mean or result.value is None else result.value / baseline.mean,
+    }
+    return replace(result, null=baseline.mean, detail={**result.detail, "null": {**result.detail["null"], **facts}})
 
 
 def _with_baseline(metric: Metric, inputs: MetricInputs, baseline_inputs: MetricInputs) -> MetricResult:
@@ -34,10 +55,12 @@ def _with_baseline(metric: Metric, inputs: MetricInputs, baseline_inputs: Metric
     return replace(found, null=real.value, detail=detail)
 
 
-def report_to_json(results: Mapping[str, MetricResult], card: Mapping[str, Any]) -> dict[str, Any]:
+def report_to_json(
+    results: Mapping[str, MetricResult], verdicts: Iterable[Verdict], card: Mapping[str, Any]
+) -> dict[str, Any]:
     """The content of `metrics.json`: results under `metrics`, verdicts under `verdicts`, and the `card`."""
     return {
         "metrics": {name: asdict(result) for name, result in results.items()},
-        "verdicts": {verdict.key: asdict(verdict) for verdict in compute_verdicts(results)},
+        "verdicts": {verdict.key: to_jsonable(asdict(verdict), "verdict") for verdict in verdicts},
         "card": to_jsonable(card, "card"),
     }

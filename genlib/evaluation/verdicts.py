@@ -1,177 +1,213 @@
-"""Three verdicts on a generator: does it look real, did it copy, are its images all alike? docs/guide.md has the rules.
+"""Three verdicts on a generator: are its images realistic, original, diverse? docs/metrics.md has size and power.
 
-A metric finds a fault where its interval lies wholly on the worse side of that of real images. Metrics without a value
-or with a failed control are ignored; `membership_auc` and ratings are cited and decide nothing. Where the images are
-all alike, only metrics of single images count for "real-looking": the others also penalise missing modes. A translator
-gets the worse answer of its two directions.
+Each metric gives a p-value against what real images get in the place of the generated ones. "no": after Holm's
+correction over the metrics of the question one of them is below 5 %. "yes": none is, and each named fault would have
+been found with a power of 90 % in a tenth of the images. Else "cannot tell". Metrics without a value or with a failed
+control are ignored; `membership_auc` and ratings are cited and decide nothing. Where the images are not diverse, only
+metrics of single images count for "realistic": the others also penalise missing modes. A translator gets the worse
+answer of its two directions.
 """
 
-import math
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal, NamedTuple
 
+import torch
+from torch import Tensor
+
+from genlib.evaluation.faults import FAULTS, SHARES
 from genlib.formatting import MINUS, display_name, format_number
-from genlib.metrics.registry import ALIKE, COPIED, REAL, Metric, VerdictGroup, metrics_of_verdict, split_direction
+from genlib.metrics.registry import (
+    DIVERSE,
+    ORIGINAL,
+    REALISTIC,
+    VERDICT_GROUPS,
+    Question,
+    VerdictGroup,
+    metrics_of_verdict,
+    split_direction,
+)
 from genlib.metrics.result import MetricResult
+from genlib.metrics.stats.significance import holm, share_found
 
-VerdictAnswer = Literal["yes", "nearly", "partly", "no", "cannot tell"]
-HUMAN_METRICS = {"human_error_rate": "", "human_choice_error": ", asked side by side"}  # how they were asked
-BEST_FIRST: dict[str, tuple[VerdictAnswer, ...]] = {
-    REAL: ("cannot tell", "yes", "nearly", "no"),
-    COPIED: ("cannot tell", "no", "partly", "yes"),
-    ALIKE: ("cannot tell", "no", "partly", "yes"),
+VerdictAnswer = Literal["yes", "cannot tell", "no"]
+BEST_FIRST: tuple[VerdictAnswer, ...] = ("yes", "cannot tell", "no")
+LEVEL = 0.05  # chance of a wrong "no" to a question
+POWER, MARGIN = 0.9, 0.1  # of a "yes": a fault in this share of the images would have been found so often
+MIN_METRICS = 3  # heard for a "yes"
+FIGURES = {REALISTIC: "samples", ORIGINAL: "nearest_neighbours", DIVERSE: "samples"}
+FINDINGS = {
+    REALISTIC: "found a difference from real images",
+    ORIGINAL: "found copies",
+    DIVERSE: "found less variety than among real images",
 }
+HUMAN_METRICS = {"human_error_rate": "", "human_choice_error": ", asked side by side"}  # how they were asked
 DIRECTION_PREFIX = {"": "", "_a2b": "From A to B: ", "_b2a": "From B to A: "}
-NEARLY_REAL_MAX, COPIED_MIN, ALIKE_MIN = 0.25, 0.5, 0.8  # of the images, at fault
 CHANCE = 0.5  # error rate of a guess between two answers
 MAX_CITED = 2
+
+PlantedFaults = Mapping[str, Mapping[str, Tensor]]  # fault -> metric -> p-values [shares, replicates]
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """`sentence` gives the deciding numbers; `figure` is the name of the figure that shows them."""
+    """`share`: of the images at fault, its interval, where the deciding metric has such a scale; `detectable`: of each
+    named fault, the smallest share of images that would have been found with a power of 90 %, None where not even the
+    largest tried would; `p`: the smallest after Holm's correction; `figure`: the name of the one that shows it."""
 
     question: str
     answer: VerdictAnswer
-    sentence: str
-    figure: str
+    share: tuple[float, float] | None
+    detectable: Mapping[str, float | None] = field(default_factory=dict)
+    p: float | None = None
+    sentence: str = ""
+    figure: str = ""
 
     @property
     def key(self) -> str:
-        return self.question.removesuffix("?").lower().replace("-", "_").replace(" ", "_")
+        return self.question.removesuffix("?").lower()
 
     @property
     def is_good(self) -> bool:
-        return self.answer == BEST_FIRST[self.question][1]
+        return self.answer == "yes"
 
     def __str__(self) -> str:
         return f"{self.question} {self.answer}. {self.sentence}"
 
 
 class MetricFinding(NamedTuple):
-    """A usable metric, and the share of the images that is at fault, where the metric has such a scale."""
+    """A metric that is heard, with its p-value, and the share of the images at fault, where it has such a scale."""
 
     metric: str
     result: MetricResult
-    share: float | None
+    p: float
+    share: tuple[float, float] | None
 
     def __str__(self) -> str:
         value, null = _format_result(self.result), _format_number(self.result.null)
         return f"{display_name(self.metric)} {value} where real images get {null}"
 
 
-Findings = Sequence[MetricFinding]
-
-
-def compute_verdicts(results: Mapping[str, MetricResult]) -> tuple[Verdict, ...]:
-    """The three verdicts; none where no metric of generated images was computed."""
+def compute_verdicts(
+    results: Mapping[str, MetricResult], planted: Mapping[str, PlantedFaults] | None = None
+) -> tuple[Verdict, ...]:
+    """The three verdicts; none where no metric of generated images was computed. `planted`: by the suffix of the metrics'
+    names, without which nothing is "yes"."""
     by_direction: dict[str, dict[str, MetricResult]] = {}
     for name, result in results.items():
         metric, suffix = split_direction(name)
         by_direction.setdefault(suffix, {})[metric] = result
-    image_metrics = metrics_of_verdict("per_image", "distribution", "memorization", "support_size", "modes").keys()
+    groups = [group for question in VERDICT_GROUPS.values() for group in question]
     answers = [
-        _answer_questions(each, DIRECTION_PREFIX[suffix])
+        _answer_questions(each, (planted or {}).get(suffix, {}), DIRECTION_PREFIX[suffix])
         for suffix, each in by_direction.items()
-        if image_metrics & each.keys()
+        if metrics_of_verdict(*groups).keys() & each.keys()
     ]
     return tuple(
-        max(verdicts, key=lambda verdict: BEST_FIRST[verdict.question].index(verdict.answer))
-        for verdicts in zip(*answers, strict=True)
+        max(verdicts, key=lambda verdict: BEST_FIRST.index(verdict.answer)) for verdicts in zip(*answers, strict=True)
     )
 
 
-def _answer_questions(results: Mapping[str, MetricResult], prefix: str) -> tuple[Verdict, Verdict, Verdict]:
-    alike, why_alike = _answer_alike(results)
-    groups: tuple[VerdictGroup, ...] = ("per_image",) if alike == "yes" else ("per_image", "distribution")
-    real, why_real = _answer(results, groups, "found a difference from real images", "yes", _grade_difference)
-    copied, why_copied = _answer(results, ("memorization",), "found copies", "no", _grade_copies)
-    pairs = "closest_pairs" if "support" in results else "samples"
-    return (
-        Verdict(REAL, real, prefix + why_real + _human_note(results), "samples"),
-        Verdict(COPIED, copied, prefix + why_copied + _membership_note(results), "nearest_neighbours"),
-        Verdict(ALIKE, alike, prefix + why_alike, pairs),
-    )
+def _answer_questions(
+    results: Mapping[str, MetricResult], planted: PlantedFaults, prefix: str
+) -> tuple[Verdict, Verdict, Verdict]:
+    diverse = _answer(DIVERSE, VERDICT_GROUPS[DIVERSE], results, planted, prefix)
+    is_collapsed = diverse.answer == "no"
+    groups: Sequence[VerdictGroup] = ("per_image",) if is_collapsed else VERDICT_GROUPS[REALISTIC]
+    realistic = _answer(REALISTIC, groups, results, planted, prefix, _human_note(results))
+    original = _answer(ORIGINAL, VERDICT_GROUPS[ORIGINAL], results, planted, prefix, _membership_note(results))
+    return realistic, original, diverse
 
 
 def _answer(
-    results: Mapping[str, MetricResult],
+    question: Question,
     groups: Sequence[VerdictGroup],
-    found: str,
-    best: VerdictAnswer,
-    grade: Callable[[Findings, Findings], VerdictAnswer],
-) -> tuple[VerdictAnswer, str]:
-    """`best` where no metric of `groups` finds the fault, else the `grade` of all findings and those of a fault."""
-    usable, faulty = _usable_metrics(results, *groups)
-    if not usable:
-        return "cannot tell", _why_unknown(results, *groups)
-    return grade(usable, faulty) if faulty else best, _cite(found, faulty, usable)
+    results: Mapping[str, MetricResult],
+    planted: PlantedFaults,
+    prefix: str,
+    note: str = "",
+) -> Verdict:
+    figure = "closest_pairs" if question == DIVERSE and "support" in results else FIGURES[question]
+    findings = _heard_metrics(results, groups)
+    if not findings:
+        return Verdict(question, "cannot tell", None, {}, None, prefix + _why_unknown(results, groups) + note, figure)
+    adjusted = holm({finding.metric: finding.p for finding in findings})
+    lowest = min(adjusted.values())
+    found = sorted((each for each in findings if adjusted[each.metric] <= LEVEL), key=lambda each: each.p)
+    detectable = detectable_shares(planted, question, [finding.metric for finding in findings])
+    if found:
+        share = next((finding.share for finding in found if finding.share is not None), None)
+        sentence = _cite(FINDINGS[question], found, len(findings), lowest)
+        return Verdict(question, "no", share, detectable, lowest, prefix + sentence + note, figure)
+    answer, reach = _judge_reach(findings, detectable)
+    best = sorted(findings, key=lambda each: each.p)
+    sentence = _cite(FINDINGS[question], [], len(findings), lowest, best)
+    return Verdict(question, answer, None, detectable, lowest, f"{prefix}{sentence} {reach}{note}", figure)
 
 
-def _grade_difference(usable: Findings, faulty: Findings) -> VerdictAnswer:
-    has_scale = any(finding.share is not None for finding in usable)
-    return "nearly" if has_scale and _max_fault_share(faulty) <= NEARLY_REAL_MAX else "no"
-
-
-def _grade_copies(usable: Findings, faulty: Findings) -> VerdictAnswer:
-    has_scale = any(finding.share is not None for finding in faulty)
-    return "partly" if has_scale and _max_fault_share(faulty) < COPIED_MIN else "yes"
-
-
-def _answer_alike(results: Mapping[str, MetricResult]) -> tuple[VerdictAnswer, str]:
-    sizes, fewer = _usable_metrics(results, "support_size")
-    modes, missing = _usable_metrics(results, "modes")
-    if not sizes and not modes:
-        return "cannot tell", _why_unknown(results, "support_size", "modes")
-    if fewer:
-        sentence = _cite("found fewer different images than among real ones", fewer, sizes)
-        return ("yes" if _max_fault_share(fewer) > ALIKE_MIN else "partly"), sentence
-    if missing:
-        return "partly", _cite("missed modes of the real images", missing, modes)
-    return "no", _cite("found less variety than among real images", [], [*sizes, *modes])
-
-
-def _usable_metrics(results: Mapping[str, MetricResult], *groups: VerdictGroup) -> tuple[Findings, Findings]:
-    """The findings of metrics that have a value, a baseline and no failed control, and the faulty ones."""
-    usable, faulty = [], []
+def _heard_metrics(results: Mapping[str, MetricResult], groups: Sequence[VerdictGroup]) -> list[MetricFinding]:
+    """Those with a value, a p-value and no failed control."""
+    findings = []
     for name, metric in metrics_of_verdict(*groups).items():
         result = results.get(name, MetricResult())
-        if result.value is None or result.null is None or result.failed_control:
+        if result.value is None or result.null is None or result.p is None or result.failed_control:
             continue
-        share_of = metric.verdict[1]
-        share = share_of(float(result.value), float(result.null)) if share_of else None
-        usable.append(MetricFinding(name, result, share))
-        if _is_shifted(result, metric):
-            faulty.append(usable[-1])
-    return usable, faulty
+        share_of, null = metric.verdict[1], float(result.null)
+        ends = sorted(filter(None, (share_of(end, null) for end in result.bounds))) if share_of else []
+        share = (max(0.0, ends[0]), min(1.0, ends[-1])) if len(ends) == 2 else None
+        findings.append(MetricFinding(name, result, result.p, share))
+    return findings
 
 
-def _is_shifted(result: MetricResult, metric: Metric) -> bool:
-    """Whether the interval of the value lies wholly on the worse side of that of real images."""
-    real = result.detail.get("null", {})
-    low, high = _bounds(result, result.detail)
-    real_low, real_high = _bounds(MetricResult(result.null, real.get("low"), real.get("high")), real)
-    return low > real_high if metric.better == "lower" else high < real_low
+def detectable_shares(planted: PlantedFaults, question: Question, metrics: Sequence[str]) -> dict[str, float | None]:
+    """Of each planted fault of `question`, the share that Holm's first step over `metrics` finds with power 0.9."""
+    found = {}
+    for fault, by_metric in planted.items():
+        if FAULTS[fault] == question:
+            found[fault] = share_found(SHARES, _power(by_metric, metrics), POWER)
+    return found
 
 
-def _bounds(result: MetricResult, detail: Mapping[str, Any]) -> tuple[float, float]:
-    low, high = result.bounds
-    return low, math.inf if detail.get("more_than") else high
+def _power(by_metric: Mapping[str, Tensor], metrics: Sequence[str]) -> list[float]:
+    """At each share, how often the smallest p-value is at most LEVEL over the number of metrics."""
+    heard = [by_metric[name].nan_to_num(1.0) for name in metrics if name in by_metric]
+    if not heard:
+        return []
+    power: list[float] = (torch.stack(heard).amin(0) <= LEVEL / len(metrics)).double().mean(1).tolist()
+    return power
 
 
-def _max_fault_share(findings: Findings) -> float:
-    return max((finding.share for finding in findings if finding.share is not None), default=0.0)
+def _judge_reach(
+    findings: Sequence[MetricFinding], detectable: Mapping[str, float | None]
+) -> tuple[VerdictAnswer, str]:
+    """ "yes" where every named fault would have been found, and what would have been."""
+    if len(findings) < MIN_METRICS:
+        return "cannot tell", f"Too few metrics to say yes: {len(findings)}, expected {MIN_METRICS}."
+    if not detectable:
+        return "cannot tell", "What it would have found was not simulated."
+    shares = ", ".join(f"{fault} {_format_share(share)}" for fault, share in detectable.items())
+    is_sure = all(share is not None and share <= MARGIN for share in detectable.values())
+    return ("yes" if is_sure else "cannot tell"), f"It would have seen {shares}."
 
 
-def _cite(found: str, faulty: Findings, usable: Findings) -> str:
-    """How many metrics `found` the fault, and the numbers of the worst; where none did, of the first."""
-    worst = sorted(faulty, key=lambda finding: finding.share or 0.0, reverse=True) or usable
-    count = f"{len(faulty) or 'None'} of {len(usable)} metric{'s' if len(usable) > 1 else ''}"
-    return f"{count} {found}: {', '.join(map(str, worst[:MAX_CITED]))}."
+def _format_share(share: float | None) -> str:
+    return "in no share of the images" if share is None else f"in {100 * share:.2g} % of the images"
 
 
-def _why_unknown(results: Mapping[str, MetricResult], *groups: VerdictGroup) -> str:
+def _cite(
+    found: str, faulty: Sequence[MetricFinding], heard: int, p: float, others: Sequence[MetricFinding] = ()
+) -> str:
+    """How many of the metrics `found` the fault, and the numbers of the surest; where none did, of the nearest to it."""
+    count = f"{len(faulty) or 'None'} of {heard} metric{'s' if heard > 1 else ''}"
+    cited = ", ".join(map(str, [*faulty, *others][:MAX_CITED]))
+    return f"{count} {found} (p {format_p(p)}): {cited}."
+
+
+def format_p(p: float) -> str:
+    return "< 0.001" if p < 0.001 else f"{p:.2g}"
+
+
+def _why_unknown(results: Mapping[str, MetricResult], groups: Sequence[VerdictGroup]) -> str:
     computed = [(display_name(name), results[name]) for name in metrics_of_verdict(*groups) if name in results]
     reasons = [f"{name} failed its control: {found.failed_control}" for name, found in computed if found.failed_control]
     reasons += [f"{name}: {found.detail.get('reason', 'no value')}" for name, found in computed if found.value is None]

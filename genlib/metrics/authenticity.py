@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from genlib.metrics.base import MetricInputs, MetricResult, UndefinedMetric, metric, shortfall
+from genlib.metrics.base import FeatureSet, MetricInputs, MetricResult, UndefinedMetric, metric, shortfall
 from genlib.metrics.stats.neighbours import nearest
 
 
@@ -29,7 +29,24 @@ def nearest_training(inputs: MetricInputs) -> NearestTraining:
     return NearestTraining(index, distance, nearest(train[index], train, skip=index)[0][:, 0])
 
 
-@metric(question=("Copied?", 2), better="real", must_detect={"copies": "lower"}, verdict=("memorization", shortfall))
+def is_authentic(inputs: MetricInputs) -> Tensor:
+    return inputs.generated.per_image(_authentic, inputs.train)
+
+
+def _authentic(images: FeatureSet, train: FeatureSet) -> Tensor:
+    distance, index = (part[:, 0] for part in nearest(images.features, train.features))
+    spacing = nearest(train.features[index], train.features, skip=index)[0][:, 0]
+    return (distance > spacing).double()
+
+
+@metric(
+    question=("Original?", 2),
+    better="real",
+    must_detect={"copies": "lower"},
+    verdict=("memorization", shortfall),
+    reference="none",
+    statistic=lambda inputs: float(is_authentic(inputs).mean()),
+)
 def authenticity(inputs: MetricInputs) -> MetricResult:
     """Share of generated images farther from their nearest training image than that one is from its own nearest other
     training image (Alaa et al. 2022). Interval: Wilson."""

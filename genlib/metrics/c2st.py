@@ -8,7 +8,7 @@ from genlib.metrics.stats.neighbours import nearest
 
 
 @metric(
-    question=("Real-looking?", 3),
+    question=("Realistic?", 3),
     better="lower",
     must_detect={"stored": "higher", "collapse": "higher", "noise": "higher", "blurred": "higher"},
     verdict=("distribution", lambda accuracy, _: 2 * accuracy - 1),

@@ -40,7 +40,7 @@ class CopyRadii:
 
 
 @metric(
-    question=("Copied?", 1),
+    question=("Original?", 1),
     better="lower",
     must_detect={"copies": "higher"},
     verdict=("memorization", lambda value, baseline: value - baseline),
@@ -56,8 +56,8 @@ def copies(inputs: MetricInputs) -> MetricResult:
     cluster_of, n = inputs.classes_or_clusters(), inputs.n
     cluster, held_out = cluster_of(inputs.generated), cluster_of(inputs.test[:MAX_HELD_OUT])
     num_clusters = 1 + int(torch.cat([cluster, held_out]).max())
-    radii = CopyRadii.from_held_out(_held_out_distances(inputs.train, inputs.test), held_out, num_clusters)
-    distance, nearest_index = aligned_distance(inputs.generated.pixels, inputs.train.pixels)
+    radii = CopyRadii.from_held_out(inputs.test[:MAX_HELD_OUT].per_image(_dist, inputs.train), held_out, num_clusters)
+    distance, nearest_index = (inputs.generated.per_image(part, inputs.train) for part in (_dist, _ind))
     count = int((distance < radii.radius[cluster]).sum())
     share, expected = count / n, float(radii.chance[cluster].mean())
     deviation = float((cluster.bincount(minlength=num_clusters).double() / n).square() @ radii.variance) ** 0.5
@@ -73,6 +73,14 @@ def copies(inputs: MetricInputs) -> MetricResult:
     half = Z * deviation
     value, below, above = share - expected, math.hypot(share - low, half), math.hypot(high - share, half)
     return MetricResult(value, value - below, value + above, n=n, detail=detail)
+
+
+def _dist(images: FeatureSet, train: FeatureSet) -> Tensor:
+    return aligned_distance(images.pixels, train.pixels)[0]
+
+
+def _ind(images: FeatureSet, train: FeatureSet) -> Tensor:
+    return aligned_distance(images.pixels, train.pixels)[1]
 
 
 @lru_cache(maxsize=1)

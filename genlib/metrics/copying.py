@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from genlib.metrics.base import MetricInputs, MetricResult, UndefinedMetric, metric
+from genlib.metrics.base import FeatureSet, MetricInputs, MetricResult, UndefinedMetric, metric
 from genlib.metrics.stats.clustering import assign_clusters, kmeans_of_subset
 from genlib.metrics.stats.neighbours import nearest
 from genlib.metrics.stats.ranking import auroc
@@ -16,7 +16,7 @@ MIN_GENERATED = 20  # generated images that a cell must exceed to count: tau = 2
 
 
 @metric(
-    question=("Copied?", 3),
+    question=("Original?", 3),
     better="real",
     min_images=2 * MIN_GENERATED,
     must_detect={"copies": "lower"},
@@ -33,14 +33,22 @@ def copying(inputs: MetricInputs) -> MetricResult:
         raise UndefinedMetric("needs training images, found none")
     num_cells = min(MAX_CELLS, max(1, inputs.n // IMAGES_PER_CELL))
     centres = kmeans_of_subset(train, num_cells, inputs.seed, "fitted")
-    rows = compare_cells(*(_distances_by_cell(x.features, train, centres) for x in (inputs.generated, inputs.real)))
+    rows = compare_cells(*(_distances_by_cell(x, inputs.train, centres) for x in (inputs.generated, inputs.real)))
     if not rows:
         raise UndefinedMetric(f"no cell holds more than {MIN_GENERATED} generated images and at least 2 test images")
     return MetricResult(*average_cells(rows), n=inputs.n, detail={"cells": len(centres), "compared": rows})
 
 
-def _distances_by_cell(x: Tensor, train: Tensor, centres: Tensor) -> list[Tensor]:
-    distance, cell = nearest(x, train)[0][:, 0], assign_clusters(x, centres)
+def _cell(images: FeatureSet, centres: Tensor) -> Tensor:
+    return assign_clusters(images.features, centres)
+
+
+def _distance(images: FeatureSet, train: FeatureSet) -> Tensor:
+    return nearest(images.features, train.features)[0][:, 0]
+
+
+def _distances_by_cell(x: FeatureSet, train: FeatureSet, centres: Tensor) -> list[Tensor]:
+    distance, cell = x.per_image(_distance, train), x.per_image(_cell, centres)
     return [distance[cell == c] for c in range(len(centres))]
 
 

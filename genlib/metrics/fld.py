@@ -74,10 +74,12 @@ def grouped_nll(mixture: IsotropicMixture, x: Tensor) -> list[float]:
 
 
 @metric(
-    question=("Real-looking?", 7),
+    question=("Realistic?", 7),
     better="lower",
     min_images=40,
     must_detect={"collapse": "higher", "noise": "higher", "blurred": "higher"},
+    verdict=("distribution", None),
+    max_draws=39,
 )
 def fld(inputs: MetricInputs) -> MetricResult:
     """100 (NLL of test images - baseline) in nats a feature: the baseline is that of a mixture around half of the
@@ -86,11 +88,12 @@ def fld(inputs: MetricInputs) -> MetricResult:
 
 
 @metric(
-    question=("Copied?", 4),
+    question=("Original?", 4),
     better="real",
     min_images=40,
     must_detect={"copies": "lower"},
     verdict=("memorization", None),
+    max_draws=39,
 )
 def fld_gap(inputs: MetricInputs) -> MetricResult:
     """100 (NLL of training - NLL of test images) in nats a feature, by the mixture of `fld`: far below 0 for copies."""

@@ -13,19 +13,31 @@ from genlib.metrics.stats.groups import jackknife_values
 NUM_SIZES = 15
 
 
+def distance_of_inputs(inputs: MetricInputs) -> float:
+    x, y = inputs.generated.features.double(), inputs.real.features.double()
+    require_more_images_than_features(x)
+    return frechet_distance(x, y)
+
+
+def require_more_images_than_features(x: Tensor) -> None:
+    n, d = x.shape
+    if n <= d:
+        raise UndefinedMetric(f"needs more images than the extractor's {d} features, found {n}")
+
+
 @metric(
-    question=("Real-looking?", 5),
+    question=("Realistic?", 5),
     better="lower",
     min_images=40,
     must_detect={"stored": "higher", "collapse": "higher", "noise": "higher", "blurred": "higher"},
     verdict=("distribution", None),
+    statistic=distance_of_inputs,
 )
 def frechet(inputs: MetricInputs) -> MetricResult:
     """||mu1 - mu2||^2 + Tr(S1 + S2 - 2 (S1 S2)^{1/2}) of the features (Heusel et al. 2017); lower is better."""
     x, y = inputs.generated.features.double(), inputs.real.features.double()
     n, d = x.shape
-    if n <= d:
-        raise UndefinedMetric(f"needs more images than the extractor's {d} features, found {n}")
+    require_more_images_than_features(x)
     values, mean = jackknife_values(frechet_distance, x, y), float((x.mean(0) - y.mean(0)).square().sum())
     detail = {"features": d, "mean": mean, "covariance": values[0] - mean, "infinite": extrapolate_to_infinity(x, y)}
     if inputs.generated.labels is not None:

@@ -12,18 +12,28 @@ from genlib.metrics.stats.intervals import group_slices, mean_interval
 NUM_SPLITS = 10
 
 
-@metric(
-    question=("Real-looking?", 4),
-    min_images=100,
-    must_detect={"noise": "lower", "blurred": "lower"},
-    verdict=("distribution", shortfall),
-)
-def inception_score(inputs: MetricInputs) -> MetricResult:
-    """exp E_x KL(p(y|x) || p(y)), the mean of 10 splits (Salimans et al. 2016), from 1 to the number of classes"""
+def mean_over_splits(inputs: MetricInputs) -> float:
+    return fmean(split_scores(inputs))
+
+
+def split_scores(inputs: MetricInputs) -> list[float]:
     if not inputs.has_class_names:
         raise UndefinedMetric("the extractor knows no classes")
     p = inputs.generated.probabilities.double()
-    scores = [math.prod(_variety_and_confidence(p[part])) for part in group_slices(len(p), NUM_SPLITS)]
+    return [math.prod(_variety_and_confidence(p[part])) for part in group_slices(len(p), NUM_SPLITS)]
+
+
+@metric(
+    question=("Realistic?", 4),
+    min_images=100,
+    must_detect={"noise": "lower", "blurred": "lower"},
+    verdict=("distribution", shortfall),
+    reference="none",
+    statistic=mean_over_splits,
+)
+def inception_score(inputs: MetricInputs) -> MetricResult:
+    """exp E_x KL(p(y|x) || p(y)), the mean of 10 splits (Salimans et al. 2016), from 1 to the number of classes"""
+    scores, p = split_scores(inputs), inputs.generated.probabilities.double()
     variety, confidence = _variety_and_confidence(p)
     whole = variety * confidence
     parts = {"whole": whole, "log": math.log(whole), "variety": variety, "confidence": confidence}

@@ -44,6 +44,11 @@ class FeatureSet:
         pixels = images.pixels.cpu() if isinstance(images.pixels, Tensor) else images.pixels
         return cls(pixels, None if images.labels is None else images.labels.cpu(), features, probabilities)
 
+    def per_image(self, function: Callable[..., Tensor], *others: Any) -> Tensor:
+        """`function(self, *others)`, [N, ...], of which each row depends on that image and on `others` alone: images of a
+        pool are measured once, however often they are drawn."""
+        return function(self, *others)
+
     @property
     def predicted_classes(self) -> Tensor:
         return self.probabilities.argmax(1)
@@ -78,7 +83,8 @@ class MetricInputs:
     """`samples`: n generated images, their `labels` the requested classes, or None. `train`, `valid`, `test`: all real
     images; `valid` and `test` are shuffled and hold at least n. `controls`: images with a known fault. `second_inputs`:
     the same images in the same order by another extractor. `has_class_names`: whether the probabilities are of the
-    data's classes, not of clusters or rotations."""
+    data's classes, not of clusters or rotations. `centres`: of the clusters [K, d] that stand in for classes, by default
+    those of the test images."""
 
     train: FeatureSet
     valid: FeatureSet
@@ -91,6 +97,7 @@ class MetricInputs:
     second_inputs: MetricInputs | None = None
     has_class_names: bool = True
     ratings: tuple[Answer, ...] = ()
+    centres: Tensor | None = None
 
     @property
     def n(self) -> int:
@@ -120,8 +127,15 @@ class MetricInputs:
         """images -> int64 [n]: the predicted class, or the k-means cluster of test images without classes."""
         if self.has_class_names:
             return lambda images: images.predicted_classes
-        centres = kmeans(self.test.features, NUM_CLUSTERS, self.seed)
-        return lambda images: assign_clusters(images.features, centres)
+        centres = self.cluster_centres()
+        return lambda images: images.per_image(_nearest_centre, centres)
+
+    def cluster_centres(self) -> Tensor:
+        return kmeans(self.test.features, NUM_CLUSTERS, self.seed) if self.centres is None else self.centres
+
+
+def _nearest_centre(images: FeatureSet, centres: Tensor) -> Tensor:
+    return assign_clusters(images.features, centres)
 
 
 def extract_features(

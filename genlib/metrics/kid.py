@@ -22,11 +22,12 @@ MAX_SAFE_PRODUCT = 1e10  # product of two rows, over d, whose cube float32 holds
 
 
 @metric(
-    question=("Real-looking?", 6),
+    question=("Realistic?", 6),
     better="lower",
     min_images=40,
     must_detect={"collapse": "higher", "noise": "higher", "blurred": "higher"},
     verdict=("distribution", None),
+    statistic=lambda inputs: mmd(inputs.generated.features, inputs.real.features),
 )
 def kid(inputs: MetricInputs) -> MetricResult:
     """Unbiased squared MMD with k(x, y) = (x.y / d + 1)^3 of the features (Binkowski et al. 2018)."""

@@ -9,7 +9,7 @@ from genlib.metrics.stats.intervals import group_slices, jackknife
 WELL_COVERED = 20  # images of a class from which on it is well covered
 
 
-@metric(question=("All alike?", 5), min_images=40, verdict=("modes", shortfall))
+@metric(question=("Diverse?", 5), min_images=40, verdict=("modes", shortfall), reference="train")
 def modes(inputs: MetricInputs) -> MetricResult:
     """Number of classes, or clusters, with at least one generated image (Metz et al. 2017, on stacked digits)."""
     groups, real = count_by_cluster(inputs, inputs.test)
@@ -26,7 +26,12 @@ def modes(inputs: MetricInputs) -> MetricResult:
 
 
 @metric(
-    question=("All alike?", 6), better="lower", min_images=40, must_detect={"noise": "higher"}, verdict=("modes", None)
+    question=("Diverse?", 6),
+    better="lower",
+    min_images=40,
+    must_detect={"noise": "higher"},
+    verdict=("modes", None),
+    reference="train",
 )
 def mode_kl(inputs: MetricInputs) -> MetricResult:
     """KL(p || q) = sum_k p_k log(p_k / q_k) in nats, p_k the share of class k among generated images and q_k among

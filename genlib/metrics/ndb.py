@@ -15,11 +15,12 @@ STANDARD_ERRORS = 3.0
 
 
 @metric(
-    question=("All alike?", 7),
+    question=("Diverse?", 7),
     better="lower",
     min_images=2 * MIN_PER_BIN,
     must_detect={"collapse": "higher", "noise": "higher"},
     verdict=("modes", None),
+    reference="train",
 )
 def ndb(inputs: MetricInputs) -> MetricResult:
     """Number of k-means bins of the training images whose share of generated images is more than three standard errors

@@ -20,7 +20,7 @@ NEAREST_K = 5
 
 
 @metric(
-    question=("Real-looking?", 1),
+    question=("Realistic?", 1),
     must_detect={"noise": "lower", "blurred": "lower"},
     verdict=("per_image", shortfall),
 )
@@ -29,14 +29,14 @@ def precision(inputs: MetricInputs) -> MetricResult:
     return fraction_inside(ball_membership(inputs).generated_in_real)
 
 
-@metric(question=("All alike?", 4), must_detect={"stored": "lower", "collapse": "lower"}, verdict=("modes", shortfall))
+@metric(question=("Diverse?", 4), must_detect={"stored": "lower", "collapse": "lower"}, verdict=("modes", shortfall))
 def recall(inputs: MetricInputs) -> MetricResult:
     """Share of test images in the ball of some generated image (Kynkaanniemi et al. 2019)."""
     return fraction_inside(ball_membership(inputs).real_in_generated)
 
 
 @metric(
-    question=("All alike?", 3),
+    question=("Diverse?", 3),
     must_detect={"stored": "lower", "collapse": "lower", "noise": "lower"},
     verdict=("modes", shortfall),
 )
@@ -46,7 +46,7 @@ def coverage(inputs: MetricInputs) -> MetricResult:
 
 
 @metric(
-    question=("Real-looking?", 2),
+    question=("Realistic?", 2),
     better="real",
     must_detect={"noise": "lower", "blurred": "lower"},
     verdict=("per_image", shortfall),

@@ -19,11 +19,12 @@ from genlib.metrics.result import MetricResult, UndefinedMetric
 
 if TYPE_CHECKING:
     from genlib.metrics.inputs import MetricInputs
+    from genlib.metrics.stats.significance import Tail
 
 Question = Literal[  # in the order of the page
-    "Real-looking?",
-    "Copied?",
-    "All alike?",
+    "Realistic?",
+    "Original?",
+    "Diverse?",
     "As asked?",
     "Well translated?",
     "Real images probable?",
@@ -31,7 +32,7 @@ Question = Literal[  # in the order of the page
     "What else?",
 ]
 QUESTIONS: tuple[Question, ...] = get_args(Question)
-REAL, COPIED, ALIKE = QUESTIONS[:3]
+REALISTIC, ORIGINAL, DIVERSE = QUESTIONS[:3]
 DIRECTIONS = ("_a2b", "_b2a")
 Better = Literal["higher", "lower", "real"]  # "real": the nearer to what real images get
 Control = Literal["copies", "stored", "collapse", "noise", "blurred"]  # known faults, see evaluation/controls
@@ -45,6 +46,8 @@ CONTROL_LABELS: dict[Control, str] = {
 ExpectedShift = Literal["lower", "higher", "count"]  # than real images, intervals apart; or the number of stored images
 VerdictGroup = Literal["per_image", "distribution", "memorization", "support_size", "modes"]
 FaultShare = Callable[[float, float], float | None]
+Reference = Literal["test", "train", "none"]
+MAX_DRAWS = 499  # of real images in the place of both sides, at most
 NEEDS = {  # what a metric may need -> the reason where it is missing
     "samples": "this model makes no images",
     "labelled_samples": "this model was not asked for classes",
@@ -97,7 +100,9 @@ def available_inputs(inputs: MetricInputs) -> frozenset[str]:
 class Metric:
     """`question`: which it answers, and its position there. `needs`: one of NEEDS. `must_detect`: how each control must
     shift it, else it is not trusted. `verdict`: its group in a verdict, and (value, baseline) -> the share of the
-    images at fault, where it has such a scale; a fault lies on the worse side of real images."""
+    images at fault, where it has such a scale. `reference`: what the generated images are compared with; a metric of
+    them alone ("none") is tested by its difference from the value of the test images. `statistic`: the value alone, where
+    it is cheaper than with its interval; `max_draws`: of real images that make its baseline."""
 
     compute: Callable[[MetricInputs], MetricResult]
     question: tuple[Question, int] = ("What else?", 0)
@@ -106,6 +111,25 @@ class Metric:
     better: Better = "higher"
     must_detect: Mapping[Control, ExpectedShift] = field(default_factory=dict)
     verdict: tuple[VerdictGroup | None, FaultShare | None] = (None, None)
+    reference: Reference = "test"
+    statistic: Callable[[MetricInputs], float] | None = None
+    max_draws: int = MAX_DRAWS
+
+    @property
+    def tail(self) -> Tail:
+        """Where faults lie under the law of real images."""
+        if self.better == "real":
+            return "lower" if self.verdict[0] == "memorization" else "both"
+        return "higher" if self.better == "lower" else "lower"
+
+    def value(self, inputs: MetricInputs) -> float:
+        """The value without its interval. Raises UndefinedMetric."""
+        if self.statistic is not None:
+            return self.statistic(inputs)
+        value = self.compute(inputs).value
+        if value is None:
+            raise UndefinedMetric("it has no value")
+        return value
 
     @property
     def summary(self) -> str:
@@ -197,3 +221,15 @@ def metrics_of_verdict(*groups: VerdictGroup) -> dict[str, Metric]:
     """The metrics of these groups, group by group and in the order of the page."""
     metrics = {name: get_metric(name) for name in sorted(metric_names(), key=lambda name: _question_and_order(name)[1])}
     return {name: metric for group in groups for name, metric in metrics.items() if metric.verdict[0] == group}
+
+
+VERDICT_GROUPS: dict[Question, tuple[VerdictGroup, ...]] = {
+    REALISTIC: ("per_image", "distribution"),
+    ORIGINAL: ("memorization",),
+    DIVERSE: ("support_size", "modes"),
+}
+
+
+def metrics_of_question(question: Question) -> dict[str, Metric]:
+    """The metrics that a verdict hears."""
+    return metrics_of_verdict(*VERDICT_GROUPS[question])

@@ -55,6 +55,11 @@ class MetricResult:
         return float(low or 0.0), float(high or 0.0)
 
     @property
+    def p(self) -> float | None:
+        """Of its difference from what real images get, where that was simulated."""
+        return self.detail.get("null", {}).get("p")
+
+    @property
     def failed_control(self) -> str | None:
         """The first failed control, which is why it is not to be believed; or None."""
         controls = self.detail.get("controls", {}).values()

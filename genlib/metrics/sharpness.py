@@ -5,21 +5,38 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from genlib.data.pixels import Pixels, fill_rows, iter_pieces
-from genlib.metrics.base import MetricInputs, MetricResult, UndefinedMetric, metric
+from genlib.metrics.base import FeatureSet, MetricInputs, MetricResult, UndefinedMetric, metric
 from genlib.metrics.stats.groups import drop_group, jackknife_values
 from genlib.metrics.stats.intervals import group_slices
 
 LAPLACIAN = torch.tensor([[0.0, 1.0, 0.0], [1.0, -4.0, 1.0], [0.0, 1.0, 0.0]])
 
 
-@metric(question=("Real-looking?", 8), better="real", must_detect={"noise": "higher", "blurred": "lower"})
+def sharpness_ratio(inputs: MetricInputs) -> float:
+    x, y = (images.per_image(edge_variance) for images in (inputs.generated, inputs.real))
+    if not y.mean():
+        raise UndefinedMetric("the test images are flat")
+    return float(x.mean() / y.mean())
+
+
+@metric(
+    question=("Realistic?", 8),
+    better="real",
+    must_detect={"noise": "higher", "blurred": "lower"},
+    verdict=("distribution", None),
+    statistic=sharpness_ratio,
+)
 def sharpness(inputs: MetricInputs) -> MetricResult:
     """Mean variance of the Laplacian of generated images over that of test images (Pech-Pacheco et al. 2000)."""
-    x, y = (laplacian_variance(images.pixels) for images in (inputs.generated, inputs.real))
+    x, y = (images.per_image(edge_variance) for images in (inputs.generated, inputs.real))
     if min(float(drop_group(y, group).mean()) for group in group_slices(len(y))) == 0:
         raise UndefinedMetric("the test images are flat")
     values = jackknife_values(lambda x, y: float(x.mean() / y.mean()), x, y)
     return MetricResult.of_jackknife(values, n=len(x), at_least=0.0, made=x.mean(), real=y.mean())
+
+
+def edge_variance(images: FeatureSet) -> Tensor:
+    return laplacian_variance(images.pixels)
 
 
 def laplacian_variance(pixels: Pixels) -> Tensor:

@@ -25,11 +25,18 @@ CURVE_RADII = torch.logspace(-2, 0.25, 40, dtype=torch.float64)  # of the curve,
 MAX_CURVE_IMAGES = 2000  # images of each set, at the most, whose pairs make the curve
 
 
+def simpson_of_features(inputs: MetricInputs) -> float:
+    _, (real, generated) = next(embedding_spaces(inputs))
+    thresholds = birthday.calibrate_thresholds(real, EXPECTED_COLLISIONS / num_pairs(inputs.n))
+    return simpson_estimate(thresholds.duplicate_counts(generated))[0]
+
+
 @metric(
-    question=("All alike?", 1),
+    question=("Diverse?", 1),
     min_images=2 * NUM_BATCHES,
     must_detect={"collapse": "lower", "stored": "count"},
     verdict=("support_size", shortfall),
+    statistic=simpson_of_features,
 )
 def support(inputs: MetricInputs) -> MetricResult:
     """1 / U, U the share of pairs of generated images that are the same: the effective number 1 / sum_i p_i^2.

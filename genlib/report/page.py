@@ -11,7 +11,6 @@ from typing import Any, NamedTuple
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from genlib.errors import mask_secrets
-from genlib.evaluation.verdicts import compute_verdicts
 from genlib.formatting import display_name, format_number
 from genlib.metrics.registry import CONTROL_LABELS
 from genlib.report import leaderboard
@@ -156,7 +155,7 @@ def _build_section(model: ModelResults, provenance: Provenance) -> dict[str, Any
         "name": model.name,
         "anchor": _make_anchor(model.name),
         "facts": _training_facts(model.config),
-        "verdicts": [(verdict, images.get(verdict.figure)) for verdict in compute_verdicts(model.metrics)],
+        "verdicts": [(verdict, images.get(verdict.figure)) for verdict in model.verdicts],
         "sheets": list(sheets.values()),
         "figures": list(figures.values()),
         "loss_plots": plot_training_curves(model.name, model.history, health=False),

@@ -1,5 +1,7 @@
 """k-means with an exact final assignment."""
 
+from functools import lru_cache
+
 import torch
 from torch import Tensor
 
@@ -11,6 +13,7 @@ MAX_FIT_ROWS = 5000
 NUM_CLUSTERS = 10  # that stand in for classes where there are none
 
 
+@lru_cache(maxsize=8)  # of training images, which every draw of a baseline asks for
 def kmeans_of_subset(x: Tensor, k: int, seed: int, key: str) -> Tensor:
     """`kmeans` of at most 5,000 rows of x, drawn by `key`."""
     return kmeans(x[torch.randperm(len(x), generator=seeded_generator(seed, key))[:MAX_FIT_ROWS]], k, seed)

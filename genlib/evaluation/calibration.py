@@ -1,0 +1,95 @@
+"""What a verdict is held against: baselines of real images, and p-values of planted faults; simulated once for the real
+images, the extractor and the number of generated images, and kept beside the cached features."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from genlib.data.images import StoredImages
+from genlib.evaluation.baselines import Baseline, BaselineSampler, simulate
+from genlib.evaluation.faults import FAULTS, FaultPlanter, make_faulty
+from genlib.files import atomic_path
+from genlib.metrics.inputs import FeatureSet, MetricInputs
+from genlib.metrics.registry import IMAGE_NEEDS, VERDICT_GROUPS, get_metric, metrics_of_question, metrics_of_verdict
+
+CODE = ("../metrics", "baselines.py", "calibration.py", "faults.py", "pool.py")  # that decides the numbers
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """`planted`: of each fault and metric the p-values, float64 [shares, replicates]."""
+
+    baselines: Mapping[str, Baseline] = field(default_factory=dict)
+    planted: Mapping[str, Mapping[str, Tensor]] = field(default_factory=dict)
+
+
+def calibrate(
+    inputs: MetricInputs, extract: Callable[[StoredImages], FeatureSet], names: Iterable[str], cache: Path | None = None
+) -> Calibration:
+    """Of those of `names` that a verdict hears. `cache`: the file that holds it, if it is there."""
+    if cache is not None and cache.exists():
+        with suppress(OSError, SafetensorError, KeyError, ValueError):
+            return _unflatten(load_file(cache))
+    found = _simulate(inputs, extract, heard_metrics(names))
+    if cache is not None:
+        with suppress(OSError, SafetensorError), atomic_path(cache, shared=True) as partial:  # a full disk: without
+            save_file(_flatten(found), partial)
+    return found
+
+
+def heard_metrics(names: Iterable[str]) -> list[str]:
+    """Those of `names` that a verdict hears, and that real images can have."""
+    groups = [group for question in VERDICT_GROUPS.values() for group in question]
+    heard = metrics_of_verdict(*groups)
+    return [name for name in names if name in heard and get_metric(name).needs in IMAGE_NEEDS]
+
+
+def calibration_key(*facts: object) -> str:
+    """A name for the calibration that these facts and the code decide."""
+    digest = hashlib.sha256(repr(facts).encode())
+    for name in CODE:
+        place = Path(__file__).parent / name
+        for path in sorted(place.rglob("*.py")) if place.is_dir() else [place]:
+            digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
+def _simulate(inputs: MetricInputs, extract: Callable[[StoredImages], FeatureSet], names: Iterable[str]) -> Calibration:
+    faulty = make_faulty(inputs, extract)
+    sampler = BaselineSampler(inputs, list(faulty.values()))
+    baselines, planter = simulate(sampler, names), FaultPlanter(sampler, faulty)
+    planted = {}
+    for fault, question in FAULTS.items():
+        heard = {name: baselines[name] for name in metrics_of_question(question) if name in baselines}
+        if heard and planter.can_plant(fault):
+            planted[fault] = planter.plant(fault, heard)
+    return Calibration(baselines, planted)
+
+
+def _flatten(found: Calibration) -> dict[str, Tensor]:
+    tensors = {}
+    for name, baseline in found.baselines.items():
+        tensors[f"values/{name}"] = baseline.values
+        tensors[f"contrasts/{name}"] = baseline.contrasts
+    for fault, by_metric in found.planted.items():
+        tensors |= {f"planted/{fault}/{name}": p for name, p in by_metric.items()}
+    return {key: each.clone() for key, each in tensors.items()}
+
+
+def _unflatten(tensors: Mapping[str, Tensor]) -> Calibration:
+    names = [key.removeprefix("values/") for key in tensors if key.startswith("values/")]
+    baselines = {name: Baseline(tensors[f"values/{name}"], tensors[f"contrasts/{name}"]) for name in names}
+    planted: dict[str, dict[str, Tensor]] = {}
+    for key, p in tensors.items():
+        if key.startswith("planted/"):
+            _, fault, name = key.split("/")
+            planted.setdefault(fault, {})[name] = p
+    return Calibration(baselines, {fault: planted[fault] for fault in FAULTS if fault in planted})
