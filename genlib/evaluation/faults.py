@@ -13,7 +13,6 @@ import torch
 from torch import Tensor
 
 from genlib.data.images import StoredImages
-from genlib.data.pixels import select_rows
 from genlib.data.random import seeded_generator
 from genlib.evaluation.baselines import Baseline, BaselineSampler, Draw
 from genlib.evaluation.controls import blur_pixels
@@ -53,24 +52,24 @@ def salt_pixels(pixels: Tensor, generator: torch.Generator) -> Tensor:
 def make_faulty(inputs: MetricInputs, extract: Callable[[StoredImages], FeatureSet]) -> dict[str, FeatureSet]:
     """Versions at fault of the first held-out images, in their order, and training images."""
     generator = seeded_generator(inputs.seed, "faults")
-    held_out = _first_held_out(inputs)
+    pixels, labels = _first_held_out(inputs)
     made = {
-        "noise": noise_pixels(held_out.pixels, generator),
-        "blur": blur_pixels(held_out.pixels),
-        "salt": salt_pixels(held_out.pixels, generator),
+        "noise": noise_pixels(pixels, generator),
+        "blur": blur_pixels(pixels),
+        "salt": salt_pixels(pixels, generator),
     }
-    found = {name: extract(StoredImages(pixels, held_out.labels)) for name, pixels in made.items()}
+    found = {name: extract(StoredImages(changed, labels)) for name, changed in made.items()}
     if inputs.train.is_available:
         chosen = torch.randperm(len(inputs.train), generator=generator)[: min(MAX_FAULTY, inputs.n)]
         found["copies"] = inputs.train[chosen]
     return found
 
 
-def _first_held_out(inputs: MetricInputs) -> StoredImages:
+def _first_held_out(inputs: MetricInputs) -> tuple[Tensor, Tensor | None]:
+    """Pixels uint8 [n, C, H, W] and labels int64 [n]."""
     parts = inputs.valid[:MAX_FAULTY], inputs.test[: max(0, MAX_FAULTY - len(inputs.valid))]
-    labels = [part.labels for part in parts]
-    kinds = None if any(each is None for each in labels) else torch.cat([*labels])  # type: ignore[list-item]
-    return StoredImages(torch.cat([select_rows(part.pixels, slice(None))[:] for part in parts]), kinds)
+    labels = [part.labels for part in parts if part.labels is not None]
+    return torch.cat([part.pixels[:] for part in parts]), torch.cat(labels) if len(labels) == 2 else None
 
 
 @dataclass(frozen=True)

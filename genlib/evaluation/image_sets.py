@@ -52,11 +52,11 @@ class ImageSetEvaluation(NamedTuple):
         return calibrate(self.inputs, self.extract, self.metrics(requested))
 
     def iter_results(
-        self, requested: Sequence[str] | None = None, calibration: Calibration | None = None
+        self, requested: Sequence[str] | None = None, calibration: Calibration = Calibration()
     ) -> Iterator[tuple[str, MetricResult]]:
         """Compute metrics one by one."""
         for name in self.metrics(requested):
-            yield name, compute_metrics(self.inputs, [name], calibration and calibration.baselines)[name]
+            yield name, compute_metrics(self.inputs, [name], calibration.baselines)[name]
 
 
 def prepare_evaluation(

@@ -36,7 +36,7 @@ class ImagePool:
         """`function` of the images at `rows`; each set that holds some of them is measured as a whole, once."""
         part = torch.bucketize(rows, torch.tensor(self.starts[1:]), right=True)
         found: Tensor | None = None
-        for index in part.unique().tolist():
+        for index in sorted(set(part.tolist())):
             measured = self._measure_set(function, others, index)
             found = measured.new_empty(len(rows), *measured.shape[1:]) if found is None else found
             found[part == index] = measured[rows[part == index] - self.starts[index]]

@@ -17,8 +17,8 @@ from genlib.metrics.stats.significance import p_value
 def compute_metrics(
     inputs: MetricInputs, requested: Iterable[str], baselines: Mapping[str, Baseline] | None = None
 ) -> dict[str, MetricResult]:
-    """Each metric's value and, for metrics of images, its baseline (`null`) and its controls. With one of `baselines` the
-    null is its mean, and the value has a p-value; else it is the value of one draw of real images."""
+    """Each metric's value and, for metrics of images, its baseline (`null`) and its controls. With one of `baselines`
+    the null is its mean, and the value has a p-value; else it is the value of one draw of real images."""
     requested = list(requested)
     check_metric_names(requested)
     drawn, found = inputs.with_real_samples(), {}

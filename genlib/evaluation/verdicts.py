@@ -91,8 +91,8 @@ class MetricFinding(NamedTuple):
 def compute_verdicts(
     results: Mapping[str, MetricResult], planted: Mapping[str, PlantedFaults] | None = None
 ) -> tuple[Verdict, ...]:
-    """The three verdicts; none where no metric of generated images was computed. `planted`: by the suffix of the metrics'
-    names, without which nothing is "yes"."""
+    """The three verdicts; none where no metric of generated images was computed. `planted`: p-values of planted faults,
+    by the suffix of the metrics' names, without which nothing is "yes"."""
     by_direction: dict[str, dict[str, MetricResult]] = {}
     for name, result in results.items():
         metric, suffix = split_direction(name)
@@ -197,7 +197,7 @@ def _format_share(share: float | None) -> str:
 def _cite(
     found: str, faulty: Sequence[MetricFinding], heard: int, p: float, others: Sequence[MetricFinding] = ()
 ) -> str:
-    """How many of the metrics `found` the fault, and the numbers of the surest; where none did, of the nearest to it."""
+    """How many of the metrics `found` the fault, and the numbers of the surest ones, or of those nearest to it."""
     count = f"{len(faulty) or 'None'} of {heard} metric{'s' if heard > 1 else ''}"
     cited = ", ".join(map(str, [*faulty, *others][:MAX_CITED]))
     return f"{count} {found} (p {format_p(p)}): {cited}."

@@ -45,8 +45,8 @@ class FeatureSet:
         return cls(pixels, None if images.labels is None else images.labels.cpu(), features, probabilities)
 
     def per_image(self, function: Callable[..., Tensor], *others: Any) -> Tensor:
-        """`function(self, *others)`, [N, ...], of which each row depends on that image and on `others` alone: images of a
-        pool are measured once, however often they are drawn."""
+        """`function(self, *others)`, [N, ...], of which each row depends on that image and on `others` alone: images of
+        a pool are measured once, however often they are drawn."""
         return function(self, *others)
 
     @property
@@ -83,8 +83,8 @@ class MetricInputs:
     """`samples`: n generated images, their `labels` the requested classes, or None. `train`, `valid`, `test`: all real
     images; `valid` and `test` are shuffled and hold at least n. `controls`: images with a known fault. `second_inputs`:
     the same images in the same order by another extractor. `has_class_names`: whether the probabilities are of the
-    data's classes, not of clusters or rotations. `centres`: of the clusters [K, d] that stand in for classes, by default
-    those of the test images."""
+    data's classes, not of clusters or rotations. `centres`: of the clusters [K, d] that stand in for classes, by
+    default those of the test images."""
 
     train: FeatureSet
     valid: FeatureSet

@@ -8,6 +8,7 @@ double in width, and by the log of the energy that the components leave over.
 import math
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import pairwise
 
 import torch
 from torch import Tensor
@@ -50,7 +51,7 @@ class PixelBands:
         energy = (centred.square().sum(1) - components.square().sum(1)).clamp(min=0) / self.left_over
         z = (components / self.scales).square()
         edges = [0, *(2**i for i in range(1, 16) if 2**i < z.shape[1]), z.shape[1]]
-        bands = [z[:, a:b].mean(1) for a, b in zip(edges[:-1], edges[1:], strict=True)]
+        bands = [z[:, a:b].mean(1) for a, b in pairwise(edges)]
         return (torch.stack([*bands, energy], 1).double() + FLOOR).log()
 
 
@@ -106,8 +107,5 @@ def residual_auc(inputs: MetricInputs) -> MetricResult:
     """
     areas = fold_areas(inputs)
     value = sum(area for area, *_ in areas) / 2
-    below, above = (
-        math.hypot(*(area[0] - area[1] for area in areas)) / 2,
-        math.hypot(*(a[2] - a[0] for a in areas)) / 2,
-    )
+    below, above = (math.hypot(*(abs(area[end] - area[0]) for area in areas)) / 2 for end in (1, 2))
     return MetricResult(value, max(0.0, value - below), min(1.0, value + above), n=inputs.n, detail={"halves": areas})

@@ -57,7 +57,8 @@ class MetricResult:
     @property
     def p(self) -> float | None:
         """Of its difference from what real images get, where that was simulated."""
-        return self.detail.get("null", {}).get("p")
+        found: float | None = self.detail.get("null", {}).get("p")
+        return found
 
     @property
     def failed_control(self) -> str | None:

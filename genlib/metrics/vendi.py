@@ -13,7 +13,7 @@ def directions(inputs: MetricInputs) -> Tensor:
     lengths = x.norm(dim=1, keepdim=True)
     if not lengths.all():
         raise UndefinedMetric(f"{int((lengths == 0).sum())} images have features of length 0")
-    return x / lengths
+    return x / lengths  # type: ignore[no-any-return]
 
 
 @metric(

@@ -29,7 +29,7 @@ def p_value(value: float, null: Tensor, tail: Tail) -> float:
 
 
 def _fitted_tail(value: float, null: Tensor) -> float:
-    """P(X >= value), X = mean + sd (G - k) / sqrt(k) with G of Gamma(k), k = 4 / skewness^2; mirrored for skewness < 0."""
+    """P(X >= value), X = mean + sd (G - k) / sqrt(k), G of Gamma(k), k = 4 / skewness^2; mirrored where that is < 0."""
     mean, sd = float(null.mean()), float(null.std())
     if not sd:
         return 1.0 if value <= mean else 1 / (1 + len(null))
