@@ -52,7 +52,7 @@ class ImageSetEvaluation(NamedTuple):
         return calibrate(self.inputs, self.extract, self.metrics(requested))
 
     def iter_results(
-        self, requested: Sequence[str] | None = None, calibration: Calibration = Calibration()
+        self, requested: Sequence[str] | None, calibration: Calibration
     ) -> Iterator[tuple[str, MetricResult]]:
         """Compute metrics one by one."""
         for name in self.metrics(requested):

@@ -75,6 +75,6 @@ class PooledImages(FeatureSet):
         return pool.measure(function, others, vars(self)["rows"])
 
     @property
-    def pixels(self) -> Pixels:  # type: ignore[override]
+    def pixels(self) -> Pixels:
         pool: ImagePool = vars(self)["pool"]
         return pool.pixels(vars(self)["rows"])
