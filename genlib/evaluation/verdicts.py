@@ -3,9 +3,8 @@
 Each metric gives a p-value against what real images get in the place of the generated ones. "no": after Holm's
 correction over the metrics of the question one of them is below 5 %. "yes": none is, and each named fault would have
 been found with a power of 90 % in a tenth of the images. Else "cannot tell". Metrics without a value or with a failed
-control are ignored; `membership_auc` and ratings are cited and decide nothing. Where the images are not diverse, only
-metrics of single images count for "realistic": the others also penalise missing modes. A translator gets the worse
-answer of its two directions.
+control are ignored; `membership_auc` and ratings are cited and decide nothing. A translator gets the worse answer of its two
+directions.
 """
 
 from collections.abc import Mapping, Sequence
@@ -111,11 +110,10 @@ def compute_verdicts(
 def _answer_questions(
     results: Mapping[str, MetricResult], planted: PlantedFaults, prefix: str
 ) -> tuple[Verdict, Verdict, Verdict]:
-    diverse = _answer(DIVERSE, VERDICT_GROUPS[DIVERSE], results, planted, prefix)
-    is_collapsed = diverse.answer == "no"
-    groups: Sequence[VerdictGroup] = ("per_image",) if is_collapsed else VERDICT_GROUPS[REALISTIC]
-    realistic = _answer(REALISTIC, groups, results, planted, prefix, _human_note(results))
-    original = _answer(ORIGINAL, VERDICT_GROUPS[ORIGINAL], results, planted, prefix, _membership_note(results))
+    notes = {REALISTIC: _human_note(results), ORIGINAL: _membership_note(results), DIVERSE: ""}
+    realistic, original, diverse = (
+        _answer(question, VERDICT_GROUPS[question], results, planted, prefix, note) for question, note in notes.items()
+    )
     return realistic, original, diverse
 
 

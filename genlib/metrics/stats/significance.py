@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from statistics import NormalDist
 from typing import Literal
 
 import torch
@@ -25,23 +24,20 @@ def p_value(value: float, null: Tensor, tail: Tail) -> float:
     exceeding = int((null >= value).sum())
     if exceeding >= MIN_EXCEEDING:
         return (1 + exceeding) / (1 + len(null))
-    return _fitted_tail(value, null)
+    return _fitted_tail(value, null, (1 + exceeding) / (1 + len(null)))
 
 
-def _fitted_tail(value: float, null: Tensor) -> float:
-    """P(X >= value), X = mean + sd (G - k) / sqrt(k), G of Gamma(k), k = 4 / skewness^2; mirrored where that is < 0."""
+def _fitted_tail(value: float, null: Tensor, counted: float) -> float:
+    """P(X >= value), X = mean + sd (G - k) / sqrt(k), G of Gamma(k), k = 4 / skewness^2. On the short side of a skew law
+    that tail has an end: there the smaller of a normal distribution's, which is longer, and the share `counted`."""
     mean, sd = float(null.mean()), float(null.std())
     if not sd:
-        return 1.0 if value <= mean else 1 / (1 + len(null))
+        return counted
     z, skewness = (value - mean) / sd, float(((null - mean) / sd).pow(3).mean())
-    if abs(skewness) < MIN_SKEWNESS:
-        return 1 - NormalDist().cdf(z) if z < 8 else 0.0
+    if skewness < MIN_SKEWNESS:
+        return min(counted, float(torch.special.ndtr(torch.tensor(-z, dtype=torch.float64))))
     k = torch.tensor(4 / skewness**2, dtype=torch.float64)
-    place = k + k.sqrt() * z * math.copysign(1, skewness)
-    if place <= 0:
-        return 1.0 if skewness > 0 else 0.0
-    tail = torch.special.gammaincc if skewness > 0 else torch.special.gammainc
-    return float(tail(k, place))
+    return float(torch.special.gammaincc(k, (k + k.sqrt() * z).clamp(min=0)))
 
 
 def holm(p: Mapping[str, float]) -> dict[str, float]:
