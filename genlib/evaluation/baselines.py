@@ -3,8 +3,8 @@
 In a draw b, R_b stands for the test images: as many, with their numbers of each class. G_b stands for the generated
 ones: n others, whose numbers of each class are those of n independent images. No image is drawn twice. Where the
 held-out images are too few for both, the classes that are short give way on both sides alike, so that the difference of
-the two class mixes keeps its law. A metric that compares the generated images' mix with training images (`reference`:
-"train") gets a G_b of its own, for which all held-out images are there.
+the two class mixes keeps its law. A metric that does not compare images of both sides (`reference`: "train", "none")
+gets sides of its own with the numbers they should have, which may share images.
 """
 
 from __future__ import annotations
@@ -28,21 +28,22 @@ QUANTILES = (0.025, 0.975)
 
 
 class Draw(NamedTuple):
-    """Rows of the pool: `generated` [n], `test`, and `alone` [n], which shares images with `test`."""
+    """Rows of the pool: `generated` [n] and `test`, which share none, and such sides each with its own class mix."""
 
     generated: Tensor
     test: Tensor
-    alone: Tensor
+    own_generated: Tensor
+    own_test: Tensor
 
 
 class DrawnInputs(NamedTuple):
-    """The inputs of metrics in a draw: with G_b, and with the set that is drawn for itself alone."""
+    """The inputs of metrics in a draw: for those that compare images of both sides, and for the others."""
 
     paired: MetricInputs
-    alone: MetricInputs
+    own: MetricInputs
 
     def statistic(self, metric: Metric) -> tuple[float, float]:
-        return statistic(metric, self.alone if metric.reference == "train" else self.paired)
+        return statistic(metric, self.paired if metric.reference == "test" else self.own)
 
 
 @dataclass(frozen=True)
@@ -85,29 +86,37 @@ class BaselineSampler:
         """Draw b = `index` of `inputs.seed`."""
         inputs, generator = self.inputs, seeded_generator(self.inputs.seed, "baseline", str(index))
         order = torch.randperm(self.held_out, generator=generator)
-        available, num_test = self.kinds.bincount(), len(inputs.test)
+        available = self.kinds.bincount()
         chances = available.double() / self.held_out
         wanted = torch.multinomial(chances, inputs.n, replacement=True, generator=generator)
         wanted = wanted.bincount(minlength=len(available))
         test = self.kinds[len(inputs.valid) :].bincount(minlength=len(available))
         mine, theirs = share_out(wanted, test, available)
         rank = _rank_in_kind(order, self.kinds)
-        generated = order[rank < mine[self.kinds[order]]]
-        rest = order[(rank >= mine[self.kinds[order]]) & (rank < (mine + theirs)[self.kinds[order]])]
-        alone = order.flip(0)
-        alone = alone[_rank_in_kind(alone, self.kinds) < wanted.minimum(available)[self.kinds[alone]]]
-        kinds = None if self.pool.labels is None else self.kinds[rest]
-        assert len(rest) == num_test
-        return Draw(generated, rest[stratified_order(kinds, num_test, index)], alone)
+        kind = self.kinds[order]
+        taken = mine[kind]
+        generated = order[rank < taken]
+        rest = order[(rank >= taken) & (rank < taken + theirs[kind])]
+        own_generated, own_test = order[rank >= (available - wanted)[kind]], order[rank < test[kind]]
+        return Draw(
+            _shuffle(generated, generator), self._in_order(rest, index), _shuffle(own_generated, generator), own_test
+        )
+
+    def _in_order(self, rows: Tensor, seed: int) -> Tensor:
+        """In an order of which every part has the class mix of the whole, as test images are."""
+        return rows[stratified_order(None if self.pool.labels is None else self.kinds[rows], len(rows), seed)]
 
     def build(self, draw: Draw) -> DrawnInputs:
-        test = self.pool.take(draw.test)
-        sides = (replace(self.inputs, samples=self.pool.take(rows), test=test) for rows in (draw.generated, draw.alone))
-        return DrawnInputs(*sides)
+        sides = ((draw.generated, draw.test), (draw.own_generated, draw.own_test))
+        return DrawnInputs(*(replace(self.inputs, samples=self.pool.take(g), test=self.pool.take(r)) for g, r in sides))
 
 
 def _centres_or_none(inputs: MetricInputs) -> Tensor | None:
     return None if inputs.has_class_names else inputs.cluster_centres()
+
+
+def _shuffle(rows: Tensor, generator: torch.Generator) -> Tensor:
+    return rows[torch.randperm(len(rows), generator=generator)]
 
 
 def _rank_in_kind(order: Tensor, kinds: Tensor) -> Tensor:

@@ -102,7 +102,7 @@ class FaultPlanter:
         rows = self._spoil(fault, draw, round(share * self.sampler.inputs.n), generator)
         if rows is None:
             return torch.full((len(heard),), torch.nan, dtype=torch.float64)
-        drawn = self.sampler.build(Draw(rows, draw.test, rows))
+        drawn = self.sampler.build(Draw(rows, draw.test, rows, draw.test))
         contrasts = {name: drawn.statistic(get_metric(name))[1] for name in heard}
         found = [p_value(contrasts[name], each.contrasts, get_metric(name).tail) for name, each in heard.items()]
         return torch.tensor(found, dtype=torch.float64)

@@ -3,8 +3,8 @@
 Each metric gives a p-value against what real images get in the place of the generated ones. "no": after Holm's
 correction over the metrics of the question one of them is below 5 %. "yes": none is, and each named fault would have
 been found with a power of 90 % in a tenth of the images. Else "cannot tell". Metrics without a value or with a failed
-control are ignored; `membership_auc` and ratings are cited and decide nothing. A translator gets the worse answer of its two
-directions.
+control are ignored; `membership_auc` and ratings are cited and decide nothing. A translator gets the worse answer of
+its two directions.
 """
 
 from collections.abc import Mapping, Sequence

@@ -16,8 +16,7 @@ N = 120
 
 
 def labelled_inputs(n=N, reserve=0, seed=0, labels=True, others=N) -> MetricInputs:
-    """Held-out images in two stratified parts of a pool, valid with a reserve, and n independent `others` of the rest as
-    the generated ones."""
+    """Held-out images in two stratified parts of a pool, valid with a reserve; as the generated ones n of `others`."""
     g = torch.Generator().manual_seed(seed)
     pool = synthetic_features.real(2 * n + reserve + others, seed)
     classes = pool.probabilities.argmax(1)
@@ -37,7 +36,8 @@ def test_no_image_is_drawn_twice(reserve, labels):
         draw = sampler.draw(index)
         both = torch.cat([draw.generated, draw.test])
         assert len(both.unique()) == 2 * N
-        assert len(draw.alone.unique()) == len(draw.alone) == N
+        assert len(draw.own_generated.unique()) == len(draw.own_generated) == N
+        assert len(draw.own_test.unique()) == N
         assert int(both.max()) < sampler.held_out
 
 
@@ -50,13 +50,13 @@ def test_draws_are_those_of_their_index():
 @pytest.mark.parametrize("reserve", [0, N // 2, 4 * N])
 def test_the_difference_of_the_mixes_is_that_of_an_independent_draw_and_the_test_set(reserve):
     """Variance of the count of a class on the generated side, less that on the test side: n p (1 - p), within 20 %; of
-    the set that is drawn alone too."""
+    sides of their own too."""
     sampler = BaselineSampler(labelled_inputs(reserve=reserve))
     kinds, p = sampler.kinds, sampler.kinds.bincount() / len(sampler.kinds)
     count = lambda rows: kinds[rows].bincount(minlength=len(p)).double()  # noqa: E731
     draws = [sampler.draw(index) for index in range(600)]
     wanted = N * p * (1 - p)
-    for sides in ([count(d.generated) - count(d.test) for d in draws], [count(d.alone) for d in draws]):
+    for sides in ([count(d.generated) - count(d.test) for d in draws], [count(d.own_generated) for d in draws]):
         assert float(torch.stack(sides).var(0).sum() / wanted.sum()) == pytest.approx(1, abs=0.2)
 
 
@@ -86,8 +86,8 @@ def test_counts_by_hand():
 
 
 def test_the_mean_of_the_baseline_is_what_independent_images_get(monkeypatch):
-    """Of Frechet's distance, which is not unbiased: over 60 splits, the baselines' mean within 10 % of that of independent
-    images, where stratified parts before one another get less."""
+    """Over 60 splits, the baselines' mean is within 10 % that of independent images, where stratified parts before one
+    another get less."""
     monkeypatch.setattr(baselines, "num_draws", lambda n, limit: 20)
     metric, found, fresh, parts = get_metric("frechet"), [], [], []
     for seed in range(60):

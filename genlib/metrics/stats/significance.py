@@ -28,8 +28,8 @@ def p_value(value: float, null: Tensor, tail: Tail) -> float:
 
 
 def _fitted_tail(value: float, null: Tensor, counted: float) -> float:
-    """P(X >= value), X = mean + sd (G - k) / sqrt(k), G of Gamma(k), k = 4 / skewness^2. On the short side of a skew law
-    that tail has an end: there the smaller of a normal distribution's, which is longer, and the share `counted`."""
+    """P(X >= value), X = mean + sd (G - k) / sqrt(k), G of Gamma(k), k = 4 / skewness^2. On the short side of a skew
+    law that tail has an end: there the smaller of a normal distribution's, which is longer, and the share `counted`."""
     mean, sd = float(null.mean()), float(null.std())
     if not sd:
         return counted
