@@ -29,6 +29,17 @@ def compute_metrics(
     return found
 
 
+def compute_p_values(inputs: MetricInputs, baselines: Mapping[str, Baseline]) -> dict[str, MetricResult]:
+    """The metrics of `baselines` without intervals and controls: what simulations of verdicts need."""
+    found = {}
+    for name, baseline in baselines.items():
+        value, contrast = statistic(get_metric(name), inputs)
+        if math.isfinite(value):
+            p = p_value(contrast, baseline.contrasts, get_metric(name).tail)
+            found[name] = MetricResult(value, null=baseline.mean, n=inputs.n, detail={"null": {"p": p}})
+    return found
+
+
 def _with_p_value(result: MetricResult, metric: Metric, inputs: MetricInputs, baseline: Baseline) -> MetricResult:
     low, high = baseline.interval
     facts = {

@@ -1,0 +1,187 @@
+"""Size, power and reach of the three verdicts, by simulation with real digits.
+
+The population is MNIST at 16 pixels, 1,080 images of which train the judge (as many as the small digits have). A
+replicate draws stratified `valid` and `test` sets of n images from the rest, calibrates verdicts on them, and then
+judges "generators": n independent images of the population, with or without a planted fault, which is in a share of
+the images or, where it says so, in all of them.
+
+Command: `python -m experiments.calibration --data PATH [--state FOLDER] [--n 359 1000] [--replicates 20]`; PATH holds
+the files of MNIST.
+Cost: 2 minutes for the judge, then of one core 2 minutes a replicate of n = 359 and 8 of n = 1,000; `--state` goes on.
+Expect: at most 7 % false alarms of each question; power as in the table of docs/metrics.md.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from experiments.common import FinishedRows, markdown_table, new_parser, open_data, open_state, train_to_end
+from genlib.data.config import DataConfig
+from genlib.data.images import StoredImages
+from genlib.data.random import seeded_generator
+from genlib.data.splits import stratify
+from genlib.evaluation.baselines import BaselineSampler, simulate
+from genlib.evaluation.calibration import Calibration, calibrate, heard_metrics
+from genlib.evaluation.controls import blur_pixels
+from genlib.evaluation.faults import noise_pixels, salt_pixels
+from genlib.evaluation.pool import ImagePool
+from genlib.evaluation.runner import compute_p_values
+from genlib.evaluation.verdicts import compute_verdicts
+from genlib.metrics.inputs import FeatureSet, MetricInputs, extract_features, shuffle_real_sets
+from genlib.metrics.registry import metric_names
+from genlib.training.config import TrainConfig
+from genlib.training.job import TrainingJob
+
+TRAIN, POPULATION = 1080, 20_000
+REAL_DRAWS, FAULT_DRAWS = 20, 5  # generators a replicate
+CLASS_SENSITIVE = ("frechet", "kid", "mode_kl")
+FAMILIES: dict[str, tuple[str, float]] = {  # fault, share of the images
+    "5 % noise": ("noise", 0.05),
+    "10 % noise": ("noise", 0.1),
+    "20 % blurred": ("blur", 0.2),
+    "all blurred": ("blur", 1.0),
+    "2 % of all pixels salt": ("salt", 1.0),
+    "2 % copies": ("copies", 0.02),
+    "5 % copies": ("copies", 0.05),
+    "5 % shifted copies": ("shifted", 0.05),
+    "20 % one image": ("one", 0.2),
+    "all one image": ("one", 1.0),
+}
+
+
+class Population:
+    """The images that everything is drawn from, the judge's features of them and of faulty ones, each computed once."""
+
+    def __init__(self, data: Path, state: Path) -> None:
+        test = (70_000 - 2 * TRAIN) / 70_000
+        config = DataConfig("mnist", root=data, image_size=16, valid=TRAIN / 70_000, test=test)
+        dataset = open_data(None, config, state)
+        self.judge = _train_judge(dataset, state / "judge.pt")
+        self.train = extract_features(self.judge, dataset.open_split("train"))
+        real = dataset.open_split("test")[torch.arange(POPULATION)]
+        g = seeded_generator(0, "faults")
+        pixels, train = real.pixels[:], self.train.pixels[:]
+        shifted = torch.roll(train, 1, 3)
+        made = {"noise": noise_pixels(pixels[:2000], g), "blur": blur_pixels(pixels), "salt": salt_pixels(pixels, g)}
+        sets = {name: self.extract(StoredImages(each)) for name, each in made.items()}
+        sets |= {"copies": self.train, "shifted": self.extract(StoredImages(shifted))}
+        unlabelled = [replace(each, labels=None) for each in sets.values()]
+        self.real = self.extract(StoredImages(real.pixels, real.labels))
+        self.pool = ImagePool([replace(self.real, labels=None), *unlabelled])
+        self.starts = dict(zip(sets, self.pool.starts[1:-1], strict=True))
+        self.counts = {name: len(each) for name, each in sets.items()}
+
+    def extract(self, images: StoredImages) -> FeatureSet:
+        return extract_features(self.judge, images)
+
+    def spoil(self, rows: Tensor, fault: str, share: float, generator: torch.Generator) -> Tensor:
+        """Images of the population `rows`, of which a share has the fault, in random order."""
+        rows, count = rows.clone(), round(share * len(rows))
+        if fault == "one":
+            rows[:count] = rows[0].item()
+        elif fault in ("blur", "salt"):
+            rows[:count] += self.starts[fault]
+        else:
+            chosen = torch.randperm(self.counts[fault], generator=generator)[:count]
+            rows[:count] = self.starts[fault] + chosen
+        return rows[torch.randperm(len(rows), generator=generator)]
+
+
+def _train_judge(dataset: Any, file: Path) -> nn.Module:
+    if not file.exists():
+        config = TrainConfig(total_images=100_000, lr=2e-3, schedule="linear", decay_start=0.5, ema=0.995, seed=1)
+        model, objective = {"name": "resnet_classifier", "width": 16}, {"name": "classification", "shift": 1}
+        torch.save(train_to_end(TrainingJob("scorer", model, objective, config, dataset)), file)
+    judge: nn.Module = torch.load(file, weights_only=False)
+    return judge
+
+
+def run_replicate(population: Population, n: int, seed: int) -> dict[str, Any]:
+    """Answers by family and draw, the detectable shares, and whether the truth lies in the baselines' intervals."""
+    g = seeded_generator(seed, "replicate", str(n))
+    labels = population.real.labels
+    assert labels is not None
+    valid, test, rest = stratify(labels, [n, n], g)
+    inputs = MetricInputs(
+        population.train, *shuffle_real_sets(population.real[valid], population.real[test], seed), None, seed
+    )
+    inputs = replace(inputs, samples=inputs.valid[:n])
+    names = heard_metrics(metric_names())
+    calibration = calibrate(inputs, population.extract, names)
+    answers = {
+        family: [_answer(population, inputs, calibration, rows) for rows in drawn]
+        for family, drawn in _generators(population, rest, n, g)
+    }
+    verdicts = _verdicts(population, inputs, calibration, rest[:n])
+    return {"answers": answers, "detectable": {f: s for each in verdicts for f, s in each.detectable.items()}}
+
+
+def _generators(
+    population: Population, rest: Tensor, n: int, g: torch.Generator
+) -> Iterator[tuple[str, list[Tensor]]]:
+    def draw() -> Tensor:
+        return rest[torch.randperm(len(rest), generator=g)[:n]]
+
+    yield "real", [draw() for _ in range(REAL_DRAWS)]
+    for family, (fault, share) in FAMILIES.items():
+        yield family, [population.spoil(draw(), fault, share, g) for _ in range(FAULT_DRAWS)]
+
+
+def _verdicts(population: Population, inputs: MetricInputs, calibration: Calibration, rows: Tensor) -> Any:
+    results = compute_p_values(replace(inputs, samples=population.pool.take(rows)), calibration.baselines)
+    return compute_verdicts(results, {"": calibration.planted})
+
+
+def _answer(population: Population, inputs: MetricInputs, calibration: Calibration, rows: Tensor) -> list[str]:
+    return [verdict.answer for verdict in _verdicts(population, inputs, calibration, rows)]
+
+
+def truth_inside(population: Population, n: int, seed: int) -> dict[str, Any]:
+    """Of the metrics that the class mix moves: the baseline's mean and interval, and the value of an independent draw."""
+    g = seeded_generator(seed, "truth", str(n))
+    labels = population.real.labels
+    assert labels is not None
+    valid, test, rest = stratify(labels, [n, n], g)
+    sets = shuffle_real_sets(population.real[valid], population.real[test], seed)
+    inputs = MetricInputs(population.train, *sets, None, seed)
+    generated = population.real[rest[torch.randperm(len(rest), generator=g)[:n]]]
+    found = simulate(BaselineSampler(replace(inputs, samples=inputs.valid[:n])), CLASS_SENSITIVE)
+    results = compute_p_values(replace(inputs, samples=generated), found)
+    return {name: [results[name].value, found[name].mean, *found[name].interval] for name in found}
+
+
+def summarize(n: int, rows: list[dict[str, Any]]) -> Iterator[list[str]]:
+    """Per family, how often each question is answered yes and no."""
+    for family in rows[0]["answers"]:
+        answers = [answer for row in rows for answer in row["answers"][family]]
+        cells = [f"{sum(a[q] == word for a in answers)}" for q in range(3) for word in ("no", "yes")]
+        yield [f"{n:,}", family, str(len(answers)), *cells]
+
+
+def main() -> None:
+    parser = new_parser(__doc__, "the files of MNIST")
+    parser.add_argument("--n", type=int, nargs="+", default=[359, 1000])
+    parser.add_argument("--replicates", type=int, default=20)
+    args = parser.parse_args()
+    torch.set_num_threads(1)
+    with open_state(args.state) as state:
+        population, finished = Population(args.data, state), FinishedRows(state)
+        table: list[list[str]] = []
+        for n in args.n:
+            rows = [finished.get(f"{n} {r}", run_replicate, population, n, r) for r in range(args.replicates)]
+            table += summarize(n, rows)
+            shares = {fault: sorted(row["detectable"][fault] or 1 for row in rows) for fault in rows[0]["detectable"]}
+            print(f"n = {n}: found with power 0.9 (median):", {f: each[len(each) // 2] for f, each in shares.items()})
+        columns = ["n", "images", "draws", *(f"{q}: {a}" for q in ("realistic", "original", "diverse") for a in ("no", "yes"))]
+        print(markdown_table(columns, table, 2))
+
+
+if __name__ == "__main__":
+    main()
