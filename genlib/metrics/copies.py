@@ -1,4 +1,9 @@
-"""Near-copies: images nearer to a training image than real ones are, after small shifts and rotations."""
+"""Near-copies: images far nearer to one training image than to others, as real ones never are.
+
+The distance to the nearest training image, after small moves, is divided by the local scale: the distance to the 8th
+nearest. A smooth image is near to all training images; both distances shrink alike where an image is blurred, so one
+radius serves sharp and blurred images, and classes that are close together and far apart.
+"""
 
 import math
 from dataclasses import dataclass
@@ -8,74 +13,100 @@ from typing import Self
 import torch
 from torch import Tensor
 
-from genlib.data.pixels import select_rows
-from genlib.metrics.base import FeatureSet, MetricInputs, MetricResult, UndefinedMetric, metric
+from genlib.data.pixels import Pixels, select_rows
+from genlib.metrics.base import MetricInputs, MetricResult, UndefinedMetric, metric
+from genlib.metrics.stats.distinct import distinct_rows
 from genlib.metrics.stats.intervals import Z, wilson
-from genlib.metrics.stats.pixel_matching import aligned_distance
+from genlib.metrics.stats.pixel_matching import aligned_distance, coarse_images
 
-QUANTILE = 0.01  # of the real images of a class are nearer than the radius
-MAX_HELD_OUT = 2000  # test images that set the radii, at most
+QUANTILE = 0.01  # of real images are nearer than the radius
+MAX_HELD_OUT = 2000  # test images that set the radius, at most
 NUM_CLOSEST = 20
 
 
 @dataclass(frozen=True)
-class CopyRadii:
-    """Of each class c, float64 [K]: `radius` r_c, the distance of the j_c-th nearest of m_c held-out images, j_c =
-    max(1, floor(0.01 (m_c + 1))); `chance` e_c = j_c / (m_c + 1) that a further one is nearer, for any distribution,
-    and its `variance`, that of Beta(j_c, m_c + 1 - j_c). All are 0 where m_c is."""
+class AlignedNearest:
+    """Of each image x: its nearest training image's `index`, the `distance` to it in pixels after small moves, and the
+    local `scale` (see `aligned_distance`)."""
 
-    radius: Tensor
-    chance: Tensor
-    variance: Tensor
+    distance: Tensor
+    index: Tensor
+    scale: Tensor
+
+    @property
+    def ratio(self) -> Tensor:
+        """distance / scale, from 0, a copy, to 1."""
+        return self.distance / self.scale.clamp(min=1e-12)
+
+
+def nearest_aligned(pixels: Pixels, train: Pixels) -> AlignedNearest:
+    """Of each of `pixels` for itself, among the training images."""
+    return AlignedNearest(*aligned_distance(pixels, train))
+
+
+@dataclass(frozen=True)
+class CopyRadius:
+    """`radius` r: the j-th smallest ratio of m held-out images, j = max(1, floor(0.01 (m + 1))); the `chance`
+    e = j / (m + 1) that a further one is below it, for any distribution, and its `variance`, that of
+    Beta(j, m + 1 - j)."""
+
+    radius: float
+    chance: float
+    variance: float
 
     @classmethod
-    def from_held_out(cls, distance: Tensor, cluster: Tensor, num_clusters: int) -> Self:
-        radius, chance = torch.zeros(2, num_clusters, dtype=torch.float64)
-        sizes = cluster.bincount(minlength=num_clusters)
-        for c in sizes.nonzero()[:, 0].tolist():
-            m = int(sizes[c])
-            j = max(1, int(QUANTILE * (m + 1)))
-            radius[c], chance[c] = distance[cluster == c].kthvalue(j).values, j / (m + 1)
-        return cls(radius, chance, chance * (1 - chance) / (sizes + 2))
+    def from_held_out(cls, ratio: Tensor) -> Self:
+        m = len(ratio)
+        j = max(1, int(QUANTILE * (m + 1)))
+        chance = j / (m + 1)
+        return cls(float(ratio.kthvalue(j).values), chance, chance * (1 - chance) / (m + 2))
+
+    def excess_share(self, ratio: Tensor) -> float:
+        """The share of images below the radius, less that of real ones."""
+        return float((ratio < self.radius).double().mean()) - self.chance
 
 
 @metric(
     question=("Copied?", 1),
     better="lower",
-    must_detect={"copies": "higher"},
+    must_detect={"copies": "higher", "collapse": "not higher", "blurred": "not higher"},
     verdict=("memorization", lambda value, baseline: value - baseline),
 )
 def copies(inputs: MetricInputs) -> MetricResult:
-    """Share of generated images strictly nearer to a training image than 99 % of the real images of their class are,
-    less the share of real ones that are. Nearness: pixels, after the best of a few shifts and rotations.
+    """Share of generated images with a smaller ratio d(x, y_1) / d(x, y_8) than 99 % of real ones have, less the share
+    of real ones. y_k: the k-th nearest training image in pixels, after the best of a few moves, mirroring and zooming.
 
-    The expected share is the mean e_c. Its normal interval and Wilson's are combined (Newcombe 1998).
+    Of different images: one that is there k times has the weight 1 / k (see `distinct_rows`). The expected share is
+    `CopyRadius.chance`. Its normal interval and Wilson's are combined (Newcombe 1998).
     """
-    if not len(inputs.train):
-        raise UndefinedMetric("needs training images, found none")
-    cluster_of, n = inputs.classes_or_clusters(), inputs.n
-    cluster, held_out = cluster_of(inputs.generated), cluster_of(inputs.test[:MAX_HELD_OUT])
-    num_clusters = 1 + int(torch.cat([cluster, held_out]).max())
-    radii = CopyRadii.from_held_out(_held_out_distances(inputs.train, inputs.test), held_out, num_clusters)
-    distance, nearest_index = aligned_distance(inputs.generated.pixels, inputs.train.pixels)
-    count = int((distance < radii.radius[cluster]).sum())
-    share, expected = count / n, float(radii.chance[cluster].mean())
-    deviation = float((cluster.bincount(minlength=num_clusters).double() / n).square() @ radii.variance) ** 0.5
-    low, high = wilson(count, n)
-    closest = (distance / radii.radius[cluster].clamp(min=1e-12)).argsort(stable=True)[: min(NUM_CLOSEST, count)]
+    if len(inputs.train) < 2:
+        raise UndefinedMetric(f"needs at least 2 training images, found {len(inputs.train)}")
+    radius = CopyRadius.from_held_out(_held_out_ratios(inputs.train.pixels, inputs.test.pixels))
+    found = nearest_aligned(inputs.generated.pixels, inputs.train.pixels)
+    rows = distinct_copies(inputs.generated.pixels, found)
+    ratio, m = found.ratio[rows], len(rows)
+    count = int((ratio < radius.radius).sum())
+    low, high = wilson(count, m)
+    closest = rows[ratio.argsort(stable=True)[: min(NUM_CLOSEST, count)]]
     detail = {
         "count": count,
-        "expected": n * expected,
-        "threshold": {c: radii.radius[c] for c in sorted(set(cluster.tolist()))},
-        "held_out": len(held_out),
-        "nearest": torch.stack([closest, nearest_index[closest]], 1),
+        "distinct": m,
+        "expected": m * radius.chance,
+        "threshold": radius.radius,
+        "held_out": min(MAX_HELD_OUT, len(inputs.test)),
+        "nearest": torch.stack([closest, found.index[closest]], 1),
     }
-    half = Z * deviation
-    value, below, above = share - expected, math.hypot(share - low, half), math.hypot(high - share, half)
-    return MetricResult(value, value - below, value + above, n=n, detail=detail)
+    share, half = count / m, Z * radius.variance**0.5
+    value, below, above = radius.excess_share(ratio), math.hypot(share - low, half), math.hypot(high - share, half)
+    return MetricResult(value, value - below, value + above, n=inputs.n, detail=detail)
+
+
+def distinct_copies(pixels: Pixels, found: AlignedNearest) -> Tensor:
+    """`distinct_rows` in coarse images: vectors of length 1, whose squared distance is 2 (1 - corr)."""
+    return distinct_rows(coarse_images(pixels), (2 * found.distance).sqrt())
 
 
 @lru_cache(maxsize=1)
-def _held_out_distances(train: FeatureSet, test: FeatureSet) -> Tensor:
-    """They set the radii: the same for the model, for real images and for every control."""
-    return aligned_distance(select_rows(test.pixels, slice(MAX_HELD_OUT)), train.pixels)[0]
+def _held_out_ratios(train: Pixels, test: Pixels) -> Tensor:
+    """They set the radius: the same for the model, for real images and for every control."""
+    return nearest_aligned(select_rows(test, slice(MAX_HELD_OUT)), train).ratio
