@@ -123,9 +123,7 @@ def run_replicate(population: Population, n: int, seed: int) -> dict[str, Any]:
     return {"answers": answers, "detectable": {f: s for each in verdicts for f, s in each.detectable.items()}}
 
 
-def _generators(
-    population: Population, rest: Tensor, n: int, g: torch.Generator
-) -> Iterator[tuple[str, list[Tensor]]]:
+def _generators(population: Population, rest: Tensor, n: int, g: torch.Generator) -> Iterator[tuple[str, list[Tensor]]]:
     def draw() -> Tensor:
         return rest[torch.randperm(len(rest), generator=g)[:n]]
 
@@ -179,7 +177,12 @@ def main() -> None:
             table += summarize(n, rows)
             shares = {fault: sorted(row["detectable"][fault] or 1 for row in rows) for fault in rows[0]["detectable"]}
             print(f"n = {n}: found with power 0.9 (median):", {f: each[len(each) // 2] for f, each in shares.items()})
-        columns = ["n", "images", "draws", *(f"{q}: {a}" for q in ("realistic", "original", "diverse") for a in ("no", "yes"))]
+        columns = [
+            "n",
+            "images",
+            "draws",
+            *(f"{q}: {a}" for q in ("realistic", "original", "diverse") for a in ("no", "yes")),
+        ]
         print(markdown_table(columns, table, 2))
 
 

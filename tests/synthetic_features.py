@@ -113,6 +113,11 @@ def moved(pixels, how):
         "exact": lambda x: x,
         "shifted": lambda x: ndimage.shift(x, (1, 0), order=0),
         "rotated": lambda x: ndimage.rotate(x, 5, reshape=False),
+        "mirrored": lambda x: x[:, ::-1],
+        "zoomed": lambda x: ndimage.affine_transform(x, [0.9, 0.9], [0.05 * (side - 1) for side in x.shape]),
+        "cropped": lambda x: ndimage.zoom(
+            x[1:-1, 1:-1], [side / (side - 2) for side in x.shape], grid_mode=True, mode="nearest"
+        ),
     }[how]
     found = [change(x.double().numpy()) for x in pixels[:, 0]]
     return torch.from_numpy(np.stack(found)).round().clamp(0, 255).to(torch.uint8)[:, None]

@@ -1,4 +1,5 @@
-"""Negative controls: images with a known fault, scored like a model. A metric that misses a fault is not trusted.
+"""Negative controls: images with a known fault, scored like a model. A metric that misses a fault is not trusted, and
+neither is one that takes a fault for another: images all alike, or blurred, for copies.
 
 Six sets of at most MAX_CONTROL_IMAGES: `real` held-out images, `copies` of training images, `stored` (a few held-out
 images, repeated with jitter), `collapse` (one image per class, or ten without labels), `noise`, and `blurred`: `real`
@@ -123,6 +124,8 @@ def _failure_reason(name: Control, must: ExpectedShift, result: MetricResult, re
         expected = 1 / (1 / num_memorized(result.n) + 1 / real.value)
         seen = low / COUNT_TOLERANCE <= expected <= high * COUNT_TOLERANCE
         return None if seen else f"of {num_memorized(result.n)} {CONTROL_LABELS[name]} it counts {result.value:.3g}"
-    detected = high < real_low if must == "lower" else real_high < low
-    values = f"{CONTROL_LABELS[name]} get {result.value:.3g} and real images {real.value:.3g}"
-    return None if detected else f"{values} at n = {result.n}"
+    values = f"{CONTROL_LABELS[name]} get {result.value:.3g} and real images {real.value:.3g} at n = {result.n}"
+    shifted = high < real_low if must.endswith("lower") else real_high < low
+    if must.startswith("not"):
+        return f"{values}, as copies would" if shifted else None
+    return None if shifted else values

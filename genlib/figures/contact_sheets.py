@@ -4,7 +4,6 @@ A sheet is a PNG file of rows of images without gaps; the JSON file beside it de
 """
 
 import json
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +38,7 @@ def sample_neighbours(inputs: MetricInputs) -> tuple[Tensor, dict[str, Any]]:
     """A row for each of the first samples: itself, its nearest training images, its nearest other samples. `distances`
     are in features, in units of the spacing of the nearest training image (see `NearestTraining`)."""
     samples, train = inputs.generated[:NUM_SAMPLES], inputs.train
-    spacing = nearest_training(replace(inputs, samples=samples)).spacing[:, None].clamp(min=1e-12)
+    spacing = nearest_training(samples.features, train.features).spacing[:, None].clamp(min=1e-12)
     train_distance, train_index = nearest(samples.features, train.features, min(NUM_TRAIN, len(train)))
     num_similar, own = min(NUM_SIMILAR, inputs.n - 1), torch.arange(len(samples))
     distance, index = nearest(samples.features, inputs.generated.features, num_similar, skip=own)

@@ -113,7 +113,7 @@ def plot_translations(inputs: Mapping[str, MetricInputs], path: Path) -> Path:
 def plot_nearest_neighbours(inputs: MetricInputs, path: Path, *, rows: int = 8, k: int = 6) -> Path:
     """Generated images with their k nearest training images: on the left the first, on the right the likeliest copies.
     Distances in features, in units of the spacing of the nearest training image (see `NearestTraining`)."""
-    close = nearest_training(inputs) if len(inputs.train) > 1 else None
+    close = nearest_training(inputs.generated.features, inputs.train.features) if len(inputs.train) > 1 else None
     likeliest = torch.arange(inputs.n) if close is None else close.ratio.argsort(stable=True)
     k, row_height = min(k, len(inputs.train)), IMAGE_INCHES + 0.22
     panels = (("the first", torch.arange(inputs.n)[:rows]), ("nearest to a training image", likeliest[:rows]))

@@ -1,4 +1,9 @@
-"""Near-copies: images nearer to a training image than real ones are, after small shifts and rotations."""
+"""Near-copies: images far nearer to one training image than to others, as real ones never are.
+
+The distance to the nearest training image, after small moves, is divided by the local scale: the distance to the 8th
+nearest. A smooth image is near to all training images; both distances shrink alike where an image is blurred, so one
+radius serves sharp and blurred images, and classes that are close together and far apart.
+"""
 
 import math
 from dataclasses import dataclass
@@ -8,82 +13,121 @@ from typing import Self
 import torch
 from torch import Tensor
 
-from genlib.data.pixels import select_rows
+from genlib.data.pixels import Pixels
 from genlib.metrics.base import FeatureSet, MetricInputs, MetricResult, UndefinedMetric, metric
+from genlib.metrics.stats.distinct import distinct_rows
 from genlib.metrics.stats.intervals import Z, wilson
-from genlib.metrics.stats.pixel_matching import aligned_distance
+from genlib.metrics.stats.pixel_matching import aligned_distance, coarse_images
 
-QUANTILE = 0.01  # of the real images of a class are nearer than the radius
-MAX_HELD_OUT = 2000  # test images that set the radii, at most
+QUANTILE = 0.01  # of real images are nearer than the radius
+MAX_HELD_OUT = 2000  # test images that set the radius, at most
 NUM_CLOSEST = 20
 
 
 @dataclass(frozen=True)
-class CopyRadii:
-    """Of each class c, float64 [K]: `radius` r_c, the distance of the j_c-th nearest of m_c held-out images, j_c =
-    max(1, floor(0.01 (m_c + 1))); `chance` e_c = j_c / (m_c + 1) that a further one is nearer, for any distribution,
-    and its `variance`, that of Beta(j_c, m_c + 1 - j_c). All are 0 where m_c is."""
+class AlignedNearest:
+    """Of each image x: its nearest training image's `index`, the `distance` to it in pixels after small moves, and the
+    local `scale` (see `aligned_distance`)."""
 
-    radius: Tensor
-    chance: Tensor
-    variance: Tensor
+    distance: Tensor
+    index: Tensor
+    scale: Tensor
+
+    @property
+    def ratio(self) -> Tensor:
+        """distance / scale, from 0, a copy, to 1."""
+        return self.distance / self.scale.clamp(min=1e-12)
+
+
+def nearest_aligned(pixels: Pixels, train: Pixels) -> AlignedNearest:
+    """Of each of `pixels` for itself, among the training images."""
+    return AlignedNearest(*aligned_distance(pixels, train))
+
+
+@dataclass(frozen=True)
+class CopyRadius:
+    """`radius` r: the j-th smallest ratio of m held-out images, j = max(1, floor(0.01 (m + 1))); the `chance`
+    e = j / (m + 1) that a further one is below it, for any distribution, and its `variance`, that of
+    Beta(j, m + 1 - j)."""
+
+    radius: float
+    chance: float
+    variance: float
 
     @classmethod
-    def from_held_out(cls, distance: Tensor, cluster: Tensor, num_clusters: int) -> Self:
-        radius, chance = torch.zeros(2, num_clusters, dtype=torch.float64)
-        sizes = cluster.bincount(minlength=num_clusters)
-        for c in sizes.nonzero()[:, 0].tolist():
-            m = int(sizes[c])
-            j = max(1, int(QUANTILE * (m + 1)))
-            radius[c], chance[c] = distance[cluster == c].kthvalue(j).values, j / (m + 1)
-        return cls(radius, chance, chance * (1 - chance) / (sizes + 2))
+    def from_held_out(cls, ratio: Tensor) -> Self:
+        m = len(ratio)
+        j = max(1, int(QUANTILE * (m + 1)))
+        chance = j / (m + 1)
+        return cls(float(ratio.kthvalue(j).values), chance, chance * (1 - chance) / (m + 2))
+
+    def excess_share(self, ratio: Tensor) -> float:
+        """The share of images below the radius, less that of real ones."""
+        return float((ratio < self.radius).double().mean()) - self.chance
+
+
+def generated_aligned(inputs: MetricInputs) -> tuple[AlignedNearest, Tensor]:
+    """Of the generated images, and the rows of the different ones."""
+    if len(inputs.train) < 2:
+        raise UndefinedMetric(f"needs at least 2 training images, found {len(inputs.train)}")
+    distance, index, scale = inputs.generated.per_image(_columns, inputs.train).unbind(1)
+    coarse = inputs.generated.per_image(_coarse_images)
+    # Vectors of length 1, whose squared distance is 2 (1 - corr).
+    return AlignedNearest(distance, index.long(), scale), distinct_rows(coarse, (2 * distance).sqrt())
+
+
+def _columns(images: FeatureSet, train: FeatureSet) -> Tensor:
+    found = nearest_aligned(images.pixels, train.pixels)
+    return torch.stack([found.distance, found.index.double(), found.scale], 1)
+
+
+def _coarse_images(images: FeatureSet) -> Tensor:
+    return coarse_images(images.pixels)
+
+
+def held_out_radius(inputs: MetricInputs) -> CopyRadius:
+    distance, index, scale = _held_out_columns(inputs.test, inputs.train).unbind(1)
+    return CopyRadius.from_held_out(AlignedNearest(distance, index, scale).ratio)
+
+
+@lru_cache(maxsize=1)
+def _held_out_columns(test: FeatureSet, train: FeatureSet) -> Tensor:
+    """The same for the model, for real images and for every control."""
+    return test[:MAX_HELD_OUT].per_image(_columns, train)
+
+
+def excess_copies(inputs: MetricInputs) -> float:
+    found, rows = generated_aligned(inputs)
+    return held_out_radius(inputs).excess_share(found.ratio[rows])
 
 
 @metric(
     question=("Original?", 1),
     better="lower",
-    must_detect={"copies": "higher"},
+    must_detect={"copies": "higher", "collapse": "not higher", "blurred": "not higher"},
     verdict=("memorization", lambda value, baseline: value - baseline),
+    statistic=excess_copies,
 )
 def copies(inputs: MetricInputs) -> MetricResult:
-    """Share of generated images strictly nearer to a training image than 99 % of the real images of their class are,
-    less the share of real ones that are. Nearness: pixels, after the best of a few shifts and rotations.
+    """Share of generated images with a smaller ratio d(x, y_1) / d(x, y_8) than 99 % of real ones have, less the share
+    of real ones. y_k: the k-th nearest training image in pixels, after the best of a few moves, mirroring and zooming.
 
-    The expected share is the mean e_c. Its normal interval and Wilson's are combined (Newcombe 1998).
+    Of different images: one that is there k times has the weight 1 / k (see `distinct_rows`). The expected share is
+    `CopyRadius.chance`. Its normal interval and Wilson's are combined (Newcombe 1998).
     """
-    if not len(inputs.train):
-        raise UndefinedMetric("needs training images, found none")
-    cluster_of, n = inputs.classes_or_clusters(), inputs.n
-    cluster, held_out = cluster_of(inputs.generated), cluster_of(inputs.test[:MAX_HELD_OUT])
-    num_clusters = 1 + int(torch.cat([cluster, held_out]).max())
-    radii = CopyRadii.from_held_out(inputs.test[:MAX_HELD_OUT].per_image(_dist, inputs.train), held_out, num_clusters)
-    distance, nearest_index = (inputs.generated.per_image(part, inputs.train) for part in (_dist, _ind))
-    count = int((distance < radii.radius[cluster]).sum())
-    share, expected = count / n, float(radii.chance[cluster].mean())
-    deviation = float((cluster.bincount(minlength=num_clusters).double() / n).square() @ radii.variance) ** 0.5
-    low, high = wilson(count, n)
-    closest = (distance / radii.radius[cluster].clamp(min=1e-12)).argsort(stable=True)[: min(NUM_CLOSEST, count)]
+    (found, rows), radius = generated_aligned(inputs), held_out_radius(inputs)
+    ratio, m = found.ratio[rows], len(rows)
+    count = int((ratio < radius.radius).sum())
+    low, high = wilson(count, m)
+    closest = rows[ratio.argsort(stable=True)[: min(NUM_CLOSEST, count)]]
     detail = {
         "count": count,
-        "expected": n * expected,
-        "threshold": {c: radii.radius[c] for c in sorted(set(cluster.tolist()))},
-        "held_out": len(held_out),
-        "nearest": torch.stack([closest, nearest_index[closest]], 1),
+        "distinct": m,
+        "expected": m * radius.chance,
+        "threshold": radius.radius,
+        "held_out": min(MAX_HELD_OUT, len(inputs.test)),
+        "nearest": torch.stack([closest, found.index[closest]], 1),
     }
-    half = Z * deviation
-    value, below, above = share - expected, math.hypot(share - low, half), math.hypot(high - share, half)
-    return MetricResult(value, value - below, value + above, n=n, detail=detail)
-
-
-def _dist(images: FeatureSet, train: FeatureSet) -> Tensor:
-    return aligned_distance(images.pixels, train.pixels)[0]
-
-
-def _ind(images: FeatureSet, train: FeatureSet) -> Tensor:
-    return aligned_distance(images.pixels, train.pixels)[1]
-
-
-@lru_cache(maxsize=1)
-def _held_out_distances(train: FeatureSet, test: FeatureSet) -> Tensor:
-    """They set the radii: the same for the model, for real images and for every control."""
-    return aligned_distance(select_rows(test.pixels, slice(MAX_HELD_OUT)), train.pixels)[0]
+    share, half = count / m, Z * radius.variance**0.5
+    value, below, above = radius.excess_share(ratio), math.hypot(share - low, half), math.hypot(high - share, half)
+    return MetricResult(value, value - below, value + above, n=inputs.n, detail=detail)

@@ -1,6 +1,7 @@
 """Data-copying test C_T (Meehan et al. 2020)."""
 
 import math
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -8,6 +9,7 @@ from torch import Tensor
 
 from genlib.metrics.base import FeatureSet, MetricInputs, MetricResult, UndefinedMetric, metric
 from genlib.metrics.stats.clustering import assign_clusters, kmeans_of_subset
+from genlib.metrics.stats.distinct import distinct_rows
 from genlib.metrics.stats.neighbours import nearest
 from genlib.metrics.stats.ranking import auroc
 
@@ -19,37 +21,57 @@ MIN_GENERATED = 20  # generated images that a cell must exceed to count: tau = 2
     question=("Original?", 3),
     better="real",
     min_images=2 * MIN_GENERATED,
-    must_detect={"copies": "lower"},
+    must_detect={"copies": "lower", "collapse": "not lower", "blurred": "not lower"},
     verdict=("memorization", None),
 )
 def copying(inputs: MetricInputs) -> MetricResult:
     """C_T = sum_c P(c) Z_c / sum_c P(c) (Meehan et al. 2020): far below 0 for copies, above 0 for underfitting.
 
     Z_c tells whether the generated images in the k-means cell c are farther from their nearest training image than the
-    test images there, whose share is P(c); standard normal for equal distributions.
+    test images there, whose share is P(c); standard normal for equal distributions. Of different images: one that is
+    there k times has the weight 1 / k (see `distinct_rows`).
     """
     train = inputs.train.features
     if not len(train):
         raise UndefinedMetric("needs training images, found none")
     num_cells = min(MAX_CELLS, max(1, inputs.n // IMAGES_PER_CELL))
     centres = kmeans_of_subset(train, num_cells, inputs.seed, "fitted")
-    rows = compare_cells(*(_distances_by_cell(x, inputs.train, centres) for x in (inputs.generated, inputs.real)))
+    generated, real = (_locate(x, inputs.train, centres) for x in (inputs.generated, inputs.real))
+    distinct = distinct_rows(inputs.generated.features, generated.distance)
+    rows = compare_cells(generated[distinct].by_cell(len(centres)), real.by_cell(len(centres)))
     if not rows:
         raise UndefinedMetric(f"no cell holds more than {MIN_GENERATED} generated images and at least 2 test images")
-    return MetricResult(*average_cells(rows), n=inputs.n, detail={"cells": len(centres), "compared": rows})
+    detail = {"cells": len(centres), "distinct": len(distinct), "compared": rows}
+    return MetricResult(*average_cells(rows), n=inputs.n, detail=detail)
 
 
-def _cell(images: FeatureSet, centres: Tensor) -> Tensor:
-    return assign_clusters(images.features, centres)
+@dataclass(frozen=True)
+class CellDistances:
+    """Of each image: its `distance` to the nearest training image, and its k-means `cell`."""
+
+    distance: Tensor
+    cell: Tensor
+
+    def __getitem__(self, rows: Tensor) -> "CellDistances":
+        return CellDistances(self.distance[rows], self.cell[rows])
+
+    def by_cell(self, num_cells: int) -> list[Tensor]:
+        return [self.distance[self.cell == c] for c in range(num_cells)]
 
 
-def _distance(images: FeatureSet, train: FeatureSet) -> Tensor:
-    return nearest(images.features, train.features)[0][:, 0]
+def locate(features: Tensor, train: Tensor, centres: Tensor) -> CellDistances:
+    """Of features [n, d] among those of training images: each image for itself."""
+    return CellDistances(nearest(features, train)[0][:, 0], assign_clusters(features, centres))
 
 
-def _distances_by_cell(x: FeatureSet, train: FeatureSet, centres: Tensor) -> list[Tensor]:
-    distance, cell = x.per_image(_distance, train), x.per_image(_cell, centres)
-    return [distance[cell == c] for c in range(len(centres))]
+def _locate(images: FeatureSet, train: FeatureSet, centres: Tensor) -> CellDistances:
+    distance, cell = images.per_image(_columns, train, centres).unbind(1)
+    return CellDistances(distance, cell.long())
+
+
+def _columns(images: FeatureSet, train: FeatureSet, centres: Tensor) -> Tensor:
+    found = locate(images.features, train.features, centres)
+    return torch.stack([found.distance, found.cell.double()], 1)
 
 
 def compare_cells(generated: list[Tensor], real: list[Tensor]) -> list[dict[str, Any]]:

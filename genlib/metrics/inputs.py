@@ -22,7 +22,7 @@ from genlib.metrics.stats.clustering import NUM_CLUSTERS, assign_clusters, kmean
 from genlib.models.layers.sampling import eval_mode
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class FeatureSet:
     """N images with their features, on the CPU: pixels uint8 [N, C, H, W], which may stay in a file (an index reads
     them), labels int64 [N] where there are any, features float32 [N, d], probabilities float32 [N, K]."""

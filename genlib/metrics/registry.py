@@ -43,7 +43,8 @@ CONTROL_LABELS: dict[Control, str] = {
     "noise": "noise",
     "blurred": "blurred images",
 }
-ExpectedShift = Literal["lower", "higher", "count"]  # than real images, intervals apart; or the number of stored images
+# Than real images, intervals apart; "not": at most not so, to the worse side; "count": the number of stored images
+ExpectedShift = Literal["lower", "higher", "not lower", "not higher", "count"]
 VerdictGroup = Literal["per_image", "distribution", "memorization", "support_size", "modes"]
 FaultShare = Callable[[float, float], float | None]
 Reference = Literal["test", "train", "none"]

@@ -25,7 +25,13 @@ from genlib.runs import ModelResults, Results, ResultsByMetric
 COLUMNS = ("model", "seed", "metric", "value", "low", "high", "null", "n")
 TUNED_SUFFIX = "+tuned"
 DIRECTION_DOMAINS = {"_a2b": ("A", "B"), "_b2a": ("B", "A")}
-SHIFT_WORDS = {"lower": "lower", "higher": "higher", "count": "their number"}
+SHIFT_WORDS = {
+    "lower": "lower",
+    "higher": "higher",
+    "not lower": "not lower",
+    "not higher": "not higher",
+    "count": "their number",
+}
 
 
 def iter_rows(results: Results) -> Iterator[dict[str, Any]]:

@@ -194,6 +194,28 @@ def test_the_wrong_way_and_intervals_that_overlap_are_struck():
     assert wide["copies"]["failed"]
 
 
+@pytest.mark.parametrize(("must", "sign"), [("not lower", 1), ("not higher", -1)])
+def test_a_metric_that_takes_another_fault_for_its_own_is_struck(must, sign):
+    e = add_controls(evidence(), look)
+
+    def collapse_is_worse(evidence):
+        value = sign * variety(evidence).value
+        return MetricResult(value, value - 0.1, value + 0.1, n=evidence.n)
+
+    found = run_controls(collapse_is_worse, e, {"collapse": must, "blurred": must})
+    assert found["collapse"]["failed"].endswith(f"real images {300 * sign} at n = 300, as copies would")
+    assert found["blurred"]["failed"] is None and found["blurred"]["must"] == must
+    better = run_controls(lambda e: replace(collapse_is_worse(e), value=0, low=0, high=0), e, {"collapse": must})
+    assert better["collapse"]["failed"] is None
+
+
+@pytest.mark.parametrize("name", ["copies", "authenticity", "copying"])
+def test_collapse_and_blur_are_controls_of_what_looks_for_copies(name):
+    worse = "not higher" if name == "copies" else "not lower"
+    shifts = get_metric(name).must_detect
+    assert (shifts["collapse"], shifts["blurred"]) == (worse, worse)
+
+
 @pytest.mark.parametrize(("counted", "seen"), [(30, True), (27, True), (100, False), (10, False)])
 def test_a_count_must_be_the_number_of_stored_images(counted, seen):
     e = add_controls(evidence(), look)

@@ -10,6 +10,7 @@ from synthetic_features import evidence, noisy, real, view
 
 from genlib.metrics.copying import average_cells, copying, mann_whitney_z
 from genlib.metrics.inputs import MetricInputs
+from genlib.metrics.stats.neighbours import nearest
 
 
 @pytest.mark.parametrize(("n", "m", "ties"), [(50, 70, False), (200, 30, True), (25, 400, True)])
@@ -57,3 +58,17 @@ def test_cells_without_both_kinds_are_left_out_and_none_is_a_reason():
     one, two = view(apart[:100]), view(apart[100:])
     e = MetricInputs(view(apart), one, view(one.features.repeat(2, 1)), view(two.features.repeat(2, 1)), 0)
     assert "no cell holds more than 20 generated images" in copying(e).detail["reason"]
+
+
+@pytest.mark.parametrize("share", [0.2, 0.5])
+def test_one_image_repeated_counts_once(share):
+    """Repeated, the image that is nearest to a training image would draw C_T far below 0."""
+    e = evidence(real(400, 4))
+    distance = nearest(e.generated.features, e.train.features)[0][:, 0]
+    order, times = distance.argsort(), int(400 * share)
+    rows = torch.cat([order[:1].expand(times), order[torch.randperm(400, generator=torch.Generator().manual_seed(0))]])[
+        :400
+    ]
+    found = copying(replace(e, samples=e.generated[rows]))
+    assert found.detail["distinct"] == len(rows.unique()) and found.value > -2
+    assert "different images" in copying(replace(e, samples=e.generated[order[:1].expand(400)])).detail["reason"]
