@@ -98,9 +98,8 @@ class BaselineSampler:
         generated = order[rank < taken]
         rest = order[(rank >= taken) & (rank < taken + theirs[kind])]
         own_generated, own_test = order[rank >= (available - wanted)[kind]], order[rank < test[kind]]
-        return Draw(
-            _shuffle(generated, generator), self._in_order(rest, index), _shuffle(own_generated, generator), own_test
-        )
+        tests = (self._in_order(rows, index) for rows in (rest, own_test))
+        return Draw(_shuffle(generated, generator), next(tests), _shuffle(own_generated, generator), next(tests))
 
     def _in_order(self, rows: Tensor, seed: int) -> Tensor:
         """In an order of which every part has the class mix of the whole, as test images are."""
