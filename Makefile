@@ -3,6 +3,7 @@
 # make ui           open MLflow on loopback                     make tune MODEL=gan [TRIALS=50]
 # make submit ADDRESS=http://head:8265 [STAGE=train@gan]        make faults  tests on several nodes, and 60 killed runs
 # make docs-check   run the commands of the pages, including the slow ones
+# make results      write the tables of README.md and docs/results.md from docs/results; RECORD=1: first those files from runs/
 # make bench        write the tables of docs/benchmarks.md, 40 minutes; make bench-quick: minutes, keeps nothing
 # make science      run the experiments one after another, hours; run it again to resume
 # make peers        install the packages that benchmarks compare with into .venv-peers
@@ -26,8 +27,9 @@ PRESET ?=
 SET ?=
 TRIALS ?=
 STAGE ?=
+RECORD ?=
 
-.PHONY: setup setup-dev repro test ui tune submit bench bench-quick science peers faults docs-check lint lock clean
+.PHONY: setup setup-dev repro test ui tune submit results bench bench-quick science peers faults docs-check lint lock clean
 
 setup: $(STAMP)
 
@@ -71,6 +73,9 @@ submit: setup
 	@test -n "$(ADDRESS)" || { echo "make submit: ADDRESS is missing, expected make submit ADDRESS=http://head:8265" >&2; exit 2; }
 	@python -m pipelines.check --preset "$(PRESET)" --set $(SET)
 	@python -m pipelines.submit "$(ADDRESS)" --stage "$(STAGE)"
+
+results: setup
+	@python -m pipelines.results $(if $(RECORD),--record)
 
 bench: setup-dev peers
 	@python -m benchmarks

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import platform
-import re
 from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -70,21 +69,10 @@ def format_table(found: Sequence[dict[str, Any]]) -> list[str]:
 def describe_machine() -> str:
     """One line on the machine, one on the versions."""
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
-    hardware = f"{processor_name()}, {os.cpu_count()} cores, {memory:.0f} GiB, {platform.system()} {platform.release()}"
+    processor = provenance.processor_name()
+    hardware = f"{processor}, {os.cpu_count()} cores, {memory:.0f} GiB, {platform.system()} {platform.release()}"
     versions = ", ".join(f"{name} {there}" for name in PACKAGES if (there := installed_version(name)))
     return f"Machine: {hardware}.\n\nVersions: Python {platform.python_version()}, {versions}; commit {short_commit()}."
-
-
-def processor_name() -> str:
-    """The processor's name as the kernel gives it, with family and model, which tell what a bare name may not."""
-    try:
-        text = Path("/proc/cpuinfo").read_text()
-    except OSError:
-        return platform.processor() or platform.machine()
-    facts = dict(re.findall(r"^(model name|cpu family|model)\s*:\s*(.*)$", text, re.MULTILINE))
-    return (
-        f"{facts.get('model name', platform.machine())} (family {facts.get('cpu family')}, model {facts.get('model')})"
-    )
 
 
 def installed_version(name: str) -> str | None:

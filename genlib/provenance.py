@@ -4,6 +4,8 @@ A copy on a cluster has no git: there both are what the environment says they we
 """
 
 import os
+import platform
+import re
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -45,6 +47,18 @@ def code_version() -> dict[str, str]:
     return {"version": release, "commit": commit(root), "dirty": dirty(root)}
 
 
+def processor_name() -> str:
+    """The processor's name as the kernel gives it, with family and model, which tell what a bare name may not."""
+    try:
+        text = Path("/proc/cpuinfo").read_text()
+    except OSError:
+        return platform.processor() or platform.machine()
+    facts = dict(re.findall(r"^(model name|cpu family|model)\s*:\s*(.*)$", text, re.MULTILINE))
+    return (
+        f"{facts.get('model name', platform.machine())} (family {facts.get('cpu family')}, model {facts.get('model')})"
+    )
+
+
 def dvc_experiment() -> str:
     """The name of DVC's experiment that this is part of; "" outside one."""
     return os.environ.get("DVC_EXP_NAME", "")
@@ -63,7 +77,6 @@ def main_worktree(root: Path) -> Path:
 
 def installed_requirements() -> str:
     """Python and what is installed, as requirements that make it again."""
-    import platform
     from importlib.metadata import distributions
 
     pins = sorted({f"{each.metadata['Name']}=={each.metadata['Version']}" for each in distributions()}, key=str.lower)

@@ -19,6 +19,7 @@ from genlib.files import file_sha256
 from genlib.params import Params, load_params
 from genlib.tracking.mlflow import publishing
 from genlib.tracking.run_folder import RunFolder, open_run
+from pipelines.code_digest import code_digest
 
 if TYPE_CHECKING:
     from genlib.data.dataset import Dataset
@@ -125,7 +126,7 @@ class Stage:
         return self.dataset.info if (PREPARED_DIR / INFO_FILE).exists() else {}
 
     def build_card(self, classifier: Mapping[str, Any], model_dir: Path, n: int) -> dict[str, Any]:
-        """The card of a metric: data, weights, classifier and number of images."""
+        """The card of a metric: data, weights, classifier, number of images, processor and code."""
         info = self.dataset.info
         return {
             **{key.removeprefix("genlib."): value for key, value in self.tags().items()},
@@ -137,6 +138,8 @@ class Stage:
             "weights": "ema",
             "model_sha256": file_sha256(model_dir / "model.safetensors"),
             "judge": classifier,
+            "processor": provenance.processor_name(),
+            "code": code_digest(ROOT, self.model_name, self.params.model_dump()["models"]),
         }
 
 

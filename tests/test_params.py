@@ -187,3 +187,10 @@ def test_numbers_in_scientific_form_are_numbers(tmp_path):
 @pytest.mark.parametrize("preset", sorted((ROOT / "presets").glob("*.yaml")), ids=lambda path: path.stem)
 def test_every_preset_is_valid(values, preset):
     parse_params(merge(values, read_yaml(preset)))
+
+
+@pytest.mark.parametrize("preset", sorted((ROOT / "presets").glob("*.yaml")), ids=lambda path: path.stem)
+def test_a_preset_of_other_data_divides_them_as_their_number_asks(values, preset):
+    """The kind of fault: 30 % of MNIST, which the default set of 5,000 images keeps aside, would be 21,000 images."""
+    changes = read_yaml(preset)
+    assert "data" not in changes or parse_params(merge(values, changes)).data.valid is None

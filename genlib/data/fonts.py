@@ -26,15 +26,19 @@ FONTS = (
 IMAGES_PER_GLYPH = 20  # images of one glyph: 4,200 in all
 IMAGE_SIZE, SUPERSAMPLED_SIZE = 32, 64  # pixels of an image, and of the grid that it is averaged from
 CANVAS_SIZE, GLYPH_HEIGHT = 128, 96  # pixels of a glyph's canvas, and of the glyph from top to bottom
-MAX_DIGIT_HEIGHT = 32  # pixels of an image that a glyph takes from top to bottom at the most
+FULL_HEIGHT, MNIST_HEIGHT = (
+    32,
+    32 * 20 / 28,
+)  # pixels that a glyph takes from top to bottom at the most; MNIST's: 20 of 28
 CHUNK = 256
 
 
-def render_digits(seed: int) -> Images:
-    """4,200 images [1, 32, 32], white on black, 420 of each digit; label by label, font by font."""
+def render_digits(seed: int, height: float = FULL_HEIGHT) -> Images:
+    """4,200 images [1, 32, 32], white on black, 420 of each digit; label by label, font by font. `height`: pixels that
+    a glyph takes from top to bottom at the most."""
     shapes = render_glyphs()
     which = torch.arange(len(shapes)).repeat_interleave(IMAGES_PER_GLYPH)
-    maps, blurs = _draw_affine_maps(len(which), seed), _draw_blur_kernels(len(which), seed)
+    maps, blurs = _draw_affine_maps(len(which), seed, height), _draw_blur_kernels(len(which), seed)
     chunks = [slice(start, start + CHUNK) for start in range(0, len(which), CHUNK)]
     pixels = torch.cat([_rasterize(shapes[which[rows]], maps[rows], blurs[rows]) for rows in chunks])
     return Images(pixels, which // len(FONTS))
@@ -58,12 +62,12 @@ def _render_glyph(digit: str, font: str) -> Tensor:
     return torch.from_numpy(np.asarray(picture) / 255)
 
 
-def _draw_affine_maps(n: int, seed: int) -> Tensor:
+def _draw_affine_maps(n: int, seed: int, height: float) -> Tensor:
     """Affine maps [n, 2, 3] from places in an image to places in its glyph, both -1..1: a turn by up to 9 degrees, a
     slant by up to 0.2, 0.88 to 1 of the largest size along each side and a shift of up to a pixel each way."""
     draw = torch.rand(n, 6, generator=seeded_generator(seed, "printed", "map"), dtype=torch.float64) * 2 - 1
     turn, slant, *shift = draw[:, :4].unbind(1)
-    wide, tall = (IMAGE_SIZE / CANVAS_SIZE * GLYPH_HEIGHT / MAX_DIGIT_HEIGHT / (0.94 + 0.06 * draw[:, 4:])).unbind(1)
+    wide, tall = (IMAGE_SIZE / CANVAS_SIZE * GLYPH_HEIGHT / height / (0.94 + 0.06 * draw[:, 4:])).unbind(1)
     cos, sin = (turn * math.radians(9)).cos(), (turn * math.radians(9)).sin()
     slant, (right, down) = slant * 0.2, (each * 2 / IMAGE_SIZE for each in shift)
     rows = [wide * cos, wide * (sin + slant), right, -tall * sin, tall * cos, down]

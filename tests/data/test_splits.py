@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -14,6 +15,7 @@ from genlib.data.images import Images
 from genlib.data.random import seeded_generator
 from genlib.data.splits import SPLIT_NAMES, drop_duplicates, require_all_classes, split_pool, stratify
 from genlib.errors import InputError
+from genlib.params import load_params
 
 SETTINGS = DataConfig(name="made")
 
@@ -50,6 +52,12 @@ def test_default_sizes():
     assert sizes(1000, 0, "pooled") == [600, 200, 200]
     assert sizes(60000, 10000, "official") == sizes(60000, 10000, "pooled") == [55000, 5000, 10000]
     assert sizes(65000, 0, "pooled") == [50000, 5000, 10000]
+
+
+def test_the_default_set_has_a_thousand_test_images_and_a_larger_reserve():
+    config = load_params(Path(__file__).parents[2] / "params.yaml").data.to_config()
+    parts = split_pool(made(5000), 0, CLASSES, config)  # as many as mnist5k has
+    assert [len(parts[name]) for name in SPLIT_NAMES] == [2500, 1500, 1000]
 
 
 def test_asked_sizes():

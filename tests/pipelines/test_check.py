@@ -107,7 +107,7 @@ def stubs(project, monkeypatch):
     return project
 
 
-PRINTED = "data.domain_b={name: printed_digits}"
+PRINTED = "data.domain_b={name: printed_mnist}"
 FLAT = folder("flat")
 
 LACKING = {
@@ -318,7 +318,7 @@ def test_a_section_is_taken_out_of_the_file_and_the_rest_kept(project):
     rid = ["models.gan=null", "tune.models=[]", "tune.constraints=null", PRINTED]
     check(None, rid)
     text = (project / "params.yaml").read_text()
-    assert "gan" not in load_params().models and load_params().data.domain_b.name == "printed_digits"
+    assert "gan" not in load_params().models and load_params().data.domain_b.name == "printed_mnist"
     kept = [line for line in (ROOT / "params.yaml").read_text().splitlines() if "#" in line and "null" in line]
     assert len(kept) > 3 and [line for line in kept if line not in text] == []
     check(None, rid)

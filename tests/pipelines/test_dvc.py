@@ -75,6 +75,8 @@ def project(tmp_path_factory):
         if (ROOT / name).is_file():
             (clone / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(ROOT / name, clone / name)
+    params = clone / "params.yaml"
+    params.write_text(params.read_text().replace("name: mnist5k", "name: digits", 1))  # which is read at once
     run(clone, "git", "init", "-q")
     params = load_params(clone / "params.yaml")
     for name, text in stand_ins(params).items():
