@@ -39,10 +39,13 @@ NO_FILE = "got a folder, a FIFO or a device, expected a file"
 PNG_SIGNATURE = b"\x89PNG"
 
 
-class ImageFile(Protocol):
-    """An image file, wherever it is; as a string, its name."""
+class OpenableFile(Protocol):
+    """A file, wherever it is; as a string, its name."""
 
     def open(self, mode: Literal["rb"], /) -> IO[bytes]: ...
+
+
+ImageFile = str | OpenableFile  # a path of this machine, or what can be opened
 
 
 @dataclass(frozen=True)
@@ -114,8 +117,9 @@ def _count_channels(file: ImageFile, image: Any) -> int:
     return CHANNELS[mode]
 
 
-def file_size(path: Path) -> int:
+def file_size(file: str | Path) -> int:
     """In bytes. Raises InputError for what is no file, as a link to nothing or a FIFO: to open one may never return."""
+    path = Path(file) if isinstance(file, str) else file
     try:
         found = path.stat()
     except OSError as error:
@@ -145,13 +149,13 @@ def _refusal(file: ImageFile, error: Exception) -> InputError:
 
 def _open_image(file: ImageFile) -> Any:
     """The file as an image of Pillow's, not yet decoded."""
-    data = _read_local(file) if isinstance(file, Path) else _read_remote(file)
+    data = _read_local(file) if isinstance(file, str | Path) else _read_remote(file)
     if data.startswith(PNG_SIGNATURE):
         _open_bytes(data).verify()  # checksums, which decoding does not look at; the image is then used up
     return _open_bytes(data)
 
 
-def _read_local(path: Path) -> bytes:
+def _read_local(path: str | Path) -> bytes:
     """Opened without blocking: a FIFO in the place of a file is refused and not waited for."""
     with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb", buffering=0) as stream:
         if not stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
@@ -159,7 +163,7 @@ def _read_local(path: Path) -> bytes:
         return stream.readall()  # to the end: one read of a remote file system may give less
 
 
-def _read_remote(file: ImageFile) -> bytes:
+def _read_remote(file: OpenableFile) -> bytes:
     with file.open("rb") as stream:
         return stream.read()
 

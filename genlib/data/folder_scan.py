@@ -1,6 +1,7 @@
 """What is in a folder, in natural order, without what is hidden: its folders, its images and its other files.
 
-Local folders are read by `os.scandir`, which tells folders from files without a question for each.
+Local folders are read by `os.scandir`, which tells folders from files without a question for each. What is in them
+has its path as a string: to make a `Path` of each file takes longer than all else, also when they are sent to others.
 """
 
 import os
@@ -8,7 +9,7 @@ import re
 from collections import Counter
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import NamedTuple
 
 from genlib.data.decoding import file_size
@@ -21,9 +22,12 @@ OTHER_SUFFIXES = (".gif", ".avif", ".heic", ".heif", ".jxl", ".jp2")  # of image
 _NUMBER = re.compile(r"(\d+)")
 
 
+FilePath = str | Path  # of this machine, or behind a URL
+
+
 class _Entry(NamedTuple):
     name: str
-    path: Path
+    path: FilePath
     is_folder: bool
     is_plain: bool  # a folder or a file, and no link
 
@@ -34,10 +38,10 @@ class FolderScan:
 
     @cached_property
     def folders(self) -> list[Path]:
-        return [each.path for each in self.entries if each.is_folder]
+        return [_as_path(each.path) for each in self.entries if each.is_folder]
 
     @cached_property
-    def images(self) -> list[Path]:
+    def images(self) -> list[FilePath]:
         """Raises InputError for one that is no file: a link to nothing, a FIFO, a device."""
         found = [each for each in self.entries if not each.is_folder and _is_image(each.name)]
         for each in found:
@@ -48,8 +52,8 @@ class FolderScan:
     @cached_property
     def left_out(self) -> Counter[str]:
         """The other files, by the end of their names."""
-        others = (each.path for each in self.entries if not each.is_folder and not _is_image(each.name))
-        return Counter(escape_unprintable(path.suffix.lower()) or "without an ending" for path in others)
+        others = (PurePath(each.name) for each in self.entries if not each.is_folder and not _is_image(each.name))
+        return Counter(escape_unprintable(name.suffix.lower()) or "without an ending" for name in others)
 
 
 def scan_folder(folder: Path) -> FolderScan:
@@ -65,7 +69,7 @@ def natural_sort_key(name: str) -> tuple[list[str | int], str]:
 
 def list_children(folder: Path, *, files: bool) -> list[Path]:
     """The folders in a folder, or whatever else is there, in order."""
-    return [each.path for each in scan_folder(folder).entries if each.is_folder is not files]
+    return [_as_path(each.path) for each in scan_folder(folder).entries if each.is_folder is not files]
 
 
 def list_images(folder: Path) -> list[Path]:
@@ -80,7 +84,7 @@ def expected_endings() -> str:
 def _scan_local(folder: Path) -> list[_Entry]:
     with os.scandir(folder) as entries:
         return [
-            _Entry(each.name, folder / each.name, _is_folder(each), each.is_file(follow_symlinks=False))
+            _Entry(each.name, each.path, _is_folder(each), each.is_file(follow_symlinks=False))
             for each in entries
             if _is_shown(each.name)
         ]
@@ -88,6 +92,10 @@ def _scan_local(folder: Path) -> list[_Entry]:
 
 def _scan_remote(folder: Path) -> list[_Entry]:
     return [_Entry(path.name, path, path.is_dir(), True) for path in folder.iterdir() if _is_shown(path.name)]
+
+
+def _as_path(path: FilePath) -> Path:
+    return Path(path) if isinstance(path, str) else path
 
 
 def _is_shown(name: str) -> bool:

@@ -13,11 +13,11 @@ import os
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence, Sized
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Protocol
 
 from genlib.data.decoding import ImageFile, file_size
-from genlib.data.folder_scan import expected_endings, list_images, scan_folder
+from genlib.data.folder_scan import FilePath, expected_endings, list_images, scan_folder
 from genlib.errors import InputError, MissingDataError, escape_unprintable
 
 PROBE_FILES, PROBE_BYTES = 500, 32 * 2**20
@@ -37,7 +37,7 @@ class Listing:
     labels: tuple[int, ...]
     classes: tuple[str, ...]
     probe: ImageFiles
-    paths: Sequence[Path]
+    paths: Sequence[FilePath]
     file_bytes: int
     left_out: Mapping[str, int] = field(default_factory=dict)
 
@@ -81,7 +81,7 @@ def list_folder(folder: Path, where: str) -> Listing:
     """The images of one folder: of its sub-folders, which are the classes, or its own."""
     here = scan_folder(folder)
     if here.images and here.folders:
-        found = f"images ({here.images[0].name}) beside folders ({here.folders[0].name}) in {folder}"
+        found = f"images ({PurePath(str(here.images[0])).name}) beside folders ({here.folders[0].name}) in {folder}"
         raise InputError(f"{where}: got {found}, expected one folder per class, or images only")
     classes = {each: scan_folder(each) for each in here.folders}
     _require_distinct(here.folders, where)

@@ -92,6 +92,6 @@ def _list_remote(config: DataConfig, source: Source) -> Iterator[tuple[str, int,
     listed: Mapping[str, Any] = root.fs.find(root.path, detail=True)
     by_path = {path.strip("/"): facts for path, facts in listed.items()}
     for path in source.files:
-        facts = by_path[path.path.strip("/")]  # type: ignore[attr-defined]
+        facts = by_path[path.path.strip("/")]  # type: ignore[union-attr]
         content = next((str(facts[key]) for key in CONTENT_KEYS if facts.get(key)), "")
         yield str(path), int(facts.get("size") or 0), content

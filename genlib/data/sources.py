@@ -18,6 +18,7 @@ import numpy as np
 from genlib.data import image_folder
 from genlib.data import parquet as parquet_files
 from genlib.data.config import DataConfig
+from genlib.data.folder_scan import FilePath
 from genlib.data.image_folder import Listing
 from genlib.data.reading import Probe, probe_images, read_images
 from genlib.data.resizing import Size
@@ -54,7 +55,7 @@ class Source:
     size: Size | None = None
     num_images: int | None = None
     display_name: str = ""
-    files: tuple[Path, ...] = ()
+    files: tuple[FilePath, ...] = ()
     version: str = ""
     notes: Names = ()
     probe: Callable[[], Probe] | None = None

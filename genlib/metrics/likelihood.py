@@ -1,6 +1,7 @@
 """Likelihood of all test images, for models that have one."""
 
-from collections.abc import Iterator
+import math
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any, cast
 
@@ -18,20 +19,23 @@ from genlib.metrics.stats.ranking import auroc
 from genlib.models.layers.pixel_likelihood import BITS_OFFSET, bits_per_dim
 
 MAX_EVALUATIONS = 250_000  # pairs of an image and a sample that one metric may decode
+MAX_VALUES = MAX_EVALUATIONS * 28 * 28  # numbers of those images: larger ones get fewer samples
 PIXEL_VARIANCE_NOTE = "each pixel has a variance of its own, and its floor decides the value: not comparable"
 NUM_BINARIZATIONS = 8  # of an image, whose log-likelihoods Bayes' rule averages
 
 
-def samples_within_budget(likelihoods: int, max_samples: int) -> int:
-    """Samples for each of so many likelihoods: as many as MAX_EVALUATIONS allows."""
-    return max(1, min(max_samples, MAX_EVALUATIONS // likelihoods))
+def samples_within_budget(likelihoods: int, max_samples: int, shape: Sequence[int]) -> int:
+    """Samples for each of so many likelihoods of images of this shape: as many as MAX_EVALUATIONS and MAX_VALUES
+    allow."""
+    affordable = min(MAX_EVALUATIONS, MAX_VALUES // math.prod(shape))
+    return max(1, min(max_samples, affordable // likelihoods))
 
 
 @metric(question=("Real images probable?", 3), needs="likelihood")
 def elbo(inputs: MetricInputs) -> MetricResult:
     """E_q(z|x) [log p(x, z) - log q(z|x)] in nats, the mean over all test images (Kingma and Welling 2013)."""
     model, x, y = inputs.model, observe_test_images(inputs), _conditioning_labels(inputs)
-    samples = samples_within_budget(len(x), 10)
+    samples = samples_within_budget(len(x), 10, x.shape[1:])
     found = bayes.estimate_elbo(model, x, num_samples=samples, seed=inputs.seed, y=y)
     detail = describe_likelihood(model, x, model.nll_offset - found)
     return MetricResult.of_mean(found - model.nll_offset, samples=samples, of=_describe_condition(y), **detail)
@@ -43,7 +47,7 @@ def nll(inputs: MetricInputs) -> MetricResult:
     model, x, y = inputs.model, observe_test_images(inputs), _conditioning_labels(inputs)
     if model.pixel_likelihood == "gray_bce":
         raise UndefinedMetric("a Bernoulli likelihood of grey levels is not normalised")
-    samples = samples_within_budget(len(x), 200)
+    samples = samples_within_budget(len(x), 200, x.shape[1:])
     found = bayes.importance_log_likelihood(model, x, num_samples=samples, seed=inputs.seed, y=y)
     values = model.nll_offset - found
     detail: dict[str, Any] = {"samples": samples, "of": _describe_condition(y), **describe_likelihood(model, x, values)}
@@ -95,7 +99,7 @@ def anomaly_auroc(inputs: MetricInputs) -> MetricResult:
     x = torch.cat([observe_test_images(inputs), observe_test_images(inputs, ood=True)])
     num_known = len(inputs.test)
     if _conditioning_labels(inputs) is None:
-        samples = samples_within_budget(len(x), 50)
+        samples = samples_within_budget(len(x), 50, x.shape[1:])
         scores = -bayes.importance_log_likelihood(inputs.model, x, num_samples=samples, seed=inputs.seed)
     else:
         by_class, prior, _ = _class_log_likelihoods(inputs, x, 5)
@@ -144,7 +148,7 @@ def _class_log_likelihoods(
 ) -> tuple[Tensor, Tensor, int]:
     """log p(x|y) [n, K], log p(y) [K] and the samples taken for each, of a conditional model, as one of `draws`."""
     classes = inputs.test.probabilities.shape[1]
-    k = samples_within_budget(len(x) * classes * draws, max_samples)
+    k = samples_within_budget(len(x) * classes * draws, max_samples, x.shape[1:])
     prior = bayes.log_frequencies(cast(Tensor, inputs.train.labels), classes)
     return bayes.class_log_likelihoods(inputs.model, x, classes, num_samples=k, seed=inputs.seed), prior, k
 

@@ -289,9 +289,21 @@ def test_scores_that_do_not_overlap_still_have_an_interval():
 
 def test_samples_are_what_the_budget_affords():
     assert (
-        samples_within_budget(10, 5000) == 5000
-        and samples_within_budget(10_000, 5000) == 25
-        and samples_within_budget(10**9, 5) == 1
+        samples_within_budget(10, 5000, (1, 28, 28)) == 5000
+        and samples_within_budget(10_000, 5000, (1, 28, 28)) == 25
+        and samples_within_budget(10**9, 5, (1, 28, 28)) == 1
+    )
+
+
+def test_larger_images_get_fewer_samples_and_smaller_ones_no_more():
+    sides = (4, 28, 56, 128, 256)
+    samples = [samples_within_budget(1000, 5000, (3, side, side)) for side in sides]
+    values = [3 * side**2 * count for side, count in zip(sides, samples, strict=True)]
+    assert (
+        samples[0] == 250
+        and samples == sorted(samples, reverse=True)
+        and max(values[:-1]) <= 250 * 28**2
+        and samples[-1] == 1
     )
 
 

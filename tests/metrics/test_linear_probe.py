@@ -10,12 +10,9 @@ from torch.nn import functional as F
 from genlib.data.config import DataConfig
 from genlib.data.dataset import load_dataset, prepare
 from genlib.evaluation.runner import compute_metrics
+from genlib.metrics import linear_probe
 from genlib.metrics.inputs import FeatureSet, MetricInputs
-from genlib.metrics.linear_probe import (
-    fit_logistic_regression,
-    fit_probe,
-    probe_accuracy,
-)
+from genlib.metrics.linear_probe import fit_logistic_regression, fit_probe, probe_accuracy
 from genlib.models import autoencoder
 
 SHAPE = (1, 8, 8)
@@ -62,6 +59,18 @@ def test_the_probe_does_not_mind_the_units_of_a_feature_or_constants():
     units = torch.tensor([1e-3, 1.0, 7.0, 100.0, 1.0], dtype=torch.float64)
     scaled = [(torch.cat([x * units + 5, torch.ones(300, 2)], 1), y) for x, y in parts]
     assert fit_probe(*parts).value == fit_probe(*scaled).value > 0.5
+
+
+def test_features_beyond_the_number_of_images_change_nothing_but_the_time(monkeypatch):
+    parts = [labelled(n, seed, d=90) for n, seed in ((40, 0), (60, 1), (200, 2))]
+    assert linear_probe.row_space_basis(parts[0][0]).shape == (90, 40)
+    found, sizes, fit = fit_probe(*parts), [], linear_probe.fit_logistic_regression
+    monkeypatch.setattr(
+        linear_probe, "fit_logistic_regression", lambda x, *rest: sizes.append(x.shape) or fit(x, *rest)
+    )
+    assert fit_probe(*parts) == found and set(sizes) == {(40, 40)}
+    monkeypatch.setattr(linear_probe, "row_space_basis", lambda x: torch.eye(90, dtype=torch.float64))
+    assert fit_probe(*parts) == found and found.detail["features"] == 90 and sizes[-1] == (40, 90)
 
 
 def evidence_of(data, model):
