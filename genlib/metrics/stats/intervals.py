@@ -2,7 +2,10 @@
 
 import math
 from collections.abc import Sequence
+from functools import cache
 from statistics import NormalDist, fmean, stdev
+
+import torch
 
 NUM_GROUPS = 20
 Z = NormalDist().inv_cdf(0.975)
@@ -16,14 +19,26 @@ def wilson(successes: float, n: float) -> tuple[float, float]:
     return (centre - half if successes else 0.0), (centre + half if successes < n else 1.0)
 
 
+@cache
 def t_quantile(freedom: int) -> float:
-    """The 0.975 quantile of Student's t, by the expansion of Abramowitz and Stegun 26.7.5; within 1e-3 from 5 on."""
-    z, v = Z, freedom
-    g1 = (z**3 + z) / 4
-    g2 = (5 * z**5 + 16 * z**3 + 3 * z) / 96
-    g3 = (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / 384
-    g4 = (79 * z**9 + 776 * z**7 + 1482 * z**5 - 1920 * z**3 - 945 * z) / 92160
-    return z + g1 / v + g2 / v**2 + g3 / v**3 + g4 / v**4
+    """The 0.975 quantile of Student's t, by bisection on the angle atan(t / sqrt(freedom)); within 1e-9."""
+    low, high = 0.0, math.pi / 2
+    for _ in range(60):
+        middle = (low + high) / 2
+        low, high = (middle, high) if _t_probability(middle, freedom) < 0.95 else (low, middle)
+    return math.sqrt(freedom) * math.tan(low)
+
+
+def _t_probability(angle: float, freedom: int) -> float:
+    """P(|t| < sqrt(freedom) tan(angle)), a finite sum for each number of degrees of freedom (Abramowitz and Stegun
+    26.7.3 and 26.7.4)."""
+    odd, cosine = freedom % 2, math.cos(angle)
+    i = torch.arange(1, max(1, (freedom - odd) // 2), dtype=torch.float64)
+    ratios = (2 * i / (2 * i + 1) if odd else (2 * i - 1) / (2 * i)) * cosine**2
+    total = math.sin(angle) * (1 + float(ratios.cumprod(0).sum()))
+    if not odd:
+        return total
+    return 2 / math.pi * (angle + total * cosine * (freedom > 1))
 
 
 def mean_interval(values: Sequence[float]) -> tuple[float, float]:
