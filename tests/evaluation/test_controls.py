@@ -100,7 +100,7 @@ def test_blurred_images_are_the_real_ones_blurred():
     assert torch.equal(planted["blurred"].labels, planted["real"].labels)
 
 
-@pytest.mark.parametrize("name", [name for name in metric_names() if question_of(name) == "Real-looking?"])
+@pytest.mark.parametrize("name", [name for name in metric_names() if question_of(name) == "Realistic?"])
 def test_every_metric_of_realism_must_see_blur(name):
     needs_images = get_metric(name).needs == "samples"
     assert ("blurred" in get_metric(name).must_detect) == needs_images

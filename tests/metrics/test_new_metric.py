@@ -16,7 +16,7 @@ from genlib.metrics.registry import group_by_question, metric_names
 from genlib.report.leaderboard import better_direction, describe_metric
 
 assert "contrast" in metric_names() and better_direction("contrast") == "real"
-assert group_by_question(["contrast", "kid"]) == {"Real-looking?": ["kid", "contrast"]}
+assert group_by_question(["contrast", "kid"]) == {"Realistic?": ["kid", "contrast"]}
 assert describe_metric("contrast").startswith("Mean standard deviation of an image's intensities")
 images = FeatureSet(torch.randint(256, (60, 1, 4, 4), dtype=torch.uint8), None, torch.randn(60, 3), torch.ones(60, 1))
 controls = {"real": images, "noise": images}

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from report_tree import MISSED, MODELS, SHORT
 
-from genlib.metrics.registry import ALIKE, CONTROL_LABELS, COPIED, REAL
+from genlib.metrics.registry import DIVERSE, CONTROL_LABELS, ORIGINAL, REALISTIC
 from genlib.metrics.result import MetricResult
 from genlib.report.leaderboard import COLUMNS, build_control_rows, build_tables, iter_rows
 from genlib.runs import ModelResults, Results, read_results
@@ -43,9 +43,9 @@ def test_leaderboard_leaves_what_is_undefined_empty(tree: Path, tmp_path: Path) 
 def test_models_that_share_a_metric_share_a_table(tree: Path) -> None:
     found = build_tables(read_results(tree, MODELS, ["gan"]))
     assert [(table.question, table.models, [row.metric for row in table.rows]) for table in found] == [
-        (REAL, ["vae", "gan", "gan+tuned"], ["density", "inception_score", "frechet"]),
-        (COPIED, ["gan"], ["authenticity"]),
-        (ALIKE, ["vae", "gan", "gan+tuned"], ["support", "coverage"]),
+        (REALISTIC, ["vae", "gan", "gan+tuned"], ["density", "inception_score", "frechet"]),
+        (ORIGINAL, ["gan"], ["authenticity"]),
+        (DIVERSE, ["vae", "gan", "gan+tuned"], ["support", "coverage"]),
         ("Classes recognised?", ["classifier", "scorer"], ["accuracy"]),
     ]
     assert found[2].notes == [SHORT]

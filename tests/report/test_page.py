@@ -97,7 +97,7 @@ def test_a_page_of_images_that_nothing_here_made(tree: Path) -> None:
     weak = {**judge, "extractor": "scorer", "accuracy": 0.648, "note": "It is right on 65 % of the test images."}
     html = render_page(Results(data, [replace(fakes, card={"judge": weak})]), Provenance({}, {}, ""))
     assert "<em>scorer</em>. It is right on 65 % of the test images. Every" in html
-    assert "Copied?" in html
+    assert "Original?" in html
     bare_results = Results({"name": "birds", "counts": {}}, [ModelResults("fake")])
     assert "birds" in render_page(bare_results, Provenance({}, {}, ""))
     params, command = {"data": {"root": "s3://u:s3cr3t@b?token=s3cr3t"}}, 'make repro SET="data.root=s3://u:s3cr3t@b"'
