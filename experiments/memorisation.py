@@ -12,8 +12,10 @@ of images, from which every repetition draws anew.
 
 Command: `python -m experiments.memorisation [--data PATH] [--photos PATH] [--state FOLDER] [--figure FILE]`; `--data`
 holds the files of MNIST, `--photos` the Parquet shards of CIFAR-10.
-Cost: COST
-Expect: EXPECT
+Cost: a minute and a half of one core for MNIST 16x16; the larger settings take several minutes each.
+Expect: on MNIST 16x16 with n = 359 every test at 1 % alarms in about 1 % of real draws, "not original" in 3 to 5 %; in
+at most 6 % whatever share of the images is one image, and in at most 4 % for blur; in all draws with 5 % of exact,
+jittered, shifted, rotated, mirrored, zoomed or cropped copies.
 """
 
 from __future__ import annotations

@@ -156,6 +156,7 @@ def test_odd_images_still_give_plain_finite_json(fault):
     }[fault]
     found = compute_metrics(odd, MEMORIZATION_METRICS)
     json.dumps(report_to_json(found, {}), allow_nan=False)
-    assert all(measure.value is not None for measure in found.values())
+    for measure in found.values():
+        assert measure.value is not None or ("constant" in fault and "different images" in measure.detail["reason"])
     if fault == "twice":
-        assert found["copies"].value == copies(e).value
+        assert abs(found["copies"].value) < 0.03 and copies(replace(odd, samples=odd.train[:300])).low > 0.9

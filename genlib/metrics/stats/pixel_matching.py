@@ -26,6 +26,7 @@ ZOOM = 0.9  # of the width and of the height is what a zoomed view shows
 VIEWS = ((1.0, 1.0), (-1.0, 1.0), (ZOOM, ZOOM), (-ZOOM, ZOOM))  # factors of x and y, from the centre: -1 mirrors
 LOCAL_RANK = 8  # the neighbour whose distance is the local scale
 MAX_SHIFT = {-5: 1, 0: 2, 5: 1}  # pixels along either axis, for each rotation by so many degrees
+NUM_MOVES = sum((2 * shift + 1) ** 2 for shift in MAX_SHIFT.values())
 
 
 def aligned_distance(pixels: Pixels, train: Pixels) -> tuple[Tensor, Tensor, Tensor]:
@@ -37,11 +38,8 @@ def aligned_distance(pixels: Pixels, train: Pixels) -> tuple[Tensor, Tensor, Ten
     """
     found = [nearest_by(describe, pixels, train) for describe in (coarse_descriptor, spectrum_descriptor)]
     candidates, views = (torch.cat(parts, 1) for parts in zip(*found, strict=True))
-    grids, num_moves = (
-        rotation_grids(pixels.shape[2], pixels.shape[3]),
-        sum((2 * s + 1) ** 2 for s in MAX_SHIFT.values()),
-    )
-    rows = images_within(CHUNK_ELEMENTS, (num_moves, *pixels.shape[1:]))
+    grids = rotation_grids(pixels.shape[2], pixels.shape[3])
+    rows = images_within(CHUNK_ELEMENTS, (NUM_MOVES, *pixels.shape[1:]))
 
     def match(x: Tensor, among: Tensor, view: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         seen = show_views(train[among].flatten(0, 1), view.flatten()).view(*among.shape, *x.shape[1:])
