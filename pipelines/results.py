@@ -81,7 +81,7 @@ def describe_model(root: Path, model: ModelResults) -> dict[str, Any]:
     return {
         **origin,
         "seeds": [model.seed, *list_further_seeds(root, model.name)],
-        "n": model.card.get("n"),
+        "n": max(result.n for result in model.metrics.values()),
         "verdicts": {key: _without(verdict, "sentence", "figure") for key, verdict in verdicts.items()},
         "metrics": {name: describe_metric(result) for name, result in model.metrics.items()},
     }

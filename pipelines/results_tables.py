@@ -11,20 +11,23 @@ from pathlib import Path
 from typing import Any
 
 from genlib.formatting import DASH, display_name
-from genlib.metrics.registry import split_direction
+from genlib.metrics.registry import DIRECTIONS, split_direction
 from genlib.metrics.result import MetricResult
 from genlib.report.leaderboard import DIRECTION_DOMAINS, Cell, Table, build_table, build_tables
 from genlib.runs import ModelResults, Results
 from pipelines.code_digest import UNKNOWN, code_digest
 
-OVERVIEW = ("inception_score", "coverage", "accuracy", "label_preservation")
+OVERVIEW = ("inception_score", "coverage", "accuracy", *(f"label_preservation{suffix}" for suffix in DIRECTIONS))
 Record = Mapping[str, Any]
 Names = Mapping[str, str]
 
 
 def format_overview(root: Path, record: Record) -> str:
     """A row per model: a few metrics, and the answers of its verdicts."""
-    metrics = {model.name: _keep(model, OVERVIEW) for model in parse_models(record)}
+    models = parse_models(record)
+    metrics = {
+        model.name: {name: model.metrics[name] for name in OVERVIEW if name in model.metrics} for model in models
+    }
     table, questions, names = build_table(metrics), list_questions(record), title_models(root, record)
     head = ["model", *(_title_metric(row.metric) for row in table.rows), *questions]
     rows = [["*real images*", *(_format_value(row.baseline) for row in table.rows), *("" for _ in questions)]]
@@ -47,11 +50,13 @@ KINDS = {"overview": format_overview, "metrics": format_metrics}
 def format_table(table: Table, names: Names) -> str:
     """Metrics against models and real images; below, by number, why values are missing or struck through."""
     columns = [names.get(name) or name.replace(model, names[model], 1) for name, model in _models_of(table)]
-    rows = [
-        [display_name(row.metric), *map(_format_cell, row.cells), _format_value(row.baseline)] for row in table.rows
-    ]
-    cited = {cell.note_number for row in table.rows for cell in row.cells}
-    notes = "  \n".join(f"[{number}] {reason}" for number, reason in enumerate(table.notes, 1) if number in cited)
+    cited = sorted({cell.note_number for row in table.rows for cell in row.cells} - {0})
+    marks = {0: ""} | {number: f"[{mark}]" for mark, number in enumerate(cited, 1)}
+    rows = []
+    for row in table.rows:
+        cells = [_format_cell(cell, marks[cell.note_number]) for cell in row.cells]
+        rows.append([display_name(row.metric), *cells, _format_value(row.baseline)])
+    notes = "  \n".join(f"{marks[number]} {table.notes[number - 1]}" for number in cited)
     return "\n\n".join(filter(None, [format_rows([table.question, *columns, "real images"], rows), notes]))
 
 
@@ -113,18 +118,13 @@ def parse_models(record: Record) -> list[ModelResults]:
     ]
 
 
-def _keep(model: ModelResults, metrics: Sequence[str]) -> dict[str, MetricResult]:
-    return {name: result for name, result in model.metrics.items() if split_direction(name)[0] in metrics}
-
-
 def _title_metric(name: str) -> str:
     metric, suffix = split_direction(name)
     return display_name(metric) + (" {} to {}".format(*DIRECTION_DOMAINS[suffix]) if suffix else "")
 
 
-def _format_cell(cell: Cell) -> str:
-    """A value, and what real images get where the row has no single one; or by number why there is none."""
-    note = f"[{cell.note_number}]" if cell.note_number else ""
+def _format_cell(cell: Cell, note: str) -> str:
+    """A value or a dash, what real images get where the row has no single one, and the mark of a note."""
     baseline = f"real: {cell.baseline}" if cell.baseline not in ("", DASH) else ""
     return " ".join(filter(None, (_format_value(cell) or cell.text, baseline, note)))
 
