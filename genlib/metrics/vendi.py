@@ -4,7 +4,9 @@ import torch
 from torch import Tensor
 
 from genlib.metrics.base import MetricInputs, MetricResult, UndefinedMetric, metric, shortfall
-from genlib.metrics.stats.groups import jackknife_values
+from genlib.metrics.stats.strata import variance_of_mean
+
+MIN_EIGENVALUE = 1e-12  # whose logarithm is taken
 
 
 @metric(
@@ -17,8 +19,9 @@ def vendi(inputs: MetricInputs) -> MetricResult:
     lengths = x.norm(dim=1, keepdim=True)
     if not lengths.all():
         raise UndefinedMetric(f"{int((lengths == 0).sum())} images have features of length 0")
-    values = jackknife_values(effective_number, x / lengths)
-    return MetricResult.of_jackknife(values, n=len(x), at_least=1.0, features=x.shape[1])
+    x = x / lengths
+    variance = variance_of_mean(vendi_influence(x))
+    return MetricResult.of_variance(effective_number(x), variance, n=len(x), at_least=1.0, features=x.shape[1])
 
 
 def effective_number(x: Tensor) -> float:
@@ -26,3 +29,11 @@ def effective_number(x: Tensor) -> float:
     n, d = x.shape
     values = torch.linalg.eigvalsh((x.T @ x if d < n else x @ x.T) / n)
     return float(torch.special.entr(values.clamp(min=0)).sum().exp())
+
+
+def vendi_influence(x: Tensor) -> Tensor:
+    """Of each row on the effective number V, but for a constant: -V sum_k log(l_k) (v_k.x)^2, v_k the eigenvectors."""
+    values, vectors = torch.linalg.eigh(x.T @ x / len(x))
+    score: Tensor = torch.special.entr(values.clamp(min=0)).sum().exp()
+    influence: Tensor = (x @ vectors).square() @ values.clamp(min=MIN_EIGENVALUE).log()
+    return -score * influence
