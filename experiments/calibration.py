@@ -13,8 +13,7 @@ Expect: at most 7 % false alarms of each question; power as in the table of docs
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any

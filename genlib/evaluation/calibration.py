@@ -18,7 +18,7 @@ from genlib.evaluation.baselines import Baseline, BaselineSampler, simulate
 from genlib.evaluation.faults import FAULTS, FaultPlanter, make_faulty
 from genlib.files import atomic_path
 from genlib.metrics.inputs import FeatureSet, MetricInputs
-from genlib.metrics.registry import IMAGE_NEEDS, VERDICT_GROUPS, get_metric, metrics_of_question, metrics_of_verdict
+from genlib.metrics.registry import IMAGE_NEEDS, VERDICT_QUESTIONS, get_metric, metrics_of_question
 
 CODE = ("../metrics", "baselines.py", "calibration.py", "faults.py", "pool.py")  # that decides the numbers
 
@@ -47,8 +47,7 @@ def calibrate(
 
 def heard_metrics(names: Iterable[str]) -> list[str]:
     """Those of `names` that a verdict hears, and that real images can have."""
-    groups = [group for question in VERDICT_GROUPS.values() for group in question]
-    heard = metrics_of_verdict(*groups)
+    heard = {name for question in VERDICT_QUESTIONS for name in metrics_of_question(question)}
     return [name for name in names if name in heard and get_metric(name).needs in IMAGE_NEEDS]
 
 

@@ -20,10 +20,9 @@ from genlib.metrics.registry import (
     DIVERSE,
     ORIGINAL,
     REALISTIC,
-    VERDICT_GROUPS,
+    VERDICT_QUESTIONS,
     Question,
-    VerdictGroup,
-    metrics_of_verdict,
+    metrics_of_question,
     split_direction,
 )
 from genlib.metrics.result import MetricResult
@@ -96,11 +95,11 @@ def compute_verdicts(
     for name, result in results.items():
         metric, suffix = split_direction(name)
         by_direction.setdefault(suffix, {})[metric] = result
-    groups = [group for question in VERDICT_GROUPS.values() for group in question]
+    heard = {name for question in VERDICT_QUESTIONS for name in metrics_of_question(question)}
     answers = [
         _answer_questions(each, (planted or {}).get(suffix, {}), DIRECTION_PREFIX[suffix])
         for suffix, each in by_direction.items()
-        if metrics_of_verdict(*groups).keys() & each.keys()
+        if heard & each.keys()
     ]
     return tuple(
         max(verdicts, key=lambda verdict: BEST_FIRST.index(verdict.answer)) for verdicts in zip(*answers, strict=True)
@@ -112,23 +111,22 @@ def _answer_questions(
 ) -> tuple[Verdict, Verdict, Verdict]:
     notes = {REALISTIC: _human_note(results), ORIGINAL: _membership_note(results), DIVERSE: ""}
     realistic, original, diverse = (
-        _answer(question, VERDICT_GROUPS[question], results, planted, prefix, note) for question, note in notes.items()
+        _answer(question, results, planted, prefix, note) for question, note in notes.items()
     )
     return realistic, original, diverse
 
 
 def _answer(
     question: Question,
-    groups: Sequence[VerdictGroup],
     results: Mapping[str, MetricResult],
     planted: PlantedFaults,
     prefix: str,
     note: str = "",
 ) -> Verdict:
     figure = "closest_pairs" if question == DIVERSE and "support" in results else FIGURES[question]
-    findings = _heard_metrics(results, groups)
+    findings = _heard_metrics(results, question)
     if not findings:
-        return Verdict(question, "cannot tell", None, {}, None, prefix + _why_unknown(results, groups) + note, figure)
+        return Verdict(question, "cannot tell", None, {}, None, prefix + _why_unknown(results, question) + note, figure)
     adjusted = holm({finding.metric: finding.p for finding in findings})
     lowest = min(adjusted.values())
     found = sorted((each for each in findings if adjusted[each.metric] <= LEVEL), key=lambda each: each.p)
@@ -143,14 +141,14 @@ def _answer(
     return Verdict(question, answer, None, detectable, lowest, f"{prefix}{sentence} {reach}{note}", figure)
 
 
-def _heard_metrics(results: Mapping[str, MetricResult], groups: Sequence[VerdictGroup]) -> list[MetricFinding]:
+def _heard_metrics(results: Mapping[str, MetricResult], question: Question) -> list[MetricFinding]:
     """Those with a value, a p-value and no failed control."""
     findings = []
-    for name, metric in metrics_of_verdict(*groups).items():
+    for name, metric in metrics_of_question(question).items():
         result = results.get(name, MetricResult())
         if result.value is None or result.null is None or result.p is None or result.failed_control:
             continue
-        share_of, null = metric.verdict[1], float(result.null)
+        share_of, null = metric.fault_share, float(result.null)
         ends = sorted(filter(None, (share_of(end, null) for end in result.bounds))) if share_of else []
         share = (max(0.0, ends[0]), min(1.0, ends[-1])) if len(ends) == 2 else None
         findings.append(MetricFinding(name, result, result.p, share))
@@ -205,8 +203,8 @@ def format_p(p: float) -> str:
     return "< 0.001" if p < 0.001 else f"{p:.2g}"
 
 
-def _why_unknown(results: Mapping[str, MetricResult], groups: Sequence[VerdictGroup]) -> str:
-    computed = [(display_name(name), results[name]) for name in metrics_of_verdict(*groups) if name in results]
+def _why_unknown(results: Mapping[str, MetricResult], question: Question) -> str:
+    computed = [(display_name(name), results[name]) for name in metrics_of_question(question) if name in results]
     reasons = [f"{name} failed its control: {found.failed_control}" for name, found in computed if found.failed_control]
     reasons += [f"{name}: {found.detail.get('reason', 'no value')}" for name, found in computed if found.value is None]
     return f"{reasons[0].capitalize()}." if reasons else "No metric that could tell was measured."

@@ -58,7 +58,8 @@ def share_authentic(inputs: MetricInputs) -> float:
     question=("Original?", 2),
     better="real",
     must_detect={"copies": "lower", "collapse": "not lower", "blurred": "not lower"},
-    verdict=("memorization", shortfall),
+    in_verdict=True,
+    fault_share=shortfall,
     reference="none",
     statistic=share_authentic,
 )

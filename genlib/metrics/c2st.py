@@ -11,7 +11,8 @@ from genlib.metrics.stats.neighbours import nearest
     question=("Realistic?", 3),
     better="lower",
     must_detect={"stored": "higher", "collapse": "higher", "noise": "higher", "blurred": "higher"},
-    verdict=("distribution", lambda accuracy, _: 2 * accuracy - 1),
+    in_verdict=True,
+    fault_share=lambda accuracy, _: 2 * accuracy - 1,
 )
 def c2st(inputs: MetricInputs) -> MetricResult:
     """Classifier two-sample test (Lopez-Paz and Oquab 2017): the share of generated and test images of the same set as

@@ -6,8 +6,14 @@ from torch import Tensor
 
 from genlib.metrics.base import FeatureSet, MetricInputs, MetricResult, UndefinedMetric, metric
 from genlib.metrics.inputs import extract_features
-from genlib.metrics.stats.calibration import calibration_error, confusion_matrix, expected_error, reliability_bins
-from genlib.metrics.stats.groups import jackknife_values
+from genlib.metrics.stats.calibration import (
+    calibration_error,
+    calibration_influence,
+    confusion_matrix,
+    expected_error,
+    reliability_bins,
+)
+from genlib.metrics.stats.strata import variance_of_mean
 
 
 @metric(question=("Classes recognised?", 1), needs="classifies")
@@ -38,7 +44,7 @@ def correct_predictions(images: FeatureSet) -> Tensor:
 @metric(question=("Classes recognised?", 2), needs="classifies", better="lower")
 def ece(inputs: MetricInputs) -> MetricResult:
     """Expected calibration error: sum_b n_b / n |accuracy_b - mean confidence_b| over 15 equal bins of the confidence,
-    the largest probability (Guo et al. 2017), on all test images. Interval: delete-group jackknife."""
+    the largest probability (Guo et al. 2017), on all test images. Interval: by the influence of each image."""
     temperature = getattr(inputs.model, "temperature", None)
     return compute_ece(classify_test_images(inputs), 1.0 if temperature is None else float(temperature.value))
 
@@ -47,8 +53,9 @@ def compute_ece(images: FeatureSet, temperature: float) -> MetricResult:
     """The calibration error of a classifier whose logits were divided by `temperature`."""
     correct, probabilities = correct_predictions(images).double(), images.probabilities.double()
     confidence = probabilities.amax(1)
-    return MetricResult.of_jackknife(
-        jackknife_values(calibration_error, confidence, correct),
+    return MetricResult.of_variance(
+        calibration_error(confidence, correct),
+        variance_of_mean(calibration_influence(confidence, correct)),
         n=len(images),
         at_least=0.0,
         bins=reliability_bins(confidence, correct),

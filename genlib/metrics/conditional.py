@@ -1,15 +1,16 @@
 """Conditional samplers: are the images of the requested class, and varied?"""
 
+from collections.abc import Sequence
+from statistics import fmean
 from typing import cast
 
 import torch
 from torch import Tensor
 
 from genlib.metrics.base import FeatureSet, MetricInputs, MetricResult, UndefinedMetric, metric
-from genlib.metrics.stats.groups import kept_groups, sums_without_groups
-from genlib.metrics.stats.intervals import NUM_GROUPS
+from genlib.metrics.stats.strata import variance_of_mean
 
-MIN_PER_CLASS = 3  # images of a class, so that two are left when one group is left out
+MIN_PER_CLASS = 3  # images of a class
 CHUNK_ELEMENTS = 1 << 24
 
 
@@ -29,11 +30,12 @@ def one_to_many(inputs: MetricInputs) -> MetricResult:
     classes = sorted(generated.keys() & real.keys())
     if not classes:
         raise UndefinedMetric(f"needs {MIN_PER_CLASS} generated and test images of one class")
-    x, y = (torch.stack([mean_pair_distances(by_class[c]) for c in classes]).mean(0) for by_class in (generated, real))
-    if not y.all():
+    (x, of_x), (y, of_y) = (mean_spread([by_class[c] for c in classes]) for by_class in (generated, real))
+    if not y:
         raise UndefinedMetric("the test images of a class all have the same features")
-    detail = {"made": x[0], "real": y[0], "classes": len(classes)}
-    return MetricResult.of_jackknife((x / y).tolist(), n=inputs.n, at_least=0.0, **detail)
+    detail = {"made": x, "real": y, "classes": len(classes)}
+    variance = (of_x + (x / y) ** 2 * of_y) / y**2
+    return MetricResult.of_variance(x / y, variance, n=inputs.n, at_least=0.0, **detail)
 
 
 def _features_by_class(images: FeatureSet) -> dict[int, Tensor]:
@@ -43,13 +45,17 @@ def _features_by_class(images: FeatureSet) -> dict[int, Tensor]:
     return {c: images.features[images.labels == c] for c, count in counts if count >= MIN_PER_CLASS}
 
 
-def mean_pair_distances(x: Tensor) -> Tensor:
-    """Mean distance between two rows of x, float64 [1 + G]: of all, and with each of G groups left out."""
+def mean_spread(classes: Sequence[Tensor]) -> tuple[float, float]:
+    """The mean distance between two rows of a class, averaged over classes, and its variance: that of a class is a
+    U-statistic, on which an image weighs by twice its own mean distance (Hoeffding 1948)."""
+    means = [mean_distances(x) for x in classes]
+    spread = fmean(float(each.mean()) for each in means)
+    return spread, sum(4 * variance_of_mean(each) for each in means) / len(classes) ** 2
+
+
+def mean_distances(x: Tensor) -> Tensor:
+    """Of each row of x to the others, float64 [n]."""
     x = x.double()
-    group = torch.nn.functional.one_hot(torch.arange(len(x)) % NUM_GROUPS, NUM_GROUPS).double()
-    rows = max(1, CHUNK_ELEMENTS // len(x))
-    pairs = zip(torch.split(x, rows), torch.split(group, rows), strict=True)
     exact = "donot_use_mm_for_euclid_dist"  # 0 between equal rows
-    sums = torch.stack([own.T @ torch.cdist(part, x, compute_mode=exact) @ group for part, own in pairs]).sum(0)
-    sizes = kept_groups() @ group.sum(0)
-    return sums_without_groups(sums) / (sizes * (sizes - 1))
+    parts = torch.split(x, max(1, CHUNK_ELEMENTS // len(x)))
+    return torch.cat([torch.cdist(part, x, compute_mode=exact).sum(1) for part in parts]) / (len(x) - 1)

@@ -105,7 +105,8 @@ def excess_copies(inputs: MetricInputs) -> float:
     question=("Original?", 1),
     better="lower",
     must_detect={"copies": "higher", "collapse": "not higher", "blurred": "not higher"},
-    verdict=("memorization", lambda value, baseline: value - baseline),
+    in_verdict=True,
+    fault_share=lambda value, baseline: value - baseline,
     statistic=excess_copies,
 )
 def copies(inputs: MetricInputs) -> MetricResult:

@@ -22,7 +22,7 @@ MIN_GENERATED = 20  # generated images that a cell must exceed to count: tau = 2
     better="real",
     min_images=2 * MIN_GENERATED,
     must_detect={"copies": "lower", "collapse": "not lower", "blurred": "not lower"},
-    verdict=("memorization", None),
+    in_verdict=True,
 )
 def copying(inputs: MetricInputs) -> MetricResult:
     """C_T = sum_c P(c) Z_c / sum_c P(c) (Meehan et al. 2020): far below 0 for copies, above 0 for underfitting.

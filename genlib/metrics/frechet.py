@@ -8,7 +8,11 @@ import torch
 from torch import Tensor
 
 from genlib.metrics.base import MetricInputs, MetricResult, UndefinedMetric, metric
-from genlib.metrics.stats.groups import jackknife_values
+from genlib.metrics.stats.bures import frechet_influence, frechet_kernel
+from genlib.metrics.stats.intervals import score_interval
+from genlib.metrics.stats.partitions import draw_rows
+from genlib.metrics.stats.second_order import MAX_ROWS, null_moments
+from genlib.metrics.stats.strata import variance_of_mean
 
 NUM_SIZES = 15
 
@@ -30,7 +34,7 @@ def require_more_images_than_features(x: Tensor) -> None:
     better="lower",
     min_images=40,
     must_detect={"stored": "higher", "collapse": "higher", "noise": "higher", "blurred": "higher"},
-    verdict=("distribution", None),
+    in_verdict=True,
     statistic=distance_of_inputs,
 )
 def frechet(inputs: MetricInputs) -> MetricResult:
@@ -38,11 +42,24 @@ def frechet(inputs: MetricInputs) -> MetricResult:
     x, y = inputs.generated.features.double(), inputs.real.features.double()
     n, d = x.shape
     require_more_images_than_features(x)
-    values, mean = jackknife_values(frechet_distance, x, y), float((x.mean(0) - y.mean(0)).square().sum())
-    detail = {"features": d, "mean": mean, "covariance": values[0] - mean, "infinite": extrapolate_to_infinity(x, y)}
+    value, mean = frechet_distance(x, y), float((x.mean(0) - y.mean(0)).square().sum())
+    detail = {"features": d, "mean": mean, "covariance": value - mean, "infinite": extrapolate_to_infinity(x, y)}
     if inputs.generated.labels is not None:
         detail["by_class"] = frechet_by_class(inputs)
-    return MetricResult.of_jackknife(values, n=n, at_least=0.0, **detail)
+    low, high = frechet_interval(value, x, y, inputs.real.labels)
+    return MetricResult(value, max(0.0, low), high, n=n, detail=detail)
+
+
+def frechet_interval(value: float, x: Tensor, y: Tensor, strata: Tensor | None) -> tuple[float, float]:
+    """Of the distance of x and y, float64 [n, d], at this n; the class mix of y stays, where it has classes."""
+    n = len(x)
+    of_x, of_y = frechet_influence(x, y)
+    plug_in = variance_of_mean(of_x) + variance_of_mean(of_y, strata)
+    a, b = x - x.mean(0), y - y.mean(0)
+    i, j = draw_rows(x, MAX_ROWS), draw_rows(y, MAX_ROWS)
+    kernel = frechet_kernel(a[i], b[j], (a.T @ a + b.T @ b) / (2 * n - 2))
+    null = null_moments(*kernel, n, None if strata is None else strata[j])
+    return score_interval(value, null.mean, null.variance, plug_in)
 
 
 def frechet_distance(x: Tensor, y: Tensor) -> float:

@@ -19,7 +19,7 @@ STANDARD_ERRORS = 3.0
     better="lower",
     min_images=2 * MIN_PER_BIN,
     must_detect={"collapse": "higher", "noise": "higher"},
-    verdict=("modes", None),
+    in_verdict=True,
     reference="train",
 )
 def ndb(inputs: MetricInputs) -> MetricResult:

@@ -32,7 +32,7 @@ Question = Literal[  # in the order of the page
     "What else?",
 ]
 QUESTIONS: tuple[Question, ...] = get_args(Question)
-REALISTIC, ORIGINAL, DIVERSE = QUESTIONS[:3]
+REALISTIC, ORIGINAL, DIVERSE = VERDICT_QUESTIONS = QUESTIONS[:3]
 DIRECTIONS = ("_a2b", "_b2a")
 Better = Literal["higher", "lower", "real"]  # "real": the nearer to what real images get
 Control = Literal["copies", "stored", "collapse", "noise", "blurred"]  # known faults, see evaluation/controls
@@ -45,7 +45,6 @@ CONTROL_LABELS: dict[Control, str] = {
 }
 # Than real images, intervals apart; "not": at most not so, to the worse side; "count": the number of stored images
 ExpectedShift = Literal["lower", "higher", "not lower", "not higher", "count"]
-VerdictGroup = Literal["per_image", "distribution", "memorization", "support_size", "modes"]
 FaultShare = Callable[[float, float], float | None]
 Reference = Literal["test", "train", "none"]
 MAX_DRAWS = 499  # of real images in the place of both sides, at most
@@ -100,8 +99,8 @@ def available_inputs(inputs: MetricInputs) -> frozenset[str]:
 @dataclass(frozen=True, kw_only=True)
 class Metric:
     """`question`: which it answers, and its position there. `needs`: one of NEEDS. `must_detect`: how each control must
-    shift it, else it is not trusted. `verdict`: its group in a verdict, and (value, baseline) -> the share of the
-    images at fault, where it has such a scale. `reference`: what the generated images are compared with; a metric of
+    shift it, else it is not trusted. `in_verdict`: whether the verdict on its question hears it; `fault_share`: (value,
+    baseline) -> the share of the images at fault, where it has such a scale. `reference`: what the generated images are compared with; a metric of
     them alone ("none") is tested by its difference from the value of the test images. `statistic`: the value alone,
     where it is cheaper than with its interval; `max_draws`: of real images that make its baseline."""
 
@@ -111,7 +110,8 @@ class Metric:
     min_images: int = 20  # the groups of the jackknife
     better: Better = "higher"
     must_detect: Mapping[Control, ExpectedShift] = field(default_factory=dict)
-    verdict: tuple[VerdictGroup | None, FaultShare | None] = (None, None)
+    in_verdict: bool = False
+    fault_share: FaultShare | None = None
     reference: Reference = "test"
     statistic: Callable[[MetricInputs], float] | None = None
     max_draws: int = MAX_DRAWS
@@ -120,7 +120,7 @@ class Metric:
     def tail(self) -> Tail:
         """Where faults lie under the law of real images."""
         if self.better == "real":
-            return "lower" if self.verdict[0] == "memorization" else "both"
+            return "lower" if self.question[0] == ORIGINAL else "both"
         return "higher" if self.better == "lower" else "lower"
 
     def value(self, inputs: MetricInputs) -> float:
@@ -218,19 +218,8 @@ def _question_and_order(name: str) -> tuple[Question, int]:
 
 
 @cache
-def metrics_of_verdict(*groups: VerdictGroup) -> dict[str, Metric]:
-    """The metrics of these groups, group by group and in the order of the page."""
-    metrics = {name: get_metric(name) for name in sorted(metric_names(), key=lambda name: _question_and_order(name)[1])}
-    return {name: metric for group in groups for name, metric in metrics.items() if metric.verdict[0] == group}
-
-
-VERDICT_GROUPS: dict[Question, tuple[VerdictGroup, ...]] = {
-    REALISTIC: ("per_image", "distribution"),
-    ORIGINAL: ("memorization",),
-    DIVERSE: ("support_size", "modes"),
-}
-
-
 def metrics_of_question(question: Question) -> dict[str, Metric]:
-    """The metrics that a verdict hears."""
-    return metrics_of_verdict(*VERDICT_GROUPS[question])
+    """The metrics that a verdict on `question` hears, in the order of the page."""
+    in_order = sorted(metric_names(), key=lambda name: _question_and_order(name)[1])
+    metrics = {name: get_metric(name) for name in in_order}
+    return {name: each for name, each in metrics.items() if each.in_verdict and each.question[0] == question}

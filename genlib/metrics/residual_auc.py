@@ -96,7 +96,7 @@ def mean_area(inputs: MetricInputs) -> float:
     better="lower",
     min_images=40,
     must_detect={"noise": "higher", "blurred": "higher"},
-    verdict=("distribution", None),
+    in_verdict=True,
     statistic=mean_area,
 )
 def residual_auc(inputs: MetricInputs) -> MetricResult:

@@ -1,11 +1,11 @@
 """The result of a metric: value, interval, baseline of real images, number of images."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Self
 
-from genlib.metrics.stats.intervals import jackknife, mean_interval, wilson
+from genlib.metrics.stats.intervals import mean_interval, normal_interval, wilson
 
 
 class UndefinedMetric(Exception):
@@ -43,10 +43,10 @@ class MetricResult:
         return cls(float(values.mean()), *mean_interval(values.tolist()), n=len(values), detail=detail)
 
     @classmethod
-    def of_jackknife(cls, values: Sequence[float], *, n: int, at_least: float = -math.inf, **detail: Any) -> Self:
-        """values[0], with the interval of the delete-group jackknife; the others are the values without each group."""
-        low, high = jackknife(values[0], values[1:])
-        return cls(values[0], max(at_least, low), high, n=n, detail=detail)
+    def of_variance(cls, value: float, variance: float, *, n: int, at_least: float = -math.inf, **detail: Any) -> Self:
+        """Of an estimate that is about normal, with its variance."""
+        low, high = normal_interval(value, variance)
+        return cls(value, max(at_least, low), high, n=n, detail=detail)
 
     @property
     def bounds(self) -> tuple[float, float]:

@@ -35,7 +35,8 @@ def simpson_of_features(inputs: MetricInputs) -> float:
     question=("Diverse?", 1),
     min_images=2 * NUM_BATCHES,
     must_detect={"collapse": "lower", "stored": "count"},
-    verdict=("support_size", shortfall),
+    in_verdict=True,
+    fault_share=shortfall,
     statistic=simpson_of_features,
 )
 def support(inputs: MetricInputs) -> MetricResult:
@@ -87,8 +88,9 @@ def embedding_spaces(inputs: MetricInputs) -> Iterator[tuple[str, list[PointSet]
 
 def count_duplicates(thresholds: DuplicateThresholds, generated: PointSet) -> dict[str, Any]:
     duplicates = thresholds.duplicate_counts(generated)
-    value, low, high = simpson_estimate(duplicates)
-    pairs = {"collisions": int(duplicates.sum()) // 2, "rate": thresholds.rate}
+    radii = birthday.radii_variance(thresholds, generated, duplicates)
+    value, low, high = simpson_estimate(duplicates, extra_variance=radii)
+    pairs = {"radii_variance": radii, "collisions": int(duplicates.sum()) // 2, "rate": thresholds.rate}
     return {"value": value, "low": low, "high": high, "more_than": high is None, **pairs}
 
 
@@ -129,8 +131,8 @@ def support_from_ratings(
         bound = simpson_estimate(duplicates)[0]
         bound = bound if num_rated == num_same else min(bound, outcome["low"] / wilson(0, num_rated)[1])
         return bound, bound, None
-    extra_variance = (num_rated - confirmed) / (confirmed * num_rated) * (num_same - num_rated) / max(1, num_same - 1)
-    return simpson_estimate(duplicates, num_same / num_rated, extra_variance)
+    shown = (num_rated - confirmed) / (confirmed * num_rated) * (num_same - num_rated) / max(1, num_same - 1)
+    return simpson_estimate(duplicates, num_same / num_rated, shown + outcome.get("radii_variance", 0.0))
 
 
 def simpson_estimate(
@@ -138,8 +140,7 @@ def simpson_estimate(
 ) -> tuple[float, float, float | None]:
     """(1 / U, low, high) from how many others each of n draws equals, int64 [n].
 
-    U = sum_i c_i / (n (n - 1)), W = sum_i c_i (c_i - 1) / (n (n - 1) (n - 2)) estimates sum p^3, and
-    Var U = (4 (n - 2) (W - U^2) + 2 U (1 - U)) / (n (n - 1)); the interval is taken on log U. With no collision:
+    U = sum_i c_i / (n (n - 1)); the interval is taken on log U, by `birthday.relative_variance`. With no collision:
     n^2 / a^2 with exp(-a) (1 + a) = 0.05, below which n draws collide 19 times in 20 whatever p is, and no upper end.
     `scale`: how many pairs each counted one stands for; `extra_variance`: the relative variance of U that this adds.
     """
@@ -147,9 +148,7 @@ def simpson_estimate(
     u = scale * float(c.sum()) / (n * (n - 1))
     if u == 0:
         return (n / ZERO_COLLISION_SOLUTION) ** 2, (n / ZERO_COLLISION_SOLUTION) ** 2, None
-    w = scale**2 * float((c * (c - 1)).sum()) / (n * (n - 1) * (n - 2))
-    variance = (4 * (n - 2) * max(0.0, w - u**2) + 2 * u * (1 - u)) / (n * (n - 1))
-    factor = math.exp(Z * math.sqrt(variance / u**2 + extra_variance))
+    factor = math.exp(Z * math.sqrt(birthday.relative_variance(duplicates, scale) + extra_variance))
     return 1 / u, max(1.0, 1 / u / factor), 1 / u * factor
 
 

@@ -21,7 +21,7 @@ from genlib.metrics.registry import (
     ORIGINAL,
     QUESTIONS,
     REALISTIC,
-    VERDICT_GROUPS,
+    VERDICT_QUESTIONS,
     get_metric,
     group_by_question,
     metric_names,
@@ -92,9 +92,9 @@ def test_verdicts_say_what_was_planted(family):
 
 
 def test_every_deciding_metric_answers_the_question_it_is_filed_under():
-    for question in VERDICT_GROUPS:
+    for question in VERDICT_QUESTIONS:
         assert {question_of(metric) for metric in metrics_of_question(question)} == {question}
-    assert NULLS.keys() == {name for question in VERDICT_GROUPS for name in metrics_of_question(question)}
+    assert NULLS.keys() == {name for question in VERDICT_QUESTIONS for name in metrics_of_question(question)}
 
 
 @pytest.mark.parametrize("metric", sorted(NULLS))

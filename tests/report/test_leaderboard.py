@@ -8,7 +8,7 @@ from pathlib import Path
 
 from report_tree import MISSED, MODELS, SHORT
 
-from genlib.metrics.registry import DIVERSE, CONTROL_LABELS, ORIGINAL, REALISTIC
+from genlib.metrics.registry import CONTROL_LABELS, DIVERSE, ORIGINAL, REALISTIC
 from genlib.metrics.result import MetricResult
 from genlib.report.leaderboard import COLUMNS, build_control_rows, build_tables, iter_rows
 from genlib.runs import ModelResults, Results, read_results

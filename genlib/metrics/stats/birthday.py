@@ -4,8 +4,9 @@ Thresholds are set per class (or k-means cluster) on pairs of real held-out imag
 duplicates of the narrowest class (the digit 1). Distances are float64, in bounded memory.
 """
 
+import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Self
 
 import torch
@@ -112,10 +113,17 @@ def correlation_integral(x: Pixels, radii: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class DuplicateThresholds:
-    """Images of a cluster are the same up to its `radius`; a cluster without a pair of real ones has the smallest."""
+    """Images of a cluster are the same up to its `radius`; a cluster without a pair of real ones has the smallest.
+
+    `narrow`, `wide`: thresholds at about half and twice as many real pairs. `chance`: the relative variance of
+    the share of pairs of real images within the radius, by cluster.
+    """
 
     radius: dict[int, float]
     rate: float  # share of all pairs of real images that the radii call the same
+    narrow: "DuplicateThresholds | None" = None
+    wide: "DuplicateThresholds | None" = None
+    chance: dict[int, float] = field(default_factory=dict)
 
     def radius_of(self, cluster: int) -> float:
         return self.radius.get(cluster, min(self.radius.values(), default=0.0))
@@ -166,9 +174,42 @@ def calibrate_thresholds(real: PointSet, rate: float) -> DuplicateThresholds:
     clusters = {cluster: members for cluster, members in real.by_cluster() if len(members) > 1}
     sizes = {cluster: num_pairs(len(members)) for cluster, members in clusters.items()}
     within = rate * num_pairs(len(real)) / max(1, sum(sizes.values()))
-    radius, same = {}, 0
+    found: list[dict[int, float]] = [{}, {}, {}]
+    pairs, chance = [0, 0, 0], {}
     for cluster, members in clusters.items():
         passing = min(sizes[cluster], max(1, round(within * sizes[cluster])))
-        distances, _ = closest_pairs(select_rows(real.x, members), passing)
-        radius[cluster], same = float(distances[-1]), same + len(distances)
-    return DuplicateThresholds(radius, same / max(1, num_pairs(len(real))))
+        counts = max(1, passing // 2), passing, min(sizes[cluster], 2 * passing)
+        distances, rows = closest_pairs(select_rows(real.x, members), counts[-1])
+        for i, count in enumerate(counts):
+            found[i][cluster], pairs[i] = float(distances[count - 1]), pairs[i] + count
+        chance[cluster] = relative_variance(rows[:passing].flatten().bincount(minlength=len(members)))
+    narrow, radius, wide = found
+    rates = [count / max(1, num_pairs(len(real))) for count in pairs]
+    ends = DuplicateThresholds(narrow, rates[0]), DuplicateThresholds(wide, rates[2])
+    return DuplicateThresholds(radius, rates[1], *ends, chance)
+
+
+def relative_variance(duplicates: Tensor, scale: float = 1.0) -> float:
+    """Of U = sum_i c_i / (n (n - 1)), from how many others each of n draws equals, c int64 [n], not all 0; `scale`: how
+    many pairs each counted one stands for. W = sum_i c_i (c_i - 1) / (n (n - 1) (n - 2)) estimates sum p^3, and
+    Var U = (4 (n - 2) (W - U^2) + 2 U (1 - U)) / (n (n - 1))."""
+    c, n = duplicates.double(), len(duplicates)
+    u = scale * float(c.sum()) / (n * (n - 1))
+    w = scale**2 * float((c * (c - 1)).sum()) / (n * (n - 1) * max(1, n - 2))
+    return (4 * (n - 2) * max(0.0, w - u**2) + 2 * u * (1 - u)) / (n * (n - 1)) / u**2
+
+
+def radii_variance(thresholds: DuplicateThresholds, points: PointSet, duplicates: Tensor) -> float:
+    """What the chance in the radii adds to the relative variance of U of `points`, by the delta method: b^2 sum_k s_k^2
+    v_k, with s_k the share of cluster k in the pairs that are the same and v_k the `chance` there. b is how fast their
+    number grows with that of real pairs, from the narrow to the wide radii: 1 for real images, 0 for copies."""
+    narrow, wide = thresholds.narrow, thresholds.wide
+    if narrow is None or wide is None or not duplicates.any():
+        return 0.0
+    few, many = (float(each.duplicate_counts(points).sum()) / 2 for each in (narrow, wide))
+    growth = (
+        math.log((many + 0.5) / (few + 0.5)) / math.log(wide.rate / narrow.rate) if wide.rate > narrow.rate else 0.0
+    )
+    total = float(duplicates.sum())
+    shares = {cluster: float(duplicates[members].sum()) / total for cluster, members in points.by_cluster()}
+    return growth**2 * sum(share**2 * thresholds.chance.get(cluster, 0.0) for cluster, share in shares.items())

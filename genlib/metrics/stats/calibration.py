@@ -22,6 +22,12 @@ def calibration_error(confidence: Tensor, correct: Tensor) -> float:
     return float(_sum_by_bin(confidence, correct - confidence).abs().sum()) / len(correct)
 
 
+def calibration_influence(confidence: Tensor, correct: Tensor) -> Tensor:
+    """Of each image on `calibration_error`: correct - confidence, with the sign of that sum in its bin; float64 [n]."""
+    gaps = correct - confidence
+    return gaps * _sum_by_bin(confidence, gaps).sign()[assign_bins(confidence)]
+
+
 def expected_error(confidence: Tensor) -> float:
     """About the error of n images, each right with the probability c of its confidence: the number right in a bin has
     the variance v = sum c (1 - c), and E|N(0, v)| = sqrt(2 v / pi)."""

@@ -1,4 +1,4 @@
-"""95 % intervals: Wilson, Student's t, delete-group jackknife."""
+"""95 % intervals: Wilson, Student's t, normal, and that of a squared distance."""
 
 import math
 from collections.abc import Sequence
@@ -7,8 +7,8 @@ from statistics import NormalDist, fmean, stdev
 
 import torch
 
-NUM_GROUPS = 20
 Z = NormalDist().inv_cdf(0.975)
+MIN_GAP = 5.0  # deviations of the null
 
 
 def wilson(successes: float, n: float) -> tuple[float, float]:
@@ -46,25 +46,27 @@ def mean_interval(values: Sequence[float]) -> tuple[float, float]:
     return fmean(values) - half, fmean(values) + half
 
 
-def jackknife(value: float, leave_one_out: Sequence[float]) -> tuple[float, float]:
-    """Interval of `value` from its values without each of G equal groups: variance = (G - 1) / G sum_g (without_g -
-    their mean)^2, and t with G - 1 degrees of freedom (delete-group jackknife; Kott 2001)."""
-    half = t_quantile(len(leave_one_out) - 1) * math.sqrt(_jackknife_variance(leave_one_out))
+def normal_interval(value: float, variance: float) -> tuple[float, float]:
+    half = Z * math.sqrt(variance)
     return value - half, value + half
 
 
-def _jackknife_variance(leave_one_out: Sequence[float]) -> float:
-    groups, mean = len(leave_one_out), fmean(leave_one_out)
-    return (groups - 1) / groups * sum((part - mean) ** 2 for part in leave_one_out)
+def score_interval(value: float, floor: float, null_variance: float, plug_in_variance: float) -> tuple[float, float]:
+    """The means m of a squared distance that `value` does not refute: |value - m| <= 1.96 sqrt(v(m)), as Wilson's.
+
+    The variance is v(m) = v0 + a (m - floor), v0 = `null_variance` where the distributions are equal and the mean is
+    least, `floor`. Influence functions, taken at the sample, give `plug_in_variance`: the variance + v0 in expectation,
+    hence a = (plug-in - 2 v0) / (value - floor); the gap counts as five deviations at least, else a would be noise.
+    """
+    gap, linear = value - floor, max(0.0, plug_in_variance - 2 * null_variance)
+    least = MIN_GAP * math.sqrt(null_variance)
+    slope = linear / max(gap, least) if max(gap, least) > 0 else 0.0
+    centre = value + Z**2 * slope / 2
+    half = Z * math.sqrt(max(0.0, null_variance + slope * gap + (Z * slope / 2) ** 2))
+    low, high = normal_interval(value, null_variance)
+    return (low if low <= floor else centre - half), (high if high <= floor else centre + half)
 
 
-def wilson_jackknife(share: float, n: int, leave_one_out: Sequence[float]) -> tuple[float, float]:
-    """Wilson's at the effective number of trials, share (1 - share) / variance, at most n (Korn and Graubard 1998)."""
-    variance, alone = _jackknife_variance(leave_one_out), share * (1 - share)
-    trials = min(n, alone / variance) if variance and alone else n
-    return wilson(share * trials, trials)
-
-
-def group_slices(n: int, num_groups: int = NUM_GROUPS) -> list[slice]:
+def group_slices(n: int, num_groups: int) -> list[slice]:
     """Rows of n cut into consecutive groups whose sizes differ by at most one."""
     return [slice(g * n // num_groups, (g + 1) * n // num_groups) for g in range(num_groups)]
