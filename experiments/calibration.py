@@ -141,7 +141,7 @@ def _answer(population: Population, inputs: MetricInputs, calibration: Calibrati
 
 
 def truth_inside(population: Population, n: int, seed: int) -> dict[str, Any]:
-    """Of the metrics that the class mix moves: the baseline's mean and interval, and the value of an independent draw."""
+    """Of metrics that the class mix moves: the value of an independent draw, the baseline's mean and interval."""
     g = seeded_generator(seed, "truth", str(n))
     labels = population.real.labels
     assert labels is not None

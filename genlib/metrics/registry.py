@@ -100,9 +100,9 @@ def available_inputs(inputs: MetricInputs) -> frozenset[str]:
 class Metric:
     """`question`: which it answers, and its position there. `needs`: one of NEEDS. `must_detect`: how each control must
     shift it, else it is not trusted. `in_verdict`: whether the verdict on its question hears it; `fault_share`: (value,
-    baseline) -> the share of the images at fault, where it has such a scale. `reference`: what the generated images are compared with; a metric of
-    them alone ("none") is tested by its difference from the value of the test images. `statistic`: the value alone,
-    where it is cheaper than with its interval; `max_draws`: of real images that make its baseline."""
+    baseline) -> the share of the images at fault, where it has such a scale. `reference`: what the generated images are
+    compared with; a metric of them alone ("none") is tested by its difference from the value of the test images.
+    `statistic`: the value alone, where it is cheaper than with its interval; `max_draws`: that make its baseline."""
 
     compute: Callable[[MetricInputs], MetricResult]
     question: tuple[Question, int] = ("What else?", 0)

@@ -270,7 +270,7 @@ def kills(kind, seed, count):
 
 
 def is_tracked(folder, kind, within=90):
-    """Whether MLflow comes to hold the loss of every report once; the publisher of a killed driver may still be at it."""
+    """Whether MLflow comes to hold each report's loss once; the publisher of a killed driver may still be at it."""
     wanted, end = list(range(REPORT, IMAGES + 1, REPORT)), time.monotonic() + within
     while time.monotonic() < end:
         found = points(folder)

@@ -5,8 +5,6 @@ from collections.abc import Sequence
 from functools import cache
 from statistics import NormalDist, fmean, stdev
 
-import torch
-
 Z = NormalDist().inv_cdf(0.975)
 MIN_GAP = 5.0  # deviations of the null
 
@@ -32,6 +30,8 @@ def t_quantile(freedom: int) -> float:
 def _t_probability(angle: float, freedom: int) -> float:
     """P(|t| < sqrt(freedom) tan(angle)), a finite sum for each number of degrees of freedom (Abramowitz and Stegun
     26.7.3 and 26.7.4)."""
+    import torch  # here, since names of metrics are read without it
+
     odd, cosine = freedom % 2, math.cos(angle)
     i = torch.arange(1, max(1, (freedom - odd) // 2), dtype=torch.float64)
     ratios = (2 * i / (2 * i + 1) if odd else (2 * i - 1) / (2 * i)) * cosine**2
