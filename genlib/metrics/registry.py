@@ -125,6 +125,7 @@ class Metric:
 
     def value(self, inputs: MetricInputs) -> float:
         """The value without its interval. Raises UndefinedMetric."""
+        self._check_inputs(inputs)
         if self.statistic is not None:
             return self.statistic(inputs)
         value = self.compute(inputs).value
