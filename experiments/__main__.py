@@ -31,7 +31,7 @@ NAMES = (  # the short ones first
     "bayes",
     "likelihood",
 )
-NEEDS_RUNS = {"fooled": "scorer", "search": "classifier", "halving": "classifier", "memorisation": "scorer"}
+NEEDS_RUNS = {"fooled": "scorer", "search": "classifier", "halving": "classifier"}
 NEEDS_MNIST = ("memorisation", "bayes", "likelihood")
 
 

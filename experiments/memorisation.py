@@ -123,7 +123,8 @@ def main() -> None:
     torch.set_num_threads(1)
     roots = {"mnist": args.data, "parquet": args.photos}
     with open_state(args.state) as state:
-        finished, rates = FinishedRows(state), {}
+        finished = FinishedRows(state)
+        rates: dict[Setting, Rates] = {}
         for setting in SETTINGS:
             if root := roots[setting.data]:
                 rates[setting] = finished.get(str(setting), measure, setting, root, state)
@@ -228,7 +229,7 @@ def alarm_rates(setting: Setting, pools: dict[str, Columns], held_out: Columns) 
         alarms = torch.cat([p <= ALARM, p.amin(1, keepdim=True) <= FAMILY_ALARM / len(TESTS)], 1)
         return alarms.double().mean(0).tolist()
 
-    found = {}
+    found: Rates = {}
     for kind in [ONE_IMAGE, *(kind for kind in pools if kind != "real")]:
         by_dose = [rates(kind, n * dose // 100) for dose in DOSES]
         found[kind] = dict(zip((*TESTS, ORIGINAL), map(list, zip(*by_dose, strict=True)), strict=True))

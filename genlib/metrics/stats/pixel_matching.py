@@ -36,8 +36,8 @@ def aligned_distance(pixels: Pixels, train: Pixels) -> tuple[Tensor, Tensor, Ten
     d(x, y) = 1 - max corr(move(x), view(y)) over moves and those views of y that are candidates; corr is Pearson's over
     pixels and channels, 0 with an image of one colour.
     """
-    found = [nearest_by(describe, pixels, train) for describe in (coarse_descriptor, spectrum_descriptor)]
-    candidates, views = (torch.cat(parts, 1) for parts in zip(*found, strict=True))
+    proposed = [nearest_by(describe, pixels, train) for describe in (coarse_descriptor, spectrum_descriptor)]
+    candidates, views = (torch.cat(parts, 1) for parts in zip(*proposed, strict=True))
     grids = rotation_grids(pixels.shape[2], pixels.shape[3])
     rows = images_within(CHUNK_ELEMENTS, (NUM_MOVES, *pixels.shape[1:]))
 
@@ -46,8 +46,9 @@ def aligned_distance(pixels: Pixels, train: Pixels) -> tuple[Tensor, Tensor, Ten
         closest = _correlations(x, seen, grids).amax(1)
         return nearest_and_local_scale((1 - closest.double()).clamp(min=0), among)
 
-    pieces = iter_pieces(pixels, rows), torch.split(candidates, rows), torch.split(views, rows)
-    distance, index, scale = fill_rows(map(match, *pieces), len(pixels))
+    candidate_pieces, view_pieces = torch.split(candidates, rows), torch.split(views, rows)
+    found = map(match, iter_pieces(pixels, rows), candidate_pieces, view_pieces)
+    distance, index, scale = fill_rows(found, len(pixels))
     return distance, index, scale
 
 
