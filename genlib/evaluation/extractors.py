@@ -31,6 +31,7 @@ from genlib.metrics.classification import compute_accuracy
 from genlib.metrics.inputs import FeatureSet, extract_features
 from genlib.metrics.result import UndefinedMetric
 from genlib.metrics.stats.clustering import NUM_CLUSTERS, assign_clusters, kmeans
+from genlib.metrics.stats.principal_components import principal_components
 from genlib.registry import load
 
 WEAK_BELOW = 0.75  # accuracy of a judge, corrected for chance, below which the page says that it is weak
@@ -219,18 +220,6 @@ def _flatten_pixels(x: Tensor) -> Tensor:
     """Images [n, C, H, W] as rows, averaged down to at most MAX_SIDE pixels a side."""
     height, width = (min(MAX_SIDE, side) for side in x.shape[2:])
     return F.adaptive_avg_pool2d(x, (height, width)).flatten(1)
-
-
-def principal_components(x: Tensor, components: int) -> Tensor:
-    """Orthonormal directions [d, k] of the largest variance of centred rows x [n, d], by the smaller of x'x and xx'; at
-    least one, and no more than `components` or the rank. Signs: the largest entry of each is positive."""
-    n, d = x.shape
-    squares, vectors = torch.linalg.eigh(x.T @ x if d <= n else x @ x.T)
-    kept = max(1, min(components, int((squares > squares[-1] * 1e-9).sum())))
-    vectors = vectors[:, -kept:].flip(1)
-    directions = F.normalize(vectors if d <= n else x.T @ vectors, dim=0)
-    peaks = directions.gather(0, directions.abs().argmax(0, keepdim=True))
-    return directions * torch.where(peaks < 0, -1.0, 1.0)
 
 
 class TorchvisionExtractor(nn.Module):

@@ -168,7 +168,7 @@ def _power(by_metric: Mapping[str, Tensor], metrics: Sequence[str]) -> list[floa
     """At each share, how often the smallest p-value is at most LEVEL over the number of metrics."""
     heard = [by_metric[name].nan_to_num(1.0) for name in metrics if name in by_metric]
     if not heard:
-        return []
+        return [0.0] * len(SHARES)
     power: list[float] = (torch.stack(heard).amin(0) <= LEVEL / len(metrics)).double().mean(1).tolist()
     return power
 

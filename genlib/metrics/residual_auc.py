@@ -17,6 +17,7 @@ from genlib.data.images import to_float
 from genlib.data.pixels import fill_rows, iter_pieces, select_rows
 from genlib.data.random import seeded_generator
 from genlib.metrics.base import FeatureSet, MetricInputs, MetricResult, metric
+from genlib.metrics.stats.principal_components import principal_components
 from genlib.metrics.stats.ranking import auroc
 
 MAX_FIT_IMAGES = 2000
@@ -39,8 +40,8 @@ class PixelBands:
         """To rows x [n, D]; at most D / 2 and n / 4 components."""
         n, d = x.shape
         mean = x.mean(0)
-        _, values, directions = torch.svd_lowrank(x - mean, min(MAX_COMPONENTS, d // 2, n // 4), niter=4)
-        scales = values.clamp(min=1e-6 * float(values[0]) + 1e-12) / math.sqrt(n)
+        directions = principal_components(x - mean, max(1, min(MAX_COMPONENTS, d // 2, n // 4)))
+        scales = ((x - mean) @ directions).square().mean(0).sqrt().clamp(min=1e-6)
         energy = (x - mean).square().sum(1) - ((x - mean) @ directions).square().sum(1)
         return cls(mean, directions, scales, max(1e-12, float(energy.clamp(min=0).mean())))
 

@@ -94,7 +94,7 @@ def measured(root, ratings=()):
 
 
 def write(root, measures, card):
-    (root / "runs/evaluate/gan/metrics.json").write_text(json.dumps(report_to_json(measures, card)))
+    (root / "runs/evaluate/gan/metrics.json").write_text(json.dumps(report_to_json(measures, (), card)))
 
 
 def rate(root, monkeypatch, answer):

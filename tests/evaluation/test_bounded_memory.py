@@ -69,7 +69,7 @@ def evaluated(models, data, name):
 
 def described(inputs):
     results = compute_applicable_metrics(inputs, METRICS)
-    return json.dumps(report_to_json(results, {})), results
+    return json.dumps(report_to_json(results, (), {})), results
 
 
 @pytest.mark.parametrize("name", ["gan", "autoencoder", "classifier"])
@@ -85,7 +85,7 @@ def test_image_sets_in_files_have_the_metrics_of_those_in_memory(monkeypatch):
     sets = PIXELS[REAL], PIXELS[FAKE] / np.float32(255), PIXELS[TRAIN][..., None].repeat(3, 3)
     held = genlib.evaluate(*sets, metrics=METRICS[:4])
     monkeypatch.setattr(pixels, "MAX_HELD_BYTES", 0)
-    assert report_to_json(genlib.evaluate(*sets, metrics=METRICS[:4]), {}) == report_to_json(held, {})
+    assert report_to_json(genlib.evaluate(*sets, metrics=METRICS[:4]), (), {}) == report_to_json(held, (), {})
 
 
 def test_no_metric_or_figure_reads_more_than_a_piece(models, data, reads, tmp_path):

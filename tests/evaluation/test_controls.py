@@ -243,5 +243,5 @@ def test_what_failed_is_the_doubt_of_the_measure_and_goes_into_the_file(monkeypa
     assert measures["kid"].failed_control == "noise get 300 and real images 300 at n = 300"
     assert measures["support"].failed_control == "one image per class get 1 and real images 1 at n = 300"
     assert "not to be believed: noise get" in str(measures["kid"])
-    written = json.loads(json.dumps(report_to_json(measures, {}), allow_nan=False))
+    written = json.loads(json.dumps(report_to_json(measures, (), {}), allow_nan=False))
     assert written["metrics"]["kid"]["detail"]["controls"]["collapse"]["failed"] is None

@@ -131,7 +131,7 @@ def test_hostile_evidence_gives_numbers_or_reasons(case):
     if case in PLANTED:
         hostile = add_controls(replace(hostile, second_inputs=add_controls(hostile, see)), see)
     measures = compute_metrics(hostile, OF_PICTURES)
-    written = json.loads(json.dumps(report_to_json(measures, {}), allow_nan=False))["metrics"]
+    written = json.loads(json.dumps(report_to_json(measures, (), {}), allow_nan=False))["metrics"]
     for name, found in written.items():
         if found["value"] is None:
             assert found["detail"].get("reason"), name

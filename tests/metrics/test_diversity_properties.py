@@ -67,7 +67,9 @@ def test_degenerate_images_give_finite_numbers_or_a_reason(fake):
         "copies": e.train[:200],
     }[fake]
     found = compute_metrics(replace(e, samples=made), DIVERSITY_METRICS)
-    assert set(json.loads(json.dumps(report_to_json(found, {}), allow_nan=False))["metrics"]) == set(DIVERSITY_METRICS)
+    assert set(json.loads(json.dumps(report_to_json(found, (), {}), allow_nan=False))["metrics"]) == set(
+        DIVERSITY_METRICS
+    )
     assert all(measure.value is not None for measure in found.values())
     assert found["vendi"].value == pytest.approx(1) or fake != "constant"
 

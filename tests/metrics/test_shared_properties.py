@@ -80,7 +80,7 @@ def test_degenerate_images_still_give_plain_finite_json(fake):
         "copies": e.train[:200],
     }[fake]
     text = json.dumps(
-        report_to_json(compute_metrics(replace(e, samples=made), SAMPLE_METRICS), {"seed": 0}), allow_nan=False
+        report_to_json(compute_metrics(replace(e, samples=made), SAMPLE_METRICS), (), {"seed": 0}), allow_nan=False
     )
     assert set(json.loads(text)["metrics"]["kid"]) == {"value", "low", "high", "null", "n", "detail"}
 
@@ -155,7 +155,7 @@ def test_odd_images_still_give_plain_finite_json(fault):
         "huge": replace(e, samples=replace(e.generated, features=e.generated.features * 1e15)),
     }[fault]
     found = compute_metrics(odd, MEMORIZATION_METRICS)
-    json.dumps(report_to_json(found, {}), allow_nan=False)
+    json.dumps(report_to_json(found, (), {}), allow_nan=False)
     for measure in found.values():
         assert measure.value is not None or ("constant" in fault and "different images" in measure.detail["reason"])
     if fault == "twice":
