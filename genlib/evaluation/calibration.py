@@ -18,7 +18,7 @@ from genlib.evaluation.baselines import Baseline, BaselineSampler, simulate
 from genlib.evaluation.faults import FAULTS, FaultPlanter, make_faulty
 from genlib.files import atomic_path
 from genlib.metrics.inputs import FeatureSet, MetricInputs
-from genlib.metrics.registry import IMAGE_NEEDS, VERDICT_QUESTIONS, get_metric, metrics_of_question
+from genlib.metrics.registry import IMAGE_NEEDS, MAX_DRAWS, VERDICT_QUESTIONS, get_metric, metrics_of_question
 
 CODE = ("../metrics", "baselines.py", "calibration.py", "faults.py", "pool.py")  # that decides the numbers
 
@@ -65,9 +65,10 @@ def _simulate(inputs: MetricInputs, extract: Callable[[StoredImages], FeatureSet
     faulty = make_faulty(inputs, extract)
     sampler = BaselineSampler(inputs, list(faulty.values()))
     baselines, planter = simulate(sampler, names), FaultPlanter(sampler, faulty)
+    cheap = {name: each for name, each in baselines.items() if get_metric(name).max_draws == MAX_DRAWS}
     planted = {}
     for fault, question in FAULTS.items():
-        heard = {name: baselines[name] for name in metrics_of_question(question) if name in baselines}
+        heard = {name: cheap[name] for name in metrics_of_question(question) if name in cheap}
         if heard and planter.can_plant(fault):
             planted[fault] = planter.plant(fault, heard)
     return Calibration(baselines, planted)

@@ -18,7 +18,7 @@ from genlib.data.random import seeded_generator
 from genlib.evaluation.baselines import Baseline, BaselineSampler, Draw
 from genlib.evaluation.controls import blur_pixels
 from genlib.metrics.inputs import FeatureSet, MetricInputs
-from genlib.metrics.registry import DIVERSE, MAX_DRAWS, ORIGINAL, REALISTIC, Question, get_metric
+from genlib.metrics.registry import DIVERSE, ORIGINAL, REALISTIC, Question, get_metric
 from genlib.metrics.stats.significance import p_value
 
 SHARES = (0.01, 0.02, 0.035, 0.06, 0.1, 0.17, 0.3, 0.5, 0.8)
@@ -92,7 +92,6 @@ class FaultPlanter:
     def plant(self, fault: str, heard: Mapping[str, Baseline]) -> dict[str, Tensor]:
         """The p-values of metrics, float64 [shares, replicates]; NaN where a share has more images than can be made.
         Where all replicates are surely found, their p-values stand for all larger shares too."""
-        heard = {name: each for name, each in heard.items() if get_metric(name).max_draws == MAX_DRAWS}
         replicates = max(MIN_REPLICATES, min(MAX_REPLICATES, int(MAX_PAIRS / self.sampler.inputs.n**2)))
         found = torch.full((len(heard), len(SHARES), replicates), torch.nan, dtype=torch.float64)
         for step, share in enumerate(SHARES):

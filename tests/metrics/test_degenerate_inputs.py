@@ -8,9 +8,10 @@ from functools import cache
 import pytest
 import torch
 
+from genlib.evaluation.calibration import calibrate
 from genlib.evaluation.controls import add_controls
 from genlib.evaluation.runner import compute_metrics, report_to_json
-from genlib.metrics.inputs import FeatureSet, MetricInputs
+from genlib.metrics.inputs import FeatureSet, MetricInputs, MissingSet
 from genlib.metrics.registry import IMAGE_NEEDS, get_metric, metric_names
 
 CLASSES, SIDE = 4, 8
@@ -178,3 +179,40 @@ def test_chunks_do_not_matter(name, monkeypatch):
             monkeypatch.setattr(module, constant, 5000)
     anew = two_judges()  # other tensors, so that nothing kept from before is found again
     assert get_metric(name)(anew).value == pytest.approx(found.value, rel=1e-6, abs=1e-8)
+
+
+def two_by_two(view):
+    """The middle of each image, whose pixels are the features too."""
+    half = view.pixels.shape[2] // 2
+    pixels = view.pixels[:, :, half - 1 : half + 1, half - 1 : half + 1].contiguous()
+    return FeatureSet(pixels, view.labels, pixels.float().flatten(1), pixels.float().flatten(1).softmax(1))
+
+
+CALIBRATED = HOSTILE | {
+    "no training images": lambda e: replace(e, train=MissingSet("no training images were given")),
+    "images of 2 x 2 pixels": lambda e: of_all(two_by_two, e),
+}
+EXTRACTORS = {  # of the faults that are planted, where it is not `look`
+    "a judge of one class": with_probabilities(lambda p: torch.ones(len(p), 1)),
+    "one feature": with_features(lambda x: x[:, :1]),
+    "more features than images": with_features(lambda x: x.repeat(1, 40)),
+}
+
+
+def extract_for(case):
+    if case == "images of 2 x 2 pixels":
+        return lambda images: two_by_two(FeatureSet(images.pixels, images.labels, None, None))
+    return lambda images: EXTRACTORS.get(case, lambda view: view)(see(images))
+
+
+@pytest.mark.usefixtures("few_draws")
+@pytest.mark.parametrize("case", CALIBRATED)
+def test_hostile_evidence_has_baselines_or_none(case):
+    """Draws of real images in the place of both sides, and faults planted in them, raise nothing; what is undefined in
+    most draws has no baseline, and p-values are in [0, 1] or, of a fault that cannot be planted, NaN."""
+    found = calibrate(CALIBRATED[case](evidence()), extract_for(case), OF_PICTURES)
+    assert all(each.values.isfinite().all() and each.contrasts.isfinite().all() for each in found.baselines.values())
+    for by_metric in found.planted.values():
+        assert by_metric
+        for p in by_metric.values():
+            assert ((p >= 0) & (p <= 1) | p.isnan()).all()
