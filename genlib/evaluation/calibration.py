@@ -86,6 +86,8 @@ def _flatten(found: Calibration) -> dict[str, Tensor]:
 def _unflatten(tensors: Mapping[str, Tensor]) -> Calibration:
     names = [key.removeprefix("values/") for key in tensors if key.startswith("values/")]
     baselines = {name: Baseline(tensors[f"values/{name}"], tensors[f"contrasts/{name}"]) for name in names}
+    if not names:
+        raise ValueError("a file without baselines")
     planted: dict[str, dict[str, Tensor]] = {}
     for key, p in tensors.items():
         if key.startswith("planted/"):

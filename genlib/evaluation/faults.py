@@ -129,7 +129,7 @@ class FaultPlanter:
         names = list(self.faulty)
         return self.sampler.pool.starts[2 + names.index(fault)], len(self.faulty[fault])
 
-    def _replace_classes(self, draw: Draw, count: int, generator: torch.Generator) -> Tensor:
+    def _replace_classes(self, draw: Draw, count: int, generator: torch.Generator) -> Tensor | None:
         """`count` images of one class, then of the next, give way to other images of the other classes: first to those
         that the draw left, then to some of the test side."""
         rows, classes = draw.generated.clone(), self.sampler.classes
@@ -141,4 +141,4 @@ class FaultPlanter:
         others = torch.randperm(len(classes), generator=generator)
         others = torch.cat([others[(is_kept & ~is_test)[others]], others[(is_kept & is_test)[others]]])[: len(gone)]
         rows[gone[: len(others)]] = others
-        return rows
+        return rows if len(others) == count else None
