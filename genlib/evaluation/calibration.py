@@ -16,7 +16,7 @@ from torch import Tensor
 from genlib.data.images import StoredImages
 from genlib.evaluation.baselines import Baseline, BaselineSampler, simulate
 from genlib.evaluation.faults import FAULTS, FaultPlanter, make_faulty
-from genlib.files import atomic_path
+from genlib.files import atomic_path, file_lock
 from genlib.metrics.inputs import FeatureSet, MetricInputs
 from genlib.metrics.registry import IMAGE_NEEDS, VERDICT_QUESTIONS, get_metric, metrics_of_question
 
@@ -35,11 +35,12 @@ def calibrate(
     inputs: MetricInputs, extract: Callable[[StoredImages], FeatureSet], names: Iterable[str], cache: Path | None = None
 ) -> Calibration:
     """Of those of `names` that a verdict hears. `cache`: the file that holds it, if it is there."""
-    if cache is not None and cache.exists():
+    if cache is None:
+        return _simulate(inputs, extract, heard_metrics(names))
+    with file_lock(cache.with_suffix(".lock")):  # of models that are evaluated at once, one simulates
         with suppress(OSError, SafetensorError, KeyError, ValueError):
             return _unflatten(load_file(cache))
-    found = _simulate(inputs, extract, heard_metrics(names))
-    if cache is not None:
+        found = _simulate(inputs, extract, heard_metrics(names))
         with suppress(OSError, SafetensorError), atomic_path(cache, shared=True) as partial:  # a full disk: without
             save_file(_flatten(found), partial)
     return found

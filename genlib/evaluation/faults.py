@@ -21,7 +21,7 @@ from genlib.metrics.registry import DIVERSE, MAX_DRAWS, ORIGINAL, REALISTIC, Que
 from genlib.metrics.stats.significance import p_value
 
 SHARES = (0.01, 0.02, 0.035, 0.06, 0.1, 0.17, 0.3, 0.5, 0.8)
-MAX_REPLICATES, MIN_REPLICATES = 24, 8
+MAX_REPLICATES, MIN_REPLICATES = 20, 8
 MAX_PAIRS = 2e7  # of images over the replicates of one share: at n = 1,000 there are 20
 FIRST_INDEX = 100_000  # of their draws, which are others than those of the baseline
 MAX_FAULTY = 2000  # images of each kind that are made

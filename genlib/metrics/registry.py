@@ -47,7 +47,7 @@ CONTROL_LABELS: dict[Control, str] = {
 ExpectedShift = Literal["lower", "higher", "not lower", "not higher", "count"]
 FaultShare = Callable[[float, float], float | None]
 Reference = Literal["test", "train", "none"]
-MAX_DRAWS = 499  # of real images in the place of both sides, at most
+MAX_DRAWS = 199  # of real images in the place of both sides, at most
 NEEDS = {  # what a metric may need -> the reason where it is missing
     "samples": "this model makes no images",
     "labelled_samples": "this model was not asked for classes",
