@@ -14,7 +14,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from genlib.data.images import StoredImages
-from genlib.evaluation.baselines import Baseline, BaselineSampler, simulate
+from genlib.evaluation.baselines import Baseline, BaselineSampler, ProgressWrapper, simulate
 from genlib.evaluation.faults import FAULTS, FaultPlanter, make_faulty
 from genlib.files import atomic_path, file_lock
 from genlib.metrics.inputs import FeatureSet, MetricInputs
@@ -32,15 +32,19 @@ class Calibration:
 
 
 def calibrate(
-    inputs: MetricInputs, extract: Callable[[StoredImages], FeatureSet], names: Iterable[str], cache: Path | None = None
+    inputs: MetricInputs,
+    extract: Callable[[StoredImages], FeatureSet],
+    names: Iterable[str],
+    cache: Path | None = None,
+    track: ProgressWrapper = lambda items, title: items,
 ) -> Calibration:
     """Of those of `names` that a verdict hears. `cache`: the file that holds it, if it is there."""
     if cache is None:
-        return _simulate(inputs, extract, heard_metrics(names))
+        return _simulate(inputs, extract, heard_metrics(names), track)
     with file_lock(cache.with_suffix(".lock")):  # of models that are evaluated at once, one simulates
         with suppress(OSError, SafetensorError, KeyError, ValueError):
             return _unflatten(load_file(cache))
-        found = _simulate(inputs, extract, heard_metrics(names))
+        found = _simulate(inputs, extract, heard_metrics(names), track)
         with suppress(OSError, SafetensorError), atomic_path(cache, shared=True) as partial:  # a full disk: without
             save_file(_flatten(found), partial)
     return found
@@ -65,9 +69,10 @@ def calibration_key(*facts: object) -> str:
 def _simulate(inputs: MetricInputs, extract: Callable[[StoredImages], FeatureSet], names: Iterable[str]) -> Calibration:
     faulty = make_faulty(inputs, extract)
     sampler = BaselineSampler(inputs, list(faulty.values()))
-    baselines, planter = simulate(sampler, names), FaultPlanter(sampler, faulty)
+    baselines, planter = simulate(sampler, names, track), FaultPlanter(sampler, faulty)
     planted = {}
-    for fault, question in FAULTS.items():
+    for fault in track(list(FAULTS), "planted faults"):
+        question = FAULTS[fault]
         heard = {name: baselines[name] for name in metrics_of_question(question) if name in baselines}
         if heard and planter.can_plant(fault):
             planted[fault] = planter.plant(fault, heard)
