@@ -66,7 +66,12 @@ def calibration_key(*facts: object) -> str:
     return digest.hexdigest()
 
 
-def _simulate(inputs: MetricInputs, extract: Callable[[StoredImages], FeatureSet], names: Iterable[str]) -> Calibration:
+def _simulate(
+    inputs: MetricInputs,
+    extract: Callable[[StoredImages], FeatureSet],
+    names: Iterable[str],
+    track: ProgressWrapper,
+) -> Calibration:
     faulty = make_faulty(inputs, extract)
     sampler = BaselineSampler(inputs, list(faulty.values()))
     baselines, planter = simulate(sampler, names, track), FaultPlanter(sampler, faulty)
