@@ -159,10 +159,12 @@ def _balance(first: Tensor, change: Tensor) -> Tensor:
 
 
 def statistic(metric: Metric, inputs: MetricInputs) -> tuple[float, float]:
-    """The value, and what is tested: the value itself or, of a metric of the generated images alone, its difference
-    from the value of the test images. NaN where it is undefined."""
+    """The value, and what is tested: the value itself, what the metric names or, of a metric of the generated images
+    alone, its difference from the value of the test images. NaN where it is undefined."""
     try:
         value = metric.value(inputs)
+        if metric.tested is not None:
+            return value, metric.tested(inputs)
         if metric.reference != "none":
             return value, value
         return value, value - metric.value(replace(inputs, samples=inputs.real))
