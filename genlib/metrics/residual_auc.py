@@ -78,8 +78,8 @@ def describe_both(inputs: MetricInputs) -> tuple[Tensor, Tensor]:
 
 
 def mahalanobis_distance(inputs: MetricInputs) -> float:
-    """Squared, of the mean energies, d' S^-1 d with S the covariance of real images: unlike ranks, it grows with how far
-    off a few images are (Mahalanobis 1936)."""
+    """Squared, of the mean energies, d' S^-1 d, S the covariance of real images (Mahalanobis 1936): unlike ranks, it
+    grows with how far off a few images are."""
     x, y = describe_both(inputs)
     difference = x.mean(0) - y.mean(0)
     return float(difference @ _solve(y.T.cov(), difference))
