@@ -129,7 +129,8 @@ def _parse_metrics(entries: Mapping[str, Any]) -> dict[str, MetricResult]:
 def _parse_verdicts(entries: Mapping[str, Any]) -> list[Verdict]:
     """Without those of another form, which older versions wrote."""
     known = {item.name for item in fields(Verdict)}
-    return [Verdict(**parts) for parts in entries.values() if parts.keys() == known]
+    current = [parts for parts in entries.values() if parts.keys() == known]
+    return [Verdict(**parts | {"share": parts["share"] and tuple(parts["share"])}) for parts in current]
 
 
 def _read_comparison(path: Path) -> Comparison | None:

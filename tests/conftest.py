@@ -26,6 +26,21 @@ def pytest_collection_modifyitems(items):
             item.add_marker(pytest.mark.filterwarnings("ignore"))
 
 
+@pytest.fixture(scope="module")
+def few_draws():
+    """Baselines of 12 draws and 2 replicates of each planted fault, not of up to 499 and 24: for tests that evaluate
+    many sets and do not ask how sure the verdicts are. With the real numbers: test_verdicts, test_baselines,
+    test_calibration and what the guides run."""
+    from genlib.evaluation import baselines, faults
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(baselines, "MIN_DRAWS", 12)
+        patch.setattr(baselines, "MAX_PAIRS", 0)
+        patch.setattr(faults, "MIN_REPLICATES", 2)
+        patch.setattr(faults, "MAX_REPLICATES", 2)
+        yield
+
+
 @pytest.fixture(scope="session")
 def ray_session():
     """The number of CPUs of one Ray session, whose workers can import the tests' own modules."""

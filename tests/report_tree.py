@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from PIL import Image, ImageDraw
 
+from genlib.evaluation.runner import report_to_json
+from genlib.evaluation.verdicts import Verdict
+from genlib.metrics.registry import DIVERSE, ORIGINAL, REALISTIC
 from genlib.report.page import Provenance
 
 MODELS = ("classifier", "scorer", "vae", "gan")
@@ -18,6 +22,11 @@ MISSED = "noise get 1.03 and real images 0.97 at n = 359"
 TAGS = {"genlib.commit": "c" * 40, "genlib.dirty": "true", "genlib.params_digest": "a" * 64}
 ORIGIN = Provenance(TAGS, {"data": {"name": "digits"}}, "kid")
 SHORT = "needs at least 500 images of each kind, found 359"
+VERDICTS = (
+    Verdict(REALISTIC, "no", (0.2, 0.4), {"noise": 0.03}, 4e-5, "3 of 8 metrics found a difference <&>.", "samples"),
+    Verdict(ORIGINAL, "yes", None, {"copies": 0.05}, 0.3, "None of 4 metrics found copies.", "nearest_neighbours"),
+    Verdict(DIVERSE, "cannot tell", None, {"a class missing": None}, 1.0, "Too few metrics.", "closest_pairs"),
+)
 
 
 def report_tree(root: Path) -> Path:
@@ -29,9 +38,9 @@ def report_tree(root: Path) -> Path:
     write_train(root, "gan", gan_history())
     for name in ("classifier", "scorer"):
         write_evaluation(root, name, {"accuracy": measure(0.975, 0.01)}, figures=("metrics",))
-    write_evaluation(root, "vae", generated(7.1))
+    write_evaluation(root, "vae", generated(7.1), verdicts=VERDICTS)
     own = {"authenticity": measure(0.8, 0.04, 0.53), "density": controlled(measure(1.2, 0.1, 0.97), MISSED)}
-    write_evaluation(root, "gan", generated(8.3) | own)
+    write_evaluation(root, "gan", generated(8.3) | own, verdicts=VERDICTS)
     write_sheets(root, "gan")
     write_tune(root, "gan")
     write_comparison(root, "gan")
@@ -144,9 +153,11 @@ def write_evaluation(
     model: str,
     measures: dict[str, Any],
     figures: tuple[str, ...] = ("metrics", "samples", "nearest_neighbours", "closest_pairs"),
+    verdicts: Sequence[Verdict] = (),
 ) -> None:
     folder = root / "runs/evaluate" / model
-    write(folder / "metrics.json", {"metrics": measures, "card": {"commit": "c" * 40, "n": 359, "judge": JUDGE}})
+    card = {"commit": "c" * 40, "n": 359, "judge": JUDGE}
+    write(folder / "metrics.json", {**report_to_json({}, verdicts, card), "metrics": measures})
     for name in figures:
         picture(folder / f"figures/{name}.png")
 

@@ -6,13 +6,14 @@ share are at fault at all larger ones.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from genlib.data.images import StoredImages
+from genlib.data.pixels import iter_pieces, store_pixels
 from genlib.data.random import seeded_generator
 from genlib.evaluation.baselines import Baseline, BaselineSampler, Draw
 from genlib.evaluation.controls import blur_pixels
@@ -52,24 +53,30 @@ def salt_pixels(pixels: Tensor, generator: torch.Generator) -> Tensor:
 def make_faulty(inputs: MetricInputs, extract: Callable[[StoredImages], FeatureSet]) -> dict[str, FeatureSet]:
     """Versions at fault of the first held-out images, in their order, and training images."""
     generator = seeded_generator(inputs.seed, "faults")
-    pixels, labels = _first_held_out(inputs)
-    made = {
-        "noise": noise_pixels(pixels, generator),
-        "blur": blur_pixels(pixels),
-        "salt": salt_pixels(pixels, generator),
+    changes: dict[str, Callable[[Tensor], Tensor]] = {
+        "noise": lambda pixels: noise_pixels(pixels, generator),
+        "blur": blur_pixels,
+        "salt": lambda pixels: salt_pixels(pixels, generator),
     }
-    found = {name: extract(StoredImages(changed, labels)) for name, changed in made.items()}
+    first = _first_held_out(inputs)
+    found = {name: extract(_change_pixels(first, change)) for name, change in changes.items()}
     if inputs.train.is_available:
         chosen = torch.randperm(len(inputs.train), generator=generator)[: min(MAX_FAULTY, inputs.n)]
         found["copies"] = inputs.train[chosen]
     return found
 
 
-def _first_held_out(inputs: MetricInputs) -> tuple[Tensor, Tensor | None]:
-    """Pixels uint8 [n, C, H, W] and labels int64 [n]."""
-    parts = inputs.valid[:MAX_FAULTY], inputs.test[: max(0, MAX_FAULTY - len(inputs.valid))]
-    labels = [part.labels for part in parts if part.labels is not None]
-    return torch.cat([part.pixels[:] for part in parts]), torch.cat(labels) if len(labels) == 2 else None
+def _first_held_out(inputs: MetricInputs) -> list[FeatureSet]:
+    """Of validation images and, where those are few, of test images."""
+    return [inputs.valid[:MAX_FAULTY], inputs.test[: max(0, MAX_FAULTY - len(inputs.valid))]]
+
+
+def _change_pixels(sets: Sequence[FeatureSet], change: Callable[[Tensor], Tensor]) -> StoredImages:
+    """`change` of a piece of the pixels at a time: large images stay in a file."""
+    labels = [part.labels for part in sets if part.labels is not None]
+    shape = (sum(map(len, sets)), *sets[0].pixels.shape[1:])
+    pieces = (change(piece) for part in sets if len(part) for piece in iter_pieces(part.pixels))
+    return StoredImages(store_pixels(pieces, shape), torch.cat(labels) if len(labels) == len(sets) else None)
 
 
 @dataclass(frozen=True)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
 
-from genlib.data.pixels import Pixels
+from genlib.data.pixels import PIECE_BYTES, Pixels, images_within, store_pixels
 from genlib.metrics.inputs import FeatureSet
 
 
@@ -34,29 +34,34 @@ class ImagePool:
 
     def measure(self, function: Callable[..., Tensor], others: Sequence[Any], rows: Tensor) -> Tensor:
         """`function` of the images at `rows`; each set that holds some of them is measured as a whole, once."""
+        return self._gather(rows, lambda index, own: self._measure_set(function, others, index)[own])
+
+    def pixels(self, rows: Tensor) -> Pixels:
+        """Of the images at `rows`, which alone are read, a piece at a time."""
+        item = self.sets[0].pixels.shape[1:]
+        pieces = torch.split(rows, images_within(PIECE_BYTES, item))
+        return store_pixels((self._gather(piece, self._read_pixels) for piece in pieces), (len(rows), *item))
+
+    def _read_pixels(self, index: int, own: Tensor) -> Tensor:
+        return self.sets[index].pixels[own]
+
+    def _gather(self, rows: Tensor, of_set: Callable[[int, Tensor], Tensor]) -> Tensor:
+        """What `of_set` gives for the number of a set and rows of its own, in the order of `rows`."""
         part = torch.bucketize(rows, torch.tensor(self.starts[1:]), right=True)
         found: Tensor | None = None
-        for index in sorted(set(part.tolist())):
-            measured = self._measure_set(function, others, index)
-            found = measured.new_empty(len(rows), *measured.shape[1:]) if found is None else found
-            found[part == index] = measured[rows[part == index] - self.starts[index]]
-        return function(self.sets[0], *others)[:0] if found is None else found
+        for index in sorted(set(part.tolist())) or [0]:
+            is_here = part == index
+            values = of_set(index, rows[is_here] - self.starts[index])
+            found = values.new_empty(len(rows), *values.shape[1:]) if found is None else found
+            found[is_here] = values
+        return cast(Tensor, found)
 
     def _measure_set(self, function: Callable[..., Tensor], others: Sequence[Any], index: int) -> Tensor:
         key = (function, index, *map(id, others))
         if key not in self._measured:
-            self._measured[key] = (
-                self.sets[index].per_image(function, *others),
-                others,
-            )  # held, so that no id is used again
+            measured = self.sets[index].per_image(function, *others)
+            self._measured[key] = measured, others  # held, so that no id is used again
         return self._measured[key][0]
-
-    def pixels(self, rows: Tensor) -> Tensor:
-        return self.measure(_read_pixels, (), rows)
-
-
-def _read_pixels(images: FeatureSet) -> Tensor:
-    return images.pixels[:]
 
 
 class PooledImages(FeatureSet):

@@ -13,6 +13,8 @@ from prepared import digits
 from genlib.cli import main
 from genlib.data import decoding
 
+pytestmark = pytest.mark.usefixtures("few_draws")
+
 
 class Trap:
     """Unpickled, it makes a folder."""

@@ -19,7 +19,7 @@ from genlib.metrics import linear_probe
 from genlib.metrics.stats import birthday, pixel_matching
 from genlib.registry import load
 
-pytestmark = pytest.mark.usefixtures("hasty_probe")
+pytestmark = pytest.mark.usefixtures("hasty_probe", "few_draws")
 PIECE = 16  # images
 LARGEST_READ = 500 * 64  # bytes: of the images that a page encodes, half of the training images
 METRICS = ["kid", "copies", "support", "sharpness", "membership_auc", "probe_accuracy", "accuracy", "ece"]

@@ -17,6 +17,8 @@ from genlib import provenance
 from genlib.errors import InputError
 from genlib.metrics.registry import get_metric, metric_names
 
+pytestmark = pytest.mark.usefixtures("few_draws")
+
 
 @pytest.fixture(scope="module")
 def whole(project):

@@ -18,6 +18,7 @@ from safetensors.torch import save_file
 
 from genlib.cli import main
 
+pytestmark = pytest.mark.usefixtures("few_draws")
 EVALUATE = ["evaluate", "--real", "real.npz", "--metrics", "kid", "--json", "out.json", "--fake"]
 NPZ, TENSORS = "fake.npz", "fake.safetensors"
 UNDETECTED = (

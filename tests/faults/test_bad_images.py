@@ -18,6 +18,7 @@ from genlib.cli import main
 from genlib.errors import run_cli
 from pipelines import check
 
+pytestmark = pytest.mark.usefixtures("few_draws")
 EVALUATE = ["evaluate", "--real", "real", "--metrics", "kid", "--fake"]
 DAMAGED = "7.png"
 PARAMS = """

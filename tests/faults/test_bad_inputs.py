@@ -28,6 +28,7 @@ from genlib.data.image_sets import RANGE_TOLERANCE, image_set_from_array, read_i
 from genlib.errors import InputError, run_cli
 from genlib.evaluation.image_sets import prepare_evaluation
 
+pytestmark = pytest.mark.usefixtures("few_draws")
 UNIT = np.random.default_rng(0).integers(0, 256, (6, 1, 4, 4), dtype=np.uint8)
 UNIT[0, 0, 0, :2] = 0, 255
 

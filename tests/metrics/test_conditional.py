@@ -7,7 +7,7 @@ import torch
 from synthetic_features import CENTRES, CLASSES, D, asked, evidence, labelled, real, rows, view
 
 from genlib.evaluation.runner import compute_metrics
-from genlib.metrics.conditional import label_agreement, mean_pair_distances, one_to_many
+from genlib.metrics.conditional import label_agreement, mean_distances, mean_spread, one_to_many
 from genlib.metrics.stats.intervals import wilson
 
 
@@ -24,14 +24,19 @@ def test_label_agreement_counts_what_the_judge_sees_and_its_null_is_the_judges_a
     assert label_agreement(e).detail["reason"] == "this model was not asked for classes"
 
 
-def test_the_spread_is_the_mean_distance_of_pairs_with_and_without_each_group():
-    pdist = pytest.importorskip("scipy.spatial.distance").pdist
+def test_the_spread_is_the_mean_distance_of_pairs():
+    distance = pytest.importorskip("scipy.spatial.distance")
     x = rows(47, 5, 0).double()
-    found = mean_pair_distances(x)
-    assert len(found) == 21 and float(found[0]) == pytest.approx(pdist(x.numpy()).mean(), rel=1e-9)
-    for g in range(20):
-        kept = x[torch.arange(47) % 20 != g]
-        assert float(found[1 + g]) == pytest.approx(pdist(kept.numpy()).mean(), rel=1e-9)
+    assert float(mean_distances(x).mean()) == pytest.approx(distance.pdist(x.numpy()).mean(), rel=1e-9)
+    by_hand = distance.squareform(distance.pdist(x.numpy())).sum(1) / 46
+    assert mean_distances(x).tolist() == pytest.approx(by_hand.tolist(), rel=1e-9)
+
+
+def test_the_variance_of_the_spread_is_that_over_draws():
+    """Within 15 %, over 2,000 draws of three classes of other sizes and spreads."""
+    draws = [mean_spread([rows(n, 4, 3 * i + j, 1.0 + j) for j, n in enumerate((20, 40, 60))]) for i in range(2000)]
+    spreads, variances = torch.tensor(draws, dtype=torch.float64).unbind(1)
+    assert float(variances.mean() / spreads.var()) == pytest.approx(1, abs=0.15)
 
 
 def test_one_to_many_is_one_for_equal_laws_and_nothing_for_one_image_a_class():

@@ -11,9 +11,8 @@ from html import escape
 from html.parser import HTMLParser
 from pathlib import Path
 
-from report_tree import KNOBS, MODELS, ORIGIN, SHORT, bare, generated, undefined, write_evaluation
+from report_tree import KNOBS, MODELS, ORIGIN, SHORT, VERDICTS, bare, generated, undefined, write_evaluation
 
-from genlib.evaluation.verdicts import compute_verdicts
 from genlib.metrics.result import MetricResult
 from genlib.report.leaderboard import iter_rows
 from genlib.report.page import Provenance, render_page
@@ -49,8 +48,8 @@ def test_page_shows_every_model_with_its_pictures(html: str) -> None:
 def test_every_generator_gets_its_verdicts_and_the_figures_they_speak_of(tree: Path, html: str) -> None:
     tags = Tags(html)
     for model in read_results(tree, MODELS).models:
-        told = compute_verdicts(model.metrics)
-        assert len(told) == (3 if model.name in ("vae", "gan") else 0)
+        told = model.verdicts
+        assert tuple(told) == (VERDICTS if model.name in ("vae", "gan") else ())
         assert (f'<a href="#model-{model.name}">' in html.split('id="run"')[0].split('id="verdicts"')[1]) == bool(told)
         for verdict in told:
             assert escape(verdict.sentence) in html
@@ -61,7 +60,7 @@ def test_every_generator_gets_its_verdicts_and_the_figures_they_speak_of(tree: P
 
 def test_a_verdict_links_to_no_figure_that_is_not_there(tmp_path: Path) -> None:
     bare(tmp_path, "vae")
-    write_evaluation(tmp_path, "vae", generated(7.1), figures=("samples",))
+    write_evaluation(tmp_path, "vae", generated(7.1), ("samples",), VERDICTS)
     html = render_page(read_results(tmp_path, ["vae"]), ORIGIN)
     links = [link["href"] for link in Tags(html).all("a")]
     assert "#model-vae.samples" in links
@@ -79,7 +78,11 @@ def test_a_page_of_images_that_nothing_here_made(tree: Path) -> None:
     }
     figures = {"samples": tree / "runs/evaluate/gan/figures/samples.png"}
     fakes = ModelResults(
-        "fake", metrics={"kid": MetricResult(0.3, 0.2, 0.4, 0.0, 200)}, card={"judge": judge}, figures=figures
+        "fake",
+        metrics={"kid": MetricResult(0.3, 0.2, 0.4, 0.0, 200)},
+        verdicts=VERDICTS,
+        card={"judge": judge},
+        figures=figures,
     )
     data = {"name": "birds", "counts": {"test": 200, "fake": 300}, "shape": [3, 32, 32]}
     html = render_page(Results(data, [fakes]), Provenance({}, {}, "", "genlib evaluate --real birds --fake made"))
