@@ -28,11 +28,12 @@ NAMES = (  # the short ones first
     "search",
     "halving",
     "memorisation",
+    "calibration",
     "bayes",
     "likelihood",
 )
 NEEDS_RUNS = {"fooled": "scorer", "search": "classifier", "halving": "classifier"}
-NEEDS_MNIST = ("memorisation", "bayes", "likelihood")
+NEEDS_MNIST = ("memorisation", "calibration", "bayes", "likelihood")
 
 
 def main() -> int:

@@ -16,6 +16,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import torch
@@ -154,6 +155,16 @@ def truth_inside(population: Population, n: int, seed: int) -> dict[str, Any]:
     return {name: [results[name].value, found[name].mean, *found[name].interval] for name in found}
 
 
+def summarize_truth(n: int, rows: list[dict[str, Any]]) -> list[str]:
+    """Of each metric the mean of independent draws, and in how many baselines' intervals it lies."""
+    cells = []
+    for name in CLASS_SENSITIVE:
+        truth = fmean(row[name][0] for row in rows)
+        inside = sum(row[name][2] <= truth <= row[name][3] for row in rows)
+        cells.append(f"{truth:.4f} ({fmean(row[name][1] for row in rows):.4f}; {inside} of {len(rows)})")
+    return [f"{n:,}", *cells]
+
+
 def summarize(n: int, rows: list[dict[str, Any]]) -> Iterator[list[str]]:
     """Per family, how often each question is answered yes and no."""
     for family in rows[0]["answers"]:
@@ -166,6 +177,7 @@ def main() -> None:
     parser = new_parser(__doc__, "the files of MNIST")
     parser.add_argument("--n", type=int, nargs="+", default=[359, 1000])
     parser.add_argument("--replicates", type=int, default=20)
+    parser.add_argument("--truth", type=int, nargs="*", default=[359, 1000, 5000], metavar="N")
     args = parser.parse_args()
     torch.set_num_threads(1)
     with open_state(args.state) as state:
@@ -176,6 +188,11 @@ def main() -> None:
             table += summarize(n, rows)
             shares = {fault: sorted(row["detectable"][fault] or 1 for row in rows) for fault in rows[0]["detectable"]}
             print(f"n = {n}: found with power 0.9 (median):", {f: each[len(each) // 2] for f, each in shares.items()})
+        truths = {
+            n: [finished.get(f"t {n} {r}", truth_inside, population, n, r) for r in range(50)] for n in args.truth
+        }
+        print("independent draws (their baselines' mean; intervals that hold the truth)")
+        print(markdown_table(["n", *CLASS_SENSITIVE], [summarize_truth(n, rows) for n, rows in truths.items()]))
         columns = [
             "n",
             "images",

@@ -1,6 +1,7 @@
 """Atomic writes, hashes, and JSON with a checksum."""
 
 import csv
+import fcntl
 import hashlib
 import json
 import os
@@ -119,6 +120,19 @@ def write_csv(columns: Sequence[str], rows: Iterable[Mapping[str, Any]], path: P
         writer = csv.DictWriter(file, columns, restval="", lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
+
+
+@contextmanager
+def file_lock(path: Path, wait: bool = True) -> Iterator[bool]:
+    """Hold the file lock `path`, which the system frees however the process ends; False where it is not free."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        except BlockingIOError:
+            yield False
+        else:
+            yield True
 
 
 def file_sha256(path: Path) -> str:

@@ -5,8 +5,11 @@ and with the channels that the images have.
 """
 
 from collections.abc import Collection, Mapping
+from dataclasses import replace
 from math import floor, log10
+from typing import Any
 
+from genlib.data.config import AUTO_SIZES
 from genlib.params import Params
 from genlib.training.job import TrainingSpec
 from pipelines.flops import flops_per_image
@@ -17,6 +20,7 @@ from pipelines.model_checks import DataSpec
 GRAPH_FLOPS = 5e13
 MAX_SCALE = 4.0  # of small images, on which a step is bound by other things than operations
 NUM_REPORTS, NUM_CHECKPOINTS = 20, 4
+COUNT_KEYS = ("total_images", "images_per_trial", "report_every", "checkpoint_every")
 
 
 def scale_budgets(params: Params, data_spec: DataSpec, given: Collection[str]) -> dict[str, int]:
@@ -33,15 +37,43 @@ def scale_budgets(params: Params, data_spec: DataSpec, given: Collection[str]) -
     return {key: count for key, count in budgets.items() if key not in given}
 
 
+def shrink_counts(params: Params, data_spec: DataSpec, counts: Mapping[str, Any]) -> dict[str, int]:
+    """Those of the `counts` of a preset, by dotted key, that are of images, for images larger than `auto` makes them:
+    fewer, so that the graph of `params` costs as many operations as at that size."""
+    channels, *sides = data_spec.shape
+    height, width = (min(side, AUTO_SIZES[1]) for side in sides)
+    small = replace(data_spec, shape=(channels, height, width))
+    keys = [key for key in counts if key.rpartition(".")[2] in COUNT_KEYS]
+    if small == data_spec or not keys:
+        return {}
+    costs = [sum(_flops_of_graph(params, name, spec) for name in params.models) for spec in (small, data_spec)]
+    return {key: round_down(min(1.0, costs[0] / costs[1]) * counts[key]) for key in keys}
+
+
 def describe_budgets(budgets: Mapping[str, int]) -> list[str]:
     """A line with the images that each model sees, and how to raise them; none where no model's were set."""
-    totals = {key.split(".")[1]: count for key, count in budgets.items() if key.endswith(".total_images")}
-    if not totals:
+    if not (totals := _totals(budgets)):
         return []
-    counts = ", ".join(f"{name} {count:,}" for name, count in totals.items())
+    counts = _format_totals(totals)
     name = "gan" if "gan" in totals else [*totals][-1]
     longer = f'SET="models.{name}.train.total_images={10 * totals[name]}", or PRESET=photos64 on a GPU'
     return [f"training images, for about 15 minutes on two cores: {counts} (longer: {longer})"]
+
+
+def describe_shrunk(counts: Mapping[str, int]) -> list[str]:
+    """A line with the images that each model sees, fewer than the preset says; none where no model's were changed."""
+    if not (totals := _totals(counts)):
+        return []
+    small = f"the preset is for images of up to {AUTO_SIZES[1]} pixels, of larger ones models see fewer"
+    return [f"training images, for as much work: {_format_totals(totals)} ({small}; SET says otherwise)"]
+
+
+def _totals(budgets: Mapping[str, int]) -> dict[str, int]:
+    return {key.split(".")[1]: count for key, count in budgets.items() if key.endswith(".total_images")}
+
+
+def _format_totals(totals: Mapping[str, int]) -> str:
+    return ", ".join(f"{name} {count:,}" for name, count in totals.items())
 
 
 def round_down(count: float) -> int:

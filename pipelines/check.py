@@ -55,8 +55,8 @@ def check(preset: str | None, assignments: list[str], tuned_model: str | None = 
         if own:
             from pipelines.own_data import fit_to_data
 
-            given = flatten_dotted(changes[0]) | flatten_dotted(changes[1])
-            new_values, more = fit_to_data(new_values, own.lay(values, {}, {}), data_spec, given)
+            given = map(flatten_dotted, changes)
+            new_values, more = fit_to_data(new_values, own.lay(values, {}, {}), data_spec, *given)
             params, notes = parse_params(new_values), notes + more
         with refusals.collect():
             check_models_once(params, data_spec)

@@ -15,7 +15,7 @@ from genlib.data.catalog import find_source
 from genlib.data.config import DataConfig, parse_root
 from genlib.errors import InputError, one_line
 from genlib.params import expand_dotted, merge, parse_params
-from pipelines.budgets import describe_budgets, scale_budgets
+from pipelines.budgets import describe_budgets, describe_shrunk, scale_budgets, shrink_counts
 from pipelines.model_checks import DataSpec, group_starved_models
 from pipelines.params_file import lay_preset, load_preset
 
@@ -68,20 +68,35 @@ class OwnData:
 
 
 def fit_to_data(
-    values: Mapping[str, Any], unchanged: Mapping[str, Any], data_spec: DataSpec, given: Collection[str]
+    values: Mapping[str, Any],
+    unchanged: Mapping[str, Any],
+    data_spec: DataSpec,
+    preset: Mapping[str, Any],
+    assigned: Mapping[str, Any],
 ) -> tuple[dict[str, Any], list[str]]:
     """`values` without the models that such data cannot feed and with counts of images for it, and lines that say so.
     `unchanged`: the values without PRESET and SET, of which the counts are scaled, so that what those enlarge takes
-    longer and costs the other models nothing; `given`: the keys that they set."""
+    longer and costs the other models nothing; `preset` and `assigned`: by dotted key what they set. Counts of a preset
+    that names no size of images are for small ones, and fewer for large ones."""
     params = parse_params(values)
     groups = group_starved_models(params, data_spec)
     notes = [f"left out: {', '.join(names)} ({reason})" for reason, names in groups.items()]
     kept = [name for name in params.models if not any(name in names for names in groups.values())]
     fed = _keep_models(values, kept)
     with suppress(InputError):  # of a model that cannot be built: the check, which comes after, says so
-        budgets = scale_budgets(parse_params(_keep_models(unchanged, kept)), data_spec, given)
-        fed, notes = merge(fed, expand_dotted(budgets)), notes + describe_budgets(budgets)
+        budgets = scale_budgets(parse_params(_keep_models(unchanged, kept)), data_spec, {**preset, **assigned})
+        own_counts = {key: count for key, count in preset.items() if key not in assigned and _is_kept(key, kept)}
+        is_for_small = "data.image_size" not in preset
+        shrunk = shrink_counts(parse_params(fed), data_spec, own_counts) if is_for_small else {}
+        notes += describe_budgets(budgets) + describe_shrunk(shrunk)
+        fed = merge(fed, expand_dotted(budgets | shrunk))
     return fed, notes
+
+
+def _is_kept(key: str, kept: Collection[str]) -> bool:
+    """Whether the dotted key is of no model, or of one that is kept."""
+    section, _, rest = key.partition(".")
+    return section != "models" or rest.partition(".")[0] in kept
 
 
 def _keep_models(values: Mapping[str, Any], kept: Collection[str]) -> dict[str, Any]:

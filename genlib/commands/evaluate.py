@@ -54,7 +54,7 @@ def evaluate(
         sets, extractor, size=size, strict=strict, seed=seed, log=_log, track=track_progress
     )
     results = {}
-    calibration = evaluation.calibrate(requested)
+    calibration = evaluation.calibrate(requested, track_progress)
     for name, result in evaluation.iter_results(requested, calibration):
         results[name] = result
         _log(f"{name} {result}")

@@ -9,9 +9,9 @@ gets sides of its own with the numbers they should have, which may share images.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -22,9 +22,11 @@ from genlib.metrics.inputs import FeatureSet, MetricInputs, stratified_order
 from genlib.metrics.registry import IMAGE_NEEDS, Metric, get_metric
 from genlib.metrics.result import UndefinedMetric
 
-MAX_DRAWS, MIN_DRAWS = 499, 39
-MAX_PAIRS = 2e8  # of images, over all draws: at n = 1,000 there are 200 draws
+MIN_DRAWS = 39
+MAX_PAIRS = 2e8  # of images, over all draws: from n = 1,000 on there are fewer
 QUANTILES = (0.025, 0.975)
+
+ProgressWrapper = Callable[[Sequence[Any], str], Iterable[Any]]
 
 
 class Draw(NamedTuple):
@@ -66,7 +68,7 @@ class Baseline:
 
 
 def num_draws(n: int, limit: int) -> int:
-    return max(MIN_DRAWS, min(limit, int(MAX_PAIRS / n**2)))
+    return min(limit, max(MIN_DRAWS, int(MAX_PAIRS / n**2)))
 
 
 class BaselineSampler:
@@ -157,10 +159,12 @@ def _balance(first: Tensor, change: Tensor) -> Tensor:
 
 
 def statistic(metric: Metric, inputs: MetricInputs) -> tuple[float, float]:
-    """The value, and what is tested: the value itself or, of a metric of the generated images alone, its difference
-    from the value of the test images. NaN where it is undefined."""
+    """The value, and what is tested: the value itself, what the metric names or, of a metric of the generated images
+    alone, its difference from the value of the test images. NaN where it is undefined."""
     try:
         value = metric.value(inputs)
+        if metric.tested is not None:
+            return value, metric.tested(inputs)
         if metric.reference != "none":
             return value, value
         return value, value - metric.value(replace(inputs, samples=inputs.real))
@@ -168,12 +172,14 @@ def statistic(metric: Metric, inputs: MetricInputs) -> tuple[float, float]:
         return torch.nan, torch.nan
 
 
-def simulate(sampler: BaselineSampler, names: Iterable[str]) -> dict[str, Baseline]:
+def simulate(
+    sampler: BaselineSampler, names: Iterable[str], track: ProgressWrapper = lambda items, title: items
+) -> dict[str, Baseline]:
     """The baselines of those of `names` that are metrics of images."""
     metrics = {name: get_metric(name) for name in names if get_metric(name).needs in IMAGE_NEEDS}
     found: dict[str, list[tuple[float, float]]] = {name: [] for name in metrics}
     counts = {name: num_draws(sampler.inputs.n, metric.max_draws) for name, metric in metrics.items()}
-    for index in range(max(counts.values(), default=0)):
+    for index in track(range(max(counts.values(), default=0)), "draws of real images"):
         drawn = sampler.build(sampler.draw(index))
         for name, metric in metrics.items():
             if index < counts[name]:

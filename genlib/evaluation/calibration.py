@@ -14,9 +14,9 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from genlib.data.images import StoredImages
-from genlib.evaluation.baselines import Baseline, BaselineSampler, simulate
+from genlib.evaluation.baselines import Baseline, BaselineSampler, ProgressWrapper, simulate
 from genlib.evaluation.faults import FAULTS, FaultPlanter, make_faulty
-from genlib.files import atomic_path
+from genlib.files import atomic_path, file_lock
 from genlib.metrics.inputs import FeatureSet, MetricInputs
 from genlib.metrics.registry import IMAGE_NEEDS, MAX_DRAWS, VERDICT_QUESTIONS, get_metric, metrics_of_question
 
@@ -32,14 +32,19 @@ class Calibration:
 
 
 def calibrate(
-    inputs: MetricInputs, extract: Callable[[StoredImages], FeatureSet], names: Iterable[str], cache: Path | None = None
+    inputs: MetricInputs,
+    extract: Callable[[StoredImages], FeatureSet],
+    names: Iterable[str],
+    cache: Path | None = None,
+    track: ProgressWrapper = lambda items, title: items,
 ) -> Calibration:
     """Of those of `names` that a verdict hears. `cache`: the file that holds it, if it is there."""
-    if cache is not None and cache.exists():
+    if cache is None:
+        return _simulate(inputs, extract, heard_metrics(names), track)
+    with file_lock(cache.with_suffix(".lock")):  # of models that are evaluated at once, one simulates
         with suppress(OSError, SafetensorError, KeyError, ValueError):
             return _unflatten(load_file(cache))
-    found = _simulate(inputs, extract, heard_metrics(names))
-    if cache is not None:
+        found = _simulate(inputs, extract, heard_metrics(names), track)
         with suppress(OSError, SafetensorError), atomic_path(cache, shared=True) as partial:  # a full disk: without
             save_file(_flatten(found), partial)
     return found
@@ -61,13 +66,19 @@ def calibration_key(*facts: object) -> str:
     return digest.hexdigest()
 
 
-def _simulate(inputs: MetricInputs, extract: Callable[[StoredImages], FeatureSet], names: Iterable[str]) -> Calibration:
+def _simulate(
+    inputs: MetricInputs,
+    extract: Callable[[StoredImages], FeatureSet],
+    names: Iterable[str],
+    track: ProgressWrapper,
+) -> Calibration:
     faulty = make_faulty(inputs, extract)
     sampler = BaselineSampler(inputs, list(faulty.values()))
-    baselines, planter = simulate(sampler, names), FaultPlanter(sampler, faulty)
+    baselines, planter = simulate(sampler, names, track), FaultPlanter(sampler, faulty)
     cheap = {name: each for name, each in baselines.items() if get_metric(name).max_draws == MAX_DRAWS}
     planted = {}
-    for fault, question in FAULTS.items():
+    for fault in track(list(FAULTS), "planted faults"):
+        question = FAULTS[fault]
         heard = {name: cheap[name] for name in metrics_of_question(question) if name in cheap}
         if heard and planter.can_plant(fault):
             planted[fault] = planter.plant(fault, heard)
@@ -87,6 +98,8 @@ def _flatten(found: Calibration) -> dict[str, Tensor]:
 def _unflatten(tensors: Mapping[str, Tensor]) -> Calibration:
     names = [key.removeprefix("values/") for key in tensors if key.startswith("values/")]
     baselines = {name: Baseline(tensors[f"values/{name}"], tensors[f"contrasts/{name}"]) for name in names}
+    if not names:
+        raise ValueError("a file without baselines")
     planted: dict[str, dict[str, Tensor]] = {}
     for key, p in tensors.items():
         if key.startswith("planted/"):

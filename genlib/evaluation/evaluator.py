@@ -28,6 +28,7 @@ from genlib.metrics.inputs import FeatureSet, MetricInputs, build_inputs, extrac
 from genlib.metrics.registry import available_inputs, get_metric, model_capabilities, split_direction
 from genlib.metrics.result import MetricResult
 from genlib.metrics.translation import Domain, TranslationDirection, Translator
+from genlib.progress import track_progress
 
 NUM_SUMMARY_METRICS = 10
 
@@ -97,7 +98,9 @@ class Evaluator:
         """What verdicts on the generated images of `inputs` are held against, by suffix; from the cache where it is
         there."""
         return {
-            suffix: calibrate(each, self.extractor, metrics, self._calibration_file(each, suffix, metrics))
+            suffix: calibrate(
+                each, self.extractor, metrics, self._calibration_file(each, suffix, metrics), track_progress
+            )
             for suffix, each in inputs.items()
             if each.samples is not None
         }

@@ -22,7 +22,7 @@ from genlib.metrics.registry import DIVERSE, ORIGINAL, REALISTIC, Question, get_
 from genlib.metrics.stats.significance import p_value
 
 SHARES = (0.01, 0.02, 0.035, 0.06, 0.1, 0.17, 0.3, 0.5, 0.8)
-MAX_REPLICATES, MIN_REPLICATES = 24, 8
+MAX_REPLICATES, MIN_REPLICATES = 20, 8
 MAX_PAIRS = 2e7  # of images over the replicates of one share: at n = 1,000 there are 20
 FIRST_INDEX = 100_000  # of their draws, which are others than those of the baseline
 MAX_FAULTY = 2000  # images of each kind that are made
@@ -135,7 +135,7 @@ class FaultPlanter:
         names = list(self.faulty)
         return self.sampler.pool.starts[2 + names.index(fault)], len(self.faulty[fault])
 
-    def _replace_classes(self, draw: Draw, count: int, generator: torch.Generator) -> Tensor:
+    def _replace_classes(self, draw: Draw, count: int, generator: torch.Generator) -> Tensor | None:
         """`count` images of one class, then of the next, give way to other images of the other classes: first to those
         that the draw left, then to some of the test side."""
         rows, classes = draw.generated.clone(), self.sampler.classes
@@ -147,4 +147,4 @@ class FaultPlanter:
         others = torch.randperm(len(classes), generator=generator)
         others = torch.cat([others[(is_kept & ~is_test)[others]], others[(is_kept & is_test)[others]]])[: len(gone)]
         rows[gone[: len(others)]] = others
-        return rows
+        return rows if len(others) == count else None

@@ -5,7 +5,7 @@ baseline. Training images are what the generator was trained on; without them, m
 """
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -17,6 +17,7 @@ from genlib.data.pixels import Pixels, fill_rows, iter_pieces
 from genlib.data.random import seeded_generator
 from genlib.data.splits import stratify
 from genlib.errors import InputError
+from genlib.evaluation.baselines import ProgressWrapper
 from genlib.evaluation.calibration import Calibration, calibrate
 from genlib.evaluation.controls import add_controls
 from genlib.evaluation.evaluator import applicable_metrics
@@ -28,7 +29,6 @@ from genlib.metrics.result import MetricResult
 from genlib.provenance import code_version
 
 Log = Callable[[str], None]
-ProgressWrapper = Callable[[Sequence[Any], str], Iterable[Any]]
 ImagesByName = Mapping[str, StoredImages]
 
 NO_TRAIN = "no training images were given: --train"
@@ -48,8 +48,10 @@ class ImageSetEvaluation(NamedTuple):
         """Those `requested`, or all that apply to generated images."""
         return list(requested or applicable_metrics(self.inputs, metric_names()))
 
-    def calibrate(self, requested: Sequence[str] | None = None) -> Calibration:
-        return calibrate(self.inputs, self.extract, self.metrics(requested))
+    def calibrate(
+        self, requested: Sequence[str] | None = None, track: ProgressWrapper = lambda items, title: items
+    ) -> Calibration:
+        return calibrate(self.inputs, self.extract, self.metrics(requested), track=track)
 
     def iter_results(
         self, requested: Sequence[str] | None, calibration: Calibration

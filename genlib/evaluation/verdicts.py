@@ -133,12 +133,14 @@ def _answer(
     detectable = detectable_shares(planted, question, [finding.metric for finding in findings])
     if found:
         share = next((finding.share for finding in found if finding.share is not None), None)
-        sentence = _cite(FINDINGS[question], found, len(findings), lowest)
+        sentence = _cite(FINDINGS[question], found, len(findings), lowest) + _reach(detectable)
         return Verdict(question, "no", share, detectable, lowest, prefix + sentence + note, figure)
-    answer, reach = _judge_reach(findings, detectable)
     best = sorted(findings, key=lambda each: each.p)
-    sentence = _cite(FINDINGS[question], [], len(findings), lowest, best)
-    return Verdict(question, answer, None, detectable, lowest, f"{prefix}{sentence} {reach}{note}", figure)
+    sentence = _cite(FINDINGS[question], [], len(findings), lowest, best) + _reach(detectable)
+    if len(findings) < MIN_METRICS:
+        sentence += f" Too few metrics to say yes: {len(findings)}, expected {MIN_METRICS}."
+    answer: VerdictAnswer = "yes" if _would_be_found(findings, detectable) else "cannot tell"
+    return Verdict(question, answer, None, detectable, lowest, prefix + sentence + note, figure)
 
 
 def _heard_metrics(results: Mapping[str, MetricResult], question: Question) -> list[MetricFinding]:
@@ -173,17 +175,18 @@ def _power(by_metric: Mapping[str, Tensor], metrics: Sequence[str]) -> list[floa
     return power
 
 
-def _judge_reach(
-    findings: Sequence[MetricFinding], detectable: Mapping[str, float | None]
-) -> tuple[VerdictAnswer, str]:
-    """ "yes" where every named fault would have been found, and what would have been."""
-    if len(findings) < MIN_METRICS:
-        return "cannot tell", f"Too few metrics to say yes: {len(findings)}, expected {MIN_METRICS}."
+def _would_be_found(findings: Sequence[MetricFinding], detectable: Mapping[str, float | None]) -> bool:
+    """Whether enough metrics are heard, and every named fault would have been found at the margin."""
+    reached = [share is not None and share <= MARGIN for share in detectable.values()]
+    return len(findings) >= MIN_METRICS and bool(reached) and all(reached)
+
+
+def _reach(detectable: Mapping[str, float | None]) -> str:
     if not detectable:
-        return "cannot tell", "What it would have found was not simulated."
-    shares = ", ".join(f"{fault} {_format_share(share)}" for fault, share in detectable.items())
-    is_sure = all(share is not None and share <= MARGIN for share in detectable.values())
-    return ("yes" if is_sure else "cannot tell"), f"It would have seen {shares}."
+        return " Which faults it would have found was not simulated."
+    return (
+        f" It would have found {', '.join(f'{fault} {_format_share(share)}' for fault, share in detectable.items())}."
+    )
 
 
 def _format_share(share: float | None) -> str:

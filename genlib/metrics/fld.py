@@ -98,7 +98,7 @@ def _squared_distances(x: Tensor, y: Tensor) -> Tensor:
     min_images=40,
     must_detect={"collapse": "higher", "noise": "higher", "blurred": "higher"},
     in_verdict=True,
-    max_draws=39,
+    max_draws=29,
 )
 def fld(inputs: MetricInputs) -> MetricResult:
     """100 (NLL of test images - baseline) in nats a feature: the baseline is that of a mixture around part of the
@@ -115,7 +115,7 @@ def fld(inputs: MetricInputs) -> MetricResult:
     min_images=40,
     must_detect={"copies": "lower"},
     in_verdict=True,
-    max_draws=39,
+    max_draws=29,
 )
 def fld_gap(inputs: MetricInputs) -> MetricResult:
     """100 (NLL of training - NLL of test images) in nats a feature, by the mixture of `fld`: far below 0 for copies."""

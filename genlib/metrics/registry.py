@@ -47,7 +47,7 @@ CONTROL_LABELS: dict[Control, str] = {
 ExpectedShift = Literal["lower", "higher", "not lower", "not higher", "count"]
 FaultShare = Callable[[float, float], float | None]
 Reference = Literal["test", "train", "none"]
-MAX_DRAWS = 499  # of real images in the place of both sides, at most
+MAX_DRAWS = 199  # of real images in the place of both sides, at most
 NEEDS = {  # what a metric may need -> the reason where it is missing
     "samples": "this model makes no images",
     "labelled_samples": "this model was not asked for classes",
@@ -102,7 +102,8 @@ class Metric:
     shift it, else it is not trusted. `in_verdict`: whether the verdict on its question hears it; `fault_share`: (value,
     baseline) -> the share of the images at fault, where it has such a scale. `reference`: what the generated images are
     compared with; a metric of them alone ("none") is tested by its difference from the value of the test images.
-    `statistic`: the value alone, where it is cheaper than with its interval; `max_draws`: that make its baseline."""
+    `statistic`: the value alone, where it is cheaper than with its interval; `tested`: what has the p-value, where that
+    is not the value; `max_draws`: that make its baseline."""
 
     compute: Callable[[MetricInputs], MetricResult]
     question: tuple[Question, int] = ("What else?", 0)
@@ -114,6 +115,7 @@ class Metric:
     fault_share: FaultShare | None = None
     reference: Reference = "test"
     statistic: Callable[[MetricInputs], float] | None = None
+    tested: Callable[[MetricInputs], float] | None = None
     max_draws: int = MAX_DRAWS
 
     @property

@@ -8,7 +8,6 @@ genlib.tracking.mlflow`; the process that holds the lock publishes for all.
 
 from __future__ import annotations
 
-import fcntl
 import json
 import logging
 import os
@@ -25,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 
 from genlib import provenance
 from genlib.errors import one_line, run_cli
-from genlib.files import write_json
+from genlib.files import file_lock, write_json
 from genlib.tracking.address import ServerUnreachable, artifacts_dir, check_reachable, sqlite_path, tracking_uri
 from genlib.tracking.run_folder import (
     HEADER,
@@ -345,19 +344,6 @@ def _store_lock(uri: str, project_dir: Path) -> AbstractContextManager[bool]:
     """The lock of a SQLite file, which several projects may share, or of a project's use of a server."""
     path = sqlite_path(uri)
     return file_lock(path.with_name(f".{path.name}.lock") if path else project_dir / ".genlib" / "mlflow.lock")
-
-
-@contextmanager
-def file_lock(path: Path, wait: bool = True) -> Iterator[bool]:
-    """Hold the file lock `path`, which the system frees however the process ends; False where it is not free."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-        except BlockingIOError:
-            yield False
-        else:
-            yield True
 
 
 def ensure_experiment(client: MlflowClient, name: str, project_dir: Path) -> str:

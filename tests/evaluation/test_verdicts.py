@@ -164,7 +164,8 @@ def test_a_verdict_cites_its_numbers():
     assert verdict.p == pytest.approx(7e-6)
     assert verdict.sentence == (
         "1 of 7 metrics found less variety than among real images (p < 0.001): "
-        "recall 0.900 [0.800, 1.00] where real images get 0.900."
+        "recall 0.900 [0.800, 1.00] where real images get 0.900. "
+        "It would have found one image repeated in 1 % of the images, a class missing in 1 % of the images."
     )
 
 

@@ -57,7 +57,7 @@ def likelihood_by_autograd(x, test, centres):
         adam.step()
         with torch.no_grad():
             log_v.clamp_(-40, 40)
-        losses.append(float(loss))
+        losses.append(float(loss.detach()))
         if step > 5 and max(abs(losses[-1] - one) for one in losses[-5:]) < 5e-4:
             break
     return float(-(log_density(test, centres, log_v.detach())[1].logsumexp(1) - np.log(m)).mean() / d)

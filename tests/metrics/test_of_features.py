@@ -58,7 +58,7 @@ def test_every_metric_listed_gives_a_value_or_the_reason():
         assert function.__doc__ and function.__name__ == name
         if (found := function(*SETS)).value is None:
             without[name] = found.detail["reason"]
-    assert without.keys() == {"copies", "inception_score", "sharpness", "support"}
+    assert without.keys() == {"copies", "inception_score", "residual_auc", "sharpness", "support"}
     assert all("pixels" in reason or "classes" in reason for reason in without.values())
     assert genlib.metrics.fld(*SETS[:2]).detail["reason"] == "no training images were given"
 

@@ -79,7 +79,8 @@ def test_only_what_people_confirm_is_counted(few):
     assert kept.value == pytest.approx(num_pairs(300) / 3) and kept.value > before.value
     partners = torch.zeros(300, dtype=torch.long)
     partners[:3] = 2
-    assert (kept.value, kept.low, kept.high) == simpson_estimate(partners)
+    radii = before.detail["embeddings"]["features"]["radii_variance"]
+    assert (kept.value, kept.low, kept.high) == simpson_estimate(partners, extra_variance=radii)
     assert kept.detail["embeddings"]["features"]["value"] == before.value
 
 

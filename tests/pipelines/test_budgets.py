@@ -7,7 +7,15 @@ import pytest
 
 from genlib.params import parse_params, read_yaml
 from pipelines import budgets
-from pipelines.budgets import GRAPH_FLOPS, MAX_SCALE, describe_budgets, round_down, scale_budgets
+from pipelines.budgets import (
+    GRAPH_FLOPS,
+    MAX_SCALE,
+    describe_budgets,
+    describe_shrunk,
+    round_down,
+    scale_budgets,
+    shrink_counts,
+)
 from pipelines.model_checks import DataSpec
 from pipelines.params_file import lay_preset
 
@@ -69,6 +77,15 @@ def test_shares_are_those_of_the_preset_and_reports_are_twenty(by_pixels):
         assert 20 <= total / counts[f"models.{name}.train.report_every"] <= 22
         assert 4 <= total / counts[f"models.{name}.train.checkpoint_every"] <= 4.4
     assert max(scales) < 1.1 * min(scales)
+
+
+@pytest.mark.parametrize("side", [32, 64, 128, 200])
+def test_the_counts_of_a_preset_are_fewer_of_large_images_only(side, by_pixels):
+    params, counts = small(), {"models.gan.train.total_images": 8000, "tune.images_per_trial": 4000}
+    shrunk = shrink_counts(params, spec(side), counts | {"models.gan.model.width": 8, "tune.trials": 2})
+    factor = min(1, 64 / side) ** 2
+    assert shrunk == ({key: round_down(factor * count) for key, count in counts.items()} if side > 64 else {})
+    assert len(describe_shrunk(shrunk)) == (side > 64)
 
 
 def test_what_is_given_is_left_alone(by_pixels):

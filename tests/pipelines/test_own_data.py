@@ -4,6 +4,7 @@ import io
 import os
 import shutil
 from itertools import product
+from math import prod
 from pathlib import Path
 
 import numpy as np
@@ -144,6 +145,21 @@ def test_preset_and_values_say_otherwise(project, folders):
     check(None, ["models.gan.train.total_images=1000000"], data=data)
     others = [name for name in alone.models if name != "gan"]
     assert [load_params().train_config(name) for name in others] == [alone.train_config(name) for name in others]
+
+
+def test_a_preset_for_small_images_lets_models_see_fewer_large_ones(project, folders, capsys, monkeypatch):
+    monkeypatch.setattr("pipelines.budgets.flops_per_image", lambda job, shape, *data: 1e4 * prod(shape))
+    data = str(folders / "by class")
+    check("smoke", ["data.image_size=128", "models.gan.train.total_images=777"], data=data)
+    params, smoke = load_params(), load_preset("smoke")
+    fewer = {name: params.train_config(name).total_images for name in params.models}
+    assert fewer.pop("gan") == 777 and set(fewer.values()) == {8000 // 4}
+    assert params.tune.images_per_trial == smoke["tune"]["images_per_trial"] // 4
+    assert params.train.report_every == smoke["train"]["report_every"] // 4
+    assert "of larger ones models see fewer" in capsys.readouterr().out
+    check("photos128-small", ["data.image_size=256"], data=data)
+    total_images = load_preset("photos128-small")["models"]["gan"]["train"]["total_images"]
+    assert load_params().train_config("gan").total_images == total_images
 
 
 def test_a_tuned_model_that_is_left_out_is_not_tuned(project, folders):

@@ -131,7 +131,7 @@ def _correlations(x: Tensor, among: Tensor, grids: Tensor) -> Tensor:
     planes = x.float().flatten(0, 1).expand(len(grids), -1, -1, -1)
     rotated = F.grid_sample(planes, grids, padding_mode="border", align_corners=False)
     windows = rotated.unfold(2, x.shape[2], 1).unfold(3, x.shape[3], 1)  # one for each shift
-    windows = windows.unflatten(1, x.shape[:2]).permute(1, 0, 3, 4, 2, 5, 6)
+    windows = windows.view(len(grids), *x.shape[:2], *windows.shape[2:]).permute(1, 0, 3, 4, 2, 5, 6)
     largest = max(MAX_SHIFT.values())
     shifts = (slice(largest - most, largest + most + 1) for most in MAX_SHIFT.values())
     moved = [_unit_vectors(windows[:, r, near, near]).flatten(1, 2) for r, near in enumerate(shifts)]
