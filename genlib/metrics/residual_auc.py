@@ -16,6 +16,7 @@ from genlib.data.images import to_float
 from genlib.data.pixels import fill_rows, iter_pieces, select_rows
 from genlib.data.random import seeded_generator
 from genlib.metrics.base import FeatureSet, MetricInputs, MetricResult, metric
+from genlib.metrics.stats.partitions import draw_rows
 from genlib.metrics.stats.principal_components import principal_components
 from genlib.metrics.stats.ranking import auroc
 
@@ -92,8 +93,8 @@ def _solve(covariance: Tensor, difference: Tensor) -> Tensor:
 
 
 def fold_areas(inputs: MetricInputs) -> list[tuple[float, float, float]]:
-    """For each half of the images, the area with its interval of the discriminant that the other half gives."""
-    x, y = describe_both(inputs)
+    """For each random half of the images, the area with its interval of the discriminant that the other half gives."""
+    x, y = (energies[draw_rows(energies, len(energies))] for energies in describe_both(inputs))
     half = len(x) // 2
     halves = [(x[:half], y[:half]), (x[half:], y[half:])]
     return [_area(*fit, *scored) for fit, scored in (halves, halves[::-1])]
