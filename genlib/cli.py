@@ -81,7 +81,7 @@ COMMANDS = {
     "sample": ("inspect", "Draw images from a trained model."),
     "explore": ("inspect", "Draw a model's latent space, one picture per tool."),
     "report": ("inspect", "Write the page of the runs so far."),
-    "evaluate": ("evaluate", "Evaluate images from anywhere: real-looking, copied, all alike?"),
+    "evaluate": ("evaluate", "Evaluate images from anywhere: realistic, original, diverse?"),
     "diff": ("evaluate", "Say what changed between two sets of runs, and what got better."),
     "rate": ("evaluate", "Ask people, on a page of this machine: real or fake?"),
     "promote": ("publish", "Register a generator, and make it champion if its numbers allow it."),

@@ -36,7 +36,7 @@ def evaluate(
     seed: int,
     strict: bool,
 ) -> None:
-    """Evaluate images from anywhere: real-looking, copied, all alike?"""
+    """Evaluate images from anywhere: realistic, original, diverse?"""
     if size is not None and not 1 <= size <= MAX_IMAGE_SIZE:
         raise InputError(f"--size: got {size}, expected a whole number from 1 to {MAX_IMAGE_SIZE}")
     requested = None if metrics is None else list(dict.fromkeys(metrics.split(",")))
