@@ -24,7 +24,7 @@ ORIGIN = Provenance(TAGS, {"data": {"name": "digits"}}, "kid")
 SHORT = "needs at least 500 images of each kind, found 359"
 VERDICTS = (
     Verdict(REALISTIC, "no", (0.2, 0.4), {"noise": 0.03}, 4e-5, "3 of 8 metrics found a difference <&>.", "samples"),
-    Verdict(ORIGINAL, "yes", None, {"copies": 0.05}, 0.3, "None of 4 metrics found copies.", "nearest_neighbours"),
+    Verdict(ORIGINAL, "yes", None, {"copies": 0.05}, 0.3, "0 of 4 metrics found copies.", "nearest_neighbours"),
     Verdict(DIVERSE, "cannot tell", None, {"a class missing": None}, 1.0, "Too few metrics.", "closest_pairs"),
 )
 
