@@ -222,7 +222,7 @@ def test_a_likelihood_of_black_and_white_meets_colour(project, folders, capsys):
     assert "pixel_likelihood: got" not in capsys.readouterr().out
 
 
-PARTIAL = {"mnist", "mnist_usps", "pbt_dcgan_mnist", "smoke"}
+PARTIAL = {"digits", "mnist", "mnist_usps", "pbt_dcgan_mnist", "smoke"}
 COMPLETE = sorted({path.stem for path in (ROOT / "presets").glob("*.yaml")} - PARTIAL)
 
 
