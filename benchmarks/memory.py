@@ -90,7 +90,9 @@ def evaluate_folders(folder: Path) -> dict[str, float | None]:
     from genlib.evaluation.image_sets import prepare_evaluation
 
     sets = {name: read_image_set(folder / name, f"--{name}") for name in ("real", "fake")}
-    return {name: result.value for name, result in prepare_evaluation(sets).iter_results(FOLDER_METRICS)}
+    evaluation = prepare_evaluation(sets)
+    found = evaluation.iter_results(FOLDER_METRICS, evaluation.calibrate(FOLDER_METRICS))
+    return {name: result.value for name, result in found}
 
 
 if __name__ == "__main__":
