@@ -13,6 +13,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from datetime import date
 from pathlib import Path
+from statistics import mode
 from typing import Any
 
 from genlib.errors import InputError, run_cli
@@ -81,7 +82,7 @@ def describe_model(root: Path, model: ModelResults) -> dict[str, Any]:
     return {
         **origin,
         "seeds": [model.seed, *list_further_seeds(root, model.name)],
-        "n": max(result.n for result in model.metrics.values()),
+        "n": mode(result.n for result in model.metrics.values() if result.n),
         "verdicts": {key: _without(verdict, "sentence", "figure") for key, verdict in verdicts.items()},
         "metrics": {name: describe_metric(result) for name, result in model.metrics.items()},
     }
