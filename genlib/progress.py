@@ -2,12 +2,18 @@
 
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, TypeVar
 
 T = TypeVar("T")
 LINE_INTERVAL_S = 10.0  # seconds between two lines
 BAR_DELAY_S = 2.0  # seconds before a bar is shown
+ProgressWrapper = Callable[[Sequence[Any], str], Iterable[Any]]  # items and their title -> the same items
+
+
+def untracked(items: Sequence[T], title: str) -> Sequence[T]:
+    """The items without any progress."""
+    return items
 
 
 def open_bar(title: str, **options: Any) -> Any:

@@ -82,7 +82,7 @@ def describe_model(root: Path, model: ModelResults) -> dict[str, Any]:
     return {
         **origin,
         "seeds": [model.seed, *list_further_seeds(root, model.name)],
-        "n": mode(result.n for result in model.metrics.values() if result.n),
+        "n": mode([result.n for result in model.metrics.values()] or [0]),
         "verdicts": {key: _without(verdict, "sentence", "figure") for key, verdict in verdicts.items()},
         "metrics": {name: describe_metric(result) for name, result in model.metrics.items()},
     }

@@ -26,10 +26,8 @@ FONTS = (
 IMAGES_PER_GLYPH = 20  # images of one glyph: 4,200 in all
 IMAGE_SIZE, SUPERSAMPLED_SIZE = 32, 64  # pixels of an image, and of the grid that it is averaged from
 CANVAS_SIZE, GLYPH_HEIGHT = 128, 96  # pixels of a glyph's canvas, and of the glyph from top to bottom
-FULL_HEIGHT, MNIST_HEIGHT = (
-    32,
-    32 * 20 / 28,
-)  # pixels that a glyph takes from top to bottom at the most; MNIST's: 20 of 28
+# Pixels that a glyph takes from top to bottom at the most; MNIST's are 20 of 28.
+FULL_HEIGHT, MNIST_HEIGHT = 32, 32 * 20 / 28
 CHUNK = 256
 
 

@@ -9,9 +9,9 @@ gets sides of its own with the numbers they should have, which may share images.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -21,12 +21,11 @@ from genlib.evaluation.pool import ImagePool
 from genlib.metrics.inputs import FeatureSet, MetricInputs, stratified_order
 from genlib.metrics.registry import IMAGE_NEEDS, Metric, get_metric
 from genlib.metrics.result import UndefinedMetric
+from genlib.progress import ProgressWrapper, untracked
 
 MIN_DRAWS = 39
 MAX_PAIRS = 2e8  # of images, over all draws: from n = 1,000 on there are fewer
 QUANTILES = (0.025, 0.975)
-
-ProgressWrapper = Callable[[Sequence[Any], str], Iterable[Any]]
 
 
 class Draw(NamedTuple):
@@ -81,8 +80,7 @@ class BaselineSampler:
         )
         self.held_out = len(inputs.valid) + len(inputs.test)
         self.classes = self.inputs.classes_or_clusters()(self.pool.take(torch.arange(self.held_out)))
-        labels = self.pool.labels
-        self.kinds = torch.zeros(self.held_out, dtype=torch.long) if labels is None else labels[: self.held_out]
+        self.kinds = torch.cat([_labels_or_zeros(images) for images in (inputs.valid, inputs.test)])
 
     def draw(self, index: int) -> Draw:
         """Draw b = `index` of `inputs.seed`."""
@@ -91,7 +89,7 @@ class BaselineSampler:
         available = self.kinds.bincount()
         chances = available.double() / self.held_out
         wanted = torch.multinomial(chances, inputs.n, replacement=True, generator=generator)
-        wanted = wanted.bincount(minlength=len(available))
+        wanted = _within(wanted.bincount(minlength=len(available)), available)
         test = self.kinds[len(inputs.valid) :].bincount(minlength=len(available))
         mine, theirs = share_out(wanted, test, available)
         rank = _rank_in_kind(order, self.kinds)
@@ -105,11 +103,21 @@ class BaselineSampler:
 
     def _in_order(self, rows: Tensor, seed: int) -> Tensor:
         """In an order of which every part has the class mix of the whole, as test images are."""
-        return rows[stratified_order(None if self.pool.labels is None else self.kinds[rows], len(rows), seed)]
+        return rows[stratified_order(self.kinds[rows], len(rows), seed)]
 
     def build(self, draw: Draw) -> DrawnInputs:
         sides = ((draw.generated, draw.test), (draw.own_generated, draw.own_test))
         return DrawnInputs(*(replace(self.inputs, samples=self.pool.take(g), test=self.pool.take(r)) for g, r in sides))
+
+
+def _labels_or_zeros(images: FeatureSet) -> Tensor:
+    return torch.zeros(len(images), dtype=torch.long) if images.labels is None else images.labels
+
+
+def _within(wanted: Tensor, available: Tensor) -> Tensor:
+    """Counts near `wanted`, of the same sum, none above what there is of its class."""
+    met = wanted.minimum(available)
+    return met + _apportion(available - met, int((wanted - met).sum()))
 
 
 def _centres_or_none(inputs: MetricInputs) -> Tensor | None:
@@ -132,7 +140,8 @@ def _rank_in_kind(order: Tensor, kinds: Tensor) -> Tensor:
 
 def share_out(wanted: Tensor, test: Tensor, available: Tensor) -> tuple[Tensor, Tensor]:
     """Counts of each class for both sides, near `wanted` and `test`, of the same sums, together at most `available`:
-    where a class is short by e, both give way by e / 2, and both gain as much in classes that have images left."""
+    where a class is short by e, both give way by e / 2, and both gain as much in classes that have images left.
+    Neither side wants more of a class than there is."""
     excess = wanted + test - available
     short, spare = excess.clamp(min=0), (-excess).clamp(min=0)
     given = _apportion(spare, int(short.sum()))
@@ -172,9 +181,7 @@ def statistic(metric: Metric, inputs: MetricInputs) -> tuple[float, float]:
         return torch.nan, torch.nan
 
 
-def simulate(
-    sampler: BaselineSampler, names: Iterable[str], track: ProgressWrapper = lambda items, title: items
-) -> dict[str, Baseline]:
+def simulate(sampler: BaselineSampler, names: Iterable[str], track: ProgressWrapper = untracked) -> dict[str, Baseline]:
     """The baselines of those of `names` that are metrics of images."""
     metrics = {name: get_metric(name) for name in names if get_metric(name).needs in IMAGE_NEEDS}
     found: dict[str, list[tuple[float, float]]] = {name: [] for name in metrics}

@@ -14,11 +14,12 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from genlib.data.images import StoredImages
-from genlib.evaluation.baselines import Baseline, BaselineSampler, ProgressWrapper, simulate
+from genlib.evaluation.baselines import Baseline, BaselineSampler, simulate
 from genlib.evaluation.faults import FAULTS, FaultPlanter, make_faulty
 from genlib.files import atomic_path, file_lock
 from genlib.metrics.inputs import FeatureSet, MetricInputs
 from genlib.metrics.registry import IMAGE_NEEDS, MAX_DRAWS, VERDICT_QUESTIONS, get_metric, metrics_of_question
+from genlib.progress import ProgressWrapper, untracked
 
 CODE = ("../metrics", "baselines.py", "calibration.py", "faults.py", "pool.py")  # that decides the numbers
 
@@ -36,7 +37,7 @@ def calibrate(
     extract: Callable[[StoredImages], FeatureSet],
     names: Iterable[str],
     cache: Path | None = None,
-    track: ProgressWrapper = lambda items, title: items,
+    track: ProgressWrapper = untracked,
 ) -> Calibration:
     """Of those of `names` that a verdict hears. `cache`: the file that holds it, if it is there."""
     if cache is None:

@@ -97,27 +97,20 @@ class Evaluator:
     def calibrate(self, inputs: Mapping[str, MetricInputs], metrics: Sequence[str]) -> dict[str, Calibration]:
         """What verdicts on the generated images of `inputs` are held against, by suffix; from the cache where it is
         there."""
-        return {
-            suffix: calibrate(
-                each, self.extractor, metrics, self._calibration_file(each, suffix, metrics), track_progress
-            )
-            for suffix, each in inputs.items()
-            if each.samples is not None
-        }
+        found = {}
+        for suffix, each in inputs.items():
+            if each.samples is not None:
+                file = self._calibration_file(each, suffix, metrics)
+                found[suffix] = calibrate(each, self.extractor, metrics, file, track_progress)
+        return found
 
     def _calibration_file(self, inputs: MetricInputs, suffix: str, metrics: Sequence[str]) -> Path | None:
         if self.extractor.cache is None:
             return None
         domain = "b" if suffix == "_a2b" else "a"
-        facts = (
-            self.extractor.sha256,
-            self.dataset.info["sha256"],
-            domain,
-            inputs.n,
-            inputs.seed,
-            heard_metrics(metrics),
-        )
-        return self.extractor.cache / "calibrations" / f"{calibration_key(*facts)}.safetensors"
+        images = self.dataset.info["sha256"], domain, inputs.n, inputs.seed
+        key = calibration_key(self.extractor.sha256, *images, heard_metrics(metrics))
+        return self.extractor.cache / "calibrations" / f"{key}.safetensors"
 
     def validation_inputs(self, model: nn.Module, n: int, seed: int) -> dict[str, MetricInputs]:
         return self._build_inputs(model, n, seed, RealFeatures.as_validation)

@@ -124,7 +124,9 @@ class FaultPlanter:
             return rows
         start, available = self._place(fault)
         if fault == "copies":
-            rows[order[:count]] = start + torch.randint(available, order.shape, generator=generator)[:count]
+            if count > available:
+                return None
+            rows[order[:count]] = start + torch.randperm(available, generator=generator)[:count]
             return rows
         order = order[rows[order] < available][:count]
         rows[order] += start

@@ -34,7 +34,7 @@ def compute_p_values(inputs: MetricInputs, baselines: Mapping[str, Baseline]) ->
     found = {}
     for name, baseline in baselines.items():
         value, contrast = statistic(get_metric(name), inputs)
-        if math.isfinite(value):
+        if math.isfinite(contrast):
             p = p_value(contrast, baseline.contrasts, get_metric(name).tail)
             found[name] = MetricResult(value, null=baseline.mean, n=inputs.n, detail={"null": {"p": p}})
     return found
@@ -42,11 +42,13 @@ def compute_p_values(inputs: MetricInputs, baselines: Mapping[str, Baseline]) ->
 
 def _with_p_value(result: MetricResult, metric: Metric, inputs: MetricInputs, baseline: Baseline) -> MetricResult:
     low, high = baseline.interval
+    _, contrast = statistic(metric, inputs)
+    p = p_value(contrast, baseline.contrasts, metric.tail) if math.isfinite(contrast) else None
     facts = {
         "low": low,
         "high": high,
         "draws": len(baseline.values),
-        "p": p_value(statistic(metric, inputs)[1], baseline.contrasts, metric.tail),
+        "p": p,
         "ratio": None if not baseline.mean or result.value is None else result.value / baseline.mean,
     }
     return replace(result, null=baseline.mean, detail={**result.detail, "null": {**result.detail["null"], **facts}})

@@ -9,7 +9,7 @@ its two directions.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, cast
 
 import torch
 from torch import Tensor
@@ -21,6 +21,7 @@ from genlib.metrics.registry import (
     ORIGINAL,
     REALISTIC,
     VERDICT_QUESTIONS,
+    Metric,
     Question,
     metrics_of_question,
     split_direction,
@@ -150,11 +151,19 @@ def _heard_metrics(results: Mapping[str, MetricResult], question: Question) -> l
         result = results.get(name, MetricResult())
         if result.value is None or result.null is None or result.p is None or result.failed_control:
             continue
-        share_of, null = metric.fault_share, float(result.null)
-        ends = sorted(filter(None, (share_of(end, null) for end in result.bounds))) if share_of else []
-        share = (max(0.0, ends[0]), min(1.0, ends[-1])) if len(ends) == 2 else None
-        findings.append(MetricFinding(name, result, result.p, share))
+        findings.append(MetricFinding(name, result, result.p, _fault_share(metric, result)))
     return findings
+
+
+def _fault_share(metric: Metric, result: MetricResult) -> tuple[float, float] | None:
+    """The interval of the share of images at fault, within 0 and 1; None for a metric without such a scale."""
+    if metric.fault_share is None or result.null is None:
+        return None
+    ends = [metric.fault_share(end, result.null) for end in result.bounds]
+    if None in ends:
+        return None
+    low, high = sorted(min(1.0, max(0.0, cast(float, end))) for end in ends)
+    return low, high
 
 
 def detectable_shares(planted: PlantedFaults, question: Question, metrics: Sequence[str]) -> dict[str, float | None]:
@@ -184,9 +193,8 @@ def _would_be_found(findings: Sequence[MetricFinding], detectable: Mapping[str, 
 def _reach(detectable: Mapping[str, float | None]) -> str:
     if not detectable:
         return " Which faults it would have found was not simulated."
-    return (
-        f" It would have found {', '.join(f'{fault} {_format_share(share)}' for fault, share in detectable.items())}."
-    )
+    shares = ", ".join(f"{fault} {_format_share(share)}" for fault, share in detectable.items())
+    return f" It would have found {shares}."
 
 
 def _format_share(share: float | None) -> str:

@@ -108,7 +108,7 @@ class Metric:
     compute: Callable[[MetricInputs], MetricResult]
     question: tuple[Question, int] = ("What else?", 0)
     needs: str = "samples"
-    min_images: int = 20  # the groups of the jackknife
+    min_images: int = 20
     better: Better = "higher"
     must_detect: Mapping[Control, ExpectedShift] = field(default_factory=dict)
     in_verdict: bool = False

@@ -73,10 +73,38 @@ def test_counts_are_shared_out_within_what_there_is():
         ).bincount(minlength=classes)
         first, second = share_out(wanted, test, available)
         assert (first.sum(), second.sum()) == (wanted.sum(), test.sum())
+        if not ((wanted <= available) & (test <= available)).all():
+            continue
         assert (first + second <= available).all()
+        assert (first >= 0).all() and (second >= 0).all()
         if ((wanted + test) <= available).all():
             assert torch.equal(first, wanted)
             assert torch.equal(second, test)
+
+
+def test_rare_classes_are_drawn_no_more_often_than_they_are_there():
+    """Of three images of a class an independent draw may want more: others stand in, and both sides stay as large."""
+    inputs = labelled_inputs()
+    rare = [
+        torch.where(torch.arange(N) < count, 9, images.labels.clamp(max=8))
+        for images, count in ((inputs.valid, 1), (inputs.test, 2))
+    ]
+    sets = [replace(images, labels=labels) for images, labels in zip((inputs.valid, inputs.test), rare, strict=True)]
+    sampler = BaselineSampler(replace(inputs, valid=sets[0], test=sets[1]))
+    wanted = []
+    for index in range(300):
+        draw = sampler.draw(index)
+        assert [len(rows.unique()) for rows in draw] == [N] * 4
+        wanted.append(int((sampler.kinds[draw.own_generated] == 9).sum()))
+    assert max(wanted) == 3
+
+
+def test_classes_count_where_only_training_images_lack_labels():
+    """Planted copies are training images: without labels they must not hide those of the held-out ones."""
+    inputs = labelled_inputs()
+    train = replace(inputs.train, labels=None)
+    sampler = BaselineSampler(inputs, [train[:10]])
+    assert torch.equal(sampler.kinds, torch.cat([inputs.valid.labels, inputs.test.labels]))
 
 
 def test_counts_by_hand():

@@ -56,6 +56,11 @@ def test_images_at_fault_stay_so_at_larger_shares(planter, fault):
     assert (many != draw.generated)[changed].all()
 
 
+def test_no_training_image_is_copied_twice(planter):
+    draw, rows = spoil(planter, "copies", 60)
+    assert len(rows[rows != draw.generated].unique()) == 60
+
+
 def test_a_repeated_image_is_there_as_often_as_asked(planter):
     _, rows = spoil(planter, "one image repeated", 30)
     assert int(rows.bincount().max()) == 30

@@ -169,10 +169,21 @@ def test_a_verdict_cites_its_numbers():
     )
 
 
-def test_the_share_at_fault_is_an_interval_within_0_and_1():
-    result = MetricResult(0.45, 0.36, 0.54, 0.9, 359, {"null": {"p": 1e-9}})
-    low, high = judge(made() | {"precision": result})[REALISTIC].share
-    assert (low, high) == pytest.approx((0.4, 0.6))
+@pytest.mark.parametrize(
+    ("metric", "low", "high", "share"),
+    [
+        ("precision", 0.36, 0.54, (0.4, 0.6)),
+        ("precision", 0.0, 0.9, (0.0, 1.0)),  # an end at which none are at fault is an end too
+        ("precision", -0.1, 0.99, (0.0, 1.0)),
+        ("density", 1.2, 1.4, (0.0, 0.0)),  # too dense: no share of the images
+        ("copies", 0.0, 0.3, (0.0, 0.3)),
+        ("frechet", 1.0, 2.0, None),
+    ],
+)
+def test_the_share_at_fault_is_an_interval_within_0_and_1(metric, low, high, share):
+    result = MetricResult((low + high) / 2, low, high, NULLS[metric], 359, {"null": {"p": 1e-9}})
+    found = judge(made() | {metric: result})[question_of(metric)].share
+    assert found == (share and pytest.approx(share))
 
 
 def test_the_discriminator_is_told_and_decides_nothing():
