@@ -11,7 +11,7 @@ BAR_DELAY_S = 2.0  # seconds before a bar is shown
 ProgressWrapper = Callable[[Sequence[Any], str], Iterable[Any]]  # items and their title -> the same items
 
 
-def untracked(items: Sequence[T], title: str) -> Sequence[T]:
+def without_progress(items: Sequence[T], title: str) -> Sequence[T]:
     """The items without any progress."""
     return items
 

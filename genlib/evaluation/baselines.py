@@ -21,7 +21,7 @@ from genlib.evaluation.pool import ImagePool
 from genlib.metrics.inputs import FeatureSet, MetricInputs, stratified_order
 from genlib.metrics.registry import IMAGE_NEEDS, Metric, get_metric
 from genlib.metrics.result import UndefinedMetric
-from genlib.progress import ProgressWrapper, untracked
+from genlib.progress import ProgressWrapper, without_progress
 
 MIN_DRAWS = 39
 MAX_PAIRS = 2e8  # of images, over all draws: from n = 1,000 on there are fewer
@@ -181,7 +181,7 @@ def statistic(metric: Metric, inputs: MetricInputs) -> tuple[float, float]:
         return torch.nan, torch.nan
 
 
-def simulate(sampler: BaselineSampler, names: Iterable[str], track: ProgressWrapper = untracked) -> dict[str, Baseline]:
+def simulate(sampler: BaselineSampler, names: Iterable[str], track: ProgressWrapper = without_progress) -> dict[str, Baseline]:
     """The baselines of those of `names` that are metrics of images."""
     metrics = {name: get_metric(name) for name in names if get_metric(name).needs in IMAGE_NEEDS}
     found: dict[str, list[tuple[float, float]]] = {name: [] for name in metrics}

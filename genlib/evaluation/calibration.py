@@ -19,7 +19,7 @@ from genlib.evaluation.faults import FAULTS, FaultPlanter, make_faulty
 from genlib.files import atomic_path, file_lock
 from genlib.metrics.inputs import FeatureSet, MetricInputs
 from genlib.metrics.registry import IMAGE_NEEDS, MAX_DRAWS, VERDICT_QUESTIONS, get_metric, metrics_of_question
-from genlib.progress import ProgressWrapper, untracked
+from genlib.progress import ProgressWrapper, without_progress
 
 CODE = ("../metrics", "baselines.py", "calibration.py", "faults.py", "pool.py")  # that decides the numbers
 
@@ -37,7 +37,7 @@ def calibrate(
     extract: Callable[[StoredImages], FeatureSet],
     names: Iterable[str],
     cache: Path | None = None,
-    track: ProgressWrapper = untracked,
+    track: ProgressWrapper = without_progress,
 ) -> Calibration:
     """Of those of `names` that a verdict hears. `cache`: the file that holds it, if it is there."""
     if cache is None:

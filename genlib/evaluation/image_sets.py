@@ -25,7 +25,7 @@ from genlib.evaluation.runner import compute_metrics
 from genlib.metrics.inputs import FeatureSet, MetricInputs, MissingSet, shuffle_real_sets, shuffled_order
 from genlib.metrics.registry import check_metric_names, metric_names
 from genlib.metrics.result import MetricResult
-from genlib.progress import ProgressWrapper, untracked
+from genlib.progress import ProgressWrapper, without_progress
 from genlib.provenance import code_version
 
 Log = Callable[[str], None]
@@ -48,7 +48,7 @@ class ImageSetEvaluation(NamedTuple):
         """Those `requested`, or all that apply to generated images."""
         return list(requested or applicable_metrics(self.inputs, metric_names()))
 
-    def calibrate(self, requested: Sequence[str] | None = None, track: ProgressWrapper = untracked) -> Calibration:
+    def calibrate(self, requested: Sequence[str] | None = None, track: ProgressWrapper = without_progress) -> Calibration:
         return calibrate(self.inputs, self.extract, self.metrics(requested), track=track)
 
     def iter_results(
@@ -67,7 +67,7 @@ def prepare_evaluation(
     strict: bool = False,
     seed: int = 0,
     log: Log = lambda line: None,
-    track: ProgressWrapper = untracked,
+    track: ProgressWrapper = without_progress,
 ) -> ImageSetEvaluation:
     """Extract the features of the sets `real`, `fake` and optionally `train` with the extractor of `spec`. All images
     are resized to the most common shape of the real ones, or to squares of `size`; `strict` refuses other shapes."""

@@ -87,10 +87,11 @@ class Project:
         return start([sys.executable, "-m", *module], self.said, cwd=self.folder, PYTHONPATH=str(ROOT), **env)
 
     def reached(self, process, target):
-        """Wait until the driver has told of so many images; how many it has told of then, and how many are kept."""
+        """Wait until the driver has told of so many images; how many it has seen then, and how many are kept."""
         until(lambda: self.told() >= target or process.poll() is not None, 180, f"{target} images")
         assert process.poll() is None, self.said.read_text()
-        return self.told(), self.kept()
+        kept = self.kept()
+        return max(self.told(), kept), kept
 
     def told(self):
         rows = [row for path in self.folder.glob(".genlib/runs/*") for row in read_rows(path)]

@@ -88,6 +88,16 @@ def test_page_does_not_scroll_sideways_on_a_phone(opened: Opened) -> None:
     assert opened.tab.evaluate("document.body.scrollWidth <= window.innerWidth")
 
 
+def test_all_answers_are_seen_on_a_phone(opened: Opened) -> None:
+    """Of the longest name of a default model, and the longest answers."""
+    opened.tab.locator("table.verdicts td span").evaluate_all(
+        "all => all.forEach(one => one.textContent = 'cannot tell')"
+    )
+    opened.tab.locator("table.verdicts th a").evaluate_all("all => all.forEach(one => one.textContent = 'autoencoder')")
+    sides = opened.tab.locator("#verdicts .scroll").evaluate("frame => [frame.scrollWidth, frame.clientWidth]")
+    assert sides[0] <= sides[1]
+
+
 def test_axe_finds_no_fault(opened: Opened) -> None:
     """Contrast, words for pictures, names of controls, order of headings: all of axe-core's rules."""
     from axe_playwright_python.sync_playwright import Axe
