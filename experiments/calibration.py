@@ -14,7 +14,7 @@ n = 1,000); power as in the table of docs/metrics.md.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from statistics import fmean
@@ -42,8 +42,11 @@ from genlib.training.job import TrainingJob
 
 TRAIN, POPULATION = 1080, 20_000
 REAL_DRAWS, FAULT_DRAWS = 20, 5  # generators a replicate
+ANSWERS = [f"{question}: {answer}" for question in ("realistic", "original", "diverse") for answer in ("no", "yes")]
+COLUMNS = ["n", "images", "draws", *ANSWERS]
 CLASS_SENSITIVE = ("frechet", "kid", "mode_kl")
-FAMILIES: dict[str, tuple[str, float]] = {  # fault, share of the images
+Families = Mapping[str, tuple[str, float]]
+FAMILIES: Families = {  # fault, share of the images
     "5 % noise": ("noise", 0.05),
     "10 % noise": ("noise", 0.1),
     "20 % blurred": ("blur", 0.2),
@@ -58,21 +61,18 @@ FAMILIES: dict[str, tuple[str, float]] = {  # fault, share of the images
 
 
 class Population:
-    """The images that everything is drawn from, the judge's features of them and of faulty ones, each computed once."""
+    """The images that everything is drawn from, the features of them and of faulty ones by `network`, each computed
+    once."""
 
-    def __init__(self, data: Path, state: Path) -> None:
-        test = (70_000 - 2 * TRAIN) / 70_000
-        config = DataConfig("mnist", root=data, image_size=16, valid=TRAIN / 70_000, test=test)
-        dataset = open_data(None, config, state)
-        self.judge = _train_judge(dataset, state / "judge.pt")
-        self.train = extract_features(self.judge, dataset.open_split("train"))
-        real = dataset.open_split("test")[torch.arange(POPULATION)]
+    def __init__(self, network: nn.Module, train: StoredImages, real: StoredImages) -> None:
+        self.network = network
+        self.train = self.extract(train)
         g = seeded_generator(0, "faults")
-        pixels, train = real.pixels[:], self.train.pixels[:]
-        shifted = torch.roll(train, 1, 3)
+        pixels, train_pixels = real.pixels[:], train.pixels[:]
+        moved = torch.roll(train_pixels, 1, 3)
         made = {"noise": noise_pixels(pixels[:2000], g), "blur": blur_pixels(pixels), "salt": salt_pixels(pixels, g)}
         sets = {name: self.extract(StoredImages(each)) for name, each in made.items()}
-        sets |= {"copies": self.train, "shifted": self.extract(StoredImages(shifted))}
+        sets |= {"copies": self.train, "shifted": self.extract(StoredImages(moved))}
         unlabelled = [replace(each, labels=None) for each in sets.values()]
         self.real = self.extract(StoredImages(real.pixels, real.labels))
         self.pool = ImagePool([replace(self.real, labels=None), *unlabelled])
@@ -80,7 +80,7 @@ class Population:
         self.counts = {name: len(each) for name, each in sets.items()}
 
     def extract(self, images: StoredImages) -> FeatureSet:
-        return extract_features(self.judge, images)
+        return extract_features(self.network, images)
 
     def spoil(self, rows: Tensor, fault: str, share: float, generator: torch.Generator) -> Tensor:
         """Images of the population `rows`, of which a share has the fault, in random order."""
@@ -93,6 +93,14 @@ class Population:
             chosen = torch.randperm(self.counts[fault], generator=generator)[:count]
             rows[:count] = self.starts[fault] + chosen
         return rows[torch.randperm(len(rows), generator=generator)]
+
+
+def _mnist_population(data: Path, state: Path) -> Population:
+    test = (70_000 - 2 * TRAIN) / 70_000
+    config = DataConfig("mnist", root=data, image_size=16, valid=TRAIN / 70_000, test=test)
+    dataset = open_data(None, config, state)
+    real = dataset.open_split("test")[torch.arange(POPULATION)]
+    return Population(_train_judge(dataset, state / "judge.pt"), dataset.open_split("train"), real)
 
 
 def _train_judge(dataset: Any, file: Path) -> nn.Module:
@@ -114,22 +122,35 @@ def run_replicate(population: Population, n: int, seed: int) -> dict[str, Any]:
         population.train, *shuffle_real_sets(population.real[valid], population.real[test], seed), None, seed
     )
     inputs = replace(inputs, samples=inputs.valid[:n])
-    names = heard_metrics(metric_names())
-    calibration = calibrate(inputs, population.extract, names)
+    calibration = calibrate(inputs, population.extract, heard_metrics(metric_names()))
+    return judge_generators(population, inputs, calibration, rest, FAMILIES, g)
+
+
+def judge_generators(
+    population: Population,
+    inputs: MetricInputs,
+    calibration: Calibration,
+    rest: Tensor,
+    families: Families,
+    g: torch.Generator,
+) -> dict[str, Any]:
+    """Answers about n of the images `rest` of the population, by family and draw, and the detectable shares."""
     answers = {
         family: [_answer(population, inputs, calibration, rows) for rows in drawn]
-        for family, drawn in _generators(population, rest, n, g)
+        for family, drawn in _generators(population, rest, inputs.n, families, g)
     }
-    verdicts = _verdicts(population, inputs, calibration, rest[:n])
+    verdicts = _verdicts(population, inputs, calibration, rest[: inputs.n])
     return {"answers": answers, "detectable": {f: s for each in verdicts for f, s in each.detectable.items()}}
 
 
-def _generators(population: Population, rest: Tensor, n: int, g: torch.Generator) -> Iterator[tuple[str, list[Tensor]]]:
+def _generators(
+    population: Population, rest: Tensor, n: int, families: Families, g: torch.Generator
+) -> Iterator[tuple[str, list[Tensor]]]:
     def draw() -> Tensor:
         return rest[torch.randperm(len(rest), generator=g)[:n]]
 
     yield "real", [draw() for _ in range(REAL_DRAWS)]
-    for family, (fault, share) in FAMILIES.items():
+    for family, (fault, share) in families.items():
         yield family, [population.spoil(draw(), fault, share, g) for _ in range(FAULT_DRAWS)]
 
 
@@ -182,7 +203,7 @@ def main() -> None:
     args = parser.parse_args()
     torch.set_num_threads(1)
     with open_state(args.state) as state:
-        population, finished = Population(args.data, state), FinishedRows(state)
+        population, finished = _mnist_population(args.data, state), FinishedRows(state)
         table: list[list[str]] = []
         for n in args.n:
             rows = [finished.get(f"{n} {r}", run_replicate, population, n, r) for r in range(args.replicates)]
@@ -194,13 +215,7 @@ def main() -> None:
         }
         print("independent draws (their baselines' mean; intervals that hold the truth)")
         print(markdown_table(["n", *CLASS_SENSITIVE], [summarize_truth(n, rows) for n, rows in truths.items()]))
-        columns = [
-            "n",
-            "images",
-            "draws",
-            *(f"{q}: {a}" for q in ("realistic", "original", "diverse") for a in ("no", "yes")),
-        ]
-        print(markdown_table(columns, table, 2))
+        print(markdown_table(COLUMNS, table, 2))
 
 
 if __name__ == "__main__":

@@ -181,7 +181,9 @@ def statistic(metric: Metric, inputs: MetricInputs) -> tuple[float, float]:
         return torch.nan, torch.nan
 
 
-def simulate(sampler: BaselineSampler, names: Iterable[str], track: ProgressWrapper = without_progress) -> dict[str, Baseline]:
+def simulate(
+    sampler: BaselineSampler, names: Iterable[str], track: ProgressWrapper = without_progress
+) -> dict[str, Baseline]:
     """The baselines of those of `names` that are metrics of images."""
     metrics = {name: get_metric(name) for name in names if get_metric(name).needs in IMAGE_NEEDS}
     found: dict[str, list[tuple[float, float]]] = {name: [] for name in metrics}

@@ -25,6 +25,7 @@ MAX_CONTROL_IMAGES = 1000
 JITTER_STD = 2.0  # grey levels
 BLUR_STD, BLUR_RADIUS = 1.0, 3  # pixels; beyond the radius lies 0.3 % of a Gaussian's weight
 UNLABELLED_COLLAPSE_IMAGES = 10  # images in `collapse` where there are no classes
+FAR = 10  # intervals of real images: a value so far beyond them is detected, however wide its own interval
 COUNT_TOLERANCE = 1.25  # factor by which a count may miss the number of stored images, beside its interval
 
 
@@ -120,12 +121,15 @@ def _failure_reason(name: Control, must: ExpectedShift, result: MetricResult, re
     if result.value is None or real.value is None:
         return None
     (low, high), (real_low, real_high) = result.bounds, real.bounds
+    reach = FAR * (real_high - real_low)
     if must == "count":
         expected = 1 / (1 / num_memorized(result.n) + 1 / real.value)
         seen = low / COUNT_TOLERANCE <= expected <= high * COUNT_TOLERANCE
         return None if seen else f"of {num_memorized(result.n)} {CONTROL_LABELS[name]} it counts {result.value:.3g}"
     values = f"{CONTROL_LABELS[name]} get {result.value:.3g} and real images {real.value:.3g} at n = {result.n}"
-    shifted = high < real_low if must.endswith("lower") else real_high < low
+    is_lower = high < real_low or result.value < real_low - reach
+    is_higher = real_high < low or real_high + reach < result.value
+    shifted = is_lower if must.endswith("lower") else is_higher
     if must.startswith("not"):
         return f"{values}, as copies would" if shifted else None
     return None if shifted else values

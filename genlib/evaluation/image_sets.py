@@ -48,7 +48,9 @@ class ImageSetEvaluation(NamedTuple):
         """Those `requested`, or all that apply to generated images."""
         return list(requested or applicable_metrics(self.inputs, metric_names()))
 
-    def calibrate(self, requested: Sequence[str] | None = None, track: ProgressWrapper = without_progress) -> Calibration:
+    def calibrate(
+        self, requested: Sequence[str] | None = None, track: ProgressWrapper = without_progress
+    ) -> Calibration:
         return calibrate(self.inputs, self.extract, self.metrics(requested), track=track)
 
     def iter_results(

@@ -12,8 +12,9 @@ from typing import Self
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
-from genlib.data.pixels import Pixels
+from genlib.data.pixels import Pixels, iter_pieces, store_pixels
 from genlib.metrics.base import FeatureSet, MetricInputs, MetricResult, UndefinedMetric, metric
 from genlib.metrics.stats.distinct import distinct_rows
 from genlib.metrics.stats.intervals import Z, wilson
@@ -22,6 +23,7 @@ from genlib.metrics.stats.pixel_matching import aligned_distance, coarse_images
 QUANTILE = 0.01  # of real images are nearer than the radius
 MAX_HELD_OUT = 2000  # test images that set the radius, at most
 NUM_CLOSEST = 20
+MAX_SIDE = 64  # pixels: larger images are compared at this size
 
 
 @dataclass(frozen=True)
@@ -40,8 +42,19 @@ class AlignedNearest:
 
 
 def nearest_aligned(pixels: Pixels, train: Pixels) -> AlignedNearest:
-    """Of each of `pixels` for itself, among the training images."""
-    return AlignedNearest(*aligned_distance(pixels, train))
+    """Of each of `pixels` for itself, among the training images. Those of more than MAX_SIDE pixels a side are averaged
+    down: what differs below that is no other image."""
+    return AlignedNearest(*aligned_distance(_average_down(pixels), _average_down(train)))
+
+
+@lru_cache(maxsize=2)  # the training images are asked for again and again
+def _average_down(pixels: Pixels) -> Pixels:
+    n, channels, *sides = pixels.shape
+    if max(sides) <= MAX_SIDE:
+        return pixels
+    height, width = (max(1, round(side * MAX_SIDE / max(sides))) for side in sides)
+    small = (F.adaptive_avg_pool2d(piece.float(), (height, width)).round() for piece in iter_pieces(pixels))
+    return store_pixels((piece.to(torch.uint8) for piece in small), (n, channels, height, width))
 
 
 @dataclass(frozen=True)

@@ -194,6 +194,21 @@ def test_the_wrong_way_and_intervals_that_overlap_are_struck():
     assert wide["copies"]["failed"]
 
 
+@pytest.mark.parametrize(("must", "sign"), [("lower", -1), ("higher", 1)])
+def test_a_fault_far_beyond_real_images_is_seen_however_wide_its_interval(must, sign):
+    """As the likelihood of copies, of which one test image decides both the mean and its error."""
+    e = add_controls(evidence(), look)
+
+    def heavy_tailed(size):
+        def value(evidence):
+            copied = 1 - nearness(evidence).value
+            return MetricResult(sign * size * copied, -1 - 2 * size * copied, 1 + 2 * size * copied, n=evidence.n)
+
+        return run_controls(value, e, {"copies": must})["copies"]["failed"]
+
+    assert heavy_tailed(1e16) is None and heavy_tailed(25) is None and heavy_tailed(10)
+
+
 @pytest.mark.parametrize(("must", "sign"), [("not lower", 1), ("not higher", -1)])
 def test_a_metric_that_takes_another_fault_for_its_own_is_struck(must, sign):
     e = add_controls(evidence(), look)

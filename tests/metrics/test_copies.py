@@ -8,7 +8,8 @@ import torch
 from synthetic_features import blobs, moved, of_pixels, seen
 
 from genlib.evaluation.controls import blur_pixels
-from genlib.metrics.copies import MAX_HELD_OUT, CopyRadius, copies, nearest_aligned
+from genlib.metrics.copies import MAX_HELD_OUT, MAX_SIDE, CopyRadius, copies, nearest_aligned
+from genlib.metrics.stats.pixel_matching import aligned_distance
 
 
 @pytest.mark.parametrize("how", ["exact", "shifted", "rotated", "mirrored", "zoomed", "cropped"])
@@ -83,3 +84,16 @@ def test_the_ratio_is_a_function_of_each_image_alone():
     whole, part = nearest_aligned(made, train), nearest_aligned(made[10:20], train)
     for all_, some in zip(vars(whole).values(), vars(part).values(), strict=True):
         torch.testing.assert_close(all_[10:20], some, rtol=0, atol=1e-6)
+
+
+def enlarged(pixels, height, width):
+    return pixels.repeat_interleave(height, 2).repeat_interleave(width, 3)
+
+
+def test_large_images_are_compared_at_64_pixels_in_their_proportion():
+    train, made = blobs(60, 1), blobs(20, 9)
+    times = 2 * MAX_SIDE // train.shape[2]
+    found = nearest_aligned(enlarged(made, times, times // 2), enlarged(train, times, times // 2))
+    small = aligned_distance(enlarged(made, times // 2, times // 4), enlarged(train, times // 2, times // 4))
+    for mine, theirs in zip((found.distance, found.index, found.scale), small, strict=True):
+        torch.testing.assert_close(mine, theirs)
