@@ -77,7 +77,9 @@ def _minimize(squares: Tensor, log_v: Tensor, d: int, bound: Tensor) -> Tensor:
     for step in range(1, NUM_STEPS + 1):
         v = log_v.exp()
         terms = weight - (squares / v + d * (log_v + math.log(2 * math.pi))) / 2
-        shares, losses = terms.softmax(1), torch.cat([losses, -terms.logsumexp(1).mean(0, keepdim=True) / d])
+        shares = terms.softmax(1)
+        log_density = terms.amax(1) - shares.amax(1).log()  # logsumexp, whose largest share is exp(largest - it)
+        losses = torch.cat([losses, -log_density.mean(0, keepdim=True) / d])
         slope = (shares.mean(0) - (shares * squares).mean(0) / (v * d)) / 2
         first, second = first.lerp(slope, 1 - BETA1), second.lerp(slope.square(), 1 - BETA2)
         scale = (second / (1 - BETA2**step)).sqrt() + EPS

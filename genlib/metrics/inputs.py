@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sized
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any, Literal, NoReturn
 
 import torch
@@ -60,6 +60,12 @@ class FeatureSet:
     @property
     def is_available(self) -> bool:
         return "features" in vars(self)
+
+    @cached_property
+    def num_not_finite(self) -> int:
+        """How many images have a feature or a probability that is not finite."""
+        finite = self.features.isfinite().all(1) & self.probabilities.isfinite().all(1)
+        return int((~finite).sum())
 
 
 class MissingSet(FeatureSet):

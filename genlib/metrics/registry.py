@@ -157,10 +157,8 @@ class Metric:
         if inputs.n < self.min_images:
             raise UndefinedMetric(f"needs at least {self.min_images} images of each kind, found {inputs.n}")
         for kind, images in (("generated", inputs.generated), ("test", inputs.test), ("training", inputs.train)):
-            if images.is_available:
-                finite = images.features.isfinite().all(1) & images.probabilities.isfinite().all(1)
-                if bad := int((~finite).sum()):
-                    raise UndefinedMetric(f"the features of {bad} of {len(images)} {kind} images are not finite")
+            if images.is_available and (bad := images.num_not_finite):
+                raise UndefinedMetric(f"the features of {bad} of {len(images)} {kind} images are not finite")
 
 
 def metric(**about: Any) -> Callable[[Callable[[MetricInputs], MetricResult]], Metric]:
