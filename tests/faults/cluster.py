@@ -86,22 +86,13 @@ class Cluster:
         return self._ray(f"--address={self.address}", "--num-cpus=1")
 
     def lose(self, place):
-        """Kill the raylet of a node."""
-        raylet(self.nodes[place]).kill()
+        """Kill all processes of a node, as where its machine loses power. Workers outlive a raylet that is killed alone
+        for seconds, in which a short training may end."""
         end(self.nodes.pop(place))
 
     def close(self):
         for node in [*self.nodes, self.head]:
             end(node)
-
-
-def raylet(node):
-    """The raylet of a node, where it runs."""
-    try:
-        below = psutil.Process(node.pid).children(recursive=True)
-        return next((each for each in below if each.name() == "raylet"), None)
-    except psutil.NoSuchProcess:
-        return None
 
 
 class Server:
