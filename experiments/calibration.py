@@ -31,12 +31,12 @@ from genlib.data.splits import stratify
 from genlib.evaluation.baselines import BaselineSampler, simulate
 from genlib.evaluation.calibration import Calibration, calibrate, heard_metrics
 from genlib.evaluation.controls import blur_pixels
-from genlib.evaluation.faults import noise_pixels, salt_pixels
+from genlib.evaluation.faults import FAULTS, noise_pixels, salt_pixels
 from genlib.evaluation.pool import ImagePool
 from genlib.evaluation.runner import compute_p_values
 from genlib.evaluation.verdicts import compute_verdicts
 from genlib.metrics.inputs import FeatureSet, MetricInputs, extract_features, shuffle_real_sets
-from genlib.metrics.registry import metric_names
+from genlib.metrics.registry import VERDICT_QUESTIONS, metric_names
 from genlib.training.config import TrainConfig
 from genlib.training.job import TrainingJob
 
@@ -44,6 +44,9 @@ TRAIN, POPULATION = 1080, 20_000
 REAL_DRAWS, FAULT_DRAWS = 20, 5  # generators a replicate
 ANSWERS = [f"{question}: {answer}" for question in ("realistic", "original", "diverse") for answer in ("no", "yes")]
 COLUMNS = ["n", "images", "draws", *ANSWERS]
+NEAR_PRINTED, PRINTED_DRAWS = (0.75, 1.0, 1.25), 3  # times the printed share, and generators for each
+POPULATION_FAULTS = {"one image repeated": "one", "a class missing": "class"}
+QUESTION_NUMBER = {question: number for number, question in enumerate(VERDICT_QUESTIONS)}
 CLASS_SENSITIVE = ("frechet", "kid", "mode_kl")
 Families = Mapping[str, tuple[str, float]]
 FAMILIES: Families = {  # fault, share of the images
@@ -87,12 +90,24 @@ class Population:
         rows, count = rows.clone(), round(share * len(rows))
         if fault == "one":
             rows[:count] = rows[0].item()
+        elif fault == "class":
+            return self._without_classes(rows, count, generator)
         elif fault in ("blur", "salt"):
             rows[:count] += self.starts[fault]
         else:
             chosen = torch.randperm(self.counts[fault], generator=generator)[:count]
             rows[:count] = self.starts[fault] + chosen
         return rows[torch.randperm(len(rows), generator=generator)]
+
+    def _without_classes(self, rows: Tensor, count: int, generator: torch.Generator) -> Tensor:
+        """`count` images of one class, then of the next, give way to others of the classes that are left whole."""
+        labels = self.real.labels
+        assert labels is not None
+        turn = torch.randperm(int(labels.max()) + 1, generator=generator)[labels]
+        gone = turn[rows].argsort(stable=True)[:count]
+        others = torch.randperm(len(labels), generator=generator)
+        is_other = ~torch.isin(labels[others], labels[rows[gone]]) & ~torch.isin(others, rows)
+        return rows.index_copy(0, gone, others[is_other][:count])
 
 
 def _mnist_population(data: Path, state: Path) -> Population:
@@ -123,7 +138,29 @@ def run_replicate(population: Population, n: int, seed: int) -> dict[str, Any]:
     )
     inputs = replace(inputs, samples=inputs.valid[:n])
     calibration = calibrate(inputs, population.extract, heard_metrics(metric_names()))
-    return judge_generators(population, inputs, calibration, rest, FAMILIES, g)
+    found = judge_generators(population, inputs, calibration, rest, FAMILIES, g)
+    return found | {"at_printed": at_printed_shares(population, inputs, calibration, rest, found["detectable"], g)}
+
+
+def at_printed_shares(
+    population: Population,
+    inputs: MetricInputs,
+    calibration: Calibration,
+    rest: Tensor,
+    printed: Mapping[str, float | None],
+    g: torch.Generator,
+) -> dict[str, list[list[bool]]]:
+    """Of each fault, whether it is found at NEAR_PRINTED times the printed share: a row of draws for each."""
+
+    def is_found(fault: str, share: float) -> bool:
+        rows = population.spoil(_draw(rest, inputs.n, g), POPULATION_FAULTS.get(fault, fault), share, g)
+        return _answer(population, inputs, calibration, rows)[QUESTION_NUMBER[FAULTS[fault]]] == "no"
+
+    return {
+        fault: [[is_found(fault, factor * share) for _ in range(PRINTED_DRAWS)] for factor in NEAR_PRINTED]
+        for fault, share in printed.items()
+        if share is not None and share * max(NEAR_PRINTED) < 1
+    }
 
 
 def judge_generators(
@@ -146,12 +183,13 @@ def judge_generators(
 def _generators(
     population: Population, rest: Tensor, n: int, families: Families, g: torch.Generator
 ) -> Iterator[tuple[str, list[Tensor]]]:
-    def draw() -> Tensor:
-        return rest[torch.randperm(len(rest), generator=g)[:n]]
-
-    yield "real", [draw() for _ in range(REAL_DRAWS)]
+    yield "real", [_draw(rest, n, g) for _ in range(REAL_DRAWS)]
     for family, (fault, share) in families.items():
-        yield family, [population.spoil(draw(), fault, share, g) for _ in range(FAULT_DRAWS)]
+        yield family, [population.spoil(_draw(rest, n, g), fault, share, g) for _ in range(FAULT_DRAWS)]
+
+
+def _draw(rest: Tensor, n: int, g: torch.Generator) -> Tensor:
+    return rest[torch.randperm(len(rest), generator=g)[:n]]
 
 
 def _verdicts(population: Population, inputs: MetricInputs, calibration: Calibration, rows: Tensor) -> Any:
@@ -171,7 +209,7 @@ def truth_inside(population: Population, n: int, seed: int) -> dict[str, Any]:
     valid, test, rest = stratify(labels, [n, n], g)
     sets = shuffle_real_sets(population.real[valid], population.real[test], seed)
     inputs = MetricInputs(population.train, *sets, None, seed)
-    generated = population.real[rest[torch.randperm(len(rest), generator=g)[:n]]]
+    generated = population.real[_draw(rest, n, g)]
     found = simulate(BaselineSampler(replace(inputs, samples=inputs.valid[:n])), CLASS_SENSITIVE)
     results = compute_p_values(replace(inputs, samples=generated), found)
     return {name: [results[name].value, found[name].mean, *found[name].interval] for name in found}
@@ -195,6 +233,15 @@ def summarize(n: int, rows: list[dict[str, Any]]) -> Iterator[list[str]]:
         yield [f"{n:,}", family, str(len(answers)), *cells]
 
 
+def summarize_printed(rows: list[dict[str, Any]]) -> Iterator[list[str]]:
+    """Per fault, the share of draws in which it is found at each multiple of the printed share."""
+    for fault in FAULTS:
+        draws = [row["at_printed"][fault] for row in rows if fault in row["at_printed"]]
+        if draws:
+            found = torch.tensor(draws, dtype=torch.float64).mean((0, 2))
+            yield [f"{fault} ({len(draws)} data sets)", *(f"{power:.2f}" for power in found.tolist())]
+
+
 def main() -> None:
     parser = new_parser(__doc__, "the files of MNIST")
     parser.add_argument("--n", type=int, nargs="+", default=[359, 1000])
@@ -210,6 +257,7 @@ def main() -> None:
             table += summarize(n, rows)
             shares = {fault: sorted(row["detectable"][fault] or 1 for row in rows) for fault in rows[0]["detectable"]}
             print(f"n = {n}: found with power 0.9 (median):", {f: each[len(each) // 2] for f, each in shares.items()})
+            print(markdown_table(["found at", *map(str, NEAR_PRINTED)], summarize_printed(rows)), flush=True)
         truths = {
             n: [finished.get(f"t {n} {r}", truth_inside, population, n, r) for r in range(50)] for n in args.truth
         }
