@@ -116,7 +116,7 @@ class Project:
         return (self.out / "history.tsv").read_text()
 
     def close(self):
-        shutil.rmtree(self.folder)
+        shutil.rmtree(self.folder, ignore_errors=True)  # a publisher may still be at it
 
 
 def workers(project, targets, chance):
