@@ -17,6 +17,7 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent
 NAMES = (  # the short ones first
     "support",
+    "paired",
     "intervals",
     "fooled",
     "balance",

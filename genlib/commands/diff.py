@@ -1,4 +1,4 @@
-"""`genlib diff`: what changed between two sets of runs: params, and metrics beyond their intervals.
+"""`genlib diff`: what changed between two sets of runs: params, and metrics by their difference on the same images.
 
 A set is a folder with `runs` in it (or that folder), or a revision of git or an experiment of DVC, which DVC reads.
 """
@@ -8,42 +8,64 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 from genlib.errors import InputError
 from genlib.files import atomic_path, require_writable
+from genlib.metrics.differences import Difference, compare_results
 from genlib.metrics.result import MetricResult
 from genlib.params import expand_dotted, flatten_dotted
-from genlib.report.leaderboard import compare_results
 from genlib.runs import read_model_results
 
 WORKSPACE = "workspace"
 COMPARED_SECTIONS = ("model", "objective", "train")
 MAX_PANELS = 24  # of the figure
-OUTCOMES = {"tuned is better": "better", "default is better": "worse", "intervals overlap": "alike", "": "cannot tell"}
+OUTCOMES = ("better", "worse", "cannot tell")
 SIDE_COLOR, REAL_COLOR, OUTCOME_COLORS = "#6d675f", "#24211d", {"better": "#5a8a4f", "worse": "#c8442f"}
 
 
+class EvaluationId(NamedTuple):
+    """What numbers are of, which only compare where it is the same."""
+
+    data: str
+    classifier: str
+    images: str
+
+    @classmethod
+    def of_card(cls, card: Mapping[str, Any]) -> Self:
+        classifier = (card.get("judge") or {}).get("sha256", "")
+        return cls(str(card.get("data_sha256", "")), str(classifier), str(card.get("n", "")))
+
+    def differences(self, other: Self) -> list[str]:
+        return [name for name, a, b in zip(self._fields, self, other, strict=True) if a != b]
+
+
 class RunSet(NamedTuple):
-    """One side, by model; `evaluation_ids`: the data and the classifier that the numbers are of."""
+    """One side, by model."""
 
     params: Mapping[str, Mapping[str, Any]]
     metrics: Mapping[str, Mapping[str, MetricResult]]
-    evaluation_ids: Mapping[str, str]
+    evaluation_ids: Mapping[str, EvaluationId]
 
 
 class MetricDiff(NamedTuple):
-    """One metric of one model on both sides; `outcome`: better, worse, alike, or cannot tell."""
+    """One metric of one model on both sides."""
 
     model: str
     metric: str
     a: MetricResult
     b: MetricResult
-    outcome: str
+    difference: Difference
+
+    @property
+    def outcome(self) -> str:
+        return self.difference.outcome
 
     def __str__(self) -> str:
-        return f"{self.model} {self.metric}: {self.outcome}: {format_result(self.a)} -> {format_result(self.b)}"
+        sides = f"{format_result(self.a)} -> {format_result(self.b)}"
+        return f"{self.model} {self.metric}: {self.outcome}: {sides}, {self.difference}"
 
     def to_json(self) -> dict[str, Any]:
         sides = (
@@ -54,6 +76,7 @@ class MetricDiff(NamedTuple):
             "metric": self.metric,
             "outcome": self.outcome,
             **dict(zip("ab", sides, strict=True)),
+            "difference": asdict(self.difference),
         }
 
 
@@ -102,12 +125,8 @@ def read_folder(folder: Path) -> RunSet:
     return RunSet(
         {m.name: {section: m.config.get(section, {}) for section in COMPARED_SECTIONS} for m in models if m.config},
         {m.name: m.metrics for m in models if m.metrics},
-        {m.name: _evaluation_id(m.card) for m in models if m.card},
+        {m.name: EvaluationId.of_card(m.card) for m in models if m.card},
     )
-
-
-def _evaluation_id(card: Mapping[str, Any]) -> str:
-    return f"{card.get('data_sha256', '')} {(card.get('judge') or {}).get('sha256', '')}"
 
 
 def read_revisions(a: str, b: str) -> tuple[RunSet, RunSet]:
@@ -118,7 +137,7 @@ def read_revisions(a: str, b: str) -> tuple[RunSet, RunSet]:
 
 def _parse_side(metrics: Mapping[str, Any], params: Mapping[str, Any], side: str) -> RunSet:
     results: dict[str, dict[str, MetricResult]] = {}
-    evaluation_ids: dict[str, str] = {}
+    evaluation_ids: dict[str, EvaluationId] = {}
     for file, changes in sorted(metrics.items()):  # DVC lists them in no order
         *_, stage, model, name = ("", "", *Path(file).parts)
         if (stage, name) != ("evaluate", "metrics.json"):
@@ -127,7 +146,7 @@ def _parse_side(metrics: Mapping[str, Any], params: Mapping[str, Any], side: str
         if entries := content.get("metrics"):
             results[model] = {metric: MetricResult.from_json(parts) for metric, parts in sorted(entries.items())}
         if content.get("card"):
-            evaluation_ids[model] = _evaluation_id(content["card"])
+            evaluation_ids[model] = EvaluationId.of_card(content["card"])
     changed = {key: each.get(side) for values in params.values() for key, each in values.items()}
     return RunSet({"": changed}, results, evaluation_ids)
 
@@ -148,27 +167,37 @@ def compare_runs(a: RunSet, b: RunSet) -> RunDiff:
     shared = a.params.keys() & b.params.keys()
     keys = [key for key in {**before, **after} if key.partition(".")[0] in shared]
     params = {key.lstrip("."): (before.get(key), after.get(key)) for key in keys if before.get(key) != after.get(key)}
+    reasons = {name: reason for name in a.evaluation_ids if (reason := _why_incomparable(a, b, name))}
     metric_diffs = [
-        MetricDiff(model, metric, one, other, OUTCOMES[compare_results(metric, one, other)])
+        MetricDiff(model, metric, one, other, _compare(metric, one, other, reasons.get(model)))
         for model in a.metrics
         for metric, one in a.metrics[model].items()
         if (other := b.metrics.get(model, {}).get(metric)) is not None
     ]
     notes = [f"{name}: evaluated in A only" for name in a.metrics if name not in b.metrics]
     notes += [f"{name}: evaluated in B only" for name in b.metrics if name not in a.metrics]
-    ids = [(name, one, b.evaluation_ids.get(name, one)) for name, one in a.evaluation_ids.items()]
-    reason = "other data or another classifier on each side, so its numbers do not compare"
-    notes += [f"{name}: {reason}" for name, one, another in ids if one != another]
+    notes += [f"{name}: {reason}, so its numbers do not compare" for name, reason in reasons.items()]
     return RunDiff(params, metric_diffs, notes)
 
 
+def _why_incomparable(a: RunSet, b: RunSet, model: str) -> str:
+    one = a.evaluation_ids[model]
+    found = one.differences(b.evaluation_ids.get(model, one))
+    words = {"data": "other data", "classifier": "another classifier", "images": "another number of images"}
+    return " and ".join(words[name] for name in found) + " on each side" if found else ""
+
+
+def _compare(metric: str, a: MetricResult, b: MetricResult, reason: str | None) -> Difference:
+    return Difference(note=reason) if reason else compare_results(metric, a, b)
+
+
 def format_lines(run_diff: RunDiff) -> list[str]:
-    """A line for each changed param, each metric that changed, and the rest in numbers."""
+    """A line for each changed param and each metric, and how many are better and worse."""
     lines = [f"{key}: {a} -> {b}" for key, (a, b) in run_diff.params.items()] or ["no param differs"]
-    lines += map(str, run_diff.changed_metrics)
+    lines += map(str, run_diff.metric_diffs)
     for model in dict.fromkeys(each.model for each in run_diff.metric_diffs):
         counts = Counter(each.outcome for each in run_diff.metric_diffs if each.model == model)
-        parts = ", ".join(f"{counts[outcome]} {outcome}" for outcome in OUTCOMES.values() if counts[outcome])
+        parts = ", ".join(f"{counts[outcome]} {outcome}" for outcome in OUTCOMES if counts[outcome])
         lines.append(f"{model}: of {counts.total()} metrics {parts}")
     if not run_diff.metric_diffs:
         lines.append("no model is evaluated on both sides")

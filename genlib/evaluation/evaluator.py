@@ -23,6 +23,7 @@ from genlib.errors import InputError
 from genlib.evaluation.calibration import Calibration, calibrate, calibration_key, heard_metrics
 from genlib.evaluation.controls import add_controls
 from genlib.evaluation.extractors import CachedExtractor, ExtractFn, load_classifier
+from genlib.evaluation.halves import add_halves
 from genlib.evaluation.runner import compute_metrics
 from genlib.metrics.inputs import FeatureSet, MetricInputs, build_inputs, extract_features, shuffle_real_sets
 from genlib.metrics.registry import available_inputs, get_metric, model_capabilities, split_direction
@@ -180,12 +181,13 @@ def compute_applicable_metrics(
     metrics: Iterable[str],
     calibrations: Mapping[str, Calibration] | None = None,
 ) -> dict[str, MetricResult]:
-    """Those of `metrics` that apply to what the model can do, for each direction under the name with its suffix."""
+    """Those of `metrics` that apply to what the model can do, with their values on halves of the images, for each
+    direction under the name with its suffix."""
     metrics, known = list(metrics), calibrations or {}
-    found = {
-        suffix: compute_metrics(each, applicable_metrics(each, metrics), known.get(suffix, Calibration()).baselines)
-        for suffix, each in inputs.items()
-    }
+    found = {}
+    for suffix, each in inputs.items():
+        results = compute_metrics(each, applicable_metrics(each, metrics), known.get(suffix, Calibration()).baselines)
+        found[suffix] = add_halves(results, each, track_progress)
     return {name + suffix: found[suffix][name] for name in metrics for suffix in found if name in found[suffix]}
 
 

@@ -46,12 +46,13 @@ def frechet(inputs: MetricInputs) -> MetricResult:
     detail = {"features": d, "mean": mean, "covariance": value - mean, "infinite": extrapolate_to_infinity(x, y)}
     if inputs.generated.labels is not None:
         detail["by_class"] = frechet_by_class(inputs)
-    low, high = frechet_interval(value, x, y, inputs.real.labels)
+    low, high, detail["second_order"] = frechet_interval(value, x, y, inputs.real.labels)
     return MetricResult(value, max(0.0, low), high, n=n, detail=detail)
 
 
-def frechet_interval(value: float, x: Tensor, y: Tensor, strata: Tensor | None) -> tuple[float, float]:
-    """Of the distance of x and y, float64 [n, d], at this n; the class mix of y stays, where it has classes."""
+def frechet_interval(value: float, x: Tensor, y: Tensor, strata: Tensor | None) -> tuple[float, float, float]:
+    """Of the distance of x and y, float64 [n, d], at this n; the class mix of y stays, where it has classes. Third: the
+    second-order variance of its difference from another's with the same y."""
     n = len(x)
     of_x, of_y = frechet_influence(x, y)
     plug_in = variance_of_mean(of_x) + variance_of_mean(of_y, strata)
@@ -59,7 +60,7 @@ def frechet_interval(value: float, x: Tensor, y: Tensor, strata: Tensor | None) 
     i, j = draw_rows(x, MAX_ROWS), draw_rows(y, MAX_ROWS)
     kernel = frechet_kernel(a[i], b[j], (a.T @ a + b.T @ b) / (2 * n - 2))
     null = null_moments(*kernel, n, None if strata is None else strata[j])
-    return score_interval(value, null.mean, null.variance, plug_in)
+    return *score_interval(value, null.mean, null.variance, plug_in), null.unshared
 
 
 def frechet_distance(x: Tensor, y: Tensor) -> float:

@@ -45,10 +45,11 @@ def kid(inputs: MetricInputs) -> MetricResult:
         masks = torch.zeros(2, NUM_SUBSETS, n, dtype=x.dtype).scatter_(2, rows, 1).mT
         sums = KernelSums.of(x, y, *masks)
         distances = _unbiased_mmd(*sums.subsets, rows.shape[2])
-    low, high = kid_interval(sums, x.double(), y.double(), inputs.real.labels)
+    low, high, second_order = kid_interval(sums, x.double(), y.double(), inputs.real.labels)
     mean, sd = distances.mean(), distances.std(correction=0)
     subsets = {"number": NUM_SUBSETS, "size": rows.shape[2], "mean": mean, "sd": sd}
-    return MetricResult(sums.mmd, low, high, n=n, detail={"features": d, "subsets": subsets})
+    detail = {"features": d, "subsets": subsets, "second_order": second_order}
+    return MetricResult(sums.mmd, low, high, n=n, detail=detail)
 
 
 def _separate_is_cheaper(n: int, d: int) -> bool:
@@ -61,16 +62,17 @@ def mmd(x: Tensor, y: Tensor) -> float:
     return KernelSums.of(x, y).mmd
 
 
-def kid_interval(sums: "KernelSums", x: Tensor, y: Tensor, strata: Tensor | None) -> tuple[float, float]:
+def kid_interval(sums: "KernelSums", x: Tensor, y: Tensor, strata: Tensor | None) -> tuple[float, float, float]:
     """Of the MMD of x and y; the class mix of y stays, where it has classes. An image x weighs on it by twice its
-    witness, mean_x' k(x, x') - mean_y k(x, y)."""
+    witness, mean_x' k(x, x') - mean_y k(x, y). Third: the second-order variance of its difference from another's with
+    the same y."""
     of_x, of_y = 2 * (sums.xx - sums.xy) / len(x), 2 * (sums.yy - sums.yx) / len(x)
     plug_in = variance_of_mean(of_x) + variance_of_mean(of_y, strata)
     j = draw_rows(y, MAX_ROWS)
     a, b = x[draw_rows(x, MAX_ROWS)], y[j]
     kernel = (_cubic_kernel(a, a), _cubic_kernel(b, b), _cubic_kernel(a, b))
     null = null_moments(*kernel, len(x), None if strata is None else strata[j])
-    return score_interval(sums.mmd, -null.strata, null.variance, plug_in)
+    return *score_interval(sums.mmd, -null.strata, null.variance, plug_in), null.unshared
 
 
 @dataclass(frozen=True)

@@ -206,22 +206,6 @@ def _value_cell(table: Table, value: float | None, detail: Mapping[str, Any]) ->
     return Cell(text, format_interval(detail.get("low"), detail.get("high")))
 
 
-def compare_results(metric: str, default: MetricResult, tuned: MetricResult) -> str:
-    """The change of one metric by tuning, as far as the intervals allow."""
-    ends, better = (default.low, default.high, tuned.low, tuned.high), better_direction(metric)
-    if None in ends or default.failed_control or tuned.failed_control or not better:
-        return ""
-    (low, high), (tuned_low, tuned_high) = default.bounds, tuned.bounds
-    if tuned_low <= high and low <= tuned_high:
-        return "intervals overlap"
-    before, after = _merit(metric, default), _merit(metric, tuned)
-    if better == "real" and before is not None and after is not None:
-        gained = after > before
-    else:
-        gained = (tuned_low > high) == (better == "higher")
-    return "tuned is better" if gained else "default is better"
-
-
 def describe_results(model: str, metrics: ResultsByMetric) -> str:
     """The metrics of one model in words, for those who cannot see the chart."""
     parts = []

@@ -12,6 +12,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from genlib.errors import mask_secrets
 from genlib.formatting import display_name, format_number
+from genlib.metrics.differences import Difference, compare_results
 from genlib.metrics.registry import CONTROL_LABELS
 from genlib.report import leaderboard
 from genlib.report.curves import plot_training_curves
@@ -165,7 +166,7 @@ def _build_section(model: ModelResults, provenance: Provenance) -> dict[str, Any
         "search_plots": search_plots(model.name, trials, provenance.metric, provenance.second_metric),
         "changes": changes,
         "notes": notes,
-        "outcomes": [outcome for _, outcome in changes],
+        "outcomes": [difference.outcome for _, difference in changes],
     }
 
 
@@ -210,10 +211,10 @@ def _embed_sheet(model: ModelResults, name: str) -> EmbeddedImage:
     return EmbeddedImage(text.title, alt, read_png(sheet.file), name, text.caption, anchor, json.dumps(sheet.metadata))
 
 
-def _metric_changes(comparison: Comparison) -> tuple[list[tuple[leaderboard.Row, str]], list[str]]:
+def _metric_changes(comparison: Comparison) -> tuple[list[tuple[leaderboard.Row, Difference]], list[str]]:
     """What tuning changed, metric by metric, and the reasons for what has no value."""
     shared = [name for name in comparison.default if name in comparison.tuned]
     default, tuned = ({name: side[name] for name in shared} for side in (comparison.default, comparison.tuned))
     table = leaderboard.build_table({"default": default, "tuned": tuned})
-    compare = leaderboard.compare_results
-    return [(row, compare(row.metric, default[row.metric], tuned[row.metric])) for row in table.rows], table.notes
+    differences = {name: compare_results(name, default[name], tuned[name]) for name in shared}
+    return [(row, differences[row.metric]) for row in table.rows], table.notes

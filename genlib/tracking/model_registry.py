@@ -11,10 +11,11 @@ import logging
 import os
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from genlib.metrics.differences import DIFFERENCE_DETAILS
 from genlib.metrics.result import MetricResult
 from genlib.tracking.mlflow import connect, ensure_experiment
 from genlib.tracking.run_folder import WEIGHTS_TAG
@@ -129,8 +130,12 @@ def as_served_module(model: Any) -> nn.Module:
 
 
 def results_to_tag(results: Mapping[str, MetricResult]) -> str:
-    """The results without their details."""
-    return json.dumps({name: {**asdict(result), "detail": {}} for name, result in results.items()})
+    """The results with those details alone that a difference from them needs."""
+    return json.dumps({name: asdict(_for_differences(result)) for name, result in results.items()})
+
+
+def _for_differences(result: MetricResult) -> MetricResult:
+    return replace(result, detail={key: part for key, part in result.detail.items() if key in DIFFERENCE_DETAILS})
 
 
 def results_from_tags(tags: Mapping[str, str]) -> dict[str, MetricResult]:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from genlib.metrics.constraints import build_constraints
+from genlib.metrics.differences import compare_results
 from genlib.metrics.result import MetricResult
 
 QUALITY_METRICS = ("kid", "frechet")  # lower is better
@@ -42,11 +43,10 @@ def _why_unusable(results: Mapping[str, MetricResult], name: str) -> str:
 
 
 def _why_worse(name: str, new: MetricResult, old: MetricResult | None) -> list[str]:
-    """A reason where the whole interval lies above the champion's."""
-    if old is None or old.value is None or new.value is None:
+    """A reason where the difference from the champion, on the same test images, is to the worse."""
+    if old is None:
         return []
-    low, high = new.value if new.low is None else new.low, old.value if old.high is None else old.high
-    if low <= high:
+    difference = compare_results(name, old, new)
+    if difference.outcome != "worse":
         return []
-    champion = f"the champion's {old.value:.4g}, at most {high:.4g}"
-    return [f"{name} {new.value:.4g}, at least {low:.4g}: worse than {champion}"]
+    return [f"{name} {new.value:.4g}: worse than the champion's {old.value:.4g}, difference {difference}"]

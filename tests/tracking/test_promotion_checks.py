@@ -11,8 +11,11 @@ from genlib.tracking.promotion_checks import failed_checks
     ("changes", "reason"),
     [
         ({}, None),
-        ({"kid": MetricResult(0.13, 0.12, 0.14, 0.0, 300)}, None),
-        ({"kid": MetricResult(0.2, 0.15, 0.25, 0.0, 300)}, "kid 0.2, at least 0.15: worse than the champion's 0.1"),
+        ({"kid": MetricResult(0.12, 0.11, 0.13, 0.0, 300)}, None),
+        (
+            {"kid": MetricResult(0.13, 0.12, 0.14, 0.0, 300)},
+            "kid 0.13: worse than the champion's 0.1, difference",
+        ),
         ({"coverage": MetricResult(0.2, 0.1, 0.3, 0.95, 300)}, "coverage 0.2: outside its limit"),
         ({"copies": MetricResult(0.2, 0.1, 0.3, 0.0, 300)}, "copies 0.2: outside its limit"),
         ({"copies": MetricResult(detail={"reason": "too few"})}, "copies: not to be known (too few)"),

@@ -1,4 +1,4 @@
-"""95 % intervals: Wilson, Student's t, normal, and that of a squared distance."""
+"""95 % intervals: Wilson, Student's t, normal, that of a squared distance, and that of a difference."""
 
 import math
 from collections.abc import Sequence
@@ -41,6 +41,11 @@ def _t_probability(angle: float, freedom: int) -> float:
     return 2 / math.pi * (angle + total * cosine * (freedom > 1))
 
 
+def t_p_value(t: float, freedom: int) -> float:
+    """P(|T| >= |t|) of Student's t."""
+    return max(0.0, 1 - _t_probability(math.atan(abs(t) / math.sqrt(freedom)), freedom))
+
+
 def mean_interval(values: Sequence[float]) -> tuple[float, float]:
     half = t_quantile(len(values) - 1) * stdev(values) / math.sqrt(len(values))
     return fmean(values) - half, fmean(values) + half
@@ -49,6 +54,13 @@ def mean_interval(values: Sequence[float]) -> tuple[float, float]:
 def normal_interval(value: float, variance: float) -> tuple[float, float]:
     half = Z * math.sqrt(variance)
     return value - half, value + half
+
+
+def difference_interval(a: tuple[float, float, float], b: tuple[float, float, float]) -> tuple[float, float]:
+    """Of b - a, independent estimates with their intervals (value, low, high), whose half-widths towards each other are
+    squared and added (Zou and Donner 2008): low = b - a - sqrt((b - low_b)^2 + (high_a - a)^2)."""
+    difference = b[0] - a[0]
+    return difference - math.hypot(b[0] - b[1], a[2] - a[0]), difference + math.hypot(b[2] - b[0], a[0] - a[1])
 
 
 def score_interval(value: float, floor: float, null_variance: float, plug_in_variance: float) -> tuple[float, float]:

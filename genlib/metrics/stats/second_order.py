@@ -16,11 +16,14 @@ MAX_ROWS = 500  # of each set, whose pairs are summed
 
 @dataclass(frozen=True)
 class NullMoments:
-    """`mean` and `variance` for equal distributions. `strata`: how much less the mean is than without strata."""
+    """`mean` and `variance` for equal distributions. `strata`: how much less the mean is than without strata;
+    `unshared`: the variance less the part of y alone, 2 tr S_y^2, which cancels in the difference of two x that share
+    their y."""
 
     mean: float
     variance: float
     strata: float
+    unshared: float
 
 
 def null_moments(xx: Tensor, yy: Tensor, xy: Tensor, n: int, strata: Tensor | None = None) -> NullMoments:
@@ -30,8 +33,9 @@ def null_moments(xx: Tensor, yy: Tensor, xy: Tensor, n: int, strata: Tensor | No
     yy, xy = _centre_both(yy, strata, strata), _centre_both(xy, None, strata)
     of_x, plain = (float(each.diagonal().sum()) / freedom(each) / n for each in (xx, yy_plain))
     of_y = float(yy.diagonal().sum()) / freedom(yy, strata) / n
-    squares = _mean_square_off_diagonal(xx) + _mean_square_off_diagonal(yy) + 2 * float(xy.square().mean())
-    return NullMoments(of_x + of_y, 2 * squares / n**2, plain - of_y)
+    unshared = 2 * (_mean_square_off_diagonal(xx) + 2 * float(xy.square().mean())) / n**2
+    variance = unshared + 2 * _mean_square_off_diagonal(yy) / n**2
+    return NullMoments(of_x + of_y, variance, plain - of_y, unshared)
 
 
 def _centre_both(kernel: Tensor, rows: Tensor | None, columns: Tensor | None) -> Tensor:
