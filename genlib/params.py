@@ -26,6 +26,7 @@ from genlib.training.config import TrainConfig
 PARAMS = Path("params.yaml")
 MAX_VALUES, MAX_DEPTH = 100_000, 30  # values in a file, and levels of them
 IMAGE_SIZES = 8, 512  # the smallest and the largest side
+MAX_SEEDS = 100  # of one model
 Count = Annotated[int, Field(ge=1, le=10**12)]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
 Searcher = Literal["random", "random_no_pruning", "tpe", "multi_objective", "pbt", "pb2"]
@@ -93,8 +94,10 @@ _TrainFields: Any = pydantic.create_model("TrainSection", __base__=Section, **_t
 
 
 class TrainSection(_TrainFields):  # type: ignore[misc]
-    """The options of `TrainConfig` for every model; `lr_<phase>` sets the rate of one phase (`lr_g`, `lr_d`)."""
+    """The options of `TrainConfig` for every model; `lr_<phase>` sets the rate of one phase (`lr_g`, `lr_d`).
+    `seeds`: how often to train it, from `seed` on."""
 
+    seeds: Annotated[int, Field(ge=1, le=MAX_SEEDS)] = 1
     model_config = ConfigDict(extra="allow")
     prefixes = ("lr_",)
     __pydantic_extra__: dict[str, Annotated[float, Field(gt=0)]]
@@ -109,7 +112,7 @@ class TrainSection(_TrainFields):  # type: ignore[misc]
         return workers
 
     def to_config(self) -> TrainConfig:
-        options = {name: getattr(self, name) for name in type(self).model_fields}
+        options = {each.name: getattr(self, each.name) for each in fields(TrainConfig) if each.name != "lr_by_phase"}
         rates = {key.removeprefix("lr_"): rate for key, rate in self.__pydantic_extra__.items()}
         return TrainConfig(**options, lr_by_phase=rates)
 
@@ -202,9 +205,17 @@ class Params(Section):
 
     def train_config(self, name: str) -> TrainConfig:
         """The options of one model: the `train` section with the model's own over it."""
+        return self._train_section(name).to_config()
+
+    def train_seeds(self, name: str) -> range:
+        """The seeds that one model is trained with: `train.seeds` of them, from `train.seed` on."""
+        section = self._train_section(name)
+        return range(section.seed, section.seed + section.seeds)
+
+    def _train_section(self, name: str) -> TrainSection:
         merged = self.train.model_dump() | self.models[name].train
         section: TrainSection = _validate_section(TrainSection, merged, PARAMS, "models", name, "train")
-        return section.to_config()
+        return section
 
     def with_overrides(self, overrides: Mapping[str, Any]) -> "Params":
         """These params with other values at dotted keys, validated again."""

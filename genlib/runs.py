@@ -46,12 +46,14 @@ class ContactSheet:
 
 @dataclass(frozen=True)
 class ModelResults:
-    """`history`: by column, None where a report had no value; `figures`, `sheets`: by the names of their PNG files."""
+    """`history`: by column, None where a report had no value; `metrics`: the medians, where there are several seeds,
+    and `first_seed` those of the weights in the folder itself; `figures`, `sheets`: by the names of their PNG files."""
 
     name: str
     config: Mapping[str, Any] = field(default_factory=dict)
     history: History = field(default_factory=dict)
     metrics: ResultsByMetric = field(default_factory=dict)
+    first_seed: ResultsByMetric = field(default_factory=dict)
     verdicts: Sequence[Verdict] = ()
     card: Mapping[str, Any] = field(default_factory=dict)
     figures: Mapping[str, Path] = field(default_factory=dict)
@@ -63,6 +65,12 @@ class ModelResults:
     def seed(self) -> int | None:
         seed: int | None = self.config.get("train", {}).get("seed")
         return seed
+
+    @property
+    def seeds(self) -> str:
+        """Those that the metrics are medians over, or the only one."""
+        found = self.card.get("seeds", [] if self.seed is None else [self.seed])
+        return " to ".join(map(str, dict.fromkeys([found[0], found[-1]]))) if found else ""
 
 
 @dataclass(frozen=True)
@@ -85,11 +93,13 @@ def read_model_results(runs: Path, name: str, with_tuning: bool) -> ModelResults
     evaluation = _read_json(evaluate / "metrics.json")
     with _name_file(evaluate / "metrics.json", "metrics with their parts"):
         metrics = _parse_metrics(evaluation.get("metrics", {}))
+        first_seed = _parse_metrics(evaluation.get("first_seed", evaluation.get("metrics", {})))
     return ModelResults(
         name,
         config=read_model_config(train) if (train / "config.json").exists() else {},
         history=_read_history(train / "history.tsv"),
         metrics=metrics,
+        first_seed=first_seed,
         verdicts=_parse_verdicts(evaluation.get("verdicts", {})),
         card=evaluation.get("card", {}),
         figures={path.stem: path for path in sorted((evaluate / "figures").glob("*.png"))},

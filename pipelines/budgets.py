@@ -85,7 +85,7 @@ def round_down(count: float) -> int:
 def _flops_of_graph(params: Params, name: str, data_spec: DataSpec) -> float:
     """Operations of all stages that train a model: its own, the trials of its sweep and their refits."""
     section, config, tune = params.models[name], params.train_config(name), params.tune
-    num_images = config.total_images
+    num_images = len(params.train_seeds(name)) * config.total_images
     if name in tune.models:
         num_images += tune.refit.seeds * config.total_images + tune.trials * tune.images_per_trial
     spec = TrainingSpec(name, section.model, section.objective, config)

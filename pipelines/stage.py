@@ -46,6 +46,11 @@ class Stage:
     def out_dir(self) -> Path:
         return ROOT / "runs" / self.name / self.model_name
 
+    def seed_folders(self, folder: Path) -> dict[int, Path]:
+        """Training seed -> its part of `folder`: the first has the folder, the others lie in its `seeds`."""
+        first, *others = self.params.train_seeds(self.model_name)
+        return {first: folder} | {seed: folder / "seeds" / str(seed) for seed in others}
+
     @property
     def checkpoint_root(self) -> Path:
         """Where unfinished training of this stage is kept; pruned once the stage is done."""

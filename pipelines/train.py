@@ -15,8 +15,9 @@ if TYPE_CHECKING:
 
 
 def train(stage: Stage) -> None:
-    """Train one model and write runs/train/<model>."""
-    train_job(stage, stage.build_job(), stage.out_dir)
+    """Train one model and write runs/train/<model>, and below its `seeds` a folder for each further seed."""
+    for seed, folder in stage.seed_folders(stage.out_dir).items():
+        train_job(stage, stage.build_job(seed=seed), folder, "" if folder == stage.out_dir else f"seed {seed}")
     shutil.rmtree(stage.checkpoint_root, ignore_errors=True)
 
 

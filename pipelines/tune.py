@@ -30,9 +30,9 @@ def tune(stage: Stage) -> None:
             changes = run_sweep(sweep, stage.out_dir, track_trials(run, sweep))
             for name in ("best.yaml", "trials.csv"):
                 run.log_artifact(stage.out_dir / name)
-        first = stage.build_job().train.seed
+        first, trained = stage.build_job().train.seed, stage.seed_folders(ROOT / "runs/train" / stage.model_name)
         for seed in range(first, first + stage.params.tune.refit.seeds):
-            default = refit(stage, {}, stage.out_dir / "default" / str(seed), ROOT / "runs/train" / stage.model_name)
+            default = refit(stage, {}, stage.out_dir / "default" / str(seed), trained.get(seed, trained[first]))
             refit(stage, changes, stage.out_dir / "tuned" / str(seed), default)
     shutil.rmtree(sweep.folder, ignore_errors=True)
     shutil.rmtree(stage.checkpoint_root, ignore_errors=True)

@@ -63,7 +63,7 @@ def _load_evaluated(model: str) -> tuple[nn.Module, ModelResults]:
 
 def _register(network: nn.Module, results: ModelResults, name: str) -> tuple[str, str | None, list[str]]:
     """The version of these weights, the champion's before, and why the version is not champion now."""
-    model, card, metrics = results.name, results.card, results.metrics
+    model, card, metrics = results.name, results.card, results.first_seed
     classifier = str((card.get("judge") or {}).get("sha256", ""))
     tags = {f"genlib.{key}": str(card.get(key, "")) for key in CARD_TAGS}
     tags |= {"genlib.stage": "promote", "genlib.model": model}

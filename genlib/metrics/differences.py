@@ -59,7 +59,7 @@ def compare_results(name: str, a: MetricResult, b: MetricResult) -> Difference:
     if metric.better == "real":
         a, b = _distance_from_real(a), _distance_from_real(b)
     note = _why_unpaired(metric, a, b)
-    value, (low, high), p = _independent(a, b) if note else _paired(a, b)
+    value, (low, high), p = _independent_difference(a, b) if note else _paired_difference(a, b)
     gained = value > 0 if metric.better == "higher" else value < 0
     outcome: Outcome = "cannot tell" if low <= 0 <= high else "better" if gained else "worse"
     return Difference(value, low, high, p, outcome, note)
@@ -103,7 +103,7 @@ def _value(result: MetricResult) -> float:
     return float(result.value or 0.0)
 
 
-def _paired(a: MetricResult, b: MetricResult) -> tuple[float, tuple[float, float], float]:
+def _paired_difference(a: MetricResult, b: MetricResult) -> tuple[float, tuple[float, float], float]:
     parts = add_parts([_part_of_images(a, b), *(_part_of_seeds(side.detail) for side in (a, b))])
     value = _value(b) - _value(a)
     return value, parts.interval(value), parts.p_value(value)
@@ -146,7 +146,7 @@ def halves_of(result: MetricResult) -> Tensor:
     return mean + (values - mean) * math.sqrt(value * (1 - value) / (mean * (1 - mean)))
 
 
-def _independent(a: MetricResult, b: MetricResult) -> tuple[float, tuple[float, float], float]:
+def _independent_difference(a: MetricResult, b: MetricResult) -> tuple[float, tuple[float, float], float]:
     """The p-value is that of the half-width towards 0."""
     value = _value(b) - _value(a)
     low, high = difference_interval((_value(a), *a.bounds), (_value(b), *b.bounds))

@@ -37,6 +37,8 @@ def _median(results: Sequence[MetricResult]) -> MetricResult:
     low, high = total.interval(median(values))
     nulls = [result.null for result in results if result.null is not None]
     detail: dict[str, Any] = {key: results[0].detail[key] for key in ("null", "controls") if key in results[0].detail}
+    if p_values := [result.p for result in results if result.p is not None]:
+        detail["null"] = {**detail["null"], "p": median(p_values)}
     detail["seeds"] = {
         "values": values,
         "range": [min(values), max(values)],

@@ -38,7 +38,7 @@ def iter_rows(results: Results) -> Iterator[dict[str, Any]]:
     """The leaderboard in long form: a row per model, seed and metric."""
     for model in results.models:
         tuned = model.comparison.tuned_by_seed if model.comparison else {}
-        columns: dict[tuple[str, Any], ResultsByMetric] = {(model.name, model.seed): model.metrics}
+        columns: dict[tuple[str, Any], ResultsByMetric] = {(model.name, model.seeds): model.metrics}
         columns |= {(model.name + TUNED_SUFFIX, seed): metrics for seed, metrics in tuned.items()}
         for (name, seed), metrics in columns.items():
             for metric, result in metrics.items():

@@ -155,7 +155,7 @@ def _build_section(model: ModelResults, provenance: Provenance) -> dict[str, Any
         "model": model,
         "name": model.name,
         "anchor": _make_anchor(model.name),
-        "facts": _training_facts(model.config),
+        "facts": _training_facts(model),
         "verdicts": [(verdict, images.get(verdict.figure)) for verdict in model.verdicts],
         "sheets": list(sheets.values()),
         "figures": list(figures.values()),
@@ -170,16 +170,16 @@ def _build_section(model: ModelResults, provenance: Provenance) -> dict[str, Any
     }
 
 
-def _training_facts(config: Mapping[str, Any]) -> dict[str, str]:
+def _training_facts(model: ModelResults) -> dict[str, str]:
     """The line under the model's name."""
-    train = config.get("train", {})
+    config, train = model.config, model.config.get("train", {})
     images = train.get("total_images")
     facts = {
         "model": config.get("model", {}).get("name"),
         "objective": config.get("objective", {}).get("name"),
         "images seen": None if images is None else f"{images:,}",
         "workers": train.get("workers") or None,
-        "seed": train.get("seed"),
+        "seed": model.seeds or None,
     }
     return {key: str(value) for key, value in facts.items() if value is not None}
 
