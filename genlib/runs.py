@@ -67,6 +67,10 @@ class ModelResults:
         return seed
 
     @property
+    def has_several_seeds(self) -> bool:
+        return len(self.card.get("seeds", ())) > 1
+
+    @property
     def seeds(self) -> str:
         """Those that the metrics are medians over, or the only one."""
         found = self.card.get("seeds", [] if self.seed is None else [self.seed])

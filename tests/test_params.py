@@ -38,6 +38,9 @@ WRONG = {
     "models.gan": ("gan", "valid dictionary"),
     "train.batch_size": (0, "greater than or equal to 1"),
     "train.lr": (-1.0, "greater than 0"),
+    "train.seeds": (0, "greater than or equal to 1"),
+    "models.gan.train.seeds": (10_000, "less than or equal to 100"),
+    "models.classifier.train.seeds": (1.5, "valid integer"),
     "train.total_image": (5, "did you mean total_images"),
     "models.gan.train.workers": ("two", "[least, most]"),
     "models.gan.train.ema": (1.0, "less than 1"),
@@ -98,6 +101,16 @@ def test_a_file_that_is_no_mapping_is_named(tmp_path, text, found):
 def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(InputError, match=r"params\.yaml: not readable"):
         load_params(tmp_path / "params.yaml")
+
+
+def test_a_model_is_trained_with_as_many_seeds_as_asked_from_its_own_on(values):
+    params = parse_params(merge(values, {"train": {"seeds": 3}, "models": {"gan": {"train": {"seed": 7, "seeds": 2}}}}))
+    others = [name for name in params.models if name != "gan"]
+    assert [*params.train_seeds("gan")] == [7, 8]
+    assert all(len(params.train_seeds(name)) == 3 for name in others)
+    assert params.train_config("gan") == parse_params(
+        merge(values, {"models": {"gan": {"train": {"seed": 7}}}})
+    ).train_config("gan")
 
 
 def test_a_models_own_settings_override_the_defaults(values):

@@ -62,6 +62,7 @@ def share_authentic(inputs: MetricInputs) -> float:
     fault_share=shortfall,
     reference="none",
     statistic=share_authentic,
+    bounds=(0, 1),
 )
 def authenticity(inputs: MetricInputs) -> MetricResult:
     """Share of generated images farther from their nearest training image than that one is from its own nearest other

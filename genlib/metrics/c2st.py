@@ -13,6 +13,7 @@ from genlib.metrics.stats.neighbours import nearest
     must_detect={"stored": "higher", "collapse": "higher", "noise": "higher", "blurred": "higher"},
     in_verdict=True,
     fault_share=lambda accuracy, _: 2 * accuracy - 1,
+    bounds=(0, 1),
 )
 def c2st(inputs: MetricInputs) -> MetricResult:
     """Classifier two-sample test (Lopez-Paz and Oquab 2017): the share of generated and test images of the same set as

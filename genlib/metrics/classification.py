@@ -16,7 +16,7 @@ from genlib.metrics.stats.calibration import (
 from genlib.metrics.stats.strata import variance_of_mean
 
 
-@metric(question=("Classes recognised?", 1), needs="classifies")
+@metric(question=("Classes recognised?", 1), needs="classifies", bounds=(0, 1))
 def accuracy(inputs: MetricInputs) -> MetricResult:
     """Share of all test images whose most probable class by the model is their label. Interval: Wilson."""
     images = classify_test_images(inputs)
@@ -41,7 +41,7 @@ def correct_predictions(images: FeatureSet) -> Tensor:
     return images.predicted_classes == images.labels
 
 
-@metric(question=("Classes recognised?", 2), needs="classifies", better="lower")
+@metric(question=("Classes recognised?", 2), needs="classifies", better="lower", bounds=(0, 1))
 def ece(inputs: MetricInputs) -> MetricResult:
     """Expected calibration error: sum_b n_b / n |accuracy_b - mean confidence_b| over 15 equal bins of the confidence,
     the largest probability (Guo et al. 2017), on all test images. Interval: by the influence of each image."""

@@ -14,7 +14,9 @@ MIN_PER_CLASS = 3  # images of a class
 CHUNK_ELEMENTS = 1 << 24
 
 
-@metric(question=("As asked?", 1), needs="labelled_samples", min_images=1, must_detect={"noise": "lower"})
+@metric(
+    question=("As asked?", 1), needs="labelled_samples", min_images=1, must_detect={"noise": "lower"}, bounds=(0, 1)
+)
 def label_agreement(inputs: MetricInputs) -> MetricResult:
     """Share of generated images to which the classifier gives the class that was asked for. Interval: Wilson."""
     agreed = int((inputs.generated.predicted_classes == cast(Tensor, inputs.generated.labels)).sum())

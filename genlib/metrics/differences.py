@@ -45,7 +45,12 @@ class Difference:
         if self.value is None:
             return f"no difference to tell ({self.note})"
         note = f", unpaired ({self.note})" if self.note else ""
-        return f"{self.value:+.4g} [{self.low:+.4g}, {self.high:+.4g}], p {self.p:.2g}{note}"
+        return f"{self.value:+.4g} [{self.low:+.4g}, {self.high:+.4g}], p {self.p_text}{note}"
+
+    @property
+    def p_text(self) -> str:
+        """As it is read: no more than "< 0.0001" is known of a small one."""
+        return "" if self.p is None else "< 0.0001" if self.p < 1e-4 else f"{self.p:.2g}"
 
 
 def compare_results(name: str, a: MetricResult, b: MetricResult) -> Difference:

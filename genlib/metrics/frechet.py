@@ -36,6 +36,7 @@ def require_more_images_than_features(x: Tensor) -> None:
     must_detect={"stored": "higher", "collapse": "higher", "noise": "higher", "blurred": "higher"},
     in_verdict=True,
     statistic=distance_of_inputs,
+    bounds=(0, float("inf")),
 )
 def frechet(inputs: MetricInputs) -> MetricResult:
     """||mu1 - mu2||^2 + Tr(S1 + S2 - 2 (S1 S2)^{1/2}) of the features (Heusel et al. 2017); lower is better."""

@@ -22,13 +22,13 @@ ASSUMED_RATER_STD = 0.08  # deviation between raters: those of Stein et al. (202
 ANSWERS_FOR_5_POINTS = 384  # answers for an interval of +-5 points: 0.25 (1.96 / 0.05)^2
 
 
-@metric(question=("Realistic?", 10), needs="ratings", better="real")
+@metric(question=("Realistic?", 10), needs="ratings", better="real", bounds=(0, 1))
 def human_error_rate(inputs: MetricInputs) -> MetricResult:
     """Share of real-or-fake answers that are wrong (HYPE-infinity; Zhou et al. 2019)."""
     return _error_rate(inputs, "one", "genlib rate MODEL_FOLDER")
 
 
-@metric(question=("Realistic?", 11), needs="pair_ratings", better="real")
+@metric(question=("Realistic?", 11), needs="pair_ratings", better="real", bounds=(0, 1))
 def human_choice_error(inputs: MetricInputs) -> MetricResult:
     """Share of pairs of a real and a generated image in which people take the generated one for the real one."""
     return _error_rate(inputs, "two", "genlib rate MODEL_FOLDER --forced-choice")

@@ -28,6 +28,7 @@ def class_probabilities(inputs: MetricInputs) -> Tensor:
     fault_share=shortfall,
     reference="none",
     statistic=lambda inputs: mean_split_score(class_probabilities(inputs)),
+    bounds=(1, float("inf")),
 )
 def inception_score(inputs: MetricInputs) -> MetricResult:
     """exp E_x KL(p(y|x) || p(y)), the mean of 10 splits (Salimans et al. 2016), from 1 to the number of classes"""

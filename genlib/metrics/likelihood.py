@@ -57,7 +57,7 @@ def nll(inputs: MetricInputs) -> MetricResult:
     return MetricResult.of_mean(values, **detail)
 
 
-@metric(question=("Classes recognised?", 3), needs="conditional")
+@metric(question=("Classes recognised?", 3), needs="conditional", bounds=(0, 1))
 def bayes_accuracy(inputs: MetricInputs) -> MetricResult:
     """Share of all test images whose most probable class by Bayes' rule, from the model's p(x|y) and the frequencies
     p(y) of the training labels, is their label. Interval: Wilson."""
@@ -93,7 +93,7 @@ def _averaged_log_posterior(inputs: MetricInputs) -> tuple[Tensor, int, int]:
     return bayes.normalize_posterior(total / draws, prior), draws, k
 
 
-@metric(question=("Real images probable?", 4), needs="likelihood")
+@metric(question=("Real images probable?", 4), needs="likelihood", bounds=(0, 1))
 def anomaly_auroc(inputs: MetricInputs) -> MetricResult:
     """How well -log p(x) tells foreign images from test images: the area under the ROC curve, 0.5 by chance."""
     x = torch.cat([observe_test_images(inputs), observe_test_images(inputs, ood=True)])

@@ -21,7 +21,7 @@ TEST_ELEMENTS = 1 << 22  # numbers of test images that are held in float64 at a 
 Labelled = tuple[Pixels, Tensor]  # x [n, ...], y int64 [n]
 
 
-@metric(question=("Classes recognised?", 4), needs="encodes")
+@metric(question=("Classes recognised?", 4), needs="encodes", bounds=(0, 1))
 def probe_accuracy(inputs: MetricInputs) -> MetricResult:
     """Accuracy on all test images of a logistic regression on the codes of training images. Interval: Wilson."""
     if getattr(inputs.model, "conditional", False):

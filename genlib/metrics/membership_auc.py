@@ -15,7 +15,7 @@ from genlib.models.layers.sampling import eval_mode, map_in_chunks
 MAX_IMAGES = 10_000  # images of each kind
 
 
-@metric(question=("Original?", 5), needs="discriminates", better="lower")
+@metric(question=("Original?", 5), needs="discriminates", better="lower", bounds=(0, 1))
 def membership_auc(inputs: MetricInputs) -> MetricResult:
     """P(D(x) > D(x')) + P(D(x) = D(x')) / 2 of a training image x and a held-out one x' (Hayes et al. 2019)."""
     logits = []

@@ -31,6 +31,7 @@ def modes(inputs: MetricInputs) -> MetricResult:
     must_detect={"noise": "higher"},
     in_verdict=True,
     reference="train",
+    bounds=(0, float("inf")),
 )
 def mode_kl(inputs: MetricInputs) -> MetricResult:
     """KL(p || q) = sum_k p_k log(p_k / q_k) in nats, p_k the share of class k among generated images and q_k among

@@ -34,6 +34,7 @@ def overlap(inputs: MetricInputs) -> Overlap:
     in_verdict=True,
     fault_share=shortfall,
     statistic=lambda inputs: overlap(inputs).precision,
+    bounds=(0, 1),
 )
 def precision(inputs: MetricInputs) -> MetricResult:
     """Share of generated images in the ball of some test image, up to its 5th neighbour (Kynkaanniemi et al. 2019)."""
@@ -46,6 +47,7 @@ def precision(inputs: MetricInputs) -> MetricResult:
     in_verdict=True,
     fault_share=shortfall,
     statistic=lambda inputs: overlap(inputs).recall,
+    bounds=(0, 1),
 )
 def recall(inputs: MetricInputs) -> MetricResult:
     """Share of test images in the ball of some generated image (Kynkaanniemi et al. 2019)."""
@@ -58,6 +60,7 @@ def recall(inputs: MetricInputs) -> MetricResult:
     in_verdict=True,
     fault_share=shortfall,
     statistic=lambda inputs: overlap(inputs).coverage,
+    bounds=(0, 1),
 )
 def coverage(inputs: MetricInputs) -> MetricResult:
     """Share of test images whose ball holds a generated image (Naeem et al. 2020); 0.969 for equal distributions."""
@@ -71,6 +74,7 @@ def coverage(inputs: MetricInputs) -> MetricResult:
     in_verdict=True,
     fault_share=shortfall,
     statistic=lambda inputs: overlap(inputs).density,
+    bounds=(0, float("inf")),
 )
 def density(inputs: MetricInputs) -> MetricResult:
     """Mean number of test balls that hold a generated image, over k (Naeem et al. 2020); 1 for equal distributions."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 import ast
 import importlib
 import inspect
+import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
@@ -103,7 +104,7 @@ class Metric:
     baseline) -> the share of the images at fault, where it has such a scale. `reference`: what the generated images are
     compared with; a metric of them alone ("none") is tested by its difference from the value of the test images.
     `statistic`: the value alone, where it is cheaper than with its interval; `tested`: what has the p-value, where that
-    is not the value; `max_draws`: that make its baseline."""
+    is not the value; `max_draws`: that make its baseline; `bounds`: the least and the most value that there can be."""
 
     compute: Callable[[MetricInputs], MetricResult]
     question: tuple[Question, int] = ("What else?", 0)
@@ -117,6 +118,7 @@ class Metric:
     statistic: Callable[[MetricInputs], float] | None = None
     tested: Callable[[MetricInputs], float] | None = None
     max_draws: int = MAX_DRAWS
+    bounds: tuple[float, float] = (-math.inf, math.inf)
 
     @property
     def tail(self) -> Tail:

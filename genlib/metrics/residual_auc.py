@@ -118,6 +118,7 @@ def mean_area(inputs: MetricInputs) -> float:
     in_verdict=True,
     statistic=mean_area,
     tested=mahalanobis_distance,
+    bounds=(0, 1),
 )
 def residual_auc(inputs: MetricInputs) -> MetricResult:
     """Area under the ROC curve of a cross-fitted linear discriminant on the energies of pixels in bands of principal

@@ -1,12 +1,14 @@
 """A metric over training seeds: the median, with an interval of two levels, the seeds and the images."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from statistics import median
 from typing import Any
 
 import torch
 
 from genlib.metrics.differences import half_size, halves_of
+from genlib.metrics.registry import get_metric, split_direction
 from genlib.metrics.result import MetricResult
 from genlib.metrics.stats.intervals import Z
 from genlib.metrics.stats.two_level import Part, add_parts, between_seeds, image_parts
@@ -17,14 +19,16 @@ def median_over_seeds(runs: Sequence[Mapping[str, MetricResult]]) -> dict[str, M
     if len(runs) == 1:
         return dict(runs[0])
     names = [name for name in runs[0] if all(name in run for run in runs)]
-    return {name: _median_of_defined([run[name] for run in runs]) for name in names}
+    return {name: _median_of_defined(name, [run[name] for run in runs]) for name in names}
 
 
-def _median_of_defined(results: Sequence[MetricResult]) -> MetricResult:
+def _median_of_defined(name: str, results: Sequence[MetricResult]) -> MetricResult:
     """Of the seeds with a value; none is given for fewer than two, of which there is no spread."""
     defined = [result for result in results if result.value is not None]
     if len(defined) > 1:
-        return _median(defined)
+        found, (least, most) = _median(defined), get_metric(split_direction(name)[0]).bounds
+        low, high = found.bounds
+        return replace(found, low=max(least, low), high=min(most, high))
     reason = f"it has a value for {len(defined)} of {len(results)} seeds, and needs two"
     return MetricResult(null=results[0].null, n=results[0].n, detail={"reason": reason})
 

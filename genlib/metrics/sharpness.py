@@ -24,6 +24,7 @@ def sharpness_ratio(inputs: MetricInputs) -> float:
     must_detect={"noise": "higher", "blurred": "lower"},
     in_verdict=True,
     statistic=sharpness_ratio,
+    bounds=(0, float("inf")),
 )
 def sharpness(inputs: MetricInputs) -> MetricResult:
     """Mean variance of the Laplacian of generated images over that of test images (Pech-Pacheco et al. 2000)."""

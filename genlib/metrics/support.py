@@ -38,6 +38,7 @@ def simpson_of_features(inputs: MetricInputs) -> float:
     in_verdict=True,
     fault_share=shortfall,
     statistic=simpson_of_features,
+    bounds=(1, float("inf")),
 )
 def support(inputs: MetricInputs) -> MetricResult:
     """1 / U, U the share of pairs of generated images that are the same: the effective number 1 / sum_i p_i^2.

@@ -35,7 +35,7 @@ class TranslationDirection:
         return Images(to_pixels(self.translate()), self.source.labels)
 
 
-@metric(question=("Well translated?", 1), needs="translates")
+@metric(question=("Well translated?", 1), needs="translates", bounds=(0, 1))
 def label_preservation(inputs: MetricInputs) -> MetricResult:
     """Share of translations to which the classifier gives the label of their source. Interval: Wilson."""
     if inputs.generated.labels is None or inputs.valid.labels is None:

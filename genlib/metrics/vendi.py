@@ -26,6 +26,7 @@ def directions(inputs: MetricInputs) -> Tensor:
     fault_share=shortfall,
     reference="none",
     statistic=lambda inputs: effective_number(directions(inputs)),
+    bounds=(1, float("inf")),
 )
 def vendi(inputs: MetricInputs) -> MetricResult:
     """exp(-sum_i l_i log l_i), l the eigenvalues of the matrix of cosines of the features over n (Friedman and Dieng

@@ -38,6 +38,11 @@ def test_the_median_is_given_with_the_range_which_is_no_interval():
     assert found.detail["seeds"]["range"] == [0.2, 0.9] and found.low < 0.2 and found.high > 0.9
 
 
+def test_no_interval_goes_beyond_what_a_metric_can_be():
+    [found] = median_over_seeds([{"coverage": result(value)} for value in (0.05, 0.9, 0.4)]).values()
+    assert (found.low, found.high) == (0.0, 1.0)
+
+
 def test_the_two_level_interval_holds_the_truth_in_95_of_100():
     """2,000 times three seeds, standard error 0.5 points; without the test images' part it would hold 87."""
     generator = np.random.default_rng(0)

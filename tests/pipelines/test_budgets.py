@@ -60,6 +60,14 @@ def test_the_graph_costs_the_same_at_any_size(side, by_pixels):
     assert 0.85 < graph_flops(params, scale_budgets(params, data_spec, ()), data_spec) / GRAPH_FLOPS <= 1
 
 
+def test_a_model_trained_twice_costs_twice(by_pixels):
+    once, twice = small(), small().with_overrides({"train.seeds": 2, "tune.models": []})
+    once = once.with_overrides({"tune.models": []})
+    key = "models.gan.train.total_images"
+    counts = [scale_budgets(params, spec(512), ())[key] for params in (once, twice)]
+    assert counts[1] == pytest.approx(counts[0] / 2, rel=0.1)
+
+
 def test_small_images_are_not_seen_without_end(by_pixels):
     params = small("gray32-small")
     counts = scale_budgets(params, spec(8, 1), ())

@@ -90,6 +90,27 @@ def points(project):
     return [point.step for point in client.get_metric_history(run.info.run_id, "loss")]
 
 
+def test_every_seed_goes_on_from_its_own_state_after_a_kill(project, calm):
+    """The first of two seeds is trained, the second is killed; called again, the first is as if trained alone."""
+    params = (project / "params.yaml").read_text().replace("batch_size: 50", "batch_size: 50, seeds: 2")
+    (project / "params.yaml").write_text(params)
+    states, out = project / ".genlib/state/train/classifier", project / "runs/train/classifier"
+    process = start(project, "train", "classifier", **UNTRACKED)
+    while len([each for each in states.glob("*") if list(each.glob("*.safetensors"))]) < 2:
+        assert process.poll() is None
+        time.sleep(0.05)
+    process.kill()
+    process.communicate()
+    assert (out / "model.safetensors").exists() and not (out / "seeds").exists()
+    _, errors = (process := start(project, "train", "classifier", **UNTRACKED)).communicate()
+    assert process.returncode == 0, errors
+    first, other = weights(project), load_file(out / "seeds/1/model.safetensors")
+    assert all((first[key] == weight).all() for key, weight in weights(calm).items())
+    assert any((first[key] != other[key]).any() for key in first)
+    assert errors.count("resumed at") >= 1 and not states.exists()
+    assert len(list((project / ".genlib/runs").glob("train-classifier-*"))) == 2  # a run of each seed
+
+
 def test_training_that_diverges_ends_with_one_line(project):
     params = (project / "params.yaml").read_text().replace("total_images: 24000", "lr: 1.0e+30, total_images: 24000")
     (project / "params.yaml").write_text(params)

@@ -45,6 +45,14 @@ def test_page_shows_every_model_with_its_pictures(html: str) -> None:
     assert all(any(knob in alt for alt in alts) for knob in KNOBS)
 
 
+def test_medians_over_seeds_are_named(tree: Path, html: str) -> None:
+    results, note = read_results(tree, MODELS), "Values of gan are medians over the seeds 3 to 5"
+    models = [
+        replace(each, card={**each.card, "seeds": [3, 4, 5]}) if each.name == "gan" else each for each in results.models
+    ]
+    assert note in render_page(replace(results, models=models), ORIGIN) and "are medians over" not in html
+
+
 def test_every_generator_gets_its_verdicts_and_the_figures_they_speak_of(tree: Path, html: str) -> None:
     tags = Tags(html)
     for model in read_results(tree, MODELS).models:
