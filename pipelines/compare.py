@@ -5,6 +5,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from genlib.files import file_sha256, write_json
+from genlib.progress import track_progress
 from pipelines.stage import FEATURE_CACHE, PREPARED_DIR, REPORTING_CLASSIFIER, ROOT, Stage, run_stage
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ def compare(stage: Stage) -> None:
             if weights not in evaluated:
                 inputs = evaluator.test_inputs(load(folder), settings.samples, settings.seed)
                 n = next(iter(inputs.values())).n
-                evaluated[weights] = compute_applicable_metrics(inputs, settings.metrics)
+                evaluated[weights] = compute_applicable_metrics(inputs, settings.metrics, track=track_progress)
             results = seeds[side][seed] = evaluated[weights]
             params = {"side": side, "seed": seed}
             with run.start_nested(f"{side}-{seed}", f"{stage.title} {side} seed {seed}", params) as seed_run:

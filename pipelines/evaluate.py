@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from genlib.files import file_sha256, write_json
+from genlib.progress import track_progress
 from pipelines.stage import FEATURE_CACHE, PREPARED_DIR, REPORTING_CLASSIFIER, ROOT, TUNING_CLASSIFIER, Stage, run_stage
 
 if TYPE_CHECKING:
@@ -99,7 +100,7 @@ def evaluate_seed(stage: Stage, evaluator: Evaluator, folder: Path) -> SeedEvalu
     ratings = tuple(answer for answer in answers if answer.item.startswith(weights_id))
     inputs[direction] = replace(first, ratings=ratings)
     calibrations = evaluator.calibrate(inputs, params.metrics)
-    results = compute_applicable_metrics(inputs, params.metrics, calibrations)
+    results = compute_applicable_metrics(inputs, params.metrics, calibrations, track_progress)
     second = evaluator.second_evaluator
     card = stage.build_card(evaluator.card, folder, first.n) | {"second_judge": second.card if second else {}}
     return SeedEvaluation(folder, inputs, calibrations, results, card)

@@ -14,11 +14,28 @@ if TYPE_CHECKING:
     from genlib.training.loop import Progress
 
 
+FINISHED = "finished"  # beside the checkpoints of a seed whose run has ended
+
+
 def train(stage: Stage) -> None:
     """Train one model and write runs/train/<model>, and below its `seeds` a folder for each further seed."""
     for seed, folder in stage.seed_folders(stage.out_dir).items():
-        train_job(stage, stage.build_job(seed=seed), folder, "" if folder == stage.out_dir else f"seed {seed}")
+        train_seed(stage, seed, folder)
     shutil.rmtree(stage.checkpoint_root, ignore_errors=True)
+
+
+def train_seed(stage: Stage, seed: int, folder: Path) -> None:
+    """Train with one seed; one that had ended before a later one was killed is only written again, as DVC removes the
+    folders of a stage before it calls it."""
+    from genlib.training.job import save_model
+
+    job = stage.build_job(seed=seed)
+    finished = stage.checkpoint_root / job.digest / FINISHED
+    if finished.exists():
+        save_model(job, folder)
+        return
+    train_job(stage, job, folder, "" if folder == stage.out_dir else f"seed {seed}")
+    finished.touch()
 
 
 def train_job(stage: Stage, job: TrainingJob, out: Path, part: str = "") -> None:

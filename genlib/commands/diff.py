@@ -39,7 +39,8 @@ class EvaluationId(NamedTuple):
         return cls(str(card.get("data_sha256", "")), str(classifier), str(card.get("n", "")))
 
     def differences(self, other: Self) -> list[str]:
-        return [name for name, a, b in zip(self._fields, self, other, strict=True) if a != b]
+        words = ("other data", "another classifier", "another number of images")
+        return [word for word, a, b in zip(words, self, other, strict=True) if a != b]
 
 
 class RunSet(NamedTuple):
@@ -183,8 +184,7 @@ def compare_runs(a: RunSet, b: RunSet) -> RunDiff:
 def _why_incomparable(a: RunSet, b: RunSet, model: str) -> str:
     one = a.evaluation_ids[model]
     found = one.differences(b.evaluation_ids.get(model, one))
-    words = {"data": "other data", "classifier": "another classifier", "images": "another number of images"}
-    return " and ".join(words[name] for name in found) + " on each side" if found else ""
+    return " and ".join(found) + " on each side" if found else ""
 
 
 def _compare(metric: str, a: MetricResult, b: MetricResult, reason: str | None) -> Difference:

@@ -29,7 +29,7 @@ from genlib.metrics.inputs import FeatureSet, MetricInputs, build_inputs, extrac
 from genlib.metrics.registry import available_inputs, get_metric, model_capabilities, split_direction
 from genlib.metrics.result import MetricResult
 from genlib.metrics.translation import Domain, TranslationDirection, Translator
-from genlib.progress import track_progress
+from genlib.progress import ProgressWrapper, track_progress, without_progress
 
 NUM_SUMMARY_METRICS = 10
 
@@ -180,6 +180,7 @@ def compute_applicable_metrics(
     inputs: Mapping[str, MetricInputs],
     metrics: Iterable[str],
     calibrations: Mapping[str, Calibration] | None = None,
+    track: ProgressWrapper = without_progress,
 ) -> dict[str, MetricResult]:
     """Those of `metrics` that apply to what the model can do, with their values on halves of the images, for each
     direction under the name with its suffix."""
@@ -187,7 +188,7 @@ def compute_applicable_metrics(
     found = {}
     for suffix, each in inputs.items():
         results = compute_metrics(each, applicable_metrics(each, metrics), known.get(suffix, Calibration()).baselines)
-        found[suffix] = add_halves(results, each, track_progress)
+        found[suffix] = add_halves(results, each, track)
     return {name + suffix: found[suffix][name] for name in metrics for suffix in found if name in found[suffix]}
 
 

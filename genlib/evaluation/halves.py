@@ -20,7 +20,7 @@ from genlib.metrics.result import MetricResult, UndefinedMetric
 from genlib.metrics.stats.partitions import canonical_order, random_parts
 from genlib.progress import ProgressWrapper, without_progress
 
-HALVINGS = 40
+HALVINGS = 25
 MAX_ROWS = 2000  # of each set, that are halved
 DIGITS = 6  # that are kept of a value
 DIGEST_LENGTH = 16

@@ -85,6 +85,7 @@ def project(tmp_path_factory):
     for model in params.models:
         figures = clone / "runs/evaluate" / model / "figures"
         figures.mkdir()
+        (figures.parent / "seeds").mkdir()
         write_grid(torch.zeros(4, 1, 8, 8, dtype=torch.uint8), figures / "samples.png")
     run(clone, "dvc", "commit", "--force", "--quiet")
     assert stale(clone) == set()
