@@ -7,6 +7,7 @@ import torch
 from genlib.metrics.differences import compare_results
 from genlib.metrics.result import MetricResult
 from genlib.metrics.seeds import median_over_seeds
+from genlib.metrics.stats.two_level import price_of_median
 
 N, SEEDS, HALVINGS = 1000, 3, 25
 SPREAD, SHARED, OWN = 1.0, 0.8, 0.5  # deviations: between trainings, of the test images, of the generated images
@@ -41,6 +42,14 @@ def test_the_median_is_given_with_the_range_which_is_no_interval():
 def test_no_interval_goes_beyond_what_a_metric_can_be():
     [found] = median_over_seeds([{"coverage": result(value)} for value in (0.05, 0.9, 0.4)]).values()
     assert (found.low, found.high) == (0.0, 1.0)
+
+
+def test_without_the_test_images_the_spread_over_seeds_is_all():
+    """A metric of the generated images alone: Student's t of the three values, the median's price on top."""
+    values = (20.0, 22.0, 27.0)
+    [found] = median_over_seeds([{"vendi": result(value, half=9.0)} for value in values]).values()
+    half = 4.302653 * (price_of_median(3) * 13 / 3) ** 0.5
+    assert (found.low, found.high) == pytest.approx((22 - half, 22 + half), rel=1e-5)
 
 
 def test_the_two_level_interval_holds_the_truth_in_95_of_100():
