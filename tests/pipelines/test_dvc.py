@@ -44,7 +44,8 @@ def downstream(project, names):
 
 
 CURVES = ("loss", "loss_d", "loss_g", "mse", "reconstruction", "kl")
-MEASURE = {"value": 0.5, "low": 0.4, "high": 0.6, "null": 0.1, "n": 359}
+HALVES = {"test": "a" * 16, "size": 179, "values": [[0.4, 0.6], [0.5, 0.45]]}
+MEASURE = {"value": 0.5, "low": 0.4, "high": 0.6, "null": 0.1, "n": 359, "detail": {"halves": HALVES}}
 
 
 def stand_ins(params):
@@ -232,4 +233,5 @@ def test_intervals_are_read_from_revisions(project, experiment):
     found = json.loads(run(project, "genlib", "diff", "HEAD", experiment, "--json"))
     assert found["params"] == {"data.seed": [0, 1]}
     [kid] = [each for each in found["metrics"] if (each["model"], each["metric"]) == ("gan", "kid")]
-    assert kid["outcome"] == "alike" and (kid["a"]["low"], kid["b"]["high"]) == (0.4, 0.6)
+    assert kid["outcome"] == "cannot tell" and (kid["a"]["low"], kid["b"]["high"]) == (0.4, 0.6)
+    assert (kid["difference"]["value"], kid["difference"]["note"]) == (0.0, "")  # paired: the halves were read too
