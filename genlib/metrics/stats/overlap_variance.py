@@ -1,4 +1,4 @@
-"""How much precision, recall, density and coverage vary with the draw of both sets: their values on random halves.
+"""How much metrics of balls vary with the draw of both sets: their values on random halves.
 
 Leaving out single images, or groups of them, overstates it up to four times: one image bounds the balls of many others.
 """
@@ -16,12 +16,12 @@ NEAREST_K = 5
 MAX_ROWS = 2000  # of each set, that are halved
 MAX_NEIGHBOURS = 64  # of which at least five others are in the half, but for one time in 10^11
 HALVINGS = 50
-NAMES = ("precision", "recall", "density", "coverage")
+NAMES = ("precision", "recall", "density", "coverage", "clipped_density", "clipped_coverage")
 
 
 @dataclass(frozen=True)
 class OverlapOfHalves:
-    """`values` float64 [halvings, 2, 4] of halves of m images."""
+    """`values` float64 [halvings, 2, metrics] of halves of m images, those of clipped metrics before the last clip."""
 
     values: Tensor
     m: int
@@ -40,7 +40,7 @@ class OverlapOfHalves:
         return self.values[..., NAMES.index(name)]
 
 
-@lru_cache(maxsize=8)  # four metrics ask
+@lru_cache(maxsize=8)  # six metrics ask
 def overlap_of_halves(x: Tensor, y: Tensor, strata: Tensor | None) -> OverlapOfHalves:
     """Of features [n, d] of generated images and of the first n test images, of which halves have the same class mix
     where these have classes, int64 [n or more]."""
@@ -50,7 +50,7 @@ def overlap_of_halves(x: Tensor, y: Tensor, strata: Tensor | None) -> OverlapOfH
     near_x, near_y, xy = _Neighbours.of(x), _Neighbours.of(y), torch.cdist(x, y).float()
     parts_x = random_parts(x, 2, HALVINGS).flatten(0, 1)
     parts_y = random_parts(y, 2, HALVINGS, None if strata is None else strata[j]).flatten(0, 1)
-    values = [_overlap(near_x.radii(a), near_y.radii(b), xy[a][:, b]) for a, b in zip(parts_x, parts_y, strict=True)]
+    values = [_overlap(near_x.radii(a), near_y, b, xy[a][:, b]) for a, b in zip(parts_x, parts_y, strict=True)]
     return OverlapOfHalves(torch.stack(values).view(HALVINGS, 2, len(NAMES)), parts_x.shape[1])
 
 
@@ -73,8 +73,23 @@ class _Neighbours(NamedTuple):
         return self.distances[half].gather(1, place[:, None])[:, 0]
 
 
-def _overlap(radii_x: Tensor, radii_y: Tensor, xy: Tensor) -> Tensor:
-    """The four, float64 [4], from radii [m] and distances [m, m] between x and y."""
-    in_real, in_generated = xy < radii_y, xy < radii_x[:, None]
+    def count_balls(self, half: Tensor, radii: Tensor) -> Tensor:
+        """Of each row of the half, in how many closed balls about others of it the row lies, of radii [m] no larger
+        than those above; [m]."""
+        held = (self.distances[half] >= 0) & (self.distances[half] <= radii[:, None])
+        return self.rows[half][held].bincount(minlength=len(self.rows))[half]
+
+
+def clipped_mean(counts: Tensor) -> Tensor:
+    """Mean of min(1, c/k)."""
+    return (counts.double() / NEAREST_K).clamp(max=1).mean()
+
+
+def _overlap(radii_x: Tensor, near_y: _Neighbours, half_y: Tensor, xy: Tensor) -> Tensor:
+    """All, float64 [metrics], from radii [m] of x, neighbours in y, a half of it, and distances [m, m] between both."""
+    radii_y = near_y.radii(half_y)
+    clipped = radii_y.clamp(max=float(radii_y.quantile(0.5)))
+    in_real, in_generated, held = xy < radii_y, xy < radii_x[:, None], (xy <= clipped).sum(1)
     shares = [in_real.any(1), in_generated.any(0), in_real.sum(1) / NEAREST_K, in_real.any(0)]
-    return torch.stack([each.double().mean() for each in shares])
+    ratio = clipped_mean(held) / clipped_mean(near_y.count_balls(half_y, clipped))
+    return torch.stack([*(each.double().mean() for each in shares), ratio, clipped_mean(in_real.sum(0))])
