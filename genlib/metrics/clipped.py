@@ -18,18 +18,22 @@ from genlib.metrics.stats.overlap_variance import NEAREST_K, clipped_mean, overl
 from genlib.metrics.stats.pairs import pairs_within
 
 
+def density_of(inputs: MetricInputs) -> float:
+    return density_ratio(inputs.generated.features, inputs.test.features)
+
+
 @metric(
     question=("Realistic?", 13),
     must_detect={"noise": "lower", "blurred": "lower"},
-    statistic=lambda inputs: min(1.0, density_ratio(inputs.generated.features, inputs.test.features)),
+    statistic=lambda inputs: min(1.0, density_of(inputs)),
 )
 def clipped_density(inputs: MetricInputs) -> MetricResult:
     """Share of good images: mean of min(1, c/k), c the number of test balls around a generated image, of radii at most
     their median; over the same mean of test images (Salvy et al. 2025)."""
-    ratio = density_ratio(inputs.generated.features, inputs.test.features)
+    ratio = density_of(inputs)
     low, high = normal_interval(ratio, _variance(inputs, "clipped_density"))
-    ends = (min(1.0, max(0.0, end)) for end in (ratio, low, high))
-    return MetricResult(*ends, n=inputs.n, detail={"k": NEAREST_K, "ratio": ratio})
+    value, low, high = (min(1.0, max(0.0, end)) for end in (ratio, low, high))
+    return MetricResult(value, low, high, n=inputs.n, detail={"k": NEAREST_K, "ratio": ratio})
 
 
 @metric(
@@ -42,8 +46,8 @@ def clipped_coverage(inputs: MetricInputs) -> MetricResult:
     test image (Salvy et al. 2025)."""
     raw = raw_coverage(inputs)
     ends = (raw, *normal_interval(raw, _variance(inputs, "clipped_coverage")))
-    shares = (equivalent_share(end, inputs.n) for end in ends)
-    return MetricResult(*shares, n=inputs.n, detail={"k": NEAREST_K, "raw": raw})
+    value, low, high = (equivalent_share(end, inputs.n) for end in ends)
+    return MetricResult(value, low, high, n=inputs.n, detail={"k": NEAREST_K, "raw": raw})
 
 
 def _variance(inputs: MetricInputs, name: str) -> float:

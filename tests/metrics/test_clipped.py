@@ -28,7 +28,9 @@ def contaminated(n, share, seed, d=8):
 def test_both_are_those_of_the_authors(n, d, scale, shift, ratio, coverage):
     e = between(rows(n, d, 0, scale, shift), rows(n, d, 1))
     density = clipped_density(e)
-    assert density.detail["ratio"] == pytest.approx(ratio, rel=1e-12) and density.value == min(1, density.detail["ratio"])
+    assert density.detail["ratio"] == pytest.approx(ratio, rel=1e-12) and density.value == min(
+        1, density.detail["ratio"]
+    )
     assert clipped_coverage(e).value == pytest.approx(coverage, abs=1.5 / n)
 
 

@@ -72,7 +72,6 @@ class _Neighbours(NamedTuple):
         place = (inside[self.rows[half]].cumsum(1) > NEAREST_K).byte().argmax(1)
         return self.distances[half].gather(1, place[:, None])[:, 0]
 
-
     def count_balls(self, half: Tensor, radii: Tensor) -> Tensor:
         """Of each row of the half, in how many closed balls about others of it the row lies, of radii [m] no larger
         than those above; [m]."""
