@@ -19,6 +19,7 @@ NAMES = (  # the short ones first
     "support",
     "paired",
     "intervals",
+    "sanity",
     "fooled",
     "balance",
     "widths",
