@@ -1,6 +1,6 @@
 """Which metric passes which sanity check: those of Raisa et al. 2025, and planted faults in real digits.
 
-Their checks compare simple distributions along a curve, such as two Gaussians that move apart, with 1,000 images of each
+Their checks compare simple distributions along a curve, such as two Gaussians that move apart, with 1,000 rows of each
 side where they say no other. They ask that a score of fidelity or diversity has the right shape along it (desideratum
 "purpose", or that it is level where it should be) and is within 0.05 of 1 or 0 where that is the truth ("bounds"). The
 criteria are theirs, `bell` to `level`; a check is passed where they hold in all its dimensions, on means over repeats.
