@@ -3,8 +3,9 @@
 Their checks compare simple distributions along a curve, such as two Gaussians that move apart, with 1,000 rows of each
 side where they say no other. They ask that a score of fidelity or diversity has the right shape along it (desideratum
 "purpose", or that it is level where it should be) and is within 0.05 of 1 or 0 where that is the truth ("bounds"). The
-criteria are theirs, `bell` to `level`; a check is passed where they hold in all its dimensions, on means over repeats.
-Curves have fewer points here. Both sets grow where theirs let one grow, since metrics here compare equal numbers.
+criteria are theirs, `bell` to `level`; a check is passed where they hold in each of its dimensions, of means over
+repeats. Curves have fewer points here. Both sets grow where theirs let one grow, since metrics here compare equal
+numbers.
 
 Only scores from 0 to 1 can be asked so: precision, density and clipped density (fidelity), recall, coverage and clipped
 coverage (diversity), and 2 (1 - c2st), which must see both. All metrics of images are asked to see a fault in 10 % of n
@@ -12,7 +13,7 @@ coverage (diversity), and 2 (1 - c2st), which must see both. All metrics of imag
 faults (a test at 5 %). Features are 32 principal components of pixels at 16 by 16, classes those of the nearest mean.
 
 Command: `python -m experiments.sanity [--data FOLDER] [--state FOLDER] [--repeats N]`.
-Cost: 4 minutes of one core for each repeat of the curves, 3 for the faults.
+Cost: 45 seconds of one core for each repeat of the curves, two and a half minutes for the faults.
 Expect: the tables of docs/metrics.md; no metric passes all.
 """
 
