@@ -31,11 +31,12 @@ NAMES = (  # the short ones first
     "halving",
     "memorisation",
     "calibration",
+    "folders",
     "bayes",
     "likelihood",
 )
 NEEDS_RUNS = {"fooled": "scorer", "search": "classifier", "halving": "classifier"}
-NEEDS_MNIST = ("memorisation", "calibration", "bayes", "likelihood")
+NEEDS_MNIST = ("memorisation", "calibration", "folders", "bayes", "likelihood")
 
 
 def main() -> int:

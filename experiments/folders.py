@@ -27,6 +27,7 @@ from genlib.data.random import seeded_generator
 from genlib.evaluation.extractors import MAX_COMPONENTS, Pca
 from genlib.evaluation.image_sets import prepare_evaluation
 
+CIFAR = "cifar10_jpeg"  # the folder of its Parquet files
 N, TRAIN, POPULATION = 1000, 5000, 20_000
 FAMILIES: Families = {
     "5 % noise": ("noise", 0.05),
@@ -45,10 +46,17 @@ FAMILIES: Families = {
 
 def open_images(name: str, data: Path, state: Path) -> tuple[StoredImages, StoredImages]:
     """Training images and the population."""
-    config = DataConfig("mnist", root=data) if name == "mnist" else DataConfig("parquet", root=data / "cifar10_jpeg")
+    config = DataConfig("mnist", root=data) if name == "mnist" else DataConfig("parquet", root=data / CIFAR)
     images = open_data(None, config, state / name).open_split("train")
     order = torch.randperm(len(images), generator=seeded_generator(0, "order"))
     return images[order[:TRAIN]], images[order[TRAIN : TRAIN + POPULATION]]
+
+
+def _is_there(name: str, data: Path) -> bool:
+    is_there = name == "mnist" or (data / CIFAR).is_dir()
+    if not is_there:
+        print(f"{name}: left out, got no {data / CIFAR}")
+    return is_there
 
 
 def as_image_set(images: StoredImages) -> ImageSet:
@@ -79,7 +87,7 @@ def main() -> None:
     args = parser.parse_args()
     torch.set_num_threads(1)
     with open_state(args.state) as state:
-        for name in args.name:
+        for name in (each for each in args.name if _is_there(each, args.data)):
             train, real = open_images(name, args.data, state)
             population = Population(Pca(train, components=MAX_COMPONENTS), train, real)
             finished, train_set = FinishedRows(state / name), as_image_set(train)

@@ -4,8 +4,7 @@ Their checks compare simple distributions along a curve, such as two Gaussians t
 side where they say no other. They ask that a score of fidelity or diversity has the right shape along it (desideratum
 "purpose", or that it is level where it should be) and is within 0.05 of 1 or 0 where that is the truth ("bounds"). The
 criteria are theirs, `bell` to `level`; a check is passed where they hold in each of its dimensions, of means over
-repeats. Curves have fewer points here. Both sets grow where theirs let one grow, since metrics here compare equal
-numbers.
+repeats. Curves have fewer points here. Both sets grow where theirs let one.
 
 Only scores from 0 to 1 can be asked so: precision, density and clipped density (fidelity), recall, coverage and clipped
 coverage (diversity), and 2 (1 - c2st), which must see both. All metrics of images are asked to see a fault in 10 % of n
@@ -77,7 +76,7 @@ def settles(c: Curve) -> bool:
 
 
 def either(one: Criterion, other: Criterion, c: Curve) -> bool:
-    """A metric of diversity may or may not fall where the generated images are the more various ones."""
+    """A metric of diversity may or may not fall where generated images are more various; theirs: alike in all draws."""
     return one(c) or other(c)
 
 
@@ -120,8 +119,7 @@ def with_outlier(d: int, at: float, of_real: bool, mean: float, g: torch.Generat
 
 def beside_pareto(mean: float, g: torch.Generator) -> tuple[Tensor, Tensor]:
     """A Gaussian coordinate that moves, beside one of a Pareto distribution of index 1.01, which does not."""
-    real, made = moved(2, 0.0, g)
-    made[:, 0] += mean
+    real, made = moved(2, mean, g)
     for rows in (real, made):
         rows[:, 1] = torch.rand(N, generator=g, dtype=torch.float64).pow(-1 / 1.01)
     return real, made
@@ -140,10 +138,7 @@ def fewer_modes(d: int, at_once: bool, dropped: float, g: torch.Generator) -> tu
     """Ten modes along a diagonal; all but one lose a share `dropped`, or that many are lost."""
     centres = torch.linspace(0, 10, 10)[:, None].expand(-1, d)
     whole, left = torch.ones(10), torch.ones(10)
-    if at_once:
-        left[1:] = 1 - dropped
-    else:
-        left[10 - int(dropped) :] = 0
+    left[1 if at_once else 10 - int(dropped) :] = 1 - dropped if at_once else 0
     scale = {1: 1 / 6, 8: 1 / 3, 64: 1.0}[d]
     return mixture(whole, centres, scale, g), mixture(left, centres, scale, g)
 
@@ -214,11 +209,8 @@ def same(asked: Asked) -> tuple[Asked, Asked, Asked]:
 SPANS, WIDTHS, SIZES = {1: 6.0, 8: 3.0, 64: 1.0}, {1: 3.0, 8: 1.0, 64: 0.5}, (100, 200, 500, 1000, 1500, 2500)
 BELL = same(Asked(partial(bell, 5), {5: [1], 0: [0], -1: [0]}))
 NEVER = same(Asked(level, {0: [0], -1: [0]}))
-MODES = (
-    Asked(level, {0: [1], -1: [1]}),
-    Asked(partial(falls_by, 4), {0: [1]}),
-    Asked(partial(falls_by, 4), {0: [1]}),
-)
+FADES = Asked(partial(falls_by, 4), {0: [1]})
+MODES = (Asked(level, {0: [1], -1: [1]}), FADES, FADES)
 CHECKS = (
     Check("means apart", [(points(-s, s), partial(moved, d)) for d, s in SPANS.items()], BELL),
     Check(
@@ -236,20 +228,12 @@ CHECKS = (
             Asked(partial(bell, 5), {5: [1], 0: [0], -1: [0]}),
         ),
     ),
-    Check(
-        "modes fade together",
-        [((0, 0.3, 0.6, 0.8, 0.95, 1), partial(fewer_modes, d, True)) for d in SPANS],
-        MODES,
-    ),
+    Check("modes fade together", [((0, 0.3, 0.6, 0.8, 0.95, 1), partial(fewer_modes, d, True)) for d in SPANS], MODES),
     Check("modes lost one by one", [(range(10), partial(fewer_modes, d, False)) for d in SPANS], MODES),
     Check(
         "modes lost or invented",
         [(range(1, 11), other_modes)],
-        (
-            Asked(falls, {4: [1], 0: [1]}),
-            Asked(rises, {4: [1], -1: [1]}),
-            Asked(partial(bell, 4), {4: [1]}),
-        ),
+        (Asked(falls, {4: [1], 0: [1]}), Asked(rises, {4: [1], -1: [1]}), Asked(partial(bell, 4), {4: [1]})),
     ),
     Check(
         "one mode for two",
@@ -288,6 +272,11 @@ def measure(draw: Draw, at: Sequence[float], seed: int) -> list[Curve]:
     return [list(curve) for curve in zip(*rows, strict=True)]
 
 
+def finished_curves(finished: FinishedRows, check: Check, seed: int) -> list[list[Curve]]:
+    keys = [f"{check.name} {i} {seed}" for i in range(len(check.draws))]
+    return [finished.get(key, measure, draw, at, seed) for key, (at, draw) in zip(keys, check.draws, strict=True)]
+
+
 def of_rows(real: Tensor, made: Tensor) -> MetricInputs:
     test, generated = (
         FeatureSet(torch.zeros(len(x), 1, 1, 1, dtype=torch.uint8), None, x.float(), torch.ones(len(x), 1))
@@ -298,7 +287,7 @@ def of_rows(real: Tensor, made: Tensor) -> MetricInputs:
 
 def judge(asked: Asked, curves: Sequence[Curve]) -> str:
     """What holds of a score in all dimensions."""
-    shape = all(asked.shape(curve) for curve in curves)
+    shape = all(map(asked.shape, curves))
     bounds = all(near(at, targets, curve) for curve in curves for at, targets in asked.bounds.items())
     return {(True, True): "both", (True, False): "shape", (False, True): "bounds", (False, False): "-"}[shape, bounds]
 
@@ -312,8 +301,6 @@ def check_row(check: Check, repeated: Sequence[Sequence[list[Curve]]]) -> list[s
         cells.append(judge(check.asked[kind], means))
     return [check.name, *cells]
 
-
-# Faults in digits
 
 TRAIN, IMAGES, SHARE, REAL_DRAWS, FAULT_DRAWS = 1000, 500, 0.1, 39, 10
 METRICS = (
@@ -356,8 +343,7 @@ class Digits:
         if fault == "one image repeated":
             rows[:count] = rows[0].item()
         elif fault == "a class missing":
-            rest = order[2 * IMAGES :]
-            is_lost = self.labels[rows] == 0
+            rest, is_lost = order[2 * IMAGES :], self.labels[rows] == 0
             rows[is_lost] = rest[self.labels[rest] != 0][: int(is_lost.sum())]
         parts = [self.pool[rows]]
         if fault in self.faulty:
@@ -368,30 +354,28 @@ class Digits:
 
 
 def join(parts: Sequence[FeatureSet]) -> FeatureSet:
-    pixels, features, probabilities = (
-        torch.cat([torch.as_tensor(getattr(part, name)) for part in parts])
-        for name in ("pixels", "features", "probabilities")
-    )
-    return FeatureSet(pixels, None, features, probabilities)
+    def of(name: str) -> Tensor:
+        return torch.cat([torch.as_tensor(getattr(part, name)) for part in parts])
+
+    return FeatureSet(of("pixels"), None, of("features"), of("probabilities"))
 
 
 def fault_values(digits: Digits, fault: str, draws: int) -> list[list[float]]:
     """The metrics' values, [draws][metrics]."""
-    drawn = [digits.draw(fault, seed) for seed in range(draws)]
+    drawn = (digits.draw(fault, seed) for seed in range(draws))
     return [[get_metric(name).value(inputs) for name in METRICS] for inputs in drawn]
 
 
 def is_beyond(name: str, value: float, real: Sequence[float]) -> bool:
     """Of 39 draws one at most lies as far on the side of faults: by chance in 5 % of draws."""
     low, high = sum(each <= value for each in real), sum(each >= value for each in real)
-    tail = get_metric(name).tail
-    return {"lower": low <= 1, "higher": high <= 1, "both": min(low, high) == 0}[tail]
+    return {"lower": low <= 1, "higher": high <= 1, "both": min(low, high) == 0}[get_metric(name).tail]
 
 
 def fault_row(k: int, real: Sequence[Sequence[float]], faults: dict[str, list[list[float]]]) -> list[str]:
     """Of the k-th metric, in how many draws each fault was found."""
     null = [values[k] for values in real]
-    found = [sum(is_beyond(METRICS[k], values[k], null) for values in drawn) for drawn in faults.values()]
+    found = (sum(is_beyond(METRICS[k], values[k], null) for values in drawn) for drawn in faults.values())
     return [f"`{METRICS[k]}`", *map(str, found)]
 
 
@@ -403,13 +387,7 @@ def main() -> None:
     with open_state(args.state) as state:
         finished, rows = FinishedRows(state), []
         for check in CHECKS:
-            curves = [
-                [
-                    finished.get(f"{check.name} {i} {seed}", measure, draw, at, seed)
-                    for i, (at, draw) in enumerate(check.draws)
-                ]
-                for seed in range(args.repeats)
-            ]
+            curves = [finished_curves(finished, check, seed) for seed in range(args.repeats)]
             rows.append(check_row(check, curves))
         digits = Digits(args.data)
         real = finished.get("real digits", fault_values, digits, "real", REAL_DRAWS)

@@ -25,6 +25,7 @@ MAX_ROWS, HALVINGS, NUM_NULL_DIRECTIONS = 2000, 50, 50  # for the chance at equa
     min_images=40,
     must_detect={"collapse": "higher", "noise": "higher", "blurred": "higher"},
     statistic=lambda inputs: mind_of(inputs)[0],
+    max_draws=29,
 )
 def mind(inputs: MetricInputs) -> MetricResult:
     """3 d mean over 1,000 directions u of the squared Wasserstein-2 distance between the features' projections on u
