@@ -14,6 +14,7 @@ from torch import Tensor
 
 from genlib.data.random import seeded_generator
 from genlib.evaluation.pool import ImagePool
+from genlib.metrics.differences import format_halves
 from genlib.metrics.inputs import MetricInputs
 from genlib.metrics.registry import IMAGE_NEEDS, MAX_DRAWS, Metric, get_metric
 from genlib.metrics.result import MetricResult, UndefinedMetric
@@ -22,7 +23,6 @@ from genlib.progress import ProgressWrapper, without_progress
 
 HALVINGS = 25
 MAX_ROWS = 2000  # of each set, that are halved
-DIGITS = 6  # that are kept of a value
 DIGEST_LENGTH = 16
 
 
@@ -44,16 +44,16 @@ def is_halved(metric: Metric) -> bool:
 
 def values_on_halves(
     inputs: MetricInputs, names: Sequence[str], track: ProgressWrapper = without_progress
-) -> dict[str, list[list[float]]]:
-    """[HALVINGS][2] of each metric that has a value on all halves."""
+) -> dict[str, str]:
+    """Of each metric that has a value on all halves, [HALVINGS, 2] as text."""
     values: dict[str, list[float]] = {name: [] for name in names}
     for _, half in zip(track(range(2 * HALVINGS), "halves of the images"), iter_halves(inputs), strict=True):
         for name in list(values):
             try:
-                values[name].append(float(f"{get_metric(name).value(half):.{DIGITS}g}"))
+                values[name].append(get_metric(name).value(half))
             except UndefinedMetric:
                 del values[name]
-    return {name: [list(pair) for pair in zip(each[::2], each[1::2], strict=True)] for name, each in values.items()}
+    return {name: format_halves(torch.tensor(each, dtype=torch.float64)) for name, each in values.items()}
 
 
 def iter_halves(inputs: MetricInputs) -> Iterator[MetricInputs]:

@@ -26,6 +26,7 @@ from genlib.metrics.stats.partitions import variance_between
 from genlib.metrics.stats.two_level import Part, add_parts
 
 DIFFERENCE_DETAILS = ("halves", "second_order", "trials", "seeds")  # of a result, that are read here
+DIGITS = 7  # that are kept of a value on a half
 Outcome = Literal["better", "worse", "cannot tell"]
 
 
@@ -99,8 +100,7 @@ def _distance_from_real(result: MetricResult) -> MetricResult:
     low, high = sorted(sign * (end - null) for end in result.bounds)
     detail = dict(result.detail)
     if "halves" in detail:
-        values = [[sign * (each - null) for each in pair] for pair in detail["halves"]["values"]]
-        detail["halves"] = {**detail["halves"], "values": values}
+        detail["halves"] = {**detail["halves"], "values": format_halves(sign * (_read_halves(result) - null))}
     return replace(result, value=sign * (value - null), low=low, high=high, detail=detail)
 
 
@@ -138,14 +138,24 @@ def _second_order_part(detail: dict[str, Any]) -> float:
 
 
 def _part_of_seeds(detail: dict[str, Any]) -> Part:
-    seeds = detail.get("seeds", {"between": 0.0, "values": [0.0]})
-    return Part(seeds["between"], max(1, len(seeds["values"]) - 1))
+    seeds = detail.get("seeds", {"between": 0.0, "count": 2})
+    return Part(seeds["between"], seeds["count"] - 1)
+
+
+def format_halves(values: Tensor) -> str:
+    """[H, 2] as text: of a metrics file of another revision DVC hands on numbers and words, and no lists."""
+    return " ".join(f"{value:.{DIGITS}g}" for value in values.flatten().tolist())
+
+
+def _read_halves(result: MetricResult) -> Tensor:
+    numbers = [float(word) for word in str(result.detail["halves"]["values"]).split()]
+    return torch.tensor(numbers, dtype=torch.float64).view(-1, 2)
 
 
 def halves_of(result: MetricResult) -> Tensor:
     """float64 [H, 2]; of a share v they are scaled about their mean m by sqrt(v (1 - v) / (m (1 - m)))."""
-    values = torch.tensor(result.detail["halves"]["values"], dtype=torch.float64)
-    mean, value = float(values.mean()), _value(result)
+    values, value = _read_halves(result), _value(result)
+    mean = float(values.mean())
     if "trials" not in result.detail or not (0 < mean < 1 and 0 < value < 1):
         return values
     return mean + (values - mean) * math.sqrt(value * (1 - value) / (mean * (1 - mean)))

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from genlib.metrics.differences import half_size, halves_of
+from genlib.metrics.differences import format_halves, half_size, halves_of
 from genlib.metrics.registry import Metric, get_metric, split_direction
 from genlib.metrics.result import MetricResult
 from genlib.metrics.stats.intervals import Z
@@ -46,6 +46,7 @@ def _median(metric: Metric, results: Sequence[MetricResult]) -> MetricResult:
     if p_values := [result.p for result in results if result.p is not None]:
         detail["null"] = {**detail["null"], "p": median(p_values)}
     detail["seeds"] = {
+        "count": len(values),
         "values": values,
         "range": [min(values), max(values)],
         "between": between.variance,
@@ -55,7 +56,7 @@ def _median(metric: Metric, results: Sequence[MetricResult]) -> MetricResult:
     }
     if _have_same_halves(results):
         mean = torch.stack([halves_of(result) for result in results]).mean(0)
-        detail["halves"] = {**results[0].detail["halves"], "values": mean}
+        detail["halves"] = {**results[0].detail["halves"], "values": format_halves(mean)}
     return MetricResult(median(values), low, high, median(nulls) if nulls else None, results[0].n, detail)
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from genlib.metrics.differences import compare_results
+from genlib.metrics.differences import compare_results, format_halves
 from genlib.metrics.result import MetricResult
 from genlib.metrics.seeds import median_over_seeds
 from genlib.metrics.stats.two_level import price_of_median
@@ -14,7 +14,7 @@ SPREAD, SHARED, OWN = 1.0, 0.8, 0.5  # deviations: between trainings, of the tes
 
 
 def result(value, halves=None, half=0.1):
-    detail = {} if halves is None else {"halves": {"test": "a", "size": N // 2, "values": halves}}
+    detail = {} if halves is None else {"halves": {"test": "a", "size": N // 2, "values": format_halves(halves)}}
     return MetricResult(value, value - half, value + half, 0.5, N, detail)
 
 

@@ -44,7 +44,7 @@ def downstream(project, names):
 
 
 CURVES = ("loss", "loss_d", "loss_g", "mse", "reconstruction", "kl")
-HALVES = {"test": "a" * 16, "size": 179, "values": [[0.4, 0.6], [0.5, 0.45]]}
+HALVES = {"test": "a" * 16, "size": 179, "values": "0.4 0.6 0.5 0.45"}
 MEASURE = {"value": 0.5, "low": 0.4, "high": 0.6, "null": 0.1, "n": 359, "detail": {"halves": HALVES}}
 
 
