@@ -75,7 +75,8 @@ class MissingSet(FeatureSet):
         vars(self).update(known, reason=reason)
 
     def __getitem__(self, index: Tensor | slice) -> MissingSet:
-        parts = {name: part if part is None else part[index] for name, part in vars(self).items() if name != "reason"}
+        known = {name: vars(self)[name] for name in FeatureSet.__dataclass_fields__ if name in vars(self)}
+        parts = {name: part if part is None else part[index] for name, part in known.items()}
         return MissingSet(vars(self)["reason"], **parts)
 
     def __getattr__(self, name: str) -> NoReturn:

@@ -10,7 +10,7 @@ import torch
 import genlib
 from genlib.data.random import seeded_generator
 from genlib.errors import InputError
-from genlib.metrics.inputs import FeatureSet, MetricInputs
+from genlib.metrics.inputs import FeatureSet, MetricInputs, MissingSet
 from genlib.metrics.registry import get_metric
 
 SETS = [torch.randn(200, 6, generator=seeded_generator(0, name)) for name in ("real", "fake", "train")]
@@ -82,3 +82,9 @@ def test_features_that_are_not_finite_give_no_value():
     broken = SETS[1].clone()
     broken[0, 0] = torch.nan
     assert "not finite" in genlib.metrics.frechet(SETS[0], broken).detail["reason"]
+
+
+def test_a_set_that_lacks_parts_can_be_cut_after_it_was_checked():
+    known = {"labels": None, "features": torch.rand(6, 2), "probabilities": torch.rand(6, 2)}
+    some = MissingSet("no pixels", **known)
+    assert some.num_not_finite == 0 and some[2:4].features.equal(known["features"][2:4]) and len(some[:0]) == 0
