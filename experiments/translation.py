@@ -32,7 +32,7 @@ from experiments.common import FinishedRows, new_parser, open_data, open_state, 
 from genlib.data.dataset import Dataset
 from genlib.data.images import Images
 from genlib.evaluation.evaluator import Evaluator, RealFeatures, compute_applicable_metrics
-from genlib.evaluation.extractors import CachedExtractor
+from genlib.evaluation.feature_cache import CachedExtractor
 from genlib.figures.evaluation import plot_translations
 from genlib.metrics.inputs import MetricInputs
 from genlib.models import resnet_classifier as scorer

@@ -40,7 +40,7 @@ def test_no_function_is_named_by_a_lone_past_participle():
     [
         ("constraint", "genlib/metrics/constraints.py"),
         ("checkpoint", "genlib/training/checkpoints.py"),
-        ("feature extractor", "genlib/evaluation/extractors.py"),
+        ("feature extractor", "genlib/evaluation/extractors/__init__.py"),
         ("near-duplicate", "genlib/metrics/support.py"),
         ("pareto", "genlib/tuning/objective.py"),
         ("publish", "genlib/tracking/mlflow.py"),

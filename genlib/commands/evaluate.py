@@ -11,6 +11,7 @@ from genlib.data.config import MAX_IMAGE_SIZE
 from genlib.data.image_sets import read_image_set
 from genlib.errors import InputError, escape_unprintable
 from genlib.evaluation.evaluator import flatten_results
+from genlib.evaluation.extractors import load_extractor
 from genlib.evaluation.image_sets import ImageSetEvaluation, prepare_evaluation
 from genlib.evaluation.runner import report_to_json
 from genlib.evaluation.verdicts import Verdict, compute_verdicts
@@ -44,15 +45,14 @@ def evaluate(
     for option, out in (("--json", json), ("--html", html)):
         if out is not None:
             require_writable(out, option)
+    loaded = None if extractor is None else load_extractor(extractor) or extractor
     require_driver(tracking_uri(main_worktree(Path.cwd())))  # a wrong address is said before the work
     paths = {"real": real, "fake": fake} | ({} if train is None else {"train": train})
     sets = {}
     for name, path in paths.items():
         track = partial(track_progress, title=f"reading --{name}")
         sets[name] = read_image_set(path, f"--{name}", size=size, strict=strict, track=track)
-    evaluation = prepare_evaluation(
-        sets, extractor, size=size, strict=strict, seed=seed, log=_log, track=track_progress
-    )
+    evaluation = prepare_evaluation(sets, loaded, size=size, strict=strict, seed=seed, log=_log, track=track_progress)
     results = {}
     calibration = evaluation.calibrate(requested, track_progress)
     for name, result in evaluation.iter_results(requested, calibration):

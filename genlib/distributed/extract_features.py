@@ -14,7 +14,7 @@ from genlib.data.images import AnyImages, Images, chunk_length
 from genlib.data.pixels import images_within, iter_pieces
 from genlib.distributed.session import WAITING_INTERVAL_S, describe_resources, session
 from genlib.errors import InputError
-from genlib.evaluation.extractors import ExtractFn
+from genlib.evaluation.feature_cache import ExtractFn
 from genlib.metrics.inputs import FeatureSet, extract_features
 
 TASK_BYTES = 32 * 2**20  # pixels of a task, at most

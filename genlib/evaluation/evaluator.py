@@ -22,7 +22,8 @@ from genlib.data.splits import SPLIT_NAMES
 from genlib.errors import InputError
 from genlib.evaluation.calibration import Calibration, calibrate, calibration_key, heard_metrics
 from genlib.evaluation.controls import add_controls
-from genlib.evaluation.extractors import CachedExtractor, ExtractFn, load_classifier
+from genlib.evaluation.extractors.classifier import load_classifier
+from genlib.evaluation.feature_cache import CachedExtractor, ExtractFn
 from genlib.evaluation.halves import add_halves
 from genlib.evaluation.runner import compute_metrics
 from genlib.metrics.inputs import FeatureSet, MetricInputs, build_inputs, extract_features, shuffle_real_sets

@@ -20,7 +20,10 @@ from genlib.errors import InputError
 from genlib.evaluation.calibration import Calibration, calibrate
 from genlib.evaluation.controls import add_controls
 from genlib.evaluation.evaluator import applicable_metrics
-from genlib.evaluation.extractors import MAX_COMPONENTS, CachedExtractor, resolve_extractor
+from genlib.evaluation.extractors import resolve_extractor
+from genlib.evaluation.extractors.named import NamedExtractor
+from genlib.evaluation.extractors.pca import MAX_COMPONENTS
+from genlib.evaluation.feature_cache import CachedExtractor
 from genlib.evaluation.runner import compute_metrics
 from genlib.metrics.inputs import FeatureSet, MetricInputs, MissingSet, shuffle_real_sets, shuffled_order
 from genlib.metrics.registry import check_metric_names, metric_names
@@ -63,7 +66,7 @@ class ImageSetEvaluation(NamedTuple):
 
 def prepare_evaluation(
     sets: Mapping[str, ImageSet],
-    spec: str | nn.Module | None = None,
+    spec: str | nn.Module | NamedExtractor | None = None,
     *,
     size: int | None = None,
     strict: bool = False,

@@ -6,7 +6,7 @@ from corner_images import TinyClassifier, corner_images
 
 from genlib.data.images import MAX_CHUNK, Images
 from genlib.distributed.extract_features import extract_parallel, feature_extractor
-from genlib.evaluation.extractors import CachedExtractor
+from genlib.evaluation.feature_cache import CachedExtractor
 from genlib.metrics.inputs import extract_features
 
 

@@ -10,8 +10,8 @@ from corner_images import TinyClassifier, corner_images
 from safetensors.torch import save
 
 from genlib.data.images import Images
-from genlib.evaluation import extractors
-from genlib.evaluation.extractors import CachedExtractor
+from genlib.evaluation import feature_cache
+from genlib.evaluation.feature_cache import CachedExtractor
 from genlib.metrics.inputs import extract_features
 
 
@@ -88,7 +88,7 @@ def test_a_file_that_another_process_removes_meanwhile_is_no_matter(tmp_path):
 
 
 def test_the_last_used_stay(tmp_path, monkeypatch):
-    monkeypatch.setattr(extractors, "MAX_CACHED_SETS", 3)
+    monkeypatch.setattr(feature_cache, "MAX_CACHED_SETS", 3)
     look_at = CachedExtractor(TinyClassifier(), tmp_path)
     for seed in range(3):
         look_at(corner_images(4, seed))
@@ -112,7 +112,7 @@ def test_two_processes_may_look_at_once(tmp_path):
     code = (
         "import sys; sys.path.insert(0, 'tests')\n"
         "from pathlib import Path; from corner_images import TinyClassifier, corner_images\n"
-        "from genlib.evaluation.extractors import CachedExtractor\n"
+        "from genlib.evaluation.feature_cache import CachedExtractor\n"
         "for seed in range(20): CachedExtractor(TinyClassifier(), Path(sys.argv[1]))(corner_images(30, seed % 5))"
     )
     both = [subprocess.Popen([sys.executable, "-c", code, str(tmp_path)]) for _ in range(2)]

@@ -11,7 +11,7 @@ from genlib.data.dataset import load_dataset
 from genlib.data.images import Images
 from genlib.errors import InputError
 from genlib.evaluation.evaluator import Evaluator, RealFeatures, TrialScorer, compute_applicable_metrics, draw_samples
-from genlib.evaluation.extractors import CachedExtractor
+from genlib.evaluation.feature_cache import CachedExtractor
 from genlib.evaluation.runner import compute_metrics
 from genlib.figures.evaluation import plot_sample_grid, plot_translations
 from genlib.metrics.inputs import extract_features
