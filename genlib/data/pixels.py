@@ -143,20 +143,20 @@ def images_within(num_bytes: int, shape: Sequence[int]) -> int:
     return max(1, num_bytes // math.prod(shape))
 
 
-def store_pixels(pieces: Iterable[Tensor], shape: Sequence[int]) -> Pixels:
+def store_pixels(pieces: Iterable[Tensor], shape: Sequence[int], dtype: torch.dtype = torch.uint8) -> Pixels:
     """The pieces [n, *shape[1:]] of at most shape[0] images, one after the other: in memory up to MAX_HELD_BYTES, else
     in a file without a name, which is gone with them."""
-    if math.prod(shape) <= MAX_HELD_BYTES:
-        return torch.cat([torch.empty(0, *shape[1:], dtype=torch.uint8), *pieces])
+    if math.prod(shape) * dtype.itemsize <= MAX_HELD_BYTES:
+        return torch.cat([torch.empty(0, *shape[1:], dtype=dtype), *pieces])
     file, count = FileHandle.without_name(), 0
     for piece in pieces:
         file.append(_bytes_of(piece))
         count += len(piece)
-    return StoredPixels(file, 0, tuple(shape[1:]), torch.arange(count))
+    return StoredPixels(file, 0, tuple(shape[1:]), torch.arange(count), dtype)
 
 
 def _bytes_of(pixels: Tensor) -> memoryview:
-    return pixels.contiguous().flatten().numpy().data
+    return pixels.contiguous().flatten().view(torch.uint8).numpy().data
 
 
 def hold_if_small(pixels: StoredPixels) -> Pixels:

@@ -7,16 +7,18 @@ between them estimates its variance at n / 2 without bias, whatever the statisti
 import torch
 from torch import Tensor
 
+from genlib.data.pixels import Pixels, iter_pieces
 from genlib.data.random import seeded_generator
 
 
-def canonical_order(x: Tensor) -> Tensor:
+def canonical_order(x: Pixels) -> Tensor:
     """The rows of x [n, d] in the order of a random projection: the same rows in the same order, however they stand."""
     direction = torch.randn(x.shape[1], generator=seeded_generator("canonical"), dtype=torch.float64)
-    return (x.double() * direction).sum(1).argsort(stable=True)
+    projected = [(piece.double() * direction).sum(1) for piece in iter_pieces(x)]
+    return torch.cat(projected).argsort(stable=True)
 
 
-def draw_rows(x: Tensor, count: int) -> Tensor:
+def draw_rows(x: Pixels, count: int) -> Tensor:
     """`count` random rows of x [n, d], or all; int64."""
     order = canonical_order(x)
     return order[torch.randperm(len(x), generator=seeded_generator("drawn"))[:count]]

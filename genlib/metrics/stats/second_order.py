@@ -26,16 +26,27 @@ class NullMoments:
     unshared: float
 
 
-def null_moments(xx: Tensor, yy: Tensor, xy: Tensor, n: int, strata: Tensor | None = None) -> NullMoments:
-    """For n rows of each set, from the kernel f . f among m of them: float64 [m, m] within x, within y, and between;
-    `strata` are those of y, int64 [m]."""
+def null_moments(
+    xx: Tensor, yy: Tensor, xy: Tensor, n: int, strata: Tensor | None = None, num_real: int | None = None
+) -> NullMoments:
+    """For n rows x and `num_real` rows y, by default as many, from the kernel f . f among m of them: float64 [m, m]
+    within x, within y, and between; `strata` are those of y, int64 [m]."""
+    k = num_real or n
     xx, yy_plain = _centre_both(xx, None, None), _centre_both(yy, None, None)
     yy, xy = _centre_both(yy, strata, strata), _centre_both(xy, None, strata)
-    of_x, plain = (float(each.diagonal().sum()) / freedom(each) / n for each in (xx, yy_plain))
-    of_y = float(yy.diagonal().sum()) / freedom(yy, strata) / n
-    unshared = 2 * (_mean_square_off_diagonal(xx) + 2 * float(xy.square().mean())) / n**2
-    variance = unshared + 2 * _mean_square_off_diagonal(yy) / n**2
+    of_x, plain = (float(each.diagonal().sum()) / freedom(each) / size for each, size in ((xx, n), (yy_plain, k)))
+    of_y = float(yy.diagonal().sum()) / freedom(yy, strata) / k
+    unshared = 2 * (_mean_square_off_diagonal(xx) / n**2 + 2 * float(xy.square().mean()) / (n * k))
+    variance = unshared + 2 * _mean_square_off_diagonal(yy) / k**2
     return NullMoments(of_x + of_y, variance, plain - of_y, unshared)
+
+
+def null_moments_of_one(xx: Tensor, n: int) -> NullMoments:
+    """For n rows x alone, held against a distribution that is known."""
+    centred = _centre_both(xx, None, None)
+    mean = float(centred.diagonal().sum()) / freedom(centred) / n
+    variance = 2 * _mean_square_off_diagonal(centred) / n**2
+    return NullMoments(mean, variance, 0.0, variance)
 
 
 def _centre_both(kernel: Tensor, rows: Tensor | None, columns: Tensor | None) -> Tensor:
