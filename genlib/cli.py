@@ -82,6 +82,7 @@ COMMANDS = {
     "explore": ("inspect", "Draw a model's latent space, one picture per tool."),
     "report": ("inspect", "Write the page of the runs so far."),
     "evaluate": ("evaluate", "Evaluate images from anywhere: realistic, original, diverse?"),
+    "fid": ("evaluate", "Print the Frechet distance between two sets of images."),
     "diff": ("evaluate", "Say what changed between two sets of runs, and what got better."),
     "rate": ("evaluate", "Ask people, on a page of this machine: real or fake?"),
     "promote": ("publish", "Register a generator, and make it champion if its numbers allow it."),
@@ -94,7 +95,8 @@ DATA = _argument("--data", type=Path, default=PREPARED, metavar="FOLDER", help=f
 SEED = _argument("--seed", type=int, default=0, help="of what is drawn [0]")
 AS_JSON = _argument("--json", action="store_true", dest="as_json", help="print facts for programs")
 IMAGES = "a folder of images of any depth, an .npz or a .safetensors file"
-INCEPTION = "inception_v3:WEIGHTS_FILE, or any classifier of torchvision"
+EXTRACTORS = "pca, a classifier's folder, efficientnet_lite0, or NAME:FILE: inception, dinov2, clip, one of torchvision"
+PROTOCOLS = "fid50k_full, fid10k_test, clean_fid, kid or is10, as in papers"
 RUNS = "a folder of runs, a revision of git or an experiment of DVC"
 ARGUMENTS: dict[str, list[Callable[[argparse.ArgumentParser], object]]] = {
     "sample": [
@@ -123,13 +125,20 @@ ARGUMENTS: dict[str, list[Callable[[argparse.ArgumentParser], object]]] = {
         _argument("--real", type=Path, required=True, metavar="DIR", help=f"held-out real images: {IMAGES}"),
         _argument("--fake", type=Path, required=True, metavar="DIR", help="generated images"),
         _argument("--train", type=Path, metavar="DIR", help="what the generator learned from"),
-        _argument("--extractor", metavar="WHO", help=f"pca, a classifier's folder, or {INCEPTION} [pca]"),
+        _argument("--extractor", metavar="WHO", help=f"{EXTRACTORS} [pca]"),
+        _argument("--protocol", metavar="NAME", help=f"{PROTOCOLS} [all metrics, with baselines]"),
         _argument("--metrics", metavar="NAME,...", help="only these [all metrics of images]"),
         _argument("--json", type=Path, metavar="OUT", help="where the numbers go, as in runs/evaluate"),
         _argument("--html", type=Path, metavar="OUT", help="where the page goes"),
         _argument("--size", type=int, metavar="N", help="resize all to N x N [the commonest size of the real]"),
         _argument("--seed", type=int, default=0, help="of the halves and of what is drawn [0]"),
         _argument("--strict", action="store_true", help="refuse what cannot be read or would be resized"),
+    ],
+    "fid": [
+        _argument("a", type=Path, metavar="A", help=f"generated images, {IMAGES}, or their statistics"),
+        _argument("b", type=Path, metavar="B", help="real images, or an .npz of their mu and sigma"),
+        _argument("--extractor", metavar="WHO", help=f"inception:FILE for the published numbers; {EXTRACTORS} [pca]"),
+        _argument("--json", type=Path, metavar="OUT", help="where the numbers go, as in runs/evaluate"),
     ],
     "diff": [
         _argument("a", metavar="A", help=RUNS),

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, get_type_hints
 
 import pydantic
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from ruamel.yaml import YAML
 from ruamel.yaml.constructor import SafeConstructor
 
@@ -20,6 +20,7 @@ from genlib.data.config import DataConfig, DomainBConfig, parse_root
 from genlib.data.resizing import Resize
 from genlib.errors import InputError, Refusals, one_line, unknown_name
 from genlib.files import json_sha256
+from genlib.metrics.aliases import canonical_keys, canonical_name, canonical_names
 from genlib.migration import require_current_names
 from genlib.training.config import TrainConfig
 
@@ -29,6 +30,7 @@ IMAGE_SIZES = 8, 512  # the smallest and the largest side
 MAX_SEEDS = 100  # of one model
 Count = Annotated[int, Field(ge=1, le=10**12)]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
+MetricName = Annotated[str, AfterValidator(canonical_name)]
 Searcher = Literal["random", "random_no_pruning", "tpe", "multi_objective", "pbt", "pb2"]
 
 
@@ -150,9 +152,9 @@ class TuneSection(Section):
     trials: Count = 8
     images_per_trial: Count = 60_000
     time_limit_minutes: Annotated[float, Field(gt=0)] | None = None
-    metric: str = "kid"
-    second_metric: str = "coverage"
-    constraints: dict[str, Annotated[float, Field(ge=0)]] = {}
+    metric: MetricName = "kid"
+    second_metric: MetricName = "coverage"
+    constraints: Annotated[dict[str, Annotated[float, Field(ge=0)]], AfterValidator(canonical_keys)] = {}
     finalist_seeds: Count = 3
     resources: ResourcesSection = ResourcesSection()
     refit: RefitSection = RefitSection()
@@ -162,7 +164,7 @@ class EvaluateSection(Section):
     samples: Count = 5000
     seed: Seed = 0
     workers: Annotated[int, Field(ge=0)] = 0
-    metrics: Annotated[list[str], Field(min_length=1)]
+    metrics: Annotated[list[str], Field(min_length=1), AfterValidator(canonical_names)]
 
 
 class RaySection(Section):

@@ -7,15 +7,18 @@ from json import dumps
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from genlib.commands.fid import report_protocol
 from genlib.data.config import MAX_IMAGE_SIZE
 from genlib.data.image_sets import read_image_set
-from genlib.errors import InputError, escape_unprintable
+from genlib.errors import InputError, escape_unprintable, unknown_name
 from genlib.evaluation.evaluator import flatten_results
 from genlib.evaluation.extractors import load_extractor
 from genlib.evaluation.image_sets import ImageSetEvaluation, prepare_evaluation
+from genlib.evaluation.protocols import PROTOCOLS
 from genlib.evaluation.runner import report_to_json
 from genlib.evaluation.verdicts import Verdict, compute_verdicts
 from genlib.files import require_writable, write_json, write_text
+from genlib.metrics.aliases import EXTRACTORS, canonical_names, describe_aliases
 from genlib.metrics.registry import check_metric_names
 from genlib.metrics.result import MetricResult
 from genlib.progress import track_progress
@@ -30,6 +33,7 @@ def evaluate(
     fake: Path,
     train: Path | None,
     extractor: str | None,
+    protocol: str | None,
     metrics: str | None,
     json: Path | None,
     html: Path | None,
@@ -40,8 +44,11 @@ def evaluate(
     """Evaluate images from anywhere: realistic, original, diverse?"""
     if size is not None and not 1 <= size <= MAX_IMAGE_SIZE:
         raise InputError(f"--size: got {size}, expected a whole number from 1 to {MAX_IMAGE_SIZE}")
-    requested = None if metrics is None else list(dict.fromkeys(metrics.split(",")))
-    check_metric_names(requested or (), "--metrics")
+    if protocol is not None:
+        _require_no_more(protocol, train=train, metrics=metrics, html=html, size=size)
+        report_protocol("evaluate", PROTOCOLS[protocol], {"--fake": fake, "--real": real}, extractor, json, seed)
+        return
+    requested = _parse_metrics(metrics, extractor)
     for option, out in (("--json", json), ("--html", html)):
         if out is not None:
             require_writable(out, option)
@@ -79,6 +86,31 @@ def evaluate(
         params={**sources, "data": {"name": card["data"], "uri": sources["real"]}, "seed": seed, "n": card["n"]},
         texts={"metrics.json": dumps(report, indent=2)},
     )
+
+
+def _require_no_more(protocol: str, **options: object) -> None:
+    """Raises InputError for an unknown protocol, or an option that it has no use for."""
+    if protocol not in PROTOCOLS:
+        raise unknown_name("--protocol", protocol, PROTOCOLS)
+    for name, value in options.items():
+        if value is not None:
+            raise InputError(f"--{name}: got {value} with --protocol {protocol}, expected none: the protocol sets it")
+
+
+def _parse_metrics(metrics: str | None, extractor: str | None) -> list[str] | None:
+    """The canonical names, aliases being said in a line."""
+    if metrics is None:
+        return None
+    given = metrics.split(",")
+    for name in given:
+        implied = EXTRACTORS.get(name, "")
+        if implied and not (extractor or "").startswith(f"{implied}:"):
+            raise InputError(f"--metrics: got {name} with --extractor {extractor or 'pca'}, expected {implied}:FILE")
+    for line in describe_aliases(given):
+        _log(line)
+    requested = canonical_names(given)
+    check_metric_names(requested, "--metrics")
+    return requested
 
 
 def _render_page(

@@ -72,6 +72,21 @@ class ImageSet:
     def count_other_shapes(self, shape: Shape) -> int:
         return len(self) - self.count_shapes()[shape]
 
+    def batch_rows(self, rows: Tensor, size: int) -> list[Tensor]:
+        """`rows` in batches of at most `size` images of one shape."""
+        if not isinstance(self.pixels, PixelSpool):
+            return list(torch.split(rows, size))
+        by_shape: dict[Shape, list[int]] = {}
+        for row in rows.tolist():
+            by_shape.setdefault(self.pixels.shapes[row], []).append(row)
+        return [batch for each in by_shape.values() for batch in torch.split(torch.tensor(each), size)]
+
+    def stack(self, rows: Tensor) -> Tensor:
+        """uint8 [n, C, H, W] of images of one shape."""
+        if isinstance(self.pixels, PixelSpool):
+            return torch.stack([self.pixels[row] for row in rows.tolist()])
+        return self.pixels[rows]
+
     def resized_to(self, shape: Shape, classes: Sequence[str] = ()) -> StoredImages:
         """All of them, converted and resized to one shape; labels index into `classes`, and are None where that lacks
         one of theirs."""

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from genlib.errors import unknown_name
+from genlib.metrics.aliases import ALIASES
 from genlib.metrics.result import MetricResult, UndefinedMetric
 
 if TYPE_CHECKING:
@@ -188,7 +189,7 @@ def check_metric_names(requested: Iterable[str], where: str = "evaluate.metrics"
     """Raises InputError, led by the key `where`, at the first name that is no metric."""
     for name in requested:
         if name not in discover_metrics():
-            raise unknown_name(where, name, metric_names())
+            raise unknown_name(where, name, (*metric_names(), *ALIASES))
 
 
 def get_metric(name: str) -> Metric:
