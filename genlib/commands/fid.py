@@ -18,7 +18,7 @@ from genlib.progress import track_progress
 
 
 def fid(a: Path, b: Path, extractor: str | None, json: Path | None) -> None:
-    """Print the distance with its interval."""
+    """Print the Frechet distance between two sets of images."""
     report_protocol("fid", FID, {"A": a, "B": b}, extractor, json)
 
 

@@ -58,7 +58,7 @@ def test_too_few_images_give_none_and_the_reason_and_the_others_are_given():
     assert found["support"].detail["reason"] == "needs at least 100 images of each kind, found 50"
     assert found["coverage"].value is not None and found["coverage"].null is not None
     wide = MetricInputs(*[view(torch.randn(60, 80), torch.zeros(60, dtype=torch.long)) for _ in range(4)], seed=0)
-    assert "80 features, found 60" in frechet(wide).detail["reason"]
+    assert "60 images are too few for 80 features" in frechet(wide).detail["note"]
 
 
 def test_features_that_are_not_finite_give_the_reason():
