@@ -20,7 +20,7 @@ from genlib.data.config import DataConfig, DomainBConfig, parse_root
 from genlib.data.resizing import Resize
 from genlib.errors import InputError, Refusals, one_line, unknown_name
 from genlib.files import json_sha256
-from genlib.metrics.aliases import canonical_keys, canonical_name, canonical_names
+from genlib.metrics.aliases import canonical_keys, canonical_name, canonical_names, require_own_features
 from genlib.migration import require_current_names
 from genlib.training.config import TrainConfig
 
@@ -30,7 +30,7 @@ IMAGE_SIZES = 8, 512  # the smallest and the largest side
 MAX_SEEDS = 100  # of one model
 Count = Annotated[int, Field(ge=1, le=10**12)]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
-MetricName = Annotated[str, AfterValidator(canonical_name)]
+MetricName = Annotated[str, AfterValidator(require_own_features), AfterValidator(canonical_name)]
 Searcher = Literal["random", "random_no_pruning", "tpe", "multi_objective", "pbt", "pb2"]
 
 
@@ -154,7 +154,9 @@ class TuneSection(Section):
     time_limit_minutes: Annotated[float, Field(gt=0)] | None = None
     metric: MetricName = "kid"
     second_metric: MetricName = "coverage"
-    constraints: Annotated[dict[str, Annotated[float, Field(ge=0)]], AfterValidator(canonical_keys)] = {}
+    constraints: Annotated[
+        dict[str, Annotated[float, Field(ge=0)]], AfterValidator(require_own_features), AfterValidator(canonical_keys)
+    ] = {}
     finalist_seeds: Count = 3
     resources: ResourcesSection = ResourcesSection()
     refit: RefitSection = RefitSection()
@@ -164,7 +166,9 @@ class EvaluateSection(Section):
     samples: Count = 5000
     seed: Seed = 0
     workers: Annotated[int, Field(ge=0)] = 0
-    metrics: Annotated[list[str], Field(min_length=1), AfterValidator(canonical_names)]
+    metrics: Annotated[
+        list[str], Field(min_length=1), AfterValidator(require_own_features), AfterValidator(canonical_names)
+    ]
 
 
 class RaySection(Section):

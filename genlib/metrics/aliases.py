@@ -3,7 +3,10 @@
 from collections.abc import Iterable, Mapping
 from typing import TypeVar
 
+from genlib.errors import InputError
+
 T = TypeVar("T")
+Names = TypeVar("Names", bound=Iterable[str])
 ALIASES: dict[str, tuple[str, ...]] = {
     "fid": ("frechet",),
     "fd_dinov2": ("frechet",),
@@ -28,6 +31,15 @@ def canonical_names(names: Iterable[str]) -> list[str]:
 
 def canonical_keys(values: Mapping[str, T]) -> dict[str, T]:
     return {name: value for given, value in values.items() for name in ALIASES.get(given, (given,))}
+
+
+def require_own_features(names: Names) -> Names:
+    """`names`, one or several, as they are. Raises InputError for an alias that implies another network."""
+    for name in [names] if isinstance(names, str) else names:
+        if name in EXTRACTORS:
+            found = f"{name}, a metric in features of {EXTRACTORS[name]}"
+            raise InputError(f"got {found}, expected {', '.join(ALIASES[name])}: features are the classifier's here")
+    return names
 
 
 def describe_aliases(names: Iterable[str]) -> list[str]:

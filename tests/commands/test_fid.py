@@ -64,6 +64,20 @@ def test_images_of_other_sizes_and_channels_are_resized_by_the_network(here, cap
     assert "30 images against 90 images" in run(capsys, "grey", "b")
 
 
+def test_a_folder_of_many_sizes_is_all_of_its_images(here, capsys):
+    import torch
+
+    mixed = here / "mixed"
+    parts = [write_pictures(mixed, 30, 6, size=(9, 9)), write_pictures(here / "wide", 40, 7, size=(8, 30))]
+    for index, path in enumerate(sorted((here / "wide").iterdir())):
+        path.rename(mixed / f"{2 * index:03}-wide.png")
+    expected = torch.cat([features_of("w.pth", each) for each in parts])
+    line = run(capsys, "mixed", "b")
+    assert line.endswith("70 images against 90 images")
+    found = float(line.split()[2])
+    assert found == pytest.approx(frechet_distance(expected, torch.from_numpy(np.load("b.npy"))), rel=1e-5)
+
+
 def test_the_json_is_that_of_an_evaluation(here, capsys):
     run(capsys, "a", "b", "--json", "out.json")
     found = json.loads((here / "out.json").read_text())

@@ -2,6 +2,7 @@
 
 import pytest
 
+from genlib.commands.evaluate import _parse_metrics
 from genlib.errors import InputError
 from genlib.metrics.aliases import ALIASES, canonical_keys, canonical_names, describe_aliases
 from genlib.metrics.registry import check_metric_names, metric_names
@@ -31,6 +32,20 @@ def test_params_hold_the_canonical_names():
     section = TuneSection(metric="fid", second_metric="is", constraints={"fid": 0.1})
     assert (section.metric, section.second_metric) == ("frechet", "inception_score")
     assert section.constraints == {"frechet": 0.1}
+
+
+@pytest.mark.parametrize("section", [{"metric": "fd_dinov2"}, {"constraints": {"fd_dinov2": 0.1}}])
+def test_an_alias_of_another_networks_features_is_refused_in_params(section):
+    with pytest.raises(ValueError, match="got fd_dinov2, a metric in features of dinov2, expected frechet"):
+        TuneSection(**section)
+    with pytest.raises(ValueError, match="got fd_dinov2"):
+        EvaluateSection(metrics=["kid", "fd_dinov2"])
+
+
+def test_the_command_says_what_an_alias_stands_for(capsys):
+    assert _parse_metrics("is,fid,kid", None) == ["inception_score", "frechet", "kid"]
+    assert capsys.readouterr().out.splitlines() == ["evaluate: is is inception_score", "evaluate: fid is frechet"]
+    assert _parse_metrics("fd_dinov2", "dinov2:w.pth") == ["frechet"]
 
 
 def test_an_alias_of_several_is_refused_where_one_is_expected():
