@@ -1,7 +1,9 @@
 """`genlib fid`: the Frechet distance between two sets of images, or their statistics, in one line."""
 
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from genlib.evaluation.protocols import (
     FID,
@@ -13,7 +15,9 @@ from genlib.evaluation.protocols import (
     run_protocol,
 )
 from genlib.evaluation.runner import report_to_json
+from genlib.evaluation.statistics_file import is_statistics_file
 from genlib.files import require_writable, write_json
+from genlib.metrics.result import MetricResult
 from genlib.progress import track_progress
 
 
@@ -31,16 +35,23 @@ def report_protocol(
         require_writable(json, "--json")
     extractor = load_protocol_extractor(protocol, spec)
     require_protocol_fits(protocol, extractor, paths)
-    (first, a), (second, b) = paths.items()
-    track = partial(track_progress, title=f"reading {first} and {second}")
-    generated = read_side(first, a, protocol.generated, extractor, track)
-    real = read_side(second, b, protocol.real, extractor, track)
+    counts, sides = dict(zip(paths, (protocol.generated, protocol.real), strict=True)), {}
+    for option, path in sorted(paths.items(), key=lambda each: not is_statistics_file(each[1])):  # these first
+        track = partial(track_progress, title=f"reading {option}")
+        sides[option] = read_side(option, path, counts[option], extractor, track)
+    generated, real = (sides[option] for option in paths)
     result, card = run_protocol(protocol, generated, real, extractor, seed=seed, track=track_progress)
-    note = result.detail.get("note") or card["judge"].get("note")
-    sides = describe_sides(["generated", "real"] if "real" in card["counts"] else ["generated"], card)
-    ends = "" if result.low is None else f" [{result.low:.6g}, {result.high:.6g}]"
-    value = "none" if result.value is None else f"{result.value:.6g}{ends}"
-    why = result.detail.get("reason") or note
-    print(f"{command}: {protocol.metric}@{card['judge']['extractor']} {value}, {sides}{f' ({why})' if why else ''}")
+    print(f"{command}: {protocol.metric}@{card['judge']['extractor']} {_describe(result, card)}")
     if json is not None:
         write_json(report_to_json({protocol.metric: result}, [], card), json)
+
+
+def _describe(result: MetricResult, card: Mapping[str, Any]) -> str:
+    """The value and its interval, the numbers of images, and in brackets what to know of them."""
+    ends = "" if result.low is None else f" [{result.low:.6g}, {result.high:.6g}]"
+    value = "none" if result.value is None else f"{result.value:.6g}{ends}"
+    skipped = sum(len(source["skipped"]) for source in card["sources"].values())
+    notes = [result.detail.get("reason"), result.detail.get("note"), card["judge"].get("note")]
+    notes += [f"files that could not be read: {skipped}"] if skipped else []
+    remarks = "; ".join(note for note in notes if note)
+    return f"{value}, {describe_sides(card)}" + (f" ({remarks})" if remarks else "")

@@ -3,7 +3,7 @@
 All images of one side are held against all of the other; nothing is halved, and there is no baseline.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from genlib.data.image_sets import ImageSet, read_image_set
 from genlib.data.images import Images
 from genlib.data.pixels import Pixels, store_pixels
 from genlib.data.random import seeded_generator
-from genlib.errors import InputError
+from genlib.errors import InputError, escape_unprintable
 from genlib.evaluation.extractors import DEFAULT_NOTE, load_extractor
 from genlib.evaluation.extractors.image_network import ImageNetwork, NoClasses
 from genlib.evaluation.extractors.named import NamedExtractor
@@ -211,11 +211,15 @@ def _build_card(
         layer, sha256 = f"{extractor.layer}[{d['generated']}]", CachedExtractor(extractor.network).sha256
         judge = {"extractor": extractor.name, "layer": layer, "accuracy": None, "sha256": sha256, **extractor.extra}
     counts = {name: 0 if isinstance(each, Gaussian) else len(each) for name, each in found.items()}
-    sources = {name: str(side.path) for name, side in sides.items()}
+    sources = {name: _source_card(side) for name, side in sides.items()}
     return {**code_version(), "stage": "evaluate", "seed": seed, "counts": counts, "sources": sources, "judge": judge}
 
 
-def describe_sides(names: Sequence[str], card: Mapping[str, Any]) -> str:
+def _source_card(side: Side) -> dict[str, Any]:
+    skipped = [] if side.images is None else list(side.images.skipped)
+    return {"source": escape_unprintable(side.path), "skipped": skipped}
+
+
+def describe_sides(card: Mapping[str, Any]) -> str:
     """How many images of each side there are, in words."""
-    counts = {0: "statistics"}
-    return " against ".join(counts.get(count := card["counts"].get(name, 0), f"{count:,} images") for name in names)
+    return " against ".join(f"{count:,} images" if count else "statistics" for count in card["counts"].values())

@@ -7,6 +7,7 @@ import pytest
 from evaluation.small_clip import FEATURES, features_of, write_pictures, write_statistics, write_weights
 
 from genlib.cli import main
+from genlib.evaluation import protocols
 from genlib.metrics.frechet import frechet_distance
 
 
@@ -78,6 +79,18 @@ def test_a_folder_of_many_sizes_is_all_of_its_images(here, capsys):
     assert found == pytest.approx(frechet_distance(expected, torch.from_numpy(np.load("b.npy"))), rel=1e-5)
 
 
+def test_files_that_cannot_be_read_are_counted(here, capsys):
+    write_pictures(here / "broken", 30, 8)
+    (here / "broken/x.png").write_bytes(b"\x89PNG")
+    assert run(capsys, "broken", "b").endswith("30 images against 90 images (files that could not be read: 1)")
+
+
+def test_statistics_of_other_features_are_refused_before_any_image_is_read(here, monkeypatch, capsys):
+    monkeypatch.setattr(protocols, "read_image_set", None)
+    assert main(["fid", "a", "other.npz", "--extractor", "clip:w.pth"]) == 2
+    assert "other.npz: got statistics of 7 features" in capsys.readouterr().err
+
+
 def test_the_json_is_that_of_an_evaluation(here, capsys):
     run(capsys, "a", "b", "--json", "out.json")
     found = json.loads((here / "out.json").read_text())
@@ -85,7 +98,7 @@ def test_the_json_is_that_of_an_evaluation(here, capsys):
     frechet, card = found["metrics"]["frechet"], found["card"]
     assert frechet["low"] < frechet["value"] < frechet["high"] and frechet["n"] == 60
     assert card["judge"]["weights"] == "w.pth" and len(card["judge"]["sha256"]) == 64
-    assert card["counts"] == {"generated": 60, "real": 90} and card["sources"] == {"generated": "a", "real": "b"}
+    assert card["counts"] == {"generated": 60, "real": 90} and card["sources"]["real"] == {"source": "b", "skipped": []}
 
 
 def test_without_an_extractor_it_uses_components_and_says_so(here, capsys):
