@@ -14,7 +14,7 @@ from pipelines.stage import FEATURE_CACHE, PREPARED_DIR, REPORTING_CLASSIFIER, R
 if TYPE_CHECKING:
     from genlib.evaluation.calibration import Calibration
     from genlib.evaluation.evaluator import Evaluator
-    from genlib.evaluation.extractors import ExtractFn
+    from genlib.evaluation.feature_cache import ExtractFn
     from genlib.evaluation.verdicts import Verdict
     from genlib.metrics.inputs import MetricInputs
     from genlib.metrics.result import MetricResult
