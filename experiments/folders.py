@@ -24,7 +24,7 @@ from genlib.data.config import DataConfig
 from genlib.data.image_sets import ImageSet
 from genlib.data.images import StoredImages
 from genlib.data.random import seeded_generator
-from genlib.evaluation.extractors import MAX_COMPONENTS, Pca
+from genlib.evaluation.extractors.pca import MAX_COMPONENTS, Pca
 from genlib.evaluation.image_sets import prepare_evaluation
 
 CIFAR = "cifar10_jpeg"  # the folder of its Parquet files
