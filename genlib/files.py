@@ -135,6 +135,20 @@ def file_lock(path: Path, wait: bool = True) -> Iterator[bool]:
             yield True
 
 
+def keep_last_used(paths: Iterable[Path], count: int) -> None:
+    """Of these files, remove all but the `count` that were touched last."""
+    for _, old in sorted((_last_used_time(path), path) for path in paths)[:-count]:
+        old.unlink(missing_ok=True)
+
+
+def _last_used_time(path: Path) -> float:
+    """When it was last used; 0 where another process has removed it meanwhile."""
+    try:
+        return path.stat().st_mtime
+    except FileNotFoundError:
+        return 0.0
+
+
 def file_sha256(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

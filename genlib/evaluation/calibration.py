@@ -16,11 +16,12 @@ from torch import Tensor
 from genlib.data.images import StoredImages
 from genlib.evaluation.baselines import Baseline, BaselineSampler, simulate
 from genlib.evaluation.faults import FAULTS, FaultPlanter, make_faulty
-from genlib.files import atomic_path, file_lock
+from genlib.files import atomic_path, file_lock, keep_last_used
 from genlib.metrics.inputs import FeatureSet, MetricInputs
 from genlib.metrics.registry import IMAGE_NEEDS, MAX_DRAWS, VERDICT_QUESTIONS, get_metric, metrics_of_question
 from genlib.progress import ProgressWrapper, without_progress
 
+MAX_CACHED = 64  # calibrations that are kept
 CODE = ("../metrics", "baselines.py", "calibration.py", "faults.py", "pool.py")  # that decides the numbers
 
 
@@ -44,10 +45,14 @@ def calibrate(
         return _simulate(inputs, extract, heard_metrics(names), track)
     with file_lock(cache.with_suffix(".lock")):  # of models that are evaluated at once, one simulates
         with suppress(OSError, SafetensorError, KeyError, ValueError):
-            return _unflatten(load_file(cache))
+            cached = _unflatten(load_file(cache))
+            cache.touch()
+            return cached
         found = _simulate(inputs, extract, heard_metrics(names), track)
         with suppress(OSError, SafetensorError), atomic_path(cache, shared=True) as partial:  # a full disk: without
             save_file(_flatten(found), partial)
+    for kind in ("*.safetensors", "*.lock"):
+        keep_last_used(cache.parent.glob(kind), MAX_CACHED)
     return found
 
 

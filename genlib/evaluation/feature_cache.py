@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from genlib.data.images import AnyImages
 from genlib.data.pixels import iter_pieces
-from genlib.files import atomic_path
+from genlib.files import atomic_path, keep_last_used
 from genlib.metrics.inputs import FeatureSet, extract_features
 
 MAX_CACHED_SETS = 64
@@ -73,13 +73,4 @@ def _read_cached(path: Path) -> dict[str, Tensor]:
 def _write_cached(path: Path, tensors: dict[str, Tensor]) -> None:
     with suppress(OSError, SafetensorError), atomic_path(path, shared=True) as partial:  # a full disk: without a cache
         save_file(tensors, partial)
-    for _, old in sorted((_last_used_time(one), one) for one in path.parent.glob("*.safetensors"))[:-MAX_CACHED_SETS]:
-        old.unlink(missing_ok=True)
-
-
-def _last_used_time(path: Path) -> float:
-    """When it was last used; 0 where another process has removed it meanwhile."""
-    try:
-        return path.stat().st_mtime
-    except FileNotFoundError:
-        return 0.0
+    keep_last_used(path.parent.glob("*.safetensors"), MAX_CACHED_SETS)

@@ -1,5 +1,7 @@
 """A calibration is simulated once and read from its file after that; other code or data have another file."""
 
+import os
+
 import pytest
 import torch
 from evaluation.test_baselines import labelled_inputs
@@ -57,3 +59,18 @@ def test_only_metrics_of_verdicts_are_heard():
     heard = heard_metrics(metric_names())
     assert {"frechet", "copies", "support", "residual_auc"} <= set(heard)
     assert not {"accuracy", "membership_auc", "human_error_rate", "one_to_many"} & set(heard)
+
+
+def test_the_last_used_calibrations_stay(tmp_path, monkeypatch):
+    monkeypatch.setattr(calibration, "MAX_CACHED", 2)
+    inputs, files = labelled_inputs(), [tmp_path / f"{name}.safetensors" for name in "abc"]
+
+    def calibrate_in_turn(number, seconds):
+        calibrate(inputs, extract, ["sharpness"], files[number])
+        for path in tmp_path.glob(f"{files[number].stem}.*"):
+            os.utime(path, (seconds, seconds))
+
+    for turn, number in enumerate([0, 1, 0]):
+        calibrate_in_turn(number, 100 + turn)
+    calibrate_in_turn(2, 200)
+    assert {path.name for path in tmp_path.iterdir()} == {"a.safetensors", "c.safetensors", "a.lock", "c.lock"}
