@@ -126,16 +126,20 @@ def _exists(path: Path) -> bool:
 
 @contextmanager
 def report_waiting(title: str, log: Callable[[str], None]) -> Iterator[None]:
-    """Say every 30 s, while the body runs, what it has been waiting for since the last time."""
+    """Look every 30 s, while the body runs, what it has been waiting for since the last time, and say so: the same
+    words at the 1st, 2nd, 4th, 8th ... time."""
     ended = threading.Event()
 
     def watch() -> None:
         before: dict[str, str] = {}
+        times: Counter[str] = Counter()
         while not ended.wait(WAITING_INTERVAL_S):
             with suppress(Exception):  # whatever Ray answers while it dies, the body fails by itself
                 pending = _pending_groups()
-                for group in pending.keys() & before:
-                    log(f"{title}: waits for {pending[group]}")
+                found = {pending[group] for group in pending.keys() & before}
+                times.update(found)
+                for words in sorted(words for words in found if times[words].bit_count() == 1):
+                    log(f"{title}: waits for {words}")
                 before = pending
 
     thread = threading.Thread(target=watch, daemon=True, name="waiting")
