@@ -23,9 +23,11 @@ def open_bar(title: str, **options: Any) -> Any:
     return tqdm(desc=title, disable=not sys.stderr.isatty(), **options)
 
 
-def format_rate(done: int, left: int, seconds: float, unit: str) -> str:
-    rate = done / max(seconds, 1e-9)
-    return f"{rate:,.0f} {unit}, {max(0, left) / rate:.0f} s left"
+def format_rate(done: int, left: int, seconds: float, unit: str = "a second") -> str:
+    """ "12 a second, 3 s left", or of slow things "1.5 s each, 30 s left"."""
+    each = seconds / done
+    speed = f"{each:.1f} s each" if each > 1 else f"{1 / max(each, 1e-9):,.0f} {unit}"
+    return f"{speed}, {max(0, left) * each:.0f} s left"
 
 
 def track_progress(items: Iterable[T], title: str, total: int | None = None) -> Iterator[T]:
@@ -35,6 +37,6 @@ def track_progress(items: Iterable[T], title: str, total: int | None = None) -> 
     for done, thing in enumerate(bar):
         if bar.disable and done and (now := time.monotonic()) - spoke >= LINE_INTERVAL_S:
             spoke = now
-            rate = format_rate(done, bar.total - done, now - began, "a second")
+            rate = format_rate(done, bar.total - done, now - began)
             print(f"{title}: {done:,} of {bar.total:,}, {rate}", file=sys.stderr, flush=True)
         yield thing

@@ -188,10 +188,11 @@ def simulate(
     metrics = {name: get_metric(name) for name in names if get_metric(name).needs in IMAGE_NEEDS}
     found: dict[str, list[tuple[float, float]]] = {name: [] for name in metrics}
     counts = {name: num_draws(sampler.inputs.n, metric.max_draws) for name, metric in metrics.items()}
-    for index in track(range(max(counts.values(), default=0)), "draws of real images"):
+    total = max(counts.values(), default=0)
+    for index in track(range(total), "draws of real images"):
         drawn = sampler.build(sampler.draw(index))
         for name, metric in metrics.items():
-            if index < counts[name]:
+            if index * counts[name] % total < counts[name]:  # spread over all draws, so that all take as long
                 found[name].append(drawn.statistic(metric))
     return dict(_baselines(found))
 
